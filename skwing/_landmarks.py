@@ -1,0 +1,123 @@
+"""The two layouts of landmarks, (n, L, 2) and (n, 2L), known here and nowhere else."""
+
+import numpy as np
+
+__all__ = ["as_layout", "as_points", "is_flat"]
+
+
+def as_points(y, n_landmarks=None, name="y"):
+    """Landmarks in either layout as an array of points, checked.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+        In image pixels; a row of the flat layout reads x0, y0, x1, y1, ... NaN marks what
+        is missing.
+    n_landmarks : int, default=None
+        The number of landmarks to insist on; None accepts any.
+    name : str, default="y"
+        What the error messages call the array.
+
+    Returns
+    -------
+    points : ndarray of shape (n_samples, n_landmarks, 2), float64
+        May share memory with `y`: do not write to it.
+
+    Raises
+    ------
+    ValueError
+        If the shape is neither layout, the count differs from `n_landmarks`, there is no
+        sample, or a coordinate is infinite or not a number at all.
+
+    Examples
+    --------
+    >>> from skwing._landmarks import as_points
+    >>> as_points([[1, 2, 3, 4]])
+    array([[[1., 2.],
+            [3., 4.]]])
+    """
+    array = _as_float(y, name)
+    if array.ndim == 3 and array.shape[2] == 2:
+        points = array
+    elif array.ndim == 2 and array.shape[1] % 2 == 0:
+        points = array.reshape(len(array), array.shape[1] // 2, 2)
+    else:
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected (n_samples, n_landmarks, 2) or "
+            f"(n_samples, 2 * n_landmarks)."
+        )
+    if points.shape[0] == 0 or points.shape[1] == 0:
+        raise ValueError(f"{name} has shape {array.shape}: there is no landmark in it.")
+    if n_landmarks is not None and points.shape[1] != n_landmarks:
+        one_sample = array.shape == (n_landmarks, 2)
+        hint = f" For one sample pass shape (1, {n_landmarks}, 2)." if one_sample else ""
+        raise ValueError(
+            f"{name} has {points.shape[1]} landmarks per sample (shape {array.shape}); "
+            f"expected {n_landmarks}.{hint}"
+        )
+    infinite = np.isinf(points)
+    if infinite.any():
+        sample, landmark, _ = np.argwhere(infinite)[0]
+        raise ValueError(
+            f"{name} is infinite at sample {sample}, landmark {landmark}: "
+            f"{points[sample, landmark].tolist()}. Mark missing landmarks with NaN."
+        )
+    return points
+
+
+def _as_float(y, name):
+    """`y` as a float64 array; what cannot become one is blamed on a sample."""
+    try:
+        return np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        shape = None
+        for i, row in enumerate(y if np.iterable(y) else ()):
+            try:
+                row_shape = np.asarray(row, dtype=np.float64).shape
+            except (TypeError, ValueError):
+                raise ValueError(f"{name}, sample {i}: not numbers: {row!r}.") from error
+            shape = row_shape if shape is None else shape
+            if row_shape != shape:
+                raise ValueError(
+                    f"{name}, sample {i} has shape {row_shape}, sample 0 has {shape}; every "
+                    f"sample needs the same landmarks, with NaN for the missing ones."
+                ) from error
+        raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
+
+
+def is_flat(y):
+    """Whether landmarks come as (n_samples, 2 * n_landmarks) rather than as points.
+
+    Examples
+    --------
+    >>> from skwing._landmarks import is_flat
+    >>> is_flat([[1, 2, 3, 4]]), is_flat([[[1, 2], [3, 4]]])
+    (True, False)
+    """
+    return (y.ndim if hasattr(y, "ndim") else np.ndim(y)) == 2
+
+
+def as_layout(points, flat):
+    """Points in the layout a caller wants: the inverse of :func:`as_points`.
+
+    Parameters
+    ----------
+    points : ndarray of shape (..., n_landmarks, 2)
+        In image pixels.
+    flat : bool
+        True joins the last two axes to x0, y0, x1, y1, ...
+
+    Returns
+    -------
+    y : ndarray of shape (..., n_landmarks, 2) or (..., 2 * n_landmarks)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._landmarks import as_layout
+    >>> as_layout(np.array([[[1.0, 2.0], [3.0, 4.0]]]), flat=True)
+    array([[1., 2., 3., 4.]])
+    """
+    if not flat:
+        return points
+    return points.reshape(*points.shape[:-2], 2 * points.shape[-2])

@@ -1,0 +1,320 @@
+"""The algebra of 2x3 matrices that carries points and images between frames.
+
+One pixel convention holds everywhere: a point is ``(x, y)``, and an integer coordinate
+is the centre of a pixel. An image of width W therefore reaches from -0.5 to W - 0.5, and
+a box ``(x, y, width, height)`` from ``x - 0.5`` to ``x + width - 0.5``.
+
+A matrix has shape (..., 2, 3) and maps image pixels to the pixels of another frame (a
+chip, the input of a network). Every function takes numpy arrays or torch tensors and
+answers in kind; leading dimensions broadcast.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+__all__ = [
+    "apply",
+    "boxes_of",
+    "compose",
+    "from_box",
+    "from_parts",
+    "halving",
+    "invert",
+    "reflect",
+    "scale_of",
+    "similarity",
+]
+
+
+def _namespace(*arrays):
+    return torch if any(isinstance(array, torch.Tensor) for array in arrays) else np
+
+
+def _from_complex(a_re, a_im, t_x, t_y):
+    """Matrix of ``z -> a z + t``: a turn and a scale in `a`, a shift in `t`."""
+    xp = _namespace(a_re)
+    rows = [xp.stack([a_re, -a_im, t_x], -1), xp.stack([a_im, a_re, t_y], -1)]
+    return xp.stack(rows, -2)
+
+
+def apply(matrix, points):
+    """Map points through a matrix.
+
+    Parameters
+    ----------
+    matrix : array or tensor of shape (..., 2, 3)
+    points : array or tensor of shape (..., n_points, 2)
+        In pixels of the frame that `matrix` maps from. NaN stays NaN.
+
+    Returns
+    -------
+    points : array or tensor of shape (..., n_points, 2)
+        In pixels of the frame that `matrix` maps to.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import apply
+    >>> apply(np.array([[2.0, 0, 1], [0, 2, 0]]), np.array([[3.0, 4]]))
+    array([[7., 8.]])
+    """
+    # Written out: a matrix product of this shape goes through slower code, and NaN in
+    # one coordinate would depend on the order of summation.
+    x, y = points[..., 0], points[..., 1]
+    a, b, c = (matrix[..., 0, i, None] for i in range(3))
+    d, e, f = (matrix[..., 1, i, None] for i in range(3))
+    return _namespace(points).stack([a * x + b * y + c, d * x + e * y + f], -1)
+
+
+def compose(outer, inner):
+    """Matrix that first maps through `inner`, then through `outer`.
+
+    Parameters
+    ----------
+    outer, inner : array or tensor of shape (..., 2, 3)
+
+    Returns
+    -------
+    matrix : array or tensor of shape (..., 2, 3)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import compose
+    >>> shift = np.array([[1.0, 0, 5], [0, 1, 0]])
+    >>> double = np.array([[2.0, 0, 0], [0, 2, 0]])
+    >>> compose(double, shift)
+    array([[ 2.,  0., 10.],
+           [ 0.,  2.,  0.]])
+    """
+    linear = outer[..., :, :2] @ inner[..., :, :2]
+    shift = outer[..., :, :2] @ inner[..., :, 2:] + outer[..., :, 2:]
+    xp = _namespace(outer)
+    return xp.concatenate([linear, shift], -1)
+
+
+def invert(matrix):
+    """Matrix of the inverse map.
+
+    Parameters
+    ----------
+    matrix : array or tensor of shape (..., 2, 3)
+        Its left 2x2 part must not be singular.
+
+    Returns
+    -------
+    matrix : array or tensor of shape (..., 2, 3)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import invert
+    >>> invert(np.array([[2.0, 0, 4], [0, 2, 6]]))
+    array([[ 0.5, -0. , -2. ],
+           [-0. ,  0.5, -3. ]])
+    """
+    a, b, c = (matrix[..., 0, i] for i in range(3))
+    d, e, f = (matrix[..., 1, i] for i in range(3))
+    det = a * e - b * d
+    xp = _namespace(matrix)
+    top = xp.stack([e / det, -b / det, (b * f - c * e) / det], -1)
+    bottom = xp.stack([-d / det, a / det, (c * d - a * f) / det], -1)
+    return xp.stack([top, bottom], -2)
+
+
+def from_parts(angle, scale, shift, center):
+    """Similarity that turns and scales about `center`, then shifts.
+
+    Parameters
+    ----------
+    angle : array or tensor of shape (...)
+        In radians; positive turns the x axis towards the y axis (clockwise as seen).
+    scale : array or tensor of shape (...)
+    shift : array or tensor of shape (..., 2)
+        In pixels.
+    center : float or array or tensor of shape (..., 2)
+        The point that stays where it is when `shift` is 0, in pixels.
+
+    Returns
+    -------
+    matrix : array or tensor of shape (..., 2, 3)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import apply, from_parts
+    >>> quarter = from_parts(np.array(np.pi / 2), np.array(1.0), np.zeros(2), np.zeros(2))
+    >>> apply(quarter, np.array([[1.0, 0.0]])).round(6)
+    array([[0., 1.]])
+    """
+    xp = _namespace(angle)
+    a_re, a_im = scale * xp.cos(angle), scale * xp.sin(angle)
+    c_x, c_y = (center, center) if isinstance(center, float) else (center[..., 0], center[..., 1])
+    t_x = c_x - a_re * c_x + a_im * c_y + shift[..., 0]
+    t_y = c_y - a_im * c_x - a_re * c_y + shift[..., 1]
+    return _from_complex(a_re, a_im, t_x, t_y)
+
+
+def from_box(boxes, size, margin=0.0):
+    """Similarity that maps a box, widened to a square, onto a square frame.
+
+    It is never a stretch: the longer side of the box decides, so that shapes keep their
+    proportions and a later stage does not depend on how the box was cut.
+
+    Parameters
+    ----------
+    boxes : array or tensor of shape (..., 4)
+        ``(x, y, width, height)`` in image pixels.
+    size : int
+        Side of the frame, in pixels.
+    margin : float, default=0.0
+        What is added on each side of the square, as a fraction of its side.
+
+    Returns
+    -------
+    matrix : array or tensor of shape (..., 2, 3)
+        From image pixels to frame pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import apply, from_box
+    >>> matrix = from_box(np.array([10.0, 20, 8, 8]), size=16)
+    >>> apply(matrix, np.array([[9.5, 19.5], [17.5, 27.5]]))  # corners of the box
+    array([[-0.5, -0.5],
+           [15.5, 15.5]])
+    """
+    xp = _namespace(boxes)
+    x, y, width, height = (boxes[..., i] for i in range(4))
+    side = xp.maximum(width, height) * (1 + 2 * margin)
+    scale = size / side
+    middle = (size - 1) / 2
+    t_x = middle - scale * (x + (width - 1) / 2)
+    t_y = middle - scale * (y + (height - 1) / 2)
+    return _from_complex(scale, xp.zeros_like(scale), t_x, t_y)
+
+
+def halving(levels=1):
+    """Matrix of an image shrunk to 1/2**levels by averaging blocks of pixels.
+
+    Examples
+    --------
+    >>> from skwing.geometry import halving
+    >>> halving()  # the middle of pixels 0 and 1 is the centre of the new pixel 0
+    array([[ 0.5 ,  0.  , -0.25],
+           [ 0.  ,  0.5 , -0.25]])
+    """
+    scale = 0.5**levels
+    shift = (scale - 1) / 2
+    return np.array([[scale, 0.0, shift], [0.0, scale, shift]])
+
+
+def reflect(size):
+    """Matrix that mirrors a frame of this width left to right.
+
+    A mirrored shape also needs its landmarks renamed: see
+    :meth:`skwing.schema.LandmarkSchema.mirror_points`.
+
+    Examples
+    --------
+    >>> from skwing.geometry import reflect
+    >>> reflect(64)
+    array([[-1.,  0., 63.],
+           [ 0.,  1.,  0.]])
+    """
+    return np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0]])
+
+
+def similarity(source, target, weight=None):
+    """Least-squares similarity (turn, scale, shift; no reflection) between point sets.
+
+    The closed form is linear regression over the complex numbers,
+    ``target = a * source + t``; no SVD is needed in two dimensions.
+
+    Parameters
+    ----------
+    source, target : array or tensor of shape (..., n_points, 2)
+        Points with NaN in either are left out.
+    weight : array or tensor of shape (..., n_points), default=None
+        Non-negative weight of each point.
+
+    Returns
+    -------
+    matrix : array or tensor of shape (..., 2, 3)
+        NaN where fewer than two distinct points are left to decide it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import similarity
+    >>> source = np.array([[0.0, 0], [1, 0], [0, 1]])
+    >>> similarity(source, 3 * source + [1, 2]).round(6) + 0.0
+    array([[3., 0., 1.],
+           [0., 3., 2.]])
+    """
+    xp = _namespace(source, target)
+    known = ~xp.isnan(source + target).any(-1)
+    w = xp.where(known, 1.0, 0.0) if weight is None else xp.where(known, weight, 0.0)
+    w = w[..., None]
+    zero = xp.zeros_like(source[..., :1, :1])
+    src, dst = xp.where(known[..., None], source, zero), xp.where(known[..., None], target, zero)
+    total = w.sum(-2)
+    total = xp.where(total > 0, total, xp.full_like(total, math.nan))
+    src_mean, dst_mean = (w * src).sum(-2) / total, (w * dst).sum(-2) / total
+    u, v = src - src_mean[..., None, :], dst - dst_mean[..., None, :]
+    w = w[..., 0]
+    spread = (w * (u * u).sum(-1)).sum(-1)
+    spread = xp.where(spread > 0, spread, xp.full_like(spread, math.nan))
+    a_re = (w * (u * v).sum(-1)).sum(-1) / spread
+    a_im = (w * (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])).sum(-1) / spread
+    t_x = dst_mean[..., 0] - a_re * src_mean[..., 0] + a_im * src_mean[..., 1]
+    t_y = dst_mean[..., 1] - a_im * src_mean[..., 0] - a_re * src_mean[..., 1]
+    return _from_complex(a_re, a_im, t_x, t_y)
+
+
+def scale_of(matrix):
+    """Factor by which a matrix magnifies lengths: the root of its determinant's size.
+
+    Parameters
+    ----------
+    matrix : array or tensor of shape (..., 2, 3)
+
+    Returns
+    -------
+    scale : array or tensor of shape (...)
+
+    Examples
+    --------
+    >>> from skwing.geometry import halving, scale_of
+    >>> float(scale_of(halving()))
+    0.5
+    """
+    det = matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+    return abs(det) ** 0.5
+
+
+def boxes_of(points):
+    """Smallest upright boxes around points.
+
+    Parameters
+    ----------
+    points : array of shape (..., n_points, 2)
+        In image pixels; NaN points are left out.
+
+    Returns
+    -------
+    boxes : array of shape (..., 4)
+        ``(x, y, width, height)``: the pixels from the least to the greatest coordinate,
+        both counted, so a box is one pixel wider than the distance between them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.geometry import boxes_of
+    >>> boxes_of(np.array([[2.0, 3], [6, 4]]))
+    array([2., 3., 5., 2.])
+    """
+    low, high = np.nanmin(points, axis=-2), np.nanmax(points, axis=-2)
+    return np.concatenate([low, high - low + 1], axis=-1)

@@ -1,0 +1,341 @@
+"""Losses: one value per coordinate, reduced by nobody here.
+
+Every function takes residuals (prediction minus target) in pixels of the network's input
+and gives back a tensor of the same shape. Summing, averaging, weighting and leaving out
+missing landmarks are the business of the caller: a NaN residual gives NaN.
+
+`w` and `epsilon` are pixels too. With targets in [0, 1] the defaults keep every residual
+on the near-linear foot of the logarithm; divide `w` and `epsilon` by the same number as
+the targets and the loss is divided by that number, exactly.
+"""
+
+import functools
+import inspect
+import math
+
+import torch
+
+__all__ = [
+    "LOSSES",
+    "bind_loss",
+    "check_loss",
+    "l1",
+    "l2",
+    "rectified_wing",
+    "smooth_l1",
+    "soft_wing",
+    "wing",
+]
+
+
+def _check_positive(**values):
+    for name, value in values.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be a finite number > 0 (pixels); got {value!r}.")
+
+
+def l1(residual):
+    """Absolute residual.
+
+    Parameters
+    ----------
+    residual : tensor
+        Prediction minus target, in pixels of the network's input.
+
+    Returns
+    -------
+    loss : tensor of the shape of `residual`
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import l1
+    >>> l1(torch.tensor([-3.0, 0.0, 0.5]))
+    tensor([3.0000, 0.0000, 0.5000])
+    """
+    return residual.abs()
+
+
+def l2(residual):
+    """Half the squared residual.
+
+    Parameters
+    ----------
+    residual : tensor
+        Prediction minus target, in pixels of the network's input.
+
+    Returns
+    -------
+    loss : tensor of the shape of `residual`
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import l2
+    >>> l2(torch.tensor([-3.0, 0.0, 0.5]))
+    tensor([4.5000, 0.0000, 0.1250])
+    """
+    return 0.5 * residual * residual
+
+
+def smooth_l1(residual):
+    """Half the square below one pixel, the absolute value less one half above.
+
+    Parameters
+    ----------
+    residual : tensor
+        Prediction minus target, in pixels of the network's input.
+
+    Returns
+    -------
+    loss : tensor of the shape of `residual`
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import smooth_l1
+    >>> smooth_l1(torch.tensor([-3.0, 0.0, 0.5]))
+    tensor([2.5000, 0.0000, 0.1250])
+    """
+    size = residual.abs()
+    return torch.where(size < 1, 0.5 * size * size, size - 0.5)
+
+
+def wing(residual, w=10.0, epsilon=2.0):
+    """Wing loss: a logarithm below `w`, linear above.
+
+    Small residuals get slopes up to ``w / epsilon``, so that they still pull when large
+    ones are gone. The value is continuous at `w`; the slope steps there from
+    ``w / (w + epsilon)`` to 1. At 0 the gradient is 0.
+
+    Parameters
+    ----------
+    residual : tensor
+        Prediction minus target, in pixels of the network's input.
+    w : float, default=10.0
+        Where the logarithm ends, in pixels.
+    epsilon : float, default=2.0
+        Curvature of the logarithm, in pixels: smaller is steeper at 0.
+
+    Returns
+    -------
+    loss : tensor of the shape of `residual`
+
+    Raises
+    ------
+    ValueError
+        If `w` or `epsilon` is not a finite number above 0.
+
+    References
+    ----------
+    Feng et al., "Wing Loss for Robust Facial Landmark Localisation with Convolutional
+    Neural Networks", CVPR 2018; table 2 there compares values of `w` and `epsilon`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import wing
+    >>> wing(torch.tensor([-20.0, -2.0, 0.0, 2.0]))
+    tensor([27.9176,  6.9315,  0.0000,  6.9315])
+    """
+    _check_positive(w=w, epsilon=epsilon)
+    size = residual.abs()
+    offset = w - w * math.log1p(w / epsilon)
+    return torch.where(size < w, w * torch.log1p(size / epsilon), size - offset)
+
+
+def rectified_wing(residual, w=10.0, epsilon=2.0, r=0.5):
+    """Rectified Wing loss: Wing that forgives residuals smaller than `r`.
+
+    The dead zone keeps the noise of the labels from steering the training. With ``r=0``
+    it is :func:`wing`.
+
+    Parameters
+    ----------
+    residual : tensor
+        Prediction minus target, in pixels of the network's input.
+    w : float, default=10.0
+        Where the logarithm ends, in pixels.
+    epsilon : float, default=2.0
+        Curvature of the logarithm, in pixels.
+    r : float, default=0.5
+        Half-width of the dead zone, in pixels; at least 0 and below `w`.
+
+    Returns
+    -------
+    loss : tensor of the shape of `residual`
+
+    Raises
+    ------
+    ValueError
+        If `w` or `epsilon` is not a finite number above 0, or `r` not in [0, w).
+
+    References
+    ----------
+    Feng et al., "Rectified Wing Loss for Efficient and Robust Facial Landmark
+    Localisation with Convolutional Neural Networks", IJCV 128, 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import rectified_wing
+    >>> rectified_wing(torch.tensor([-20.0, -2.5, 0.5, 0.0]))
+    tensor([27.4920,  6.9315,  0.0000,  0.0000])
+    """
+    _check_positive(w=w, epsilon=epsilon)
+    if not 0 <= r < w:
+        raise ValueError(f"r must be at least 0 and below w={w!r} (pixels); got {r!r}.")
+    size = residual.abs()
+    offset = w - w * math.log1p((w - r) / epsilon)
+    curved = w * torch.log1p(torch.relu(size - r) / epsilon)
+    return torch.where(size < w, curved, size - offset)
+
+
+def soft_wing(residual, w=10.0, epsilon=2.0, threshold=2.0):
+    """Soft Wing loss: linear below `threshold`, a logarithm above.
+
+    Residuals of label noise keep slope 1 instead of Wing's ``w / epsilon``; the slope
+    just above `threshold` is ``w / (threshold + epsilon)`` and falls from there on. The
+    setting published for inputs of 256 pixels is ``w=20, epsilon=0.5, threshold=2``.
+
+    Parameters
+    ----------
+    residual : tensor
+        Prediction minus target, in pixels of the network's input.
+    w : float, default=10.0
+        Factor of the logarithm, in pixels (the second omega of the source).
+    epsilon : float, default=2.0
+        Curvature of the logarithm, in pixels.
+    threshold : float, default=2.0
+        Where the logarithm begins, in pixels (the first omega of the source).
+
+    Returns
+    -------
+    loss : tensor of the shape of `residual`
+
+    Raises
+    ------
+    ValueError
+        If `w`, `epsilon` or `threshold` is not a finite number above 0.
+
+    References
+    ----------
+    Lin et al., "Structure-Coherent Deep Feature Learning for Robust Face Alignment",
+    IEEE Transactions on Image Processing, 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import soft_wing
+    >>> soft_wing(torch.tensor([-6.0, -1.5, 0.0]))
+    tensor([8.9315, 1.5000, 0.0000])
+    """
+    _check_positive(w=w, epsilon=epsilon, threshold=threshold)
+    size = residual.abs()
+    offset = threshold - w * math.log1p(threshold / epsilon)
+    return torch.where(size < threshold, size, w * torch.log1p(size / epsilon) + offset)
+
+
+LOSSES = {
+    "l1": l1,
+    "l2": l2,
+    "smooth_l1": smooth_l1,
+    "wing": wing,
+    "rectified_wing": rectified_wing,
+    "soft_wing": soft_wing,
+}
+
+
+def check_loss(loss):
+    """Loss function of that name, or the callable itself.
+
+    Parameters
+    ----------
+    loss : str or callable
+        A key of `LOSSES`, or a function that takes a tensor of residuals and returns one
+        value per coordinate.
+
+    Returns
+    -------
+    loss : callable
+
+    Raises
+    ------
+    ValueError
+        If no loss has that name; the message lists those there are.
+    TypeError
+        If `loss` is neither a name nor callable, or a class instead of an instance.
+
+    Examples
+    --------
+    >>> from skwing.losses import check_loss
+    >>> check_loss("wing").__name__
+    'wing'
+    """
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise ValueError(f"Unknown loss {loss!r}; choose from {sorted(LOSSES)} or a callable.")
+        return LOSSES[loss]
+    if not callable(loss) or isinstance(loss, type):
+        raise TypeError(f"loss must be one of {sorted(LOSSES)} or a callable; got {loss!r}.")
+    return loss
+
+
+def bind_loss(loss, w=10.0, epsilon=2.0):
+    """Loss with its `w` and `epsilon` filled in, tried once on a small tensor.
+
+    Parameters
+    ----------
+    loss : str or callable
+        As for :func:`check_loss`. `w` and `epsilon` go to functions with parameters of
+        these names only; what a `functools.partial` has already fixed stays fixed.
+    w, epsilon : float
+        In pixels of the network's input.
+
+    Returns
+    -------
+    loss : callable
+        Takes residuals, returns one value per coordinate. Pickles if the given one does.
+
+    Raises
+    ------
+    ValueError
+        If the loss refuses `w` or `epsilon`, or its value has not the shape of the
+        residuals (a loss that already sums or averages, say).
+    TypeError
+        If the loss cannot be called with residuals alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.losses import bind_loss
+    >>> bind_loss("wing", w=5.0, epsilon=1.0)(torch.tensor([4.0]))
+    tensor([8.0472])
+    """
+    loss = check_loss(loss)
+    taken = _keywords_of(loss)
+    keywords = {k: v for k, v in {"w": w, "epsilon": epsilon}.items() if k in taken}
+    bound = functools.partial(loss, **keywords) if keywords else loss
+    trial = torch.zeros(1, 3, 2)
+    try:
+        value = bound(trial)
+    except TypeError as error:
+        raise TypeError(f"loss {loss!r} must take one tensor, the residuals: {error}") from error
+    if not isinstance(value, torch.Tensor) or value.shape != trial.shape:
+        found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(
+            f"loss {loss!r} must return one value per coordinate: for residuals of shape "
+            f"{tuple(trial.shape)} a tensor of that shape; got {found}."
+        )
+    return bound
+
+
+def _keywords_of(function):
+    """Names that may still be passed to a function by keyword."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # functions written in C have no signature
+        return set()
+    fixed = function.keywords if isinstance(function, functools.partial) else {}
+    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name for p in parameters if p.kind in by_keyword and p.name not in fixed}

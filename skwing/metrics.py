@@ -1,0 +1,437 @@
+"""Measures of how far predicted landmarks are from the true ones.
+
+Errors are fractions of a normalising length, never percent. Missing landmarks (NaN in the
+truth) are left out of every mean; a prediction must be a number wherever the truth is.
+"""
+
+import numbers
+
+import numpy as np
+
+from skwing._landmarks import as_points
+from skwing.schema import SCHEMAS, check_schema
+
+__all__ = [
+    "ced_auc",
+    "ced_curve",
+    "failure_rate",
+    "make_nme_scorer",
+    "nme",
+    "normalizing_lengths",
+    "point_errors",
+]
+
+
+def point_errors(y_true, y_pred):
+    """Distance of every predicted landmark from the true one.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples, n_landmarks, 2) or \
+            (n_samples, 2 * n_landmarks)
+        In image pixels; NaN in `y_true` marks missing landmarks.
+
+    Returns
+    -------
+    errors : ndarray of shape (n_samples, n_landmarks)
+        In image pixels; NaN where the true landmark is missing.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not belong together, a coordinate is infinite, or a prediction
+        is NaN where the truth is known.
+
+    Examples
+    --------
+    >>> from skwing.metrics import point_errors
+    >>> point_errors([[0, 0, 10, 10]], [[3, 4, 10, 11]])
+    array([[5., 1.]])
+    """
+    true, pred = as_points(y_true, name="y_true"), as_points(y_pred, name="y_pred")
+    if true.shape != pred.shape:
+        raise ValueError(
+            f"y_true holds {true.shape[0]} samples of {true.shape[1]} landmarks, y_pred "
+            f"{pred.shape[0]} samples of {pred.shape[1]}."
+        )
+    difference = pred - true
+    errors = np.hypot(difference[..., 0], difference[..., 1])
+    lost = np.isnan(errors) & ~np.isnan(true).any(-1)
+    if lost.any():
+        sample, landmark = np.argwhere(lost)[0]
+        raise ValueError(
+            f"y_pred is NaN at sample {sample}, landmark {landmark}, where y_true is known: "
+            f"leaving it out would flatter the predictor."
+        )
+    return errors
+
+
+def normalizing_lengths(y_true, normalizer="inter_ocular", *, schema=None, boxes=None):
+    """Length by which the errors of each sample are divided.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+        In image pixels; NaN marks missing landmarks.
+    normalizer : {"inter_ocular", "inter_pupil", "box"}, float or array-like of shape \
+            (n_samples,), default="inter_ocular"
+        - "inter_ocular": distance of the outer eye corners.
+        - "inter_pupil": distance of the eye centres: the marked pupils where the schema
+          has any, else the means of the points around each eye.
+        - "box": geometric mean of the sides of `boxes`. For the square boxes of AFLW this
+          is their width, the face size that Feng et al. (2018) divide by.
+        - numbers are the lengths themselves, in pixels; ``1.0`` leaves errors in pixels.
+
+        Any other key of the schema's `normalizers` works too.
+    schema : str or LandmarkSchema, default=None
+        Tells which landmarks the named lengths are measured between. It is never guessed
+        from the number of landmarks.
+    boxes : array-like of shape (n_samples, 4), default=None
+        Rows ``(x, y, width, height)`` in image pixels, for ``normalizer="box"``. Results
+        depend on whose boxes these are, so none are made up: for the boxes around the
+        true landmarks pass ``skwing.geometry.boxes_of(y_true)``.
+
+    Returns
+    -------
+    lengths : ndarray of shape (n_samples,)
+        In pixels. NaN for a sample that lacks any landmark (or the box) it is measured by.
+
+    Raises
+    ------
+    ValueError
+        If what the normaliser needs is not given, or a length is not above 0.
+
+    Examples
+    --------
+    >>> from skwing.metrics import normalizing_lengths
+    >>> normalizing_lengths([[0, 0, 1, 1]], "box", boxes=[[10, 10, 40, 90]])
+    array([60.])
+    """
+    true = as_points(y_true, name="y_true")
+    if not isinstance(normalizer, str):
+        lengths = _given_lengths(normalizer, len(true))
+    elif normalizer == "box":
+        lengths = _box_lengths(boxes, len(true))
+    else:
+        left, right = _normalizing_groups(normalizer, schema, true.shape[1])
+        # The mean of NaN is NaN: with part of an eye missing its centre is not known.
+        span = true[:, list(left)].mean(1) - true[:, list(right)].mean(1)
+        lengths = np.hypot(span[:, 0], span[:, 1])
+    wrong = ~(np.isnan(lengths) | (np.isfinite(lengths) & (lengths > 0)))
+    if wrong.any():
+        sample = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"The normalising length of sample {sample} is {lengths[sample]}; it must be a "
+            f"finite number of pixels > 0 (normalizer={_short(normalizer)})."
+        )
+    return lengths
+
+
+def _short(normalizer):
+    return repr(normalizer) if np.ndim(normalizer) == 0 else "given lengths"
+
+
+def _given_lengths(lengths, n_samples):
+    lengths = np.asarray(lengths, dtype=np.float64)
+    if lengths.ndim == 0:
+        return np.full(n_samples, lengths)
+    if lengths.shape != (n_samples,):
+        raise ValueError(
+            f"normalizer has shape {lengths.shape}; expected one length per sample, ({n_samples},)."
+        )
+    return lengths
+
+
+def _box_lengths(boxes, n_samples):
+    if boxes is None:
+        raise ValueError(
+            "normalizer='box' needs boxes of shape (n_samples, 4); for the boxes around the "
+            "true landmarks pass boxes=skwing.geometry.boxes_of(y_true)."
+        )
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if boxes.shape != (n_samples, 4):
+        raise ValueError(f"boxes has shape {boxes.shape}; expected ({n_samples}, 4).")
+    sides = boxes[:, 2:]
+    if (sides <= 0).any():
+        sample = int(np.flatnonzero((sides <= 0).any(1))[0])
+        raise ValueError(
+            f"The box of sample {sample} is {boxes[sample].tolist()}; expected (x, y, width, "
+            f"height) with width and height > 0."
+        )
+    return np.sqrt(sides[:, 0] * sides[:, 1])
+
+
+def _normalizing_groups(normalizer, schema, n_landmarks):
+    schema = check_schema(schema, n_landmarks)
+    if schema is None:
+        fitting = [name for name, s in SCHEMAS.items() if s.n_landmarks == n_landmarks]
+        hint = f" With {n_landmarks} landmarks that may be one of {fitting}." if fitting else ""
+        raise ValueError(
+            f"normalizer={normalizer!r} needs a schema to know which landmarks to measure "
+            f"between: pass schema=, or lengths as normalizer.{hint}"
+        )
+    if normalizer not in schema.normalizers:
+        choices = sorted({*schema.normalizers, "box"})
+        raise ValueError(
+            f"Unknown normalizer {normalizer!r} for schema {schema.name!r}; choose from "
+            f"{choices} or pass lengths."
+        )
+    return schema.normalizers[normalizer]
+
+
+def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, per_sample=False):
+    """Normalised mean error: the mean distance over a length of the face.
+
+    For each sample the distances of its known landmarks are averaged and divided by its
+    normalising length; the mean over samples follows.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples, n_landmarks, 2) or \
+            (n_samples, 2 * n_landmarks)
+        In image pixels; NaN in `y_true` marks missing landmarks.
+    normalizer, schema, boxes
+        See :func:`normalizing_lengths`.
+    per_sample : bool, default=False
+        Whether to return the error of each sample instead of their mean.
+
+    Returns
+    -------
+    error : float or ndarray of shape (n_samples,)
+        A fraction, not percent. A sample with no landmark, or without those (or the box)
+        that its length is measured by, has NaN and is left out of the mean.
+
+    Raises
+    ------
+    ValueError
+        If no sample can be measured, or for the reasons of :func:`point_errors` and
+        :func:`normalizing_lengths`.
+
+    References
+    ----------
+    Feng et al. (2018), tables 1 and 3 (AFLW, by face size) and table 4 (300-W, by the
+    distance of the pupils).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.metrics import nme
+    >>> y_true = np.array([[[10.0, 10], [30, 10]], [[10, 20], [np.nan, np.nan]]])
+    >>> nme(y_true, y_true + [3, 4], normalizer=[50, 20], per_sample=True)
+    array([0.1 , 0.25])
+    """
+    errors = point_errors(y_true, y_pred)
+    lengths = normalizing_lengths(y_true, normalizer, schema=schema, boxes=boxes)
+    known = ~np.isnan(errors)
+    count = known.sum(1)
+    total = np.where(known, errors, 0.0).sum(1)
+    relative = np.where(count > 0, total, np.nan) / (np.maximum(count, 1) * lengths)
+    if per_sample:
+        return relative
+    measured = relative[~np.isnan(relative)]
+    if not len(measured):
+        raise ValueError(
+            f"None of the {len(relative)} samples has both a known landmark and a normalising "
+            f"length (normalizer={_short(normalizer)})."
+        )
+    return float(measured.mean())
+
+
+def _known_errors(errors):
+    """Errors that are numbers, sorted."""
+    errors = np.asarray(errors, dtype=np.float64).ravel()
+    if (errors < 0).any():
+        sample = int(np.flatnonzero(errors < 0)[0])
+        raise ValueError(f"errors[{sample}] is {errors[sample]}; errors cannot be negative.")
+    known = np.sort(errors[~np.isnan(errors)])
+    if not len(known):
+        raise ValueError(f"None of the {len(errors)} errors is a number.")
+    return known
+
+
+def _check_threshold(threshold):
+    if not (threshold > 0 and np.isfinite(threshold)):
+        raise ValueError(f"threshold must be a finite number > 0; got {threshold!r}.")
+
+
+def ced_curve(errors):
+    """Cumulative error distribution: the fraction of samples within each error.
+
+    Parameters
+    ----------
+    errors : array-like of shape (n_samples,)
+        Error of each sample, as from ``nme(..., per_sample=True)``. NaN is left out;
+        infinity stands for a sample on which the method failed.
+
+    Returns
+    -------
+    thresholds : ndarray of shape (n_thresholds,)
+        0 and every error that occurs, ascending; finite.
+    fractions : ndarray of shape (n_thresholds,)
+        Fraction of samples with an error of at most the threshold. Between two
+        thresholds it stays what it was at the lower one.
+
+    Raises
+    ------
+    ValueError
+        If no error is a number, or one is negative.
+
+    Examples
+    --------
+    >>> from skwing.metrics import ced_curve
+    >>> ced_curve([0.5, 0.25, 0.25, 1.0])
+    (array([0.  , 0.25, 0.5 , 1.  ]), array([0.  , 0.5 , 0.75, 1.  ]))
+    """
+    known = _known_errors(errors)
+    thresholds = np.unique(np.append(known[np.isfinite(known)], 0.0))
+    return thresholds, np.searchsorted(known, thresholds, side="right") / len(known)
+
+
+def ced_auc(errors, threshold):
+    """Area under the cumulative error distribution up to a threshold, over the threshold.
+
+    The curve is a staircase, so its area is known exactly: the mean of
+    ``max(0, 1 - error / threshold)``.
+
+    Parameters
+    ----------
+    errors : array-like of shape (n_samples,)
+        As for :func:`ced_curve`.
+    threshold : float
+        In the unit of `errors`; 0.1 is usual for errors over the inter-ocular distance.
+        There is no default: an area means nothing without its threshold.
+
+    Returns
+    -------
+    auc : float
+        From 0 (every error at or above the threshold) to 1 (no errors).
+
+    Raises
+    ------
+    ValueError
+        If no error is a number, one is negative, or `threshold` is not above 0.
+
+    Examples
+    --------
+    >>> from skwing.metrics import ced_auc
+    >>> ced_auc([0.25, 0.75, 2.0], threshold=1.0)
+    0.3333333333333333
+    """
+    _check_threshold(threshold)
+    return float(np.maximum(0.0, 1.0 - _known_errors(errors) / threshold).mean())
+
+
+def failure_rate(errors, threshold):
+    """Fraction of samples whose error exceeds a threshold.
+
+    Parameters
+    ----------
+    errors : array-like of shape (n_samples,)
+        As for :func:`ced_curve`.
+    threshold : float
+        In the unit of `errors`.
+
+    Returns
+    -------
+    rate : float
+
+    Raises
+    ------
+    ValueError
+        If no error is a number, one is negative, or `threshold` is not above 0.
+
+    Examples
+    --------
+    >>> from skwing.metrics import failure_rate
+    >>> failure_rate([0.02, 0.1, 0.2, 0.03], threshold=0.1)
+    0.25
+    """
+    _check_threshold(threshold)
+    return float((_known_errors(errors) > threshold).mean())
+
+
+def make_nme_scorer(normalizer="inter_ocular", schema=None):
+    """Scorer for scikit-learn's model selection: minus the NME, so that higher is better.
+
+    Parameters
+    ----------
+    normalizer : str or float, default="inter_ocular"
+        As for :func:`normalizing_lengths`. With "box" the boxes come from X: its `boxes`,
+        or its columns x, y, width and height.
+    schema : str or LandmarkSchema, default=None
+        None asks, at each call, first the estimator (in a pipeline or a search, the last
+        step), then X for a `schema`.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y)``; goes wherever scikit-learn takes ``scoring=``, and
+        pickles.
+
+    Raises
+    ------
+    ValueError
+        If `schema` is unknown or does not have that normaliser.
+    TypeError
+        If `normalizer` is neither a name nor a number: lengths of single samples cannot
+        follow them into folds.
+
+    Examples
+    --------
+    >>> from skwing.metrics import make_nme_scorer
+    >>> make_nme_scorer("inter_pupil", schema="ibug68")
+    make_nme_scorer(normalizer='inter_pupil', schema='ibug68')
+    """
+    if not isinstance(normalizer, str | numbers.Real):
+        raise TypeError(
+            f"normalizer of a scorer must be a name or a number; got "
+            f"{type(normalizer).__name__}. Lengths cannot follow their samples into folds."
+        )
+    given = check_schema(schema)
+    if given is not None and isinstance(normalizer, str) and normalizer != "box":
+        _normalizing_groups(normalizer, given, given.n_landmarks)
+    return _NMEScorer(normalizer, given)
+
+
+class _NMEScorer:
+    def __init__(self, normalizer, schema):
+        self.normalizer = normalizer
+        self.schema = schema
+
+    def __call__(self, estimator, X, y):
+        schema = self.schema
+        if schema is None:
+            schema = _schema_of(estimator)
+        if schema is None:
+            schema = _own(X, "schema")
+        boxes = _boxes_of_data(X) if self.normalizer == "box" else None
+        return -nme(y, estimator.predict(X), normalizer=self.normalizer, schema=schema, boxes=boxes)
+
+    def __repr__(self):
+        schema = None if self.schema is None else self.schema.name
+        return f"make_nme_scorer(normalizer={self.normalizer!r}, schema={schema!r})"
+
+
+def _own(thing, name):
+    """Attribute of a thing, None if it has none; a column of that name does not count."""
+    return None if hasattr(thing, "columns") else getattr(thing, name, None)
+
+
+def _schema_of(estimator):
+    """Schema of an estimator, or of what it wraps last: the step or the best candidate."""
+    while estimator is not None:
+        for name in ("schema", "schema_"):
+            if _own(estimator, name) is not None:
+                return getattr(estimator, name)
+        if getattr(estimator, "steps", None):
+            estimator = estimator.steps[-1][1]
+        else:
+            estimator = getattr(estimator, "best_estimator_", None)
+    return None
+
+
+def _boxes_of_data(X):
+    columns = ["x", "y", "width", "height"]
+    if hasattr(X, "columns"):
+        return X[columns].to_numpy() if set(columns) <= set(X.columns) else None
+    return getattr(X, "boxes", None)

@@ -1,0 +1,25 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+# Networks as small as the tests' lose time when they are spread over many cores.
+torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """Folder of real data, named by SKWING_DATA; tests that ask for it are skipped without."""
+    folder = os.environ.get("SKWING_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SKWING_DATA does not name a folder of data sets")
+    return Path(folder)

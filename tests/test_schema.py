@@ -1,0 +1,290 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from skwing.geometry import apply, reflect, similarity
+from skwing.schema import (
+    AFLW19,
+    COFW29,
+    IBUG68,
+    SCHEMAS,
+    WFLW98,
+    LandmarkSchema,
+    check_schema,
+    mirror_from_names,
+)
+
+# Mean faces of the four training sets, x0 y0 x1 y1 ... in thousandths of the face box, rounded
+# from the meanface.txt files of PIPNet (github.com/jhb86253817/PIPNet, MIT licence). They tell
+# where each landmark lies without saying a word about names or mirroring.
+MEAN_FACES = {
+    "aflw19": """
+        252 229 341 209 431 228 563 225 658 201 749 218 293 316 358 312 420 319 582 316
+        645 306 711 308 404 533 496 508 598 531 384 692 503 704 626 687 510 932
+    """,
+    "cofw29": """
+        93 154 932 140 400 155 624 151 235 101 237 143 784 93 789 133 170 240 864 231 378
+        245 657 241 278 201 276 266 757 194 764 258 279 230 758 223 383 493 661 489 519
+        471 523 540 325 665 730 659 523 627 526 662 527 698 529 752 535 946
+    """,
+    "ibug68": """
+        56 238 59 359 74 479 100 596 147 704 218 797 306 875 402 937 510 952 616 931 709
+        867 794 788 863 693 907 584 930 466 941 346 943 226 133 149 189 96 267 81 349 93
+        423 125 562 118 639 85 720 72 799 88 853 138 496 215 497 293 498 370 500 449 407
+        503 452 520 500 533 547 518 589 502 224 228 273 199 331 200 380 238 329 249 271
+        250 609 235 660 194 718 193 765 221 723 242 666 244 329 650 393 622 457 608 499
+        619 547 607 612 621 674 644 614 708 553 736 502 742 455 738 392 712 355 652 457
+        647 500 651 548 645 648 648 549 678 500 685 456 680
+    """,
+    "wflw98": """
+        80 392 83 435 87 478 91 521 98 564 109 606 123 648 142 688 167 726 197 762 231 795
+        269 825 310 853 354 878 401 898 453 911 508 915 562 909 612 895 657 874 699 848
+        739 820 775 789 808 756 836 720 859 681 877 641 890 600 899 558 905 516 908 473
+        910 431 912 388 185 351 241 312 300 308 360 314 417 324 417 353 360 344 300 339
+        241 341 571 321 631 310 690 304 749 307 803 344 749 335 689 334 630 340 571 350
+        495 402 496 459 496 516 498 570 407 598 454 606 501 612 545 604 588 596 243 407
+        278 391 318 384 362 390 397 411 359 420 318 424 279 419 594 409 630 386 677 381
+        715 388 748 403 716 415 680 420 636 418 339 697 400 676 472 668 503 668 534 667
+        602 674 659 693 619 728 567 755 503 765 437 757 381 732 351 699 425 691 503 691
+        577 690 647 695 580 719 502 729 422 721 322 404 675 400
+    """,
+}
+
+# Pairs that swap, counted from 1 for the first three and from 0 for WFLW: the table in
+# lib/utils/transforms.py of HRNet-Facial-Landmark-Detection (github.com/HRNet), which agrees
+# with configs/_base_/datasets/{aflw,cofw,300w,wflw}.py of mmpose.
+SWAPS = {
+    "aflw19": (1, "1-6 2-5 3-4 7-12 8-11 9-10 13-15 16-18"),
+    "cofw29": (1, "1-2 5-7 3-4 6-8 9-10 11-12 13-15 17-18 14-16 19-20 23-24"),
+    "ibug68": (
+        1,
+        "1-17 2-16 3-15 4-14 5-13 6-12 7-11 8-10 18-27 19-26 20-25 21-24 22-23 32-36 33-35 "
+        "37-46 38-45 39-44 40-43 41-48 42-47 49-55 50-54 51-53 62-64 61-65 68-66 59-57 60-56",
+    ),
+    "wflw98": (
+        0,
+        "0-32 1-31 2-30 3-29 4-28 5-27 6-26 7-25 8-24 9-23 10-22 11-21 12-20 13-19 14-18 15-17 "
+        "33-46 34-45 35-44 36-43 37-42 38-50 39-49 40-48 41-47 60-72 61-71 62-70 63-69 64-68 "
+        "65-75 66-74 67-73 55-59 56-58 76-82 77-81 78-80 87-83 86-84 88-92 89-91 95-93 96-97",
+    ),
+}
+
+each_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+
+
+def mean_face(schema):
+    return np.array(MEAN_FACES[schema.name].split(), dtype=float).reshape(-1, 2)
+
+
+def test_names_of_the_four():
+    assert {name: s.n_landmarks for name, s in SCHEMAS.items()} == {
+        "aflw19": 19,
+        "cofw29": 29,
+        "ibug68": 68,
+        "wflw98": 98,
+    }
+    assert all(SCHEMAS[s.name] is s for s in (AFLW19, COFW29, IBUG68, WFLW98))
+
+
+@each_schema
+def test_mirror_equals_the_published_table(schema):
+    first, pairs = SWAPS[schema.name]
+    expected = list(range(schema.n_landmarks))
+    for pair in pairs.split():
+        a, b = (int(i) - first for i in pair.split("-"))
+        expected[a], expected[b] = b, a
+    assert schema.mirror == tuple(expected)
+
+
+@each_schema
+def test_mirror_is_what_geometry_says(schema):
+    """Reflect the mean face and lay it back on itself: the nearest point is the partner."""
+    face = mean_face(schema)
+    reflected = apply(reflect(1000), face)
+    reflected = apply(similarity(schema.mirror_points(reflected), face), reflected)
+    distance = np.linalg.norm(face[:, None] - reflected, axis=-1)
+    assert tuple(distance.argmin(1)) == schema.mirror
+
+
+@each_schema
+def test_mirroring_twice_changes_nothing(schema):
+    points = np.random.default_rng(0).normal(size=(3, schema.n_landmarks, 2))
+    once = schema.mirror_points(points)
+    assert not np.array_equal(once, points)
+    np.testing.assert_array_equal(schema.mirror_points(once), points)
+
+
+@each_schema
+def test_fixed_points_are_the_names_without_a_side(schema):
+    for i, name in enumerate(schema.landmark_names):
+        assert (schema.mirror[i] == i) == ("left" not in name and "right" not in name), name
+
+
+@each_schema
+def test_names_tell_where_the_point_is(schema):
+    face = dict(zip(schema.landmark_names, mean_face(schema), strict=True))
+    middle = np.mean([x for x, _ in face.values()])
+    n_compared = 0
+    for name, (x, y) in face.items():
+        if "left" in name:
+            assert x < middle < face[name.replace("left", "right")][0], name
+        below = face.get(name.replace("_top", "_bottom"))
+        if "_top" in name and below is not None:
+            assert y < below[1], name
+            n_compared += 1
+        inner = face.get(name.replace("_outer", "_inner"))
+        if "_outer" in name and inner is not None:
+            assert abs(x - middle) > abs(inner[0] - middle), name
+            n_compared += 1
+    assert n_compared >= 4
+    assert face["chin"][1] == max(y for _, y in face.values())
+
+
+@each_schema
+def test_contours_are_short_walks(schema):
+    """A contour that skips or jumps is longer than the same points in any swapped order."""
+    face = mean_face(schema)
+    names = [name for name, _, _ in schema.contours]
+    assert len(set(names)) == len(names)
+    for name, indices, closed in schema.contours:
+        assert len(set(indices)) == len(indices)
+
+        def length(order, closed=closed):
+            line = face[[*order, order[0]] if closed else list(order)]
+            return np.linalg.norm(np.diff(line, axis=0), axis=1).sum()
+
+        for i in range(1, len(indices) - 2):
+            swapped = list(indices)
+            swapped[i], swapped[i + 1] = swapped[i + 1], swapped[i]
+            assert length(indices) < length(swapped), (name, indices[i])
+
+
+@each_schema
+def test_contours_mirror_onto_contours(schema):
+    sets = {frozenset(indices) for _, indices, _ in schema.contours}
+    assert {frozenset(schema.mirror[i] for i in group) for group in sets} == sets
+
+
+@each_schema
+def test_normalizing_points_mirror_onto_each_other(schema):
+    assert set(schema.normalizers) == {"inter_pupil", "inter_ocular"}
+    for left, right in schema.normalizers.values():
+        assert {schema.mirror[i] for i in left} == set(right)
+        assert mean_face(schema)[list(left), 0].max() < mean_face(schema)[list(right), 0].min()
+
+
+def test_normalizing_points_of_the_published_protocols():
+    # 300-W pupils: the six points around each eye, the author's word in issue 1 of his
+    # repository; the rest: compute_nme of HRNet-Facial-Landmark-Detection and eval_NME of
+    # BeierZhu/Sturcture-Coherency-Face-Alignment. AFLW marks the middle of each eye.
+    assert dict(IBUG68.normalizers) == {
+        "inter_pupil": ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47)),
+        "inter_ocular": ((36,), (45,)),
+    }
+    assert dict(COFW29.normalizers) == {
+        "inter_pupil": ((16,), (17,)),
+        "inter_ocular": ((8,), (9,)),
+    }
+    assert dict(WFLW98.normalizers) == {
+        "inter_pupil": ((96,), (97,)),
+        "inter_ocular": ((60,), (72,)),
+    }
+    assert dict(AFLW19.normalizers) == {
+        "inter_pupil": ((7,), (10,)),
+        "inter_ocular": ((6,), (11,)),
+    }
+
+
+def test_mirrored_300w_shapes_look_like_shapes(data_dir):
+    """The mean of real shapes, built from the files themselves, is its own mirror image."""
+    files = sorted((data_dir / "300w" / "lfpw" / "trainset").glob("*.pts"))[:200]
+    assert files
+    shapes = []
+    for file in files:
+        rows = file.read_text("latin-1").split("{")[1].split("}")[0].split()
+        points = np.array(rows, dtype=float).reshape(68, 2)
+        shapes.append((points - points.mean(0)) / points.std())
+    mean = np.mean(shapes, 0)
+    mirrored = IBUG68.mirror_points(mean * [-1, 1])
+    fitted = apply(similarity(mirrored, mean), mirrored)
+    assert np.linalg.norm(fitted - mean, axis=1).max() < 0.05  # of the shape's own spread
+    unpermuted = apply(similarity(mean * [-1, 1], mean), mean * [-1, 1])
+    assert np.linalg.norm(unpermuted - mean, axis=1).max() > 0.5
+
+
+def test_numpy_and_torch_are_renamed_alike():
+    points = np.random.default_rng(0).normal(size=(2, 19, 2))
+    renamed = AFLW19.mirror_points(torch.from_numpy(points))
+    assert isinstance(renamed, torch.Tensor)
+    np.testing.assert_array_equal(renamed.numpy(), AFLW19.mirror_points(points))
+
+
+@each_schema
+def test_schemas_are_values(schema):
+    for twin in (pickle.loads(pickle.dumps(schema)), copy.deepcopy(schema)):
+        assert twin == schema and hash(twin) == hash(schema) and twin is not schema
+    assert len({schema, *SCHEMAS.values()}) == 4
+
+
+def test_schemas_are_immutable():
+    with pytest.raises(AttributeError):
+        IBUG68.name = "other"
+    with pytest.raises(TypeError):
+        IBUG68.normalizers["inter_pupil"] = ((0,), (1,))
+    loose = {"size": ([0], [1])}
+    schema = LandmarkSchema("s", ["a", "b"], np.array([1, 0]), normalizers=loose)
+    loose["size"] = ([1], [0])
+    assert schema.normalizers["size"] == ((0,), (1,))
+    assert schema.mirror == (1, 0)
+    assert schema == LandmarkSchema("s", ("a", "b"), (1, 0), (), {"size": ((0,), (1,))})
+    assert schema != LandmarkSchema("s", ("a", "b"), (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"landmark_names": ()}, "names"),
+        ({"landmark_names": ("a", "a", "b")}, "different"),
+        ({"mirror": (1, 0)}, "3"),
+        ({"mirror": (1, 2, 0)}, "undoes"),
+        ({"mirror": (0, 1, 3)}, "undoes"),
+        ({"mirror": (0, 1, -1)}, "undoes"),
+        ({"contours": [("nose", (0, 3), False)]}, "nose"),
+        ({"contours": [("nose", (), False)]}, "nose"),
+        ({"normalizers": {"span": ((0,), (5,))}}, "right of 'span'"),
+        ({"normalizers": {"span": ((), (1,))}}, "left of 'span'"),
+    ],
+)
+def test_a_wrong_schema_is_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        LandmarkSchema(**{"name": "s", "landmark_names": ("a", "b", "c")} | parts)
+
+
+def test_mirror_points_refuses():
+    with pytest.raises(ValueError, match="no mirror"):
+        LandmarkSchema("s", ("a", "b")).mirror_points(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"19 landmarks; got .*\(4, 18, 2\)"):
+        AFLW19.mirror_points(np.zeros((4, 18, 2)))
+
+
+def test_mirror_from_names():
+    assert mirror_from_names(["right eye", "tip", "left eye"]) == (2, 1, 0)
+    assert mirror_from_names(["cleft", "bright", "left-1", "right-1"]) == (0, 1, 3, 2)
+    assert mirror_from_names([]) == ()
+    with pytest.raises(ValueError, match=r"Landmark 1, 'left_toe'.*'right_toe'"):
+        mirror_from_names(["nose", "left_toe"])
+
+
+def test_check_schema():
+    assert check_schema(None) is None and check_schema(None, 5) is None
+    assert check_schema("wflw98") is WFLW98
+    assert check_schema(IBUG68, 68) is IBUG68
+    with pytest.raises(ValueError, match="'aflw19', 'cofw29', 'ibug68', 'wflw98'"):
+        check_schema("68")
+    with pytest.raises(ValueError, match=r"'ibug68' has 68 landmarks.* 98"):
+        check_schema("ibug68", 98)
+    with pytest.raises(TypeError, match="LandmarkSchema"):
+        check_schema(68)
