@@ -89,10 +89,12 @@ def compose(outer, inner):
     array([[ 2.,  0., 10.],
            [ 0.,  2.,  0.]])
     """
-    linear = outer[..., :, :2] @ inner[..., :, :2]
-    shift = outer[..., :, :2] @ inner[..., :, 2:] + outer[..., :, 2:]
-    xp = _namespace(outer)
-    return xp.concatenate([linear, shift], -1)
+    # Written out, as in `apply`: matrix products are rounded to ten bits on a GPU where
+    # TF32 is allowed, and to fewer under autocast, which is a tenth of a pixel and more.
+    columns = outer[..., :, 0, None] * inner[..., 0, None, :]
+    columns = columns + outer[..., :, 1, None] * inner[..., 1, None, :]
+    shift = columns[..., 2:] + outer[..., 2:]
+    return _namespace(columns).concatenate([columns[..., :2], shift], -1)
 
 
 def invert(matrix):
@@ -151,7 +153,8 @@ def from_parts(angle, scale, shift, center):
     """
     xp = _namespace(angle)
     a_re, a_im = scale * xp.cos(angle), scale * xp.sin(angle)
-    c_x, c_y = (center, center) if isinstance(center, float) else (center[..., 0], center[..., 1])
+    is_number = isinstance(center, (int, float))
+    c_x, c_y = (center, center) if is_number else (center[..., 0], center[..., 1])
     t_x = c_x - a_re * c_x + a_im * c_y + shift[..., 0]
     t_y = c_y - a_im * c_x - a_re * c_y + shift[..., 1]
     return _from_complex(a_re, a_im, t_x, t_y)
@@ -266,7 +269,10 @@ def similarity(source, target, weight=None):
     u, v = src - src_mean[..., None, :], dst - dst_mean[..., None, :]
     w = w[..., 0]
     spread = (w * (u * u).sum(-1)).sum(-1)
-    spread = xp.where(spread > 0, spread, xp.full_like(spread, math.nan))
+    # Points that coincide do not subtract to exactly 0, but to what rounding leaves.
+    rounding = 16 * xp.finfo(spread.dtype).eps
+    noise = rounding**2 * (w * (src * src).sum(-1)).sum(-1)
+    spread = xp.where(spread > noise, spread, xp.full_like(spread, math.nan))
     a_re = (w * (u * v).sum(-1)).sum(-1) / spread
     a_im = (w * (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])).sum(-1) / spread
     t_x = dst_mean[..., 0] - a_re * src_mean[..., 0] + a_im * src_mean[..., 1]
@@ -300,14 +306,15 @@ def boxes_of(points):
 
     Parameters
     ----------
-    points : array of shape (..., n_points, 2)
-        In image pixels; NaN points are left out.
+    points : array or tensor of shape (..., n_points, 2)
+        In image pixels; points with NaN are left out.
 
     Returns
     -------
-    boxes : array of shape (..., 4)
+    boxes : array or tensor of shape (..., 4)
         ``(x, y, width, height)``: the pixels from the least to the greatest coordinate,
-        both counted, so a box is one pixel wider than the distance between them.
+        both counted, so a box is one pixel wider than the distance between them. NaN
+        where no point is left.
 
     Examples
     --------
@@ -316,5 +323,9 @@ def boxes_of(points):
     >>> boxes_of(np.array([[2.0, 3], [6, 4]]))
     array([2., 3., 5., 2.])
     """
-    low, high = np.nanmin(points, axis=-2), np.nanmax(points, axis=-2)
-    return np.concatenate([low, high - low + 1], axis=-1)
+    xp = _namespace(points)
+    missing = xp.isnan(points).any(-1)[..., None]
+    low = xp.amin(xp.where(missing, math.inf, points), -2)
+    high = xp.amax(xp.where(missing, -math.inf, points), -2)
+    boxes = xp.concatenate([low, high - low + 1], -1)
+    return xp.where(xp.isfinite(boxes), boxes, math.nan)

@@ -1,0 +1,131 @@
+"""Random changes of a batch: where a crop lies, whether it is mirrored, how it looks.
+
+Random numbers are drawn on the CPU from one generator, whatever the device, so that a
+seed means the same crops everywhere.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from skwing import geometry
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strength of each random change, for one stage.
+
+    Attributes
+    ----------
+    rotation : float
+        Greatest turn either way, in degrees.
+    scale : float
+        Greatest change of size: the factor lies between 1 / (1 + scale) and 1 + scale.
+    shift : float
+        Greatest shift along each axis, as a fraction of the input's side.
+    mirror, blur : float
+        Probability of mirroring, and of a Gaussian blur with a sigma of one pixel.
+    brightness, contrast : float
+        Greatest change: an offset as a fraction of white, and a factor between
+        1 - contrast and 1 + contrast.
+    """
+
+    rotation: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    mirror: float = 0.0
+    blur: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+
+
+def _uniform(generator, *shape):
+    """Uniform numbers in [-1, 1)."""
+    return 2 * torch.rand(*shape, generator=generator) - 1
+
+
+def random_matrices(n, size, augmentation, generator):
+    """Random similarities of an input frame, some of them mirrored.
+
+    Parameters
+    ----------
+    n : int
+    size : int
+        Side of the frame in pixels.
+    augmentation : Augmentation
+    generator : torch.Generator
+
+    Returns
+    -------
+    matrices : float32 tensor of shape (n, 2, 3)
+        From the plain frame to the changed one.
+    mirrored : bool tensor of shape (n,)
+        Which of them contain a reflection; their landmarks need renaming.
+    """
+    angle = math.radians(augmentation.rotation) * _uniform(generator, n)
+    scale = torch.exp(math.log1p(augmentation.scale) * _uniform(generator, n))
+    shift = augmentation.shift * size * _uniform(generator, n, 2)
+    mirrored = torch.rand(n, generator=generator) < augmentation.mirror
+    matrices = geometry.from_parts(angle, scale, shift, (size - 1) / 2)
+    reflection = torch.as_tensor(geometry.reflect(size), dtype=torch.float32)
+    reflected = geometry.compose(matrices, reflection.expand_as(matrices))
+    return torch.where(mirrored[:, None, None], reflected, matrices), mirrored
+
+
+def rename_mirrored(points, mirrored, permutation):
+    """Give mirrored shapes the landmark order of their new side.
+
+    Parameters
+    ----------
+    points : tensor of shape (n, L, 2)
+    mirrored : bool tensor of shape (n,)
+    permutation : int tensor of shape (L,)
+        Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original.
+
+    Returns
+    -------
+    points : tensor of shape (n, L, 2)
+    """
+    return torch.where(mirrored[:, None, None], points[:, permutation], points)
+
+
+def photometric(images, augmentation, generator):
+    """Blur some images of a batch and change their brightness and contrast.
+
+    Parameters
+    ----------
+    images : float32 tensor of shape (n, 3, size, size)
+        In [0, 1]; changed in place.
+    augmentation : Augmentation
+    generator : torch.Generator
+
+    Returns
+    -------
+    images : the same tensor, in [0, 1]
+    """
+    n, device = len(images), images.device
+    if augmentation.blur > 0:
+        blurred = torch.rand(n, generator=generator) < augmentation.blur
+        chosen = blurred.nonzero()[:, 0].to(device)
+        images[chosen] = _blur(images[chosen])
+    if augmentation.contrast > 0 or augmentation.brightness > 0:
+        factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
+        offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
+        # About mid-grey, so that contrast alone leaves the mean brightness in place.
+        offset = offset + 0.5 * (1 - factor)
+        images.mul_(factor.to(device)).add_(offset.to(device)).clamp_(0, 1)
+    return images
+
+
+def _blur(images):
+    """Gaussian blur with a sigma of one pixel, one axis after the other."""
+    taps = torch.exp(-0.5 * torch.arange(-2.0, 3.0, device=images.device) ** 2)
+    taps = taps / taps.sum()
+    channels = images.shape[1]
+    across = taps.reshape(1, 1, 1, 5).expand(channels, 1, 1, 5)
+    down = taps.reshape(1, 1, 5, 1).expand(channels, 1, 5, 1)
+    images = F.pad(images, (2, 2, 2, 2), mode="replicate")
+    images = F.conv2d(images, across, groups=channels)
+    return F.conv2d(images, down, groups=channels)

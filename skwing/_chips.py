@@ -1,0 +1,183 @@
+"""Chips: every image decoded once and cut, free of aliasing, to its box and a margin.
+
+A chip is the square around the box, so in its frame every box lies in the same place.
+From here on all work happens in chip pixels: image pixels appear again only when
+predictions go back through the inverse of the chip's matrix.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from os import cpu_count
+
+import numpy as np
+import torch
+
+from skwing import geometry
+from skwing._warp import cut, halve, sample
+from skwing.images import check_box_inside
+
+
+@dataclass(frozen=True)
+class ChipFrame:
+    """Where a chip lies around its box: `margin` on each side, as a fraction of its side."""
+
+    size: int
+    margin: float
+
+    def matrices(self, boxes):
+        """Matrices of shape (n, 2, 3) from image pixels to chip pixels."""
+        return geometry.from_box(boxes, self.size, self.margin)
+
+    def to_box_frame(self, size, margin):
+        """Matrix of shape (2, 3) from chip pixels to another frame around the same box."""
+        unit_box = np.array([0.0, 0.0, 1.0, 1.0])
+        return geometry.compose(
+            geometry.from_box(unit_box, size, margin),
+            geometry.invert(self.matrices(unit_box)),
+        )
+
+
+@dataclass(frozen=True)
+class Chips:
+    """Chips of n samples.
+
+    Attributes
+    ----------
+    pixels : uint8 array or tensor of shape (n, size, size, 3)
+        RGB; a tensor where the chips lie on a GPU.
+    matrices : float64 array of shape (n, 2, 3)
+        From image pixels to chip pixels.
+    frame : ChipFrame
+    device : torch.device
+        Where crops are sampled.
+    """
+
+    pixels: np.ndarray | torch.Tensor
+    matrices: np.ndarray
+    frame: ChipFrame
+    device: torch.device = torch.device("cpu")
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def to_chip(self, points):
+        """Map points of shape (n, L, 2) from image pixels to chip pixels."""
+        return geometry.apply(self.matrices, points)
+
+    def to_image(self, points):
+        """Map points of shape (n, L, 2) from chip pixels to image pixels."""
+        return geometry.apply(geometry.invert(self.matrices), points)
+
+    @cached_property
+    def _half(self):
+        # Averaged blocks are what sampling at half the scale needs against aliasing.
+        if isinstance(self.pixels, torch.Tensor):
+            pixels = torch.from_numpy(halve(self.pixels.cpu().numpy())).to(self.pixels.device)
+        else:
+            pixels = halve(self.pixels)
+        to_half = geometry.halving()
+        return Chips(
+            pixels,
+            geometry.compose(to_half, self.matrices),
+            ChipFrame(self.frame.size // 2, self.frame.margin),
+            self.device,
+        )
+
+    def sample(self, indices, matrices, size):
+        """Batch of network inputs, resampled once.
+
+        Parameters
+        ----------
+        indices : int tensor of shape (b,)
+        matrices : float tensor of shape (b, 2, 3)
+            From chip pixels to input pixels.
+        size : int
+            Side of the input in pixels.
+
+        Returns
+        -------
+        batch : float32 tensor of shape (b, 3, size, size) in [0, 1]
+        """
+        shrinks = geometry.scale_of(matrices).median() < 0.75
+        if shrinks and self.frame.size % 2 == 0 and self.frame.size > size:
+            to_chip = torch.as_tensor(
+                geometry.invert(geometry.halving()), dtype=matrices.dtype, device=matrices.device
+            )
+            return self._half.sample(indices, geometry.compose(matrices, to_chip), size)
+        if self.device.type == "cpu":
+            return sample([self.pixels[i] for i in indices.tolist()], matrices, size)
+        if isinstance(self.pixels, torch.Tensor):
+            return sample(self.pixels[indices.to(self.device)], matrices, size)
+        return sample(torch.from_numpy(self.pixels[indices]).to(self.device), matrices, size)
+
+
+def iter_chips(data, frame, device="cpu", n_samples=256):
+    """Chips of a data set in portions, in constant memory; the next is cut while one is used.
+
+    Parameters
+    ----------
+    data : BoxedImages
+    frame : ChipFrame
+    device : torch.device or str, default="cpu"
+    n_samples : int, default=256
+        Samples a portion.
+
+    Yields
+    ------
+    chips : Chips
+    """
+    starts = range(0, len(data), n_samples)
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = None
+        for start in starts:
+            portion = data[start : start + n_samples]
+            cutting = ahead.submit(cut_chips, portion, frame, device)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = cutting
+        if waiting is not None:
+            yield waiting.result()
+
+
+def cut_chips(data, frame, device="cpu", n_threads=None):
+    """Decode every sample of a data set once and cut its chip.
+
+    Parameters
+    ----------
+    data : BoxedImages
+    frame : ChipFrame
+    device : torch.device or str, default="cpu"
+        Where the pixels are kept.
+    n_threads : int, default=None
+        Threads that decode; None means one a core, at most 8.
+
+    Returns
+    -------
+    chips : Chips
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If an image cannot be read or a box lies outside its image; names the sample.
+    """
+    pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
+    boxes = np.array(data.boxes, dtype=np.float64)
+
+    def cut_one(i):
+        image = data.decode(i)
+        boxes[i] = check_box_inside(boxes[i], image.shape, data.describe(i))
+        pixels[i] = cut(image, frame.matrices(boxes[i]), frame.size)
+
+    with ThreadPoolExecutor(n_threads or min(8, cpu_count() or 1)) as pool:
+        for _ in pool.map(cut_one, range(len(data))):
+            pass
+    device = torch.device(device)
+    if _fits(pixels.nbytes, device):
+        pixels = torch.from_numpy(pixels).to(device)
+    return Chips(pixels, frame.matrices(boxes), frame, device)
+
+
+def _fits(n_bytes, device):
+    """Whether chips should be kept on a device: on a GPU with twice the room to spare."""
+    return device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]

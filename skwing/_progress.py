@@ -1,0 +1,54 @@
+"""What a fit tells while it runs: a progress bar, lines, and scikit-learn's callbacks."""
+
+from tqdm.auto import tqdm
+
+
+class FitProgress:
+    """Reports the epochs of all stages of one fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its `verbose` says how much is told: 1 a progress bar, 2 a line an epoch.
+    n_epochs : int
+        Of all stages together.
+    """
+
+    def __init__(self, estimator, n_epochs):
+        self.estimator = estimator
+        # None before scikit-learn 1.9.
+        start = getattr(estimator, "_init_callback_context", None)
+        self.context = start(max_subtasks=n_epochs) if start is not None else None
+        if self.context is not None:
+            self.context.call_on_fit_task_begin(estimator=estimator)
+        self.bar = tqdm(total=n_epochs, unit="epoch", disable=estimator.verbose != 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error, *_):
+        self.bar.close()
+        if self.context is not None and error is None:
+            self.context.call_on_fit_task_end(estimator=self.estimator)
+
+    def epoch(self, stage, row):
+        """Report the row of an epoch of a stage, from 1; True if a callback asks to stop."""
+        self.bar.update()
+        numbers = {key: f"{row[key]:.4g}" for key in ("loss", "validation_error") if key in row}
+        self.bar.set_postfix(stage=stage, **numbers)
+        if self.estimator.verbose >= 2:
+            told = ", ".join(f"{key} {value}" for key, value in numbers.items())
+            print(
+                f"stage {stage}, epoch {row['epoch']}: {told}, {row['seconds']:.1f} s",
+                flush=True,
+            )
+        if self.context is None:
+            return False
+        task = self.context.subcontext(task_name=f"stage {stage}, epoch {row['epoch']}")
+        task.call_on_fit_task_begin(estimator=self.estimator)
+        return task.call_on_fit_task_end(estimator=self.estimator)
+
+    def skip(self, n_epochs):
+        """Take epochs that will not run out of the total."""
+        self.bar.total -= n_epochs
+        self.bar.refresh()

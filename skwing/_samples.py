@@ -1,0 +1,113 @@
+"""The samples of a fit, checked: images, landmarks and weights that belong together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skwing._landmarks import as_points
+from skwing.images import BoxedImages, as_boxed_images
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples that training or validation may rely on.
+
+    Attributes
+    ----------
+    data : BoxedImages
+    points : float64 array of shape (n, L, 2)
+        In image pixels, NaN = missing.
+    weights : float32 array of shape (n,) or None
+    """
+
+    data: BoxedImages
+    points: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, rows):
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples(self.data[rows], self.points[rows], weights)
+
+    @property
+    def repeats(self):
+        """How often a pass draws each sample, an int array of shape (n,)."""
+        if self.data.repeats is None:
+            return np.ones(len(self), dtype=np.int64)
+        return self.data.repeats
+
+
+def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
+    """Samples from what a user passed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no sample, the numbers of images, landmarks and weights differ, or one
+        of them is not what it should be.
+    """
+    data = as_boxed_images(X)
+    if len(data) == 0:
+        raise ValueError("X has 0 samples: at least one image is needed")
+    if y is None:
+        raise ValueError(f"requires {name} to be passed, but the target {name} is None")
+    points = as_points(y, n_landmarks, name)
+    if len(points) != len(data):
+        raise ValueError(
+            f"X has {len(data)} samples, but {name} has {len(points)}: one row for each image"
+        )
+    weights = None if sample_weight is None else _check_weights(sample_weight, len(data))
+    samples = Samples(data, points, weights)
+    if samples.repeats.sum() == 0:
+        raise ValueError("the repeats of X are all 0: no sample would be drawn")
+    return samples
+
+
+def _check_weights(sample_weight, n_samples):
+    weights = np.asarray(sample_weight, dtype=np.float32)
+    if weights.ndim == 0:
+        weights = np.full(n_samples, weights)
+    if weights.shape != (n_samples,):
+        raise ValueError(f"sample_weight has shape {weights.shape}, expected ({n_samples},)")
+    wrong = ~np.isfinite(weights) | (weights < 0)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"sample_weight of sample {i} is {weights[i]}, expected a number >= 0")
+    if not weights.any():
+        raise ValueError("sample_weight is 0 for every sample: nothing could be learned")
+    return weights
+
+
+def check_learnable(samples):
+    """Check that every landmark is known somewhere and some sample has a shape.
+
+    Raises
+    ------
+    ValueError
+        Names the landmark that is missing in all samples.
+    """
+    seen = ~np.isnan(samples.points).any(-1)
+    if not seen.any(0).all():
+        lost = np.flatnonzero(~seen.any(0)).tolist()
+        raise ValueError(f"landmarks {lost} are missing in every sample: they can not be learned")
+
+
+def split_samples(samples, fraction, rng):
+    """Samples to train on, and others, drawn at random, to validate on.
+
+    Raises
+    ------
+    ValueError
+        If there are too few for one in each.
+    """
+    n_held_out = round(len(samples) * fraction)
+    if not 0 < n_held_out < len(samples):
+        raise ValueError(
+            f"validation_fraction={fraction} of {len(samples)} samples leaves "
+            f"{len(samples) - n_held_out} to train on and {n_held_out} to validate on: at least "
+            "one of each is needed"
+        )
+    order = rng.permutation(len(samples))
+    return samples[np.sort(order[n_held_out:])], samples[np.sort(order[:n_held_out])]

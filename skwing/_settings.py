@@ -1,0 +1,160 @@
+"""Settings of an estimator: one value for every stage or one a stage, checked by name."""
+
+import numbers
+from dataclasses import dataclass
+
+import torch
+
+from skwing._augment import Augmentation
+from skwing._engine import OPTIMIZERS, SCHEDULES
+
+AUGMENTATIONS = tuple(Augmentation.__dataclass_fields__)
+PRECISIONS = ("auto", "mixed", "float32")
+REFINE_ON = ("predicted", "truth")
+
+
+def per_stage(value, n_stages):
+    """List of one value a stage.
+
+    A tuple or list gives the first stage's value, the second's and so on; stages beyond it
+    take its last, and what it holds beyond the stages is not used.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value] * n_stages
+    value = list(value)
+    return (value + value[-1:] * n_stages)[:n_stages]
+
+
+def check_number(value, name, low, high=float("inf"), *, low_included=True, integer=False):
+    """Check that a setting is a number in a range; bool is not a number here."""
+    kind = numbers.Integral if integer else numbers.Real
+    above = value >= low if low_included and isinstance(value, kind) else None
+    if above is None and isinstance(value, kind):
+        above = value > low
+    if not isinstance(value, kind) or isinstance(value, bool) or not above or not value <= high:
+        bracket = "[" if low_included else "("
+        what = "an integer" if integer else "a number"
+        raise ValueError(f"{name} must be {what} in {bracket}{low}, {high}], got {value!r}")
+    return value
+
+
+def check_choice(value, name, choices):
+    """Check that a setting is one of a few names."""
+    if value not in choices:
+        raise ValueError(f"unknown {name} {value!r}: choose from {', '.join(map(repr, choices))}")
+    return value
+
+
+_RANGES = {
+    "max_epochs": {"low": 1, "integer": True},
+    "learning_rate": {"low": 0, "low_included": False},
+    "w": {"low": 0, "low_included": False},
+    "epsilon": {"low": 0, "low_included": False},
+    "weight_decay": {"low": 0},
+    "margin": {"low": -0.4, "high": 2},
+    "rotation": {"low": 0, "high": 180},
+    "scale": {"low": 0},
+    "shift": {"low": 0, "high": 1},
+    "mirror": {"low": 0, "high": 1},
+    "blur": {"low": 0, "high": 1},
+    "brightness": {"low": 0, "high": 1},
+    "contrast": {"low": 0, "high": 1},
+}
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """Settings of one stage, checked; see :class:`skwing.CascadeLandmarkRegressor`."""
+
+    max_epochs: int
+    learning_rate: float
+    w: float
+    epsilon: float
+    weight_decay: float
+    margin: float
+    augmentation: Augmentation
+    batch_size: int
+    momentum: float
+    optimizer: str
+    schedule: str
+    refine_on: str
+    precision: str
+    patience: int | None
+
+
+def stage_settings(estimator, n_stages):
+    """Checked settings of each stage.
+
+    Parameters
+    ----------
+    estimator : object
+        Has an attribute for each setting, as its user gave it.
+    n_stages : int
+
+    Returns
+    -------
+    settings : list of StageSettings
+        One a stage.
+
+    Raises
+    ------
+    ValueError
+        Names the setting, what was found and what was expected.
+    """
+    check_number(estimator.n_iter_no_change, "n_iter_no_change", 1, integer=True)
+    check_number(estimator.validation_fraction, "validation_fraction", 0, 1)
+    shared = {
+        "batch_size": check_number(estimator.batch_size, "batch_size", 1, integer=True),
+        "momentum": check_number(estimator.momentum, "momentum", 0, 1),
+        "optimizer": check_choice(estimator.optimizer, "optimizer", OPTIMIZERS),
+        "schedule": check_choice(estimator.schedule, "schedule", tuple(SCHEDULES)),
+        "refine_on": check_choice(estimator.refine_on, "refine_on", REFINE_ON),
+        "precision": check_choice(estimator.precision, "precision", PRECISIONS),
+        "patience": estimator.n_iter_no_change if estimator.early_stopping else None,
+    }
+    columns = {}
+    for name, limits in _RANGES.items():
+        values = per_stage(getattr(estimator, name), n_stages)
+        if not values:
+            raise ValueError(f"{name} is empty: give one value for all stages, or one for each")
+        columns[name] = [check_number(value, name, **limits) for value in values]
+    settings = []
+    for i in range(n_stages):
+        own = {name: column[i] for name, column in columns.items()}
+        strengths = {name: own.pop(name) for name in AUGMENTATIONS}
+        settings.append(StageSettings(**own, **shared, augmentation=Augmentation(**strengths)))
+    return settings
+
+
+def check_device(device):
+    """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device={device!r} can not be used here: {error}") from error
+    return device
+
+
+def check_mixed(precision, device, network):
+    """Whether to train a network in bfloat16 on a device.
+
+    "auto" does so where the processor has instructions for it, about twice as fast, for
+    networks that say by an attribute `mixed_precision` that their coordinates survive it.
+    """
+    check_choice(precision, "precision", PRECISIONS)
+    if precision != "auto":
+        return precision == "mixed"
+    if not getattr(network, "mixed_precision", False):
+        return False
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()

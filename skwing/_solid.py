@@ -1,0 +1,105 @@
+"""One solid seen many times: its shape and turns, from views with missing points.
+
+The model is the factorisation of Tomasi and Kanade (1992) under scaled orthography: view
+`i` shows point `j` of the solid at ``turns[i] @ solid[j] + shifts[i]``, where a turn is a
+2x3 matrix with rows of equal length at right angles. Views come as `rows`, an array of
+shape (2, n_views, n_points) of the x and then the y, 0 where a point is missing, and as
+`weight`, (n_views, n_points), 1 for a point that is there and 0 for a missing one.
+"""
+
+import numpy as np
+
+# A turn that the points of a view leave open is drawn to the frontal one, with the weight
+# of this part of its points.
+_FRONTAL = 1e-3
+_TURN_STEPS = 5
+_TINY = 1e-12
+
+
+def views_of_solid(points, known, max_iter, tol):
+    """Complete the views of a solid: all points of it as each view would show them.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_views, n_points, 2)
+        Aligned, centred, of about unit size. Any numbers where not `known`.
+    known : ndarray of bool of shape (n_views, n_points)
+        At least one point in every view, and one view of every point.
+    max_iter : int
+    tol : float
+        Stop when no point of the solid moves by more.
+
+    Returns
+    -------
+    views : ndarray of shape (n_views, n_points, 2)
+    """
+    weight = known.astype(np.float64)
+    rows = np.moveaxis(np.where(known[..., None], points, 0.0), -1, 0).copy()
+    solid = _first_solid(rows, weight)
+    turns, shifts = _fit_turns(rows, weight, solid)
+    for _ in range(max_iter):
+        last, solid = solid, _fit_solid(rows, weight, turns, shifts, solid)
+        turns, shifts = _fit_turns(rows, weight, solid, turns)
+        if np.abs(solid - last).max() <= tol:
+            break
+    return solid @ turns.mT + shifts[:, None, :]
+
+
+def _grams(weight, factor):
+    """Sum of the outer products of the rows of `factor`, weighted, for each view."""
+    n, k = factor.shape
+    outer = (factor[:, :, None] * factor[:, None, :]).reshape(n, k * k)
+    return (weight @ outer).reshape(-1, k, k)
+
+
+def _first_solid(rows, weight):
+    """Mean view, with the depth that explains best what stretching the mean does not."""
+    mean = rows.sum(1) / weight.sum(0)
+    flat = np.column_stack([mean.T, np.ones(mean.shape[1])])
+    normal = _grams(weight, flat) + _TINY * np.eye(3)
+    stretch = np.linalg.solve(normal, (rows @ flat)[..., None])[..., 0]
+    rest = weight * (rows - stretch @ flat.T)
+    scatter = (rest.mT @ rest).sum(0) / np.maximum(weight.T @ weight, 1.0)
+    depth = np.linalg.eigh(scatter)[1][:, -1]
+    # A guess of half the radius; the fit of the solid finds its own.
+    return np.column_stack([mean.T, 0.5 * np.sqrt(len(depth)) * depth])
+
+
+def _fit_turns(rows, weight, solid, turns=None):
+    """Turn (n_views, 2, 3) and shift (n_views, 2) of every view, by majorisation.
+
+    Each step is one of gradient descent, after which the nearest turn is taken.
+    """
+    count = weight.sum(1)[:, None]
+    centre, middle = weight @ solid / count, rows.sum(2).T / count
+    spread = _grams(weight, solid) / count[..., None] - centre[:, :, None] * centre[:, None, :]
+    spread += _FRONTAL * np.eye(3)
+    cross = np.moveaxis(rows @ solid, 0, 1) / count[..., None]
+    cross += _FRONTAL * np.eye(2, 3) - middle[:, :, None] * centre[:, None, :]
+    if turns is None:
+        turns = _nearest_turn(np.linalg.solve(spread, cross.mT).mT)
+    step = 1.0 / np.linalg.norm(spread, axis=(1, 2))[:, None, None]
+    for _ in range(_TURN_STEPS):
+        turns = _nearest_turn(turns + step * (cross - turns @ spread))
+    return turns, middle - (turns @ centre[..., None])[..., 0]
+
+
+def _nearest_turn(matrix):
+    """Nearest matrices with rows of equal length at right angles, to (..., 2, 3) ones.
+
+    That is the polar factor times the mean singular value, here in closed form.
+    """
+    gram = matrix @ matrix.mT
+    a, b, c = gram[..., 0, 0], gram[..., 1, 1], gram[..., 0, 1]
+    root = np.sqrt(np.maximum(a * b - c * c, _TINY))
+    outer = (a + b + root)[..., None, None] * np.eye(2) - gram
+    return outer @ matrix / (2.0 * root)[..., None, None]
+
+
+def _fit_solid(rows, weight, turns, shifts, solid):
+    """Least-squares solid for given turns, centred; the last one where they leave it open."""
+    normal = (weight.T @ (turns.mT @ turns).reshape(-1, 9)).reshape(-1, 3, 3)
+    right = sum((rows[c] - weight * shifts[:, c, None]).T @ turns[:, c] for c in range(2))
+    normal += _FRONTAL * np.eye(3)
+    solid = np.linalg.solve(normal, (right + _FRONTAL * solid)[..., None])[..., 0]
+    return solid - solid.mean(0)

@@ -1,0 +1,128 @@
+"""Training of a cascade, stage after stage, on chips."""
+
+import math
+
+import numpy as np
+import torch
+
+from skwing import _engine
+from skwing._chips import ChipFrame
+from skwing._settings import check_mixed
+from skwing._stages import (
+    Crop,
+    Truth,
+    crop_variants,
+    endless_draws,
+    locate_in_stages,
+    training_batches,
+)
+
+_CHIP_MARGIN = 0.5  # room around the box for turned, shifted and corrected crops
+_BATCH = 64  # crops a forward pass; larger ones leave the caches of a CPU
+
+
+def chip_frame(sizes, margins):
+    """Frame of the chips that serves all stages: as fine as the finest of their crops.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Side of each stage's input in pixels.
+    margins : list of float
+        What each stage's crop shows around the box, as a fraction of its side.
+    """
+    finest = max(size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True))
+    size = 8 * math.ceil(finest * (1 + 2 * _CHIP_MARGIN) / 8)
+    return ChipFrame(size, _CHIP_MARGIN)
+
+
+def can_mirror(schema):
+    """Whether it is known how the landmarks of a mirrored shape are named."""
+    return schema is not None and schema.mirror is not None
+
+
+def make_truth(chips, samples, schema):
+    """What training knows of its samples, in chip pixels on the device of the chips."""
+    device = chips.device
+    points = torch.as_tensor(chips.to_chip(samples.points), dtype=torch.float32, device=device)
+    permutation = None
+    if can_mirror(schema):
+        permutation = torch.as_tensor(schema.mirror, device=device)
+    weights = None if samples.weights is None else torch.as_tensor(samples.weights, device=device)
+    return Truth(points, permutation, weights)
+
+
+def make_crops(sizes, margins, frame, mean_shape, mean_points):
+    """Crop of each stage: the box first, then the face brought onto the mean shape."""
+    crops = [Crop.of_box(sizes[0], margins[0], frame)]
+    for size, margin in zip(sizes[1:], margins[1:], strict=True):
+        crops.append(Crop.of_shape(size, margin, mean_shape, mean_points))
+    return crops
+
+
+def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate, report):
+    """Train the last stage of a cascade on what the others, trained already, let it see.
+
+    Parameters
+    ----------
+    stages : list of Stage
+        The last one's network is changed in place and left in evaluation mode.
+    chips : Chips
+    truth : Truth
+    repeats : int array of shape (n,)
+    settings : StageSettings
+        Of the last stage.
+    loss : callable
+        Residuals in input pixels in, values of the same shape out.
+    seed : int
+    validate : callable or None
+        Takes no argument, gives the error of the stages on data held out.
+    report : callable
+        Takes a row of history; True stops the training.
+
+    Returns
+    -------
+    rows : list of dict
+        A row an epoch, see :func:`skwing._engine.train`.
+    """
+    network, size = stages[-1].network, settings.batch_size
+    generator = torch.Generator().manual_seed(seed)
+    variants = crop_variants(stages, chips, truth, settings.refine_on, generator)
+    draws = endless_draws(torch.as_tensor(repeats), size, generator)
+    return _engine.train(
+        network,
+        training_batches(stages[-1], variants, chips, truth, draws, generator),
+        loss,
+        _engine.make_optimizer(
+            settings.optimizer,
+            network.parameters(),
+            settings.learning_rate,
+            settings.momentum,
+            settings.weight_decay,
+        ),
+        _engine.SCHEDULES[settings.schedule],
+        n_epochs=settings.max_epochs,
+        n_steps=math.ceil(len(chips) / size),
+        mixed=check_mixed(settings.precision, chips.device, network),
+        validate=validate,
+        patience=settings.patience,
+        on_epoch=report,
+    )
+
+
+def locate_all(stages, chips):
+    """Landmarks that each stage finds on all chips.
+
+    Returns
+    -------
+    points : list of float64 arrays of shape (n, L, 2)
+        In image pixels, one a stage.
+    """
+    answers = [
+        [points.cpu().numpy() for points in locate_in_stages(stages, chips, indices)]
+        for indices in torch.arange(len(chips)).split(_BATCH)
+    ]
+    return [
+        chips.to_image(np.concatenate(points).astype(np.float64))
+        for points in zip(*answers, strict=True)
+    ]

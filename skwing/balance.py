@@ -1,0 +1,333 @@
+"""Pose-based data balancing: samples of rare poses count more often in training.
+
+Feng et al. (2018) align all shapes, take the mode of variation that is the pose, cut the
+range of its coefficient into bins of equal width and repeat the samples of each bin until
+it is about as full as the fullest. :class:`PoseBalancer` does so in a pipeline of
+scikit-learn, without copying a sample; :class:`PoseResampler` in one of imbalanced-learn.
+"""
+
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from skwing._landmarks import as_points
+from skwing._poses import bin_poses, choose_component, count_repeats, pose_modes
+from skwing.images import as_boxed_images
+from skwing.schema import check_schema
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:
+        """Stand-in where scikit-learn knows no callbacks."""
+
+    def with_callbacks(method):
+        """Leave a method as it is."""
+        return method
+
+
+__all__ = ["PoseBalancer", "PoseResampler"]
+
+
+# Spread of pose, in units of the radius of a shape, below which all poses are the same.
+_SAME_POSE = 1e-9
+
+
+def _check_integer(value, name, low, alternative):
+    known = isinstance(value, Integral) and not isinstance(value, bool) and value >= low
+    if not known:
+        raise ValueError(f"{name} must be an integer of at least {low}{alternative}; got {value!r}")
+
+
+@contextmanager
+def _fit_task(estimator, X, y):
+    """Tell scikit-learn's callbacks, where there are any, of the begin and the end."""
+    if not hasattr(estimator, "_init_callback_context"):
+        yield
+        return
+    context = estimator._init_callback_context()
+    context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+    yield
+    context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
+
+
+class _PoseHistogram(BaseEstimator):
+    """Parameters and fitted attributes that balancer and resampler share."""
+
+    def __init__(self, *, n_bins=9, component="auto", max_repeats=20, absolute=True, schema=None):
+        self.n_bins = n_bins
+        self.component = component
+        self.max_repeats = max_repeats
+        self.absolute = absolute
+        self.schema = schema
+
+    def _fit_poses(self, y, n_samples, data_schema):
+        _check_integer(self.n_bins, "n_bins", 1, "")
+        if not (isinstance(self.component, str) and self.component == "auto"):
+            _check_integer(self.component, "component", 0, ' or "auto"')
+        if self.max_repeats is not None:
+            _check_integer(self.max_repeats, "max_repeats", 1, " or None")
+        if y is None:
+            raise ValueError(f"{type(self).__name__} needs y, the landmarks; got None")
+        points = as_points(y)
+        if len(points) != n_samples:
+            raise ValueError(f"X has {n_samples} samples, y has {len(points)}; expected as many")
+        own = self.schema if self.schema is not None else data_schema
+        schema = check_schema(own, n_landmarks=points.shape[1])
+        modes, coefficient = pose_modes(points)
+        self.mean_shape_ = modes.mean
+        self.components_ = modes.components
+        self.explained_variance_ratio_ = modes.variance_ratios
+        self.component_ = choose_component(self.component, modes, schema)
+        self.poses_ = coefficient[:, self.component_]
+        self._fit_bins()
+
+    def _fit_bins(self):
+        values = np.abs(self.poses_) if self.absolute else self.poses_
+        known = values[~np.isnan(values)]
+        bins = bin_poses(known, self.n_bins, from_zero=bool(self.absolute))
+        self.bin_edges_, self.bin_counts_, self.target_count_ = bins
+        self.repeats_ = np.ones(len(values), dtype=np.int64)
+        if np.ptp(self.poses_[~np.isnan(values)]) > _SAME_POSE:
+            self.repeats_ = count_repeats(values, *bins, self.max_repeats)
+        self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class PoseBalancer(
+    CallbackSupportMixin, TransformerMixin, _PoseHistogram, auto_wrap_output_keys=None
+):
+    """Balance the poses that a regressor is trained on, as a step of a pipeline.
+
+    When the pipeline is fitted, X goes on with a number of repeats for each sample: a
+    regressor draws it that often per epoch, each time with an augmentation of its own. No
+    sample is copied and y stays as it is. When the pipeline predicts, X goes through
+    untouched, so scores are measured on the natural distribution.
+
+    Parameters
+    ----------
+    n_bins : int, default=9
+        Number of bins of equal width that the range of poses is cut into.
+    component : int or "auto", default="auto"
+        Which principal component of the shapes is the pose, counted from 0. "auto" is the
+        leading one that changes sign when the shapes are mirrored, which is yaw; without a
+        schema that knows the mirror image of each landmark it is the first.
+    max_repeats : int or None, default=20
+        The most that a sample is repeated; None sets no limit.
+    absolute : bool, default=True
+        Whether turns to the left and to the right share their bins, which then start at 0.
+        If False they reach from the least to the greatest coefficient.
+    schema : str, LandmarkSchema or None, default=None
+        What the landmarks mean; None takes the schema that the data carry.
+
+    Attributes
+    ----------
+    mean_shape_ : ndarray of shape (n_landmarks, 2)
+        Mean of the aligned shapes, with a root mean square radius of about 1.
+    components_ : ndarray of shape (n_components, n_landmarks, 2)
+        Modes of variation about it: ``mean_shape_ + b * components_[k]`` is a shape.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+    component_ : int
+        The component that is balanced.
+    poses_ : ndarray of shape (n_samples,)
+        Its coefficient in each sample, in units of the mean shape's radius: it does not
+        depend on how many pixels a face has. With ``component="auto"`` and a schema for
+        faces it is above 0 where the nose points to the right of the image. NaN where a
+        sample has no two distinct landmarks.
+    bin_edges_ : ndarray of shape (n_bins + 1,)
+        Of ``abs(poses_)``, or of `poses_` if not `absolute`.
+    bin_counts_ : ndarray of int of shape (n_bins,)
+        Samples in each bin; one on an inner edge is counted on both sides.
+    target_count_ : int
+        Count of the fullest bin, up to which the others are repeated. As in the authors'
+        code it is that of a histogram from the least to the greatest value, which may
+        differ from the greatest of `bin_counts_` by the samples that lie near an edge.
+    repeats_ : ndarray of int of shape (n_samples,)
+        ``round(target_count_ / count)`` for the count of the sample's bin.
+    sample_indices_ : ndarray of int of shape (n_repeated_samples,)
+        Each sample's position, as often as it is repeated: for use by hand, as
+        ``y[balancer.sample_indices_]``.
+
+    See Also
+    --------
+    PoseResampler : The same for pipelines of imbalanced-learn.
+
+    Notes
+    -----
+    This is the pose-based data balancing of Feng et al. (2018), section 6. With
+    ``component=0, max_repeats=None`` repeats are those of the authors' code for shapes of
+    any number of points but 19, where they take ``component=1``, with three exceptions in
+    places where that code fails: an empty bin is passed over, no sample is left out, and
+    shapes that do not differ in pose are all taken once.
+
+    Missing landmarks are inferred, see :func:`skwing.shapes.complete_shapes`. A sample
+    without two distinct landmarks has no pose; it is taken once and counts in no bin.
+
+    If X comes with repeats already, they are multiplied: two balancers in a row balance
+    two components.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.balance import PoseBalancer
+    >>> X = np.zeros((8, 32, 32), dtype=np.uint8)
+    >>> lean = np.array([0, 0, 0, 0, 0, 1, 1, 6])
+    >>> y = np.array([[[0.0, 0], [8, 0], [4 + a, 8]] for a in lean])
+    >>> balancer = PoseBalancer(n_bins=2)
+    >>> images = balancer.fit_transform(X, y)
+    >>> images.repeats
+    array([1, 1, 1, 1, 1, 1, 1, 7])
+    """
+
+    @with_callbacks
+    def fit(self, X, y):
+        """Find the poses and count how often each sample is to be repeated.
+
+        Parameters
+        ----------
+        X : BoxedImages, array, sequence or DataFrame of n_samples images
+            Not looked at, except for its length and its schema.
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing.
+
+        Returns
+        -------
+        self : PoseBalancer
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, X and y differ in length, y is neither layout
+            of landmarks or does not fit the schema, or no sample has two distinct points.
+        """
+        with _fit_task(self, X, y):
+            images = as_boxed_images(X)
+            self._fit_poses(y, len(images), images.schema)
+        return self
+
+    def fit_transform(self, X, y):
+        """Fit to landmarks, and give X its repeats.
+
+        Parameters
+        ----------
+        X : BoxedImages, array, sequence or DataFrame of n_samples images
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing.
+
+        Returns
+        -------
+        images : BoxedImages of n_samples images
+            With `repeats_`, multiplied with the repeats that X had.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`.
+        """
+        images = as_boxed_images(X)
+        repeats = self.fit(images, y).repeats_
+        return images.with_repeats(repeats if images.repeats is None else repeats * images.repeats)
+
+    def transform(self, X):
+        """Pass X on untouched: only training is balanced.
+
+        Parameters
+        ----------
+        X : any type
+
+        Returns
+        -------
+        X : the same object
+        """
+        check_is_fitted(self)
+        return X
+
+    def set_output(self, *, transform=None):
+        """Do nothing, as images go into no table; a pipeline may ask for it.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            Ignored.
+
+        Returns
+        -------
+        self : PoseBalancer
+        """
+        return self
+
+
+class PoseResampler(_PoseHistogram):
+    """Balance poses by repeating samples, as a step of imbalanced-learn's Pipeline.
+
+    Unlike :class:`PoseBalancer` it hands on a longer X and y, and so serves regressors
+    that know nothing of repeats. It is passed over when the pipeline predicts.
+
+    Parameters
+    ----------
+    n_bins : int, default=9
+        Number of bins of equal width that the range of poses is cut into.
+    component : int or "auto", default="auto"
+        Which principal component of the shapes is the pose; see :class:`PoseBalancer`.
+    max_repeats : int or None, default=20
+        The most that a sample is repeated; None sets no limit.
+    absolute : bool, default=True
+        Whether turns to the left and to the right share their bins.
+    schema : str, LandmarkSchema or None, default=None
+        What the landmarks mean; None takes the schema that the data carry.
+
+    Attributes
+    ----------
+    mean_shape_, components_, explained_variance_ratio_, component_, poses_, bin_edges_, \
+bin_counts_, target_count_, repeats_, sample_indices_
+        See :class:`PoseBalancer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.balance import PoseResampler
+    >>> lean = np.array([0, 0, 0, 0, 0, 1, 1, 6])
+    >>> y = np.array([[[0.0, 0], [8, 0], [4 + a, 8]] for a in lean])
+    >>> X, y_balanced = PoseResampler(n_bins=2).fit_resample(list("abcdefgh"), y)
+    >>> "".join(X), y_balanced.shape
+    ('abcdefghhhhhhh', (14, 3, 2))
+    """
+
+    def fit_resample(self, X, y):
+        """Repeat the samples of rare poses.
+
+        Parameters
+        ----------
+        X : array, sequence, DataFrame or BoxedImages of n_samples samples
+            Anything that can be indexed.
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing.
+
+        Returns
+        -------
+        X : same type as X
+            The samples at `sample_indices_`.
+        y : same type as y
+            Their landmarks.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, X and y differ in length, y is neither layout
+            of landmarks or does not fit the schema, or no sample has two distinct points.
+        """
+        self._fit_poses(y, len(X), getattr(X, "schema", None))
+        return tuple(_safe_indexing(part, self.sample_indices_) for part in (X, y))

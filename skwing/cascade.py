@@ -1,0 +1,498 @@
+"""CascadeLandmarkRegressor: networks in a row, each reading the crop that the last one asks for."""
+
+import contextlib
+import warnings
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skwing import geometry
+from skwing._callbacks import CallbackSupportMixin, with_callbacks
+from skwing._chips import cut_chips, iter_chips
+from skwing._landmarks import as_layout, as_points, is_flat
+from skwing._progress import FitProgress
+from skwing._samples import check_learnable, check_samples, split_samples
+from skwing._settings import check_device, stage_settings
+from skwing._stages import Stage
+from skwing._training import (
+    can_mirror,
+    chip_frame,
+    locate_all,
+    make_crops,
+    make_truth,
+    train_last,
+)
+from skwing.images import as_boxed_images
+from skwing.losses import bind_loss
+from skwing.metrics import nme
+from skwing.networks import check_network, start_at
+from skwing.schema import check_schema
+from skwing.shapes import mean_shape
+
+
+class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+    """Landmark localisation by a cascade of convolutional networks.
+
+    The first network reads a crop of the box. The similarity that carries its landmarks
+    onto the mean shape removes in-plane rotation and corrects a poor box, and gives the
+    crop that the next network reads. One network makes a plain regressor, two the cascade
+    of the paper.
+
+    Parameters
+    ----------
+    networks : sequence of str or callable, default=("cnn6", "cnn7")
+        One network a stage: a name in :data:`skwing.networks.NETWORKS`, or a callable that
+        takes the number of landmarks and returns a module with an attribute `input_size`
+        (see :func:`skwing.networks.check_network`).
+    loss : str or callable, default="wing"
+        A name in :data:`skwing.losses.LOSSES`, or a callable that takes residuals in input
+        pixels and returns one value a coordinate.
+    w, epsilon : float or sequence of float, default=10.0, 2.0
+        Of the Wing losses, in pixels of the stage's input: errors below `w` count
+        logarithmically, and `epsilon` bounds the curvature. Like every setting below that
+        says "per stage", a number holds for all stages; a tuple gives the first stage's
+        value, the second's and so on, stages beyond it take its last value, and what it
+        holds beyond the stages is not used.
+    schema : str or LandmarkSchema, default=None
+        What the landmarks mean; None takes the schema that the data carry. Without any,
+        nothing is mirrored.
+    max_epochs : int, per stage
+        An epoch is as many draws as there are samples, with repeats or without: so
+        training with and without balancing costs the same and compares fairly. Over
+        the epochs each sample is drawn in proportion to its repeats.
+    batch_size : int, default=32
+    optimizer : {"adamw", "sgd"}, default="adamw"
+    learning_rate : float, per stage
+        The greatest of the schedule. The loss is a mean over coordinates; a rate
+        stated for a sum over the 2L coordinates is to be multiplied by 2L.
+    momentum : float, default=0.9
+        Of SGD; the first beta of AdamW.
+    weight_decay : float, per stage
+    schedule : {"one_cycle", "cosine", "exponential", "constant"}, default="one_cycle"
+    margin : float, per stage
+        What a crop shows around the box (first stage) or the mean shape (later ones), on
+        each side, as a fraction of its longer side.
+    rotation : float, per stage
+        Greatest random turn in training, in degrees.
+    scale : float, per stage
+        Greatest random change of size.
+    shift : float, per stage
+        Greatest random shift, as a fraction of the input's side.
+    mirror : float, per stage
+        Probability of mirroring; takes a schema with mirror pairs.
+    blur : float, per stage
+        Probability of a Gaussian blur with a sigma of one pixel.
+    brightness, contrast : float, per stage
+        Greatest random change, as a fraction of white and as a factor.
+    refine_on : {"predicted", "truth"}
+        What cuts the crops that later stages learn on: what the stages before predict
+        under their own augmentation, or the true landmarks, in both cases disturbed by
+        the stage's augmentation.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the samples (or take `X_val`, `y_val`), stop a
+        stage after `n_iter_no_change` epochs without a lower error there, and keep its best
+        weights.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=10
+    precision : {"auto", "mixed", "float32"}, default="auto"
+        Whether training runs in bfloat16; "auto" does where the hardware is faster at it
+        and the network allows it. Prediction is in float32 always.
+    device : str or torch.device, default="auto"
+        "auto" is a CUDA device where there is one, else the CPU.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the networks of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        The same integer gives the same result on the same CPU. Global random states stay
+        untouched.
+    verbose : int, default=0
+        1 shows a progress bar, 2 prints a line an epoch.
+
+    Attributes
+    ----------
+    networks_ : list of torch.nn.Module
+        On the CPU or the device of `fit`, in evaluation mode.
+    mean_shape_ : ndarray of shape (n_landmarks, 2)
+        Generalised Procrustes mean of the training shapes.
+    n_landmarks_ : int
+    schema_ : LandmarkSchema or None
+    history_ : list of dict
+        A row an epoch: stage (from 1), epoch, loss, learning_rate, seconds, n_samples and,
+        with validation, validation_error (mean NME).
+    n_iter_ : list of int
+        Epochs run, by stage.
+
+    See Also
+    --------
+    skwing.PoseBalancer : Balances the poses before this step of a pipeline.
+
+    Notes
+    -----
+    Feng et al., Wing Loss for Robust Facial Landmark Localisation with Convolutional
+    Neural Networks, CVPR 2018: loss in section 4, balancing in section 5, cascade in
+    section 6.
+
+    Examples
+    --------
+    >>> from skwing import CascadeLandmarkRegressor
+    >>> from skwing.datasets import make_faces
+    >>> X, y = make_faces(20, random_state=0, return_X_y=True)
+    >>> reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=2, random_state=0)
+    >>> reg.fit(X, y).predict(X).shape
+    (20, 68, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        networks=("cnn6", "cnn7"),
+        loss="wing",
+        w=10.0,
+        epsilon=2.0,
+        schema=None,
+        max_epochs=(150, 100),
+        batch_size=32,
+        optimizer="adamw",
+        learning_rate=1e-3,
+        momentum=0.9,
+        weight_decay=0.05,
+        schedule="one_cycle",
+        margin=0.15,
+        rotation=(30.0, 10.0),
+        scale=(0.1, 0.1),
+        shift=(0.05, 0.05),
+        mirror=0.5,
+        blur=0.2,
+        brightness=0.2,
+        contrast=0.2,
+        refine_on="predicted",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        precision="auto",
+        device="auto",
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.networks = networks
+        self.loss = loss
+        self.w = w
+        self.epsilon = epsilon
+        self.schema = schema
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.margin = margin
+        self.rotation = rotation
+        self.scale = scale
+        self.shift = shift
+        self.mirror = mirror
+        self.blur = blur
+        self.brightness = brightness
+        self.contrast = contrast
+        self.refine_on = refine_on
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.precision = precision
+        self.device = device
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Train the networks, one after the other.
+
+        Parameters
+        ----------
+        X : BoxedImages, array of shape (n_samples, height, width[, 3]), sequence of images or \
+                of file paths, or DataFrame
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels, NaN = missing. `predict` answers in the same layout.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in the loss; they go along with repeats.
+        X_val, y_val : like X and y, default=None
+            Held-out data to report errors on, and with `early_stopping` to stop by.
+
+        Returns
+        -------
+        self : CascadeLandmarkRegressor
+
+        Raises
+        ------
+        ValueError, TypeError, FileNotFoundError
+            For a setting, image, box, landmark or weight that does not fit, before any
+            training; names the sample.
+        """
+        builders = self._check_networks()
+        settings = stage_settings(self, len(builders))
+        losses = [bind_loss(self.loss, own.w, own.epsilon) for own in settings]
+        device = check_device(self.device)
+        rng = check_random_state(self.random_state)
+        train, held_out, schema = self._check_data(X, y, sample_weight, X_val, y_val, rng)
+        goes_on = self._check_warm_start(train, len(builders))
+        shape = self.mean_shape_ if goes_on else _mean_shape(train.points, len(builders))
+        seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
+        with _seeded(seed, device):
+            networks = self._make_networks(builders, train, goes_on)
+            sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
+            frame = chip_frame(sizes, margins)
+            chips = cut_chips(train.data, frame, device)
+            mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
+            crops = make_crops(sizes, margins, frame, shape, mean_points)
+            if goes_on:
+                crops = self.crops_
+            stages = []
+            for network, crop, own in zip(networks, crops, settings, strict=True):
+                if not goes_on:
+                    start_at(network, crop.start(mean_points))
+                network.to(device, memory_format=torch.channels_last)
+                stages.append(Stage(network, crop, _without_mirror(own.augmentation, schema)))
+            history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
+        self._keep(stages, builders, frame, shape, schema, history, flat=is_flat(y))
+        return self
+
+    def _train(self, stages, chips, train, held_out, schema, settings, losses, seed):
+        """Rows of history of each stage."""
+        truth, validate, history = make_truth(chips, train, schema), None, []
+        if held_out is not None:
+            held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
+
+            def validate(stages):
+                points = locate_all(stages, held_out_chips)[-1]
+                return float(np.nanmean(_nme(held_out.points, points, schema)))
+
+        with FitProgress(self, sum(own.max_epochs for own in settings)) as progress:
+            for i, (own, loss) in enumerate(zip(settings, losses, strict=True)):
+                ready = stages[: i + 1]
+                rows = train_last(
+                    ready,
+                    chips,
+                    truth,
+                    train.repeats,
+                    own,
+                    loss,
+                    seed=seed + i,
+                    validate=None if validate is None else partial(validate, ready),
+                    report=partial(progress.epoch, i + 1),
+                )
+                progress.skip(own.max_epochs - len(rows))
+                history.append([{"stage": i + 1, **row} for row in rows])
+        return history
+
+    def _keep(self, stages, builders, frame, shape, schema, history, *, flat):
+        """Set the fitted attributes."""
+        self.networks_ = [stage.network for stage in stages]
+        self.crops_ = [stage.crop for stage in stages]
+        self.mean_shape_ = shape
+        self.n_landmarks_ = len(shape)
+        self.schema_ = schema
+        self.history_ = [row for rows in history for row in rows]
+        self.n_iter_ = [len(rows) for rows in history]
+        self._builders = builders
+        self._frame = frame
+        self._flat = flat
+
+    def _check_networks(self):
+        if isinstance(self.networks, str) or not np.iterable(self.networks):
+            raise TypeError(
+                f"networks must be a sequence of names or callables, such as ('cnn6', 'cnn7'), "
+                f"got {self.networks!r}"
+            )
+        builders = [check_network(network) for network in self.networks]
+        if not builders:
+            raise ValueError("networks is empty: at least one network is needed")
+        return builders
+
+    def _check_data(self, X, y, sample_weight, X_val, y_val, rng):
+        """Samples to train on, samples held out or None, and the schema or None."""
+        train, held_out = check_samples(X, y, sample_weight), None
+        n_landmarks = train.points.shape[1]
+        schema = check_schema(
+            train.data.schema if self.schema is None else self.schema, n_landmarks
+        )
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together: only one of them was passed")
+        if X_val is not None:
+            held_out = check_samples(X_val, y_val, None, n_landmarks, name="y_val")
+        elif self.early_stopping:
+            train, held_out = split_samples(train, self.validation_fraction, rng)
+        check_learnable(train)
+        return train, held_out, schema
+
+    def _check_warm_start(self, train, n_stages):
+        """Whether the networks of the last fit go on."""
+        if not (self.warm_start and hasattr(self, "networks_")):
+            return False
+        if (len(self.networks_), self.n_landmarks_) != (n_stages, train.points.shape[1]):
+            raise ValueError(
+                f"warm_start goes on with {len(self.networks_)} networks for {self.n_landmarks_} "
+                f"landmarks, but there are {n_stages} networks and {train.points.shape[1]} "
+                "landmarks now: set warm_start=False to start anew"
+            )
+        return True
+
+    def _make_networks(self, builders, train, goes_on):
+        if goes_on:
+            return self.networks_
+        return [build(train.points.shape[1]) for build in builders]
+
+    def predict(self, X):
+        """Landmarks that the last stage finds.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Read in portions, so that memory does not grow with the number of files.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels, float64, in the layout that `fit` saw.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError, FileNotFoundError
+            For an image or a box that does not fit; names the sample.
+        """
+        portions = [answers[-1] for answers in self._locate(X)]
+        return as_layout(np.concatenate(portions), self._flat)
+
+    def staged_predict(self, X):
+        """Landmarks that each stage finds.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Yields
+        ------
+        y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            Of the first stage, the second and so on; as `predict` returns it.
+        """
+        for portions in zip(*self._locate(X), strict=True):
+            yield as_layout(np.concatenate(portions), self._flat)
+
+    def _locate(self, X):
+        """For each portion of X, the landmarks of each stage in image pixels."""
+        check_is_fitted(self)
+        data = as_boxed_images(X)
+        if len(data) == 0:
+            raise ValueError("X has 0 samples: at least one image is needed")
+        device = self._device_here()
+        stages = []
+        for network, crop in zip(self.networks_, self.crops_, strict=True):
+            network.to(device, memory_format=torch.channels_last).eval()
+            stages.append(Stage(network, crop))
+        for chips in iter_chips(data, self._frame, device):
+            yield locate_all(stages, chips)
+
+    def _device_here(self):
+        """The device asked for; the CPU where a fitted model came to a machine without it."""
+        try:
+            return check_device(self.device)
+        except ValueError:
+            warnings.warn(f"there is no device {self.device!r} here: using the CPU", stacklevel=4)
+            return torch.device("cpu")
+
+    def score(self, X, y, sample_weight=None):
+        """Minus the mean normalised error: higher is better, 0 is perfect.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+            Errors are divided by the inter-ocular distance where the schema has one, else
+            by the size of the box around the true landmarks (geometric mean of its sides).
+            Samples without such a length are left out.
+        """
+        truth = check_samples(X, y, sample_weight, self.n_landmarks_)
+        predicted = as_points(self.predict(truth.data), self.n_landmarks_)
+        errors = _nme(truth.points, predicted, self.schema_)
+        known = ~np.isnan(errors)
+        weights = None if truth.weights is None else truth.weights[known]
+        return -float(np.average(errors[known], weights=weights))
+
+    def __getstate__(self):
+        """State without torch objects, so that it loads on any machine."""
+        state = super().__getstate__().copy()
+        if "networks_" in state:
+            state["networks_"] = [
+                {key: value.cpu().numpy() for key, value in network.state_dict().items()}
+                for network in self.networks_
+            ]
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "networks_" in state:
+            self.networks_ = [
+                _rebuild(build, self.n_landmarks_, arrays)
+                for build, arrays in zip(self._builders, state["networks_"], strict=True)
+            ]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.regressor_tags.poor_score = True
+        return tags
+
+
+def _rebuild(build, n_landmarks, arrays):
+    # Building draws random numbers that are overwritten: the caller's are kept.
+    with torch.random.fork_rng(devices=[]):
+        network = build(n_landmarks)
+    network.load_state_dict({key: torch.as_tensor(value) for key, value in arrays.items()})
+    return network.eval()
+
+
+@contextlib.contextmanager
+def _seeded(seed, device):
+    """Seed torch's global generators inside, and put them back as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _mean_shape(points, n_stages):
+    """Mean shape; a single landmark has none, which only later stages would need."""
+    if points.shape[1] == 1 and n_stages == 1:
+        return np.zeros((1, 2))
+    return mean_shape(points)
+
+
+def _without_mirror(augmentation, schema):
+    return augmentation if can_mirror(schema) else replace(augmentation, mirror=0.0)
+
+
+def _nme(true, predicted, schema):
+    """Normalised error of each sample, by the length that suits the schema."""
+    if schema is not None and "inter_ocular" in schema.normalizers:
+        return nme(true, predicted, normalizer="inter_ocular", schema=schema, per_sample=True)
+    boxes = np.full((len(true), 4), np.nan)
+    seen = ~np.isnan(true).any(-1).all(-1)
+    boxes[seen] = geometry.boxes_of(true[seen])
+    return nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)

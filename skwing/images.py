@@ -1,0 +1,480 @@
+"""Images with their boxes: what estimators take as X, whatever it was made from.
+
+:class:`BoxedImages` is an index on shared sources, arrays in memory or paths of files, and
+the only form that the rest of the package knows. :func:`as_boxed_images` makes one from
+anything a user may pass. Pixels are decoded one sample at a time, when asked for.
+"""
+
+import numpy as np
+
+from skwing._decode import as_rgb, as_source, as_uint8, read_image
+from skwing.schema import check_schema
+
+__all__ = [
+    "BoxedImages",
+    "as_boxed_images",
+    "check_box_inside",
+    "check_boxes",
+    "concatenate",
+]
+
+PATH_COLUMNS = ("path", "image", "file", "filename")
+BOX_COLUMNS = ("x", "y", "width", "height")
+
+
+def check_boxes(boxes, n_samples, describe="sample {}".format):
+    """Check one box per sample.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (n_samples, 4)
+        ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box: the
+        whole image.
+    n_samples : int
+    describe : callable, default="sample {}".format
+        Gives the words for the sample of a number, in errors.
+
+    Returns
+    -------
+    boxes : ndarray of shape (n_samples, 4)
+        A copy, float64.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or a box has values that are not finite, or no area.
+
+    Examples
+    --------
+    >>> from skwing.images import check_boxes
+    >>> check_boxes([[10, 20, 64, 48]], n_samples=1)
+    array([[10., 20., 64., 48.]])
+    """
+    try:
+        boxes = np.array(boxes, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"boxes must be numbers (x, y, width, height): {error}.") from None
+    if boxes.shape != (n_samples, 4):
+        raise ValueError(
+            f"boxes have shape {boxes.shape}, expected ({n_samples}, 4): x, y, width, height "
+            "for each sample."
+        )
+    absent = np.isnan(boxes).all(axis=1)
+    for wrong, expected in (
+        (~np.isfinite(boxes).all(axis=1), "finite values, or NaN in all four for no box"),
+        ((boxes[:, 2:] <= 0).any(axis=1), "a width and height above 0"),
+    ):
+        if (wrong := wrong & ~absent).any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"{describe(first)}: the box (x, y, width, height) is "
+                f"{tuple(boxes[first].tolist())}, expected {expected}."
+            )
+    return boxes
+
+
+def check_box_inside(box, image_shape, describe):
+    """Box to cut from a decoded image: its own, or the whole image.
+
+    Parameters
+    ----------
+    box : array of shape (4,)
+        ``(x, y, width, height)`` in image pixels; NaN for no box.
+    image_shape : tuple
+        ``(height, width, ...)`` in pixels.
+    describe : str
+        What to call the sample in an error, see :meth:`BoxedImages.describe`.
+
+    Returns
+    -------
+    box : ndarray of shape (4,)
+        `box`, or ``(0, 0, width, height)`` of the image where that is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the box and the image have no pixel in common.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.images import check_box_inside
+    >>> check_box_inside(np.full(4, np.nan), (48, 64, 3), "sample 0")
+    array([ 0.,  0., 64., 48.])
+    """
+    height, width = image_shape[:2]
+    if np.isnan(box).any():
+        return np.array([0.0, 0.0, width, height])
+    x, y, box_width, box_height = box
+    if x >= width or y >= height or x + box_width <= 0 or y + box_height <= 0:
+        raise ValueError(
+            f"{describe}: the box (x, y, width, height) = {tuple(np.asarray(box).tolist())} lies "
+            f"outside the image, which is {width} pixels wide and {height} high."
+        )
+    return np.asarray(box, dtype=np.float64)
+
+
+def _check_repeats(repeats, n_samples):
+    repeats = np.array(repeats)
+    if repeats.shape != (n_samples,):
+        raise ValueError(f"repeats have shape {repeats.shape}, expected ({n_samples},).")
+    if n_samples and repeats.dtype.kind not in "iu":
+        raise ValueError(f"repeats are of dtype {repeats.dtype}, expected integers.")
+    if (repeats < 0).any():
+        first = int(np.flatnonzero(repeats < 0)[0])
+        raise ValueError(f"sample {first}: repeats is {repeats[first]}, expected 0 or more.")
+    return repeats.astype(np.int64)
+
+
+def _frozen(array):
+    """Forbid writing to an array, as views share it."""
+    if array is not None:
+        array.flags.writeable = False
+    return array
+
+
+def _check_key(key):
+    """Index of the first axis from what stands in brackets, as slice or array."""
+    if isinstance(key, tuple):
+        key = tuple(part for part in key if part is not Ellipsis)
+        if len(key) > 1:
+            raise IndexError("BoxedImages has one dimension, too many indices were given.")
+        key = key[0] if key else slice(None)
+    if key is Ellipsis:
+        return slice(None)
+    if isinstance(key, slice):
+        return key
+    array = np.asarray(key)
+    if array.size == 0 and array.dtype.kind not in "biu":
+        array = array.astype(np.intp)
+    if array.dtype.kind not in "biu" or array.ndim > 1:
+        raise IndexError(
+            "BoxedImages takes integers, slices, boolean masks and lists of these, "
+            f"not {key!r:.60}."
+        )
+    return np.atleast_1d(array)
+
+
+class BoxedImages:
+    """Images with a box each: an index on shared sources, decoded when asked for.
+
+    Indexing copies no pixels: a view holds the sources of the whole and the rows it stands
+    for. scikit-learn splits, shuffles and resamples it like an array of shape (n,).
+
+    Parameters
+    ----------
+    images : array or sequence
+        A uint8 array of shape (n, height, width) or (n, height, width, channels); or a
+        list, a pandas Series or an object array of such images, of any sizes, or of file
+        paths. Colours are RGB. Arrays are kept, not copied. Floats must lie in [0, 1].
+    boxes : array-like of shape (n, 4), default=None
+        ``(x, y, width, height)`` in image pixels. None, or NaN in all four values of a
+        row, stands for the whole image.
+    repeats : array-like of int of shape (n,), default=None
+        How often a regressor draws each sample per epoch; None for once.
+    schema : str or LandmarkSchema, default=None
+        The landmarks that belong to these images; goes along wherever the images go.
+
+    Attributes
+    ----------
+    shape : tuple
+        ``(n,)``.
+    boxes : ndarray of shape (n, 4)
+    repeats : ndarray of int of shape (n,) or None
+    schema : LandmarkSchema or None
+
+    Raises
+    ------
+    TypeError
+        If `images` is a single path, or holds something that is neither image nor path.
+    ValueError
+        If the shape of an image, a box or the number of boxes or repeats is wrong.
+
+    Notes
+    -----
+    Files are decoded by OpenCV and turned upright as their EXIF orientation says, which is
+    how viewers, browsers and ``cv2.imread`` show them and so how most annotations are
+    made; give arrays where yours count pixels of the unturned file. Grey images get three
+    equal channels and alpha is dropped. An image of 16 bits is an error: which of its grey
+    levels matter is for the user to say.
+
+    A pickle holds the rows of the view only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing import BoxedImages
+    >>> pixels = np.zeros((3, 48, 64), dtype=np.uint8)
+    >>> images = BoxedImages(pixels, boxes=[[0, 0, 9, 9], [5, 5, 20, 20], [1, 2, 3, 4]])
+    >>> images[[2, 0]].boxes
+    array([[1., 2., 3., 4.],
+           [0., 0., 9., 9.]])
+    >>> images.decode(0).shape
+    (48, 64, 3)
+    """
+
+    def __init__(self, images, boxes=None, repeats=None, schema=None):
+        if isinstance(images, BoxedImages):
+            raise TypeError("images is a BoxedImages already: use its with_boxes, with_repeats.")
+        source = as_source(images)
+        index = _frozen(np.arange(len(source)))
+        # One attribute, as pickling replaces both at once and threads may be reading.
+        self._store = (source, index)
+        self._numbers = index
+        self._boxes = (
+            None if boxes is None else _frozen(check_boxes(boxes, len(self), self.describe))
+        )
+        self._repeats = None if repeats is None else _frozen(_check_repeats(repeats, len(self)))
+        self._schema = check_schema(schema)
+
+    @property
+    def shape(self):
+        """``(n,)``: without it scikit-learn would make a list of it."""
+        return self._numbers.shape
+
+    @property
+    def boxes(self):
+        """Boxes, an array of shape (n, 4); rows of NaN where there is none."""
+        return np.full((len(self), 4), np.nan) if self._boxes is None else self._boxes
+
+    @property
+    def repeats(self):
+        """How often each sample is drawn per epoch, an array of shape (n,), or None."""
+        return self._repeats
+
+    @property
+    def schema(self):
+        """Schema of the landmarks that belong to these images, or None."""
+        return self._schema
+
+    def __len__(self):
+        return len(self._numbers)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key):
+        """View on some samples; a single number gives a view of one sample."""
+        key = _check_key(key)
+        source, index = self._store
+        rows = index[key]
+        boxes, repeats = (
+            None if array is None else _frozen(array[key]) for array in (self._boxes, self._repeats)
+        )
+        return self._replace(
+            _store=(source, rows), _numbers=self._numbers[key], _boxes=boxes, _repeats=repeats
+        )
+
+    def _replace(self, **attributes):
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, **attributes)
+        return view
+
+    def with_boxes(self, boxes):
+        """Give the same images other boxes.
+
+        Parameters
+        ----------
+        boxes : array-like of shape (n, 4) or None
+
+        Returns
+        -------
+        images : BoxedImages
+        """
+        if boxes is not None:
+            boxes = _frozen(check_boxes(boxes, len(self), self.describe))
+        return self._replace(_boxes=boxes)
+
+    def with_repeats(self, repeats):
+        """Give the same images other repeats.
+
+        Parameters
+        ----------
+        repeats : array-like of int of shape (n,) or None
+
+        Returns
+        -------
+        images : BoxedImages
+        """
+        if repeats is not None:
+            repeats = _frozen(_check_repeats(repeats, len(self)))
+        return self._replace(_repeats=repeats)
+
+    def describe(self, i):
+        """Words for a sample, as errors use them.
+
+        Parameters
+        ----------
+        i : int
+            Position in this view.
+
+        Returns
+        -------
+        description : str
+            The number counts the samples of the data that the view was cut from, so that
+            it stays true in folds and batches; the path follows where there is one.
+        """
+        source, index = self._store
+        item = source[index[i]] if source.dtype == object else None
+        path = f" ({item})" if isinstance(item, str) else ""
+        return f"sample {self._numbers[i]}{path}"
+
+    def decode(self, i):
+        """Pixels of one sample.
+
+        Parameters
+        ----------
+        i : int
+            Position in this view.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, 3)
+            RGB, uint8. It may share memory with the source: do not write to it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is no image or broken, or the image neither uint8 nor float in
+            [0, 1].
+        """
+        source, index = self._store
+        item = source[index[i]]
+        if isinstance(item, str):
+            return read_image(item, self.describe(i))
+        return as_rgb(as_uint8(item, self.describe(i)))
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "BoxedImages holds images of any size and is no array. Pass it as it is to skwing's "
+            "estimators; for pixels use images.decode(i), for boxes images.boxes."
+        )
+
+    def __repr__(self):
+        source, _ = self._store
+        is_paths = source.dtype == object and (not len(source) or isinstance(source[0], str))
+        parts = [f"{len(self)} {'paths' if is_paths else 'arrays'}"]
+        if self._boxes is not None:
+            parts.append("boxes")
+        if self._repeats is not None:
+            parts.append("repeats")
+        if self._schema is not None:
+            parts.append(f"schema={self._schema.name!r}")
+        return f"BoxedImages({', '.join(parts)})"
+
+    def __getstate__(self):
+        # The view keeps the rows that it gathers. Grid searches pickle their X once per
+        # task, and joblib shares an array between workers only if it meets the same one
+        # again. Where the view covers its sources nothing is gathered.
+        source, index = self._store
+        used = np.zeros(len(source), dtype=bool)
+        used[index] = True
+        if not used.all():
+            self._store = (source[used], (np.cumsum(used) - 1)[index])
+        return self.__dict__.copy()
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
+def concatenate(parts):
+    """Join several BoxedImages end to end, without copying pixels.
+
+    Parameters
+    ----------
+    parts : sequence of BoxedImages
+        All with the same schema. Where only some have repeats, the others count once.
+
+    Returns
+    -------
+    images : BoxedImages
+
+    Raises
+    ------
+    ValueError
+        If the schemas differ, or there are no parts.
+
+    Examples
+    --------
+    >>> from skwing.images import BoxedImages, concatenate
+    >>> concatenate([BoxedImages(["a.jpg"]), BoxedImages(["b.jpg", "c.jpg"])])
+    BoxedImages(3 paths)
+    """
+    parts = [as_boxed_images(part) for part in parts]
+    if not parts:
+        raise ValueError("there is nothing to concatenate: got no parts.")
+    schema = parts[0].schema
+    for number, part in enumerate(parts):
+        if part.schema != schema:
+            raise ValueError(f"part {number} has schema {part.schema}, the first has {schema}.")
+    items = [source[row] for source, index in (part._store for part in parts) for row in index]
+    has_boxes = any(part._boxes is not None for part in parts)
+    has_repeats = any(part.repeats is not None for part in parts)
+    repeats = [np.ones(len(p), int) if p.repeats is None else p.repeats for p in parts]
+    return BoxedImages(
+        items,
+        boxes=np.concatenate([part.boxes for part in parts]) if has_boxes else None,
+        repeats=np.concatenate(repeats) if has_repeats else None,
+        schema=schema,
+    )
+
+
+def _from_table(table):
+    """BoxedImages from the columns of a DataFrame."""
+    columns = list(table.columns)
+    path_columns = [name for name in PATH_COLUMNS if name in columns]
+    if not path_columns:
+        raise ValueError(
+            f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "
+            f"found {columns}."
+        )
+    missing = [name for name in BOX_COLUMNS if name not in columns]
+    if missing and len(missing) < len(BOX_COLUMNS):
+        raise ValueError(
+            f"the DataFrame has only some of the box columns: {', '.join(missing)} missing."
+        )
+    boxes = None if missing else [table[name] for name in BOX_COLUMNS]
+    if boxes is not None:
+        try:
+            boxes = np.stack([np.asarray(column, dtype=np.float64) for column in boxes], axis=1)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"box columns must hold numbers: {error}.") from None
+    return BoxedImages(list(table[path_columns[0]]), boxes=boxes)
+
+
+def as_boxed_images(X):
+    """Make a BoxedImages of whatever holds images.
+
+    Parameters
+    ----------
+    X : array, sequence, DataFrame or BoxedImages
+        A uint8 array of shape (n, height, width[, channels]); a sequence of image arrays
+        or of file paths; a DataFrame with a column ``path``, ``image``, ``file`` or
+        ``filename``, the first of them that it has, and perhaps the columns ``x``, ``y``,
+        ``width`` and ``height`` of a box, NaN for none; or a BoxedImages, which is returned
+        as it is.
+
+    Returns
+    -------
+    images : BoxedImages
+
+    Raises
+    ------
+    TypeError
+        If X is of another type, a single path, or holds a thing that is no image or path.
+    ValueError
+        If shapes, columns or boxes are wrong.
+
+    Examples
+    --------
+    >>> from skwing.images import as_boxed_images
+    >>> as_boxed_images(["left.jpg", "right.jpg"])
+    BoxedImages(2 paths)
+    """
+    if isinstance(X, BoxedImages):
+        return X
+    if hasattr(X, "columns") and hasattr(X, "__getitem__"):
+        return _from_table(X)
+    return BoxedImages(X)

@@ -1,0 +1,183 @@
+"""Networks that map square crops to landmarks, by name or as the user's own."""
+
+from functools import partial
+from numbers import Integral
+
+import torch
+from torch import nn
+
+from skwing.networks._cnn import PlainCNN, cnn6, cnn7
+
+__all__ = ["NETWORKS", "PlainCNN", "check_network", "cnn6", "cnn7", "locate", "start_at"]
+
+NETWORKS = {
+    "cnn6": cnn6,
+    "cnn7": cnn7,
+    "cnn6_bn": partial(cnn6, batch_norm=True),
+    "cnn7_bn": partial(cnn7, batch_norm=True),
+}
+
+
+def check_network(network):
+    """Function that builds a network for a number of landmarks.
+
+    Parameters
+    ----------
+    network : str or callable
+        A name in `NETWORKS`, or any callable that takes the number of landmarks and
+        returns a :class:`torch.nn.Module`. Such a module has an attribute `input_size`
+        (the side of its square input in pixels), takes float images of shape
+        (n_samples, 3, input_size, input_size) with values in [0, 1], and returns points in
+        input pixels, of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+        in the order x0, y0, x1, y1, ...
+
+    Returns
+    -------
+    build : callable
+        ``build(n_landmarks)`` gives the module. What a user's callable built is tried
+        once on a black image, so that a network that does not fit is found out before it
+        is trained: TypeError for what is not a module, ValueError for a missing or odd
+        `input_size` or an output of the wrong shape.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If `network` is neither a name nor a callable, or is a module that is built
+        already.
+
+    Examples
+    --------
+    >>> from skwing.networks import check_network
+    >>> check_network("cnn6")(19).output.out_features
+    38
+    >>> check_network("cnn8")
+    Traceback (most recent call last):
+    ...
+    ValueError: unknown network 'cnn8': choose from 'cnn6', 'cnn7', 'cnn6_bn', 'cnn7_bn' or \
+pass a callable
+    """
+    if isinstance(network, str):
+        if network not in NETWORKS:
+            choices = ", ".join(map(repr, NETWORKS))
+            raise ValueError(
+                f"unknown network {network!r}: choose from {choices} or pass a callable"
+            )
+        return NETWORKS[network]
+    if isinstance(network, nn.Module):
+        raise TypeError(
+            f"network is a {type(network).__name__} that is built already: pass a callable that "
+            "takes the number of landmarks and returns a module"
+        )
+    if not callable(network):
+        raise TypeError(
+            f"network must be a name or a callable that takes the number of landmarks and "
+            f"returns a torch.nn.Module, got {network!r}"
+        )
+    return partial(_build_and_try, network)
+
+
+def start_at(network, points):
+    """Make the output layer say `points` whatever the image, as the start of training.
+
+    The weight of the layer is set to zero and its bias to `points`. The first step moves
+    the weight, and from the second step on the layers below learn too.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place, if it has an attribute `output` that is a linear layer with a
+        bias; left alone otherwise.
+    points : array-like of shape (n_landmarks, 2)
+        In pixels of the network's input.
+
+    Returns
+    -------
+    started : bool
+        Whether the network has such a layer.
+
+    Raises
+    ------
+    ValueError
+        If the layer has another number of outputs than `points` has coordinates.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import cnn6, start_at
+    >>> network = cnn6(n_landmarks=2)
+    >>> start_at(network, [[20.0, 30.0], [40.0, 30.0]])
+    True
+    >>> network(torch.rand(1, 3, 64, 64)).tolist()
+    [[[20.0, 30.0], [40.0, 30.0]]]
+    """
+    layer = getattr(network, "output", None)
+    if not isinstance(layer, nn.Linear) or layer.bias is None:
+        return False
+    points = torch.as_tensor(points, dtype=layer.bias.dtype, device=layer.bias.device)
+    if points.numel() != layer.out_features:
+        raise ValueError(
+            f"the network has {layer.out_features} outputs, but points of shape "
+            f"{tuple(points.shape)} need {points.numel()}"
+        )
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(points.reshape(-1))
+    return True
+
+
+def locate(network, images):
+    """Points that a network sees in images, whichever layout it answers in.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        As :func:`check_network` describes it.
+    images : tensor of shape (n_samples, 3, input_size, input_size)
+        Values in [0, 1].
+
+    Returns
+    -------
+    points : tensor of shape (n_samples, n_landmarks, 2)
+        In pixels of the input.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import locate
+    >>> flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2 * 5))
+    >>> locate(flat, torch.zeros(4, 3, 8, 8)).shape
+    torch.Size([4, 5, 2])
+    """
+    return network(images).reshape(len(images), -1, 2)
+
+
+def _build_and_try(builder, n_landmarks):
+    network = builder(n_landmarks)
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"{builder!r} must return a torch.nn.Module, got {type(network).__name__}")
+    size = getattr(network, "input_size", None)
+    if not isinstance(size, Integral) or size < 1:
+        raise ValueError(
+            f"{type(network).__name__} needs an integer attribute input_size, the side of its "
+            f"square input in pixels; found {size!r}"
+        )
+    shape = tuple(_answer_to_black(network, size).shape)
+    if shape not in ((1, n_landmarks, 2), (1, 2 * n_landmarks)):
+        raise ValueError(
+            f"{type(network).__name__} answers one image with an array of shape {shape}; "
+            f"expected {(1, n_landmarks, 2)} or {(1, 2 * n_landmarks)} for {n_landmarks} landmarks"
+        )
+    return network
+
+
+def _answer_to_black(network, size):
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    was_training = network.training
+    # In evaluation mode no running statistics move and no random numbers are drawn.
+    network.eval()
+    with torch.no_grad():
+        answer = network(torch.zeros(1, 3, size, size, device=device))
+    network.train(was_training)
+    return answer

@@ -1,0 +1,379 @@
+"""Statistics of landmark shapes: Procrustes alignment, mean shape, modes of variation.
+
+A shape is an (n_landmarks, 2) array of points ``(x, y)``; shapes come stacked as
+(n_shapes, n_landmarks, 2). A point with NaN is missing and is left out of every sum;
+:func:`complete_shapes` infers where it is.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skwing._solid import views_of_solid
+from skwing.geometry import apply, invert, scale_of, similarity
+
+__all__ = [
+    "ShapeModes",
+    "align",
+    "coefficients",
+    "complete_shapes",
+    "is_shape",
+    "mean_shape",
+    "normalize",
+    "shape_pca",
+]
+
+_FLIP = np.array([-1.0, 1.0])
+# Least radius that the mean of shapes of radius 1 has when they stand much the same way.
+_UPRIGHT = 0.3
+
+
+def is_shape(shapes):
+    """Whether each shape has at least two distinct points, so that it can be aligned.
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        NaN = missing.
+
+    Returns
+    -------
+    usable : ndarray of bool of shape (n_shapes,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import is_shape
+    >>> is_shape(np.array([[[1.0, 1], [2, 1]], [[3, 3], [3, 3]], [[0, 5], [np.nan, np.nan]]]))
+    array([ True, False, False])
+    """
+    shapes = np.asarray(shapes, dtype=np.float64)
+    known = ~np.isnan(shapes).any(-1, keepdims=True)
+    low = np.where(known, shapes, np.inf).min(-2)
+    high = np.where(known, shapes, -np.inf).max(-2)
+    return (high > low).any(-1)
+
+
+def align(shapes, reference, allow_reflection=False, scaling=True):
+    """Bring every shape as close to a reference as a similarity can (Procrustes).
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        NaN = missing; missing points stay missing.
+    reference : array of shape (n_landmarks, 2)
+    allow_reflection : bool or array of bool of shape (n_shapes,), default=False
+        Whether a shape may be mirrored where that brings it closer, as the balancing of
+        Feng et al. (2018) allows it.
+    scaling : bool, default=True
+        Whether the size of a shape may change.
+
+    Returns
+    -------
+    aligned : ndarray of shape (n_shapes, n_landmarks, 2)
+        In units of the reference. All NaN for a shape without two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import align
+    >>> triangle = np.array([[0.0, 0], [4, 0], [0, 2]])
+    >>> align(3 * triangle[None] + 7, triangle).round(6) + 0.0
+    array([[[0., 0.],
+            [4., 0.],
+            [0., 2.]]])
+    """
+    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = np.where(is_shape(shapes)[:, None, None], shapes, np.nan)
+    aligned, gain = _align_turned(shapes, reference, scaling)
+    if np.any(allow_reflection):
+        mirrored, mirrored_gain = _align_turned(shapes * _FLIP, reference, scaling)
+        closer = np.asarray(allow_reflection) & (mirrored_gain > gain)
+        aligned = np.where(closer[:, None, None], mirrored, aligned)
+    return aligned
+
+
+def _align_turned(shapes, reference, scaling=True):
+    """Aligned shapes, and a figure that is the greater the better the fit."""
+    matrix = similarity(shapes, reference)
+    # Of two fits of one shape and its reflection, the one with the greater factor is the
+    # better, with or without scaling: it is <source, target> / <source, source>.
+    gain = scale_of(matrix)
+    if scaling:
+        return apply(matrix, shapes), gain
+    with np.errstate(divide="ignore", invalid="ignore"):
+        aligned = shapes @ (matrix[..., :2] / gain[:, None, None]).mT
+    return aligned + _mean_of_points(reference - aligned), gain
+
+
+def _mean_of_points(shapes):
+    """Mean over the points that are there, as (..., 1, 2); NaN where there is none."""
+    known = ~np.isnan(shapes)
+    count = known.sum(-2, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, shapes, 0.0).sum(-2, keepdims=True) / count
+
+
+def _mean_of_shapes(shapes):
+    """Mean of each point over the shapes that have it, (n_landmarks, 2)."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(shapes, 0) / (~np.isnan(shapes)).sum(0)
+
+
+def normalize(shapes):
+    """Centre shapes on 0 and scale them to a root mean square radius of 1.
+
+    Parameters
+    ----------
+    shapes : array of shape (..., n_landmarks, 2)
+
+    Returns
+    -------
+    shapes : array of shape (..., n_landmarks, 2)
+        All NaN for a shape with fewer than two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import normalize
+    >>> normalize(np.array([[3.0, 3], [7, 3]]))
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
+    shapes = np.asarray(shapes, dtype=np.float64)
+    centred = shapes - _mean_of_points(shapes)
+    radius = np.sqrt(2 * _mean_of_points(centred**2).mean(-1, keepdims=True))
+    return centred / np.where(radius > 0, radius, np.nan)
+
+
+def mean_shape(shapes, max_iter=20, tol=1e-4):
+    """Mean of shapes apart from where, how large and how turned each of them is.
+
+    Generalised Procrustes analysis: every shape is aligned to the mean, the mean is taken
+    again, until it rests.
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        NaN = missing.
+    max_iter : int, default=20
+    tol : float, default=1e-4
+        Stop when no coordinate of the mean moves by more, in units of its radius.
+
+    Returns
+    -------
+    mean : array of shape (n_landmarks, 2)
+        Centred on 0, with a root mean square radius of 1, as upright as the shapes are on
+        average. NaN for a point that no shape has.
+
+    Raises
+    ------
+    ValueError
+        If no shape has two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import mean_shape
+    >>> square = np.array([[0.0, 0], [2, 0], [2, 2], [0, 2]])
+    >>> mean_shape(np.stack([square, 5 * square + 1])).round(3)
+    array([[-0.707, -0.707],
+           [ 0.707, -0.707],
+           [ 0.707,  0.707],
+           [-0.707,  0.707]])
+    """
+    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = normalize(shapes[is_shape(shapes)])
+    if len(shapes) == 0:
+        raise ValueError("a mean shape needs at least one shape with two distinct points.")
+    mean = _first_mean(shapes)
+    for _ in range(max_iter):
+        last = mean
+        mean = normalize(_mean_of_shapes(_align_turned(shapes, last)[0]))
+        # Alignment leaves the turn of the whole open: hold it, or it may drift.
+        mean = align(mean[None], last, scaling=False)[0]
+        if np.nanmax(np.abs(mean - last)) <= tol:
+            break
+    return normalize(mean)
+
+
+def _first_mean(shapes):
+    """Mean of normalised shapes as they stand, or one of them where they stand every way."""
+    mean = _mean_of_shapes(shapes)
+    if np.sqrt(np.nanmean((mean - _mean_of_points(mean)) ** 2) * 2) > _UPRIGHT:
+        return normalize(mean)
+    return shapes[np.isnan(shapes).sum((-2, -1)).argmin()]
+
+
+class ShapeModes(NamedTuple):
+    """Principal components of shapes.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_landmarks, 2)
+    components : ndarray of shape (n_components, n_landmarks, 2)
+        Of length 1 and at right angles to one another, by falling variance.
+    variances : ndarray of shape (n_components,)
+        Variance of the shapes along each component.
+    variance_ratios : ndarray of shape (n_components,)
+        The same as a part of the variance of all coordinates together.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+    variance_ratios: np.ndarray
+
+
+def shape_pca(aligned, n_components=None):
+    """Principal component analysis of aligned shapes.
+
+    Parameters
+    ----------
+    aligned : array of shape (n_shapes, n_landmarks, 2)
+        Shapes without missing points, see :func:`complete_shapes`; a landmark may be NaN
+        in all of them.
+    n_components : int, default=None
+        How many components to keep; None keeps all.
+
+    Returns
+    -------
+    modes : ShapeModes
+        At most one component less than there are shapes, but at least one. The sign of a
+        component is such that the points near the middle of the mean shape move right and
+        down relative to the outer ones; for faces that turn, a positive coefficient then
+        means that the nose points to the right of the image.
+
+    Raises
+    ------
+    ValueError
+        If a point is missing in some shapes and there in others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import shape_pca
+    >>> line = np.array([[-1.0, 0], [0, 0], [1, 0]])
+    >>> bend = np.array([[0.0, -1], [0, 2], [0, -1]])
+    >>> modes = shape_pca(np.stack([line - bend, line, line + bend]))
+    >>> modes.variance_ratios
+    array([1., 0.])
+    >>> modes.components[0].round(3) + 0.0
+    array([[ 0.   , -0.408],
+           [ 0.   ,  0.816],
+           [ 0.   , -0.408]])
+    """
+    aligned = np.asarray(aligned, dtype=np.float64)
+    missing = np.isnan(aligned).any(-1)
+    partly = missing & ~missing.all(0)
+    if partly.any():
+        sample, landmark = np.argwhere(partly)[0]
+        raise ValueError(
+            f"shape {sample} lacks landmark {landmark}, which others have: complete the "
+            f"shapes first."
+        )
+    n_shapes, n_landmarks, _ = aligned.shape
+    mean = aligned.mean(0)
+    rows = np.nan_to_num(aligned - mean).reshape(n_shapes, 2 * n_landmarks)
+    variances, vectors = np.linalg.eigh(rows.T @ rows / max(n_shapes - 1, 1))
+    variances, vectors = variances[::-1].clip(0), vectors[:, ::-1].T
+    keep = min(max(n_shapes - 1, 1), len(variances), n_components or len(variances))
+    total = variances.sum()
+    ratios = variances / total if total > 0 else np.zeros_like(variances)
+    components = _with_sign(vectors[:keep].reshape(keep, n_landmarks, 2), mean)
+    return ShapeModes(mean, components, variances[:keep], ratios[:keep])
+
+
+def _with_sign(components, mean):
+    """Components that move the middle of the shape right and down against its rim.
+
+    The sign of an eigenvector is arbitrary. Its largest entry is a poor guide: a mode that
+    is odd under mirroring has pairs of opposite entries of the same size, and noise would
+    choose between them.
+    """
+    radius2 = np.nan_to_num((normalize(mean) ** 2).sum(-1), nan=1.0)
+    inward = (components.sum(-1) * (1.0 - radius2)).sum(-1)
+    return np.where(inward < 0, -1.0, 1.0)[:, None, None] * components
+
+
+def coefficients(aligned, modes):
+    """Coefficient of every component in every shape, ``p^T (shape - mean)``.
+
+    Parameters
+    ----------
+    aligned : array of shape (n_shapes, n_landmarks, 2)
+    modes : ShapeModes
+
+    Returns
+    -------
+    coefficients : ndarray of shape (n_shapes, n_components)
+        In units of the aligned shapes; NaN for a shape that lacks a point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import coefficients, shape_pca
+    >>> shapes = np.array([[[-1.0, 0], [1, 0]], [[-3, 0], [3, 0]]])
+    >>> coefficients(shapes, shape_pca(shapes)).round(3)
+    array([[-1.414],
+           [ 1.414]])
+    """
+    rows = (np.asarray(aligned) - modes.mean)[:, ~np.isnan(modes.mean).any(-1)]
+    components = modes.components[:, ~np.isnan(modes.mean).any(-1)]
+    n_components = len(components)
+    return rows.reshape(len(rows), -1) @ components.reshape(n_components, -1).T
+
+
+def complete_shapes(shapes, max_iter=5, tol=1e-3):
+    """Infer missing points, taking the shapes for views of one rigid solid.
+
+    Points of a head that turns do not go missing at random: the far side does. A linear
+    model of shapes, fitted to the points that are there, confuses a half that is seen from
+    the side with one that is merely shrunk. So the missing points are projected from a
+    common solid of (n_landmarks, 3) instead: every shape is a turn in space, a scale and a
+    shift of it without perspective, and solid and turns are fitted by alternating least
+    squares to the points that are there.
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        In any units; NaN = missing.
+    max_iter : int, default=5
+    tol : float, default=1e-3
+        Stop when no point of the solid moves by more, in units of its radius.
+
+    Returns
+    -------
+    shapes : ndarray of shape (n_shapes, n_landmarks, 2)
+        A copy, in the same units. Points that are there are untouched. Missing are still
+        all points of a shape without two distinct points, and landmarks that no shape has.
+
+    Notes
+    -----
+    This is the factorisation of Tomasi and Kanade (1992) under scaled orthography, for views
+    with missing points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import complete_shapes
+    >>> square = np.array([[0.0, 0], [2, 0], [2, 2], [0, 2]])
+    >>> shapes = np.stack([square, square + 5, 3 * square])
+    >>> shapes[1, 2] = np.nan
+    >>> complete_shapes(shapes)[1].round(3)
+    array([[5., 5.],
+           [7., 5.],
+           [7., 7.],
+           [5., 7.]])
+    """
+    shapes = np.array(shapes, dtype=np.float64)
+    known = ~np.isnan(shapes).any(-1)
+    usable, seen = is_shape(shapes), known.any(0)
+    part = np.ix_(usable, seen)
+    if known[part].all():
+        return shapes
+    some, known = shapes[part], known[part]
+    matrix = similarity(some, mean_shape(some, tol=1e-2))
+    views = apply(invert(matrix), views_of_solid(apply(matrix, some), known, max_iter, tol))
+    shapes[part] = np.where(known[..., None], some, views)
+    return shapes
