@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
+from skwing._warp import send
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,14 @@ def photometric(images, augmentation, generator):
     n, device = len(images), images.device
     if augmentation.blur > 0:
         blurred = torch.rand(n, generator=generator) < augmentation.blur
-        chosen = blurred.nonzero()[:, 0].to(device)
+        chosen = send(blurred.nonzero()[:, 0], device)
         images[chosen] = _blur(images[chosen])
     if augmentation.contrast > 0 or augmentation.brightness > 0:
         factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
         offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
         # About mid-grey, so that contrast alone leaves the mean brightness in place.
         offset = offset + 0.5 * (1 - factor)
-        images.mul_(factor.to(device)).add_(offset.to(device)).clamp_(0, 1)
+        images.mul_(send(factor, device)).add_(send(offset, device)).clamp_(0, 1)
     return images
 
 

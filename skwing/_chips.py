@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from skwing import geometry
-from skwing._warp import cut, halve, sample
+from skwing._warp import cut, halve, sample, send
 from skwing.images import check_box_inside
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Chips:
     pixels: np.ndarray | torch.Tensor
     matrices: np.ndarray
     frame: ChipFrame
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
 
     def __len__(self):
         return len(self.pixels)
@@ -84,32 +86,41 @@ class Chips:
             self.device,
         )
 
-    def sample(self, indices, matrices, size):
+    @cached_property
+    def _from_half(self):
+        matrix = geometry.invert(geometry.halving())
+        return torch.as_tensor(matrix, dtype=torch.float32, device=self.device)
+
+    def sample(self, indices, matrices, size, scale=1.0):
         """Batch of network inputs, resampled once.
 
         Parameters
         ----------
         indices : int tensor of shape (b,)
+            On the CPU.
         matrices : float tensor of shape (b, 2, 3)
-            From chip pixels to input pixels.
+            From chip pixels to input pixels, on the device of the chips.
         size : int
             Side of the input in pixels.
+        scale : float, default=1.0
+            By how much such crops magnify, about: those that shrink are read from chips of
+            half the side. To find it in `matrices` would make a GPU wait, and a crop
+            depend on the others in its batch.
 
         Returns
         -------
         batch : float32 tensor of shape (b, 3, size, size) in [0, 1]
         """
-        shrinks = geometry.scale_of(matrices).median() < 0.75
-        if shrinks and self.frame.size % 2 == 0 and self.frame.size > size:
-            to_chip = torch.as_tensor(
-                geometry.invert(geometry.halving()), dtype=matrices.dtype, device=matrices.device
-            )
-            return self._half.sample(indices, geometry.compose(matrices, to_chip), size)
+        if scale < 0.75 and self.frame.size % 2 == 0:
+            matrices = geometry.compose(matrices, self._from_half)
+            return self._half.sample(indices, matrices, size, 2 * scale)
         if self.device.type == "cpu":
             return sample([self.pixels[i] for i in indices.tolist()], matrices, size)
         if isinstance(self.pixels, torch.Tensor):
-            return sample(self.pixels[indices.to(self.device)], matrices, size)
-        return sample(torch.from_numpy(self.pixels[indices]).to(self.device), matrices, size)
+            return sample(self.pixels[send(indices, self.device)], matrices, size)
+        # .numpy(), as numpy takes a tensor of one index for a plain number.
+        pixels = torch.from_numpy(self.pixels[indices.numpy()])
+        return sample(send(pixels, self.device), matrices, size)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=256):

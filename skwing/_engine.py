@@ -65,13 +65,14 @@ def make_optimizer(name, parameters, learning_rate, momentum, weight_decay):
     Weights decay; biases and the factors of normalisation layers do not.
     """
     parameters = list(parameters)
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if name == "sgd":
         return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum)
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(momentum, 0.999), fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(momentum, 0.999), fused=fused)
 
 
 OPTIMIZERS = ("adamw", "sgd")

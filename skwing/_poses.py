@@ -3,7 +3,15 @@
 import numpy as np
 
 from skwing.geometry import apply, similarity
-from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize, shape_pca
+from skwing.shapes import (
+    align,
+    coefficients,
+    complete_shapes,
+    is_shape,
+    mean_shape,
+    normalize,
+    shape_pca,
+)
 
 __all__ = ["bin_poses", "choose_component", "count_repeats", "mirror_parity", "pose_modes"]
 
@@ -17,7 +25,7 @@ def pose_modes(shapes):
 
     Every shape is aligned once to the plain mean of the shapes, a similarity with
     reflection allowed, and the principal components of the result are taken (Feng et al.
-    2018, section 6, and their published code). Missing points are inferred first; a shape
+    2018, section 5, and their published code). Missing points are inferred first; a shape
     that lacks points is not reflected, as for half a shape that would be no measure of fit.
 
     Parameters
@@ -56,7 +64,10 @@ def pose_modes(shapes):
     known = ~np.isnan(shapes[usable]).any(-1)
     complete = known[:, known.any(0)].all(1)
     filled = complete_shapes(shapes[usable])
-    aligned = align(filled, normalize(filled.mean(0)), allow_reflection=complete)
+    reference = filled.mean(0)
+    if not is_shape(reference[None])[0]:  # shapes that stand every way may cancel out
+        reference = mean_shape(filled)
+    aligned = align(filled, normalize(reference), allow_reflection=complete)
     modes = shape_pca(aligned)
     values = np.full((len(shapes), len(modes.components)), np.nan)
     values[usable] = coefficients(aligned, modes)

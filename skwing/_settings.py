@@ -1,6 +1,8 @@
 """Settings of an estimator: one value for every stage or one a stage, checked by name."""
 
+import math
 import numbers
+import platform
 from dataclasses import dataclass
 
 import torch
@@ -25,17 +27,20 @@ def per_stage(value, n_stages):
     return (value + value[-1:] * n_stages)[:n_stages]
 
 
-def check_number(value, name, low, high=float("inf"), *, low_included=True, integer=False):
-    """Check that a setting is a number in a range; bool is not a number here."""
+def check_number(value, name, low, high=math.inf, *, ends="[]", integer=False):
+    """Check that a setting is a finite number in a range; bool is not a number here.
+
+    `ends` says by "[" or "(" and "]" or ")" whether `low` and `high` belong to the range.
+    """
     kind = numbers.Integral if integer else numbers.Real
-    above = value >= low if low_included and isinstance(value, kind) else None
-    if above is None and isinstance(value, kind):
-        above = value > low
-    if not isinstance(value, kind) or isinstance(value, bool) or not above or not value <= high:
-        bracket = "[" if low_included else "("
-        what = "an integer" if integer else "a number"
-        raise ValueError(f"{name} must be {what} in {bracket}{low}, {high}], got {value!r}")
-    return value
+    if isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value):
+        above = value >= low if ends[0] == "[" else value > low
+        below = value <= high if ends[1] == "]" else value < high
+        if above and below:
+            return value
+    what = "an integer" if integer else "a number"
+    close = ends[1] if math.isfinite(high) else ")"
+    raise ValueError(f"{name} must be {what} in {ends[0]}{low}, {high}{close}, got {value!r}")
 
 
 def check_choice(value, name, choices):
@@ -47,9 +52,9 @@ def check_choice(value, name, choices):
 
 _RANGES = {
     "max_epochs": {"low": 1, "integer": True},
-    "learning_rate": {"low": 0, "low_included": False},
-    "w": {"low": 0, "low_included": False},
-    "epsilon": {"low": 0, "low_included": False},
+    "learning_rate": {"low": 0, "ends": "(]"},
+    "w": {"low": 0, "ends": "(]"},
+    "epsilon": {"low": 0, "ends": "(]"},
     "weight_decay": {"low": 0},
     "margin": {"low": -0.4, "high": 2},
     "rotation": {"low": 0, "high": 180},
@@ -105,7 +110,7 @@ def stage_settings(estimator, n_stages):
     check_number(estimator.validation_fraction, "validation_fraction", 0, 1)
     shared = {
         "batch_size": check_number(estimator.batch_size, "batch_size", 1, integer=True),
-        "momentum": check_number(estimator.momentum, "momentum", 0, 1),
+        "momentum": check_number(estimator.momentum, "momentum", 0, 1, ends="[)"),
         "optimizer": check_choice(estimator.optimizer, "optimizer", OPTIMIZERS),
         "schedule": check_choice(estimator.schedule, "schedule", tuple(SCHEDULES)),
         "refine_on": check_choice(estimator.refine_on, "refine_on", REFINE_ON),
@@ -134,14 +139,13 @@ def check_device(device):
     ValueError
         If the name is unknown or there is no such device.
     """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if isinstance(device, str) and device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(device)
-        torch.empty(0, device=device)
+        # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
+        return torch.empty(0, device=torch.device(device)).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device={device!r} can not be used here: {error}") from error
-    return device
 
 
 def check_mixed(precision, device, network):
@@ -157,4 +161,12 @@ def check_mixed(precision, device, network):
         return False
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return device.type == "cpu" and _cpu_has_bfloat16()
+
+
+def _cpu_has_bfloat16():
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    # On x86 oneDNN says so too where it only emulates bfloat16, which is slower than float32.
+    has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return platform.machine() in ("aarch64", "arm64") or has_instructions()

@@ -10,6 +10,7 @@ import torch
 
 from skwing import geometry
 from skwing._augment import Augmentation, photometric, random_matrices, rename_mirrored
+from skwing._warp import send
 from skwing.networks import locate
 
 _N_VARIANTS = 8  # different guesses of the stages before, for each sample
@@ -62,6 +63,11 @@ class Crop:
         """Crop of the box and a margin, for a first stage."""
         return cls(size, np.float32(chip_frame.to_box_frame(size, margin)))
 
+    @property
+    def scale(self):
+        """By how much the crop magnifies chips, about."""
+        return float(geometry.scale_of(self.matrix))
+
     def start(self, mean_points):
         """Where landmarks lie on average, in input pixels, from where in chip pixels."""
         return geometry.apply(self.matrix, mean_points) if self.shape is None else self.shape
@@ -89,10 +95,10 @@ class Crop:
         -------
         matrices : float32 tensor of shape (n, 2, 3)
         """
-        fixed = torch.as_tensor(self.matrix, device=device).expand(n, 2, 3)
+        fixed = torch.tensor(self.matrix, device=device).expand(n, 2, 3)
         if self.shape is None:
             return fixed
-        shape = torch.as_tensor(self.shape, device=device).expand_as(points)
+        shape = torch.tensor(self.shape, device=device).expand_as(points)
         matrices = geometry.similarity(points, shape)
         decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
         return torch.where(decided, matrices, fixed)
@@ -109,7 +115,7 @@ class Stage:
 
 def locate_in_crops(stage, chips, indices, matrices):
     """Landmarks, in chip pixels, that a stage sees in crops of those matrices."""
-    images = chips.sample(indices, matrices, stage.crop.size)
+    images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
     points = locate(stage.network, images).float()
     return geometry.apply(geometry.invert(matrices), points)
 
@@ -146,8 +152,15 @@ def endless_draws(repeats, batch_size, generator):
     Yields
     ------
     indices : int tensor of shape (batch_size,)
+
+    Raises
+    ------
+    ValueError
+        If all repeats are 0.
     """
     pool = torch.repeat_interleave(torch.arange(len(repeats)), repeats)
+    if len(pool) == 0:
+        raise ValueError("the repeats of the samples to train on are all 0: none would be drawn")
     waiting = pool[:0]
     while True:
         while len(waiting) < batch_size:
@@ -214,7 +227,7 @@ def _guess(stages, chips, indices, generator):
         crops = stage.crop.matrices(len(indices), chips.device, guess)
         plain = replace(stage.augmentation, mirror=0.0)
         change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
-        matrices = geometry.compose(change.to(chips.device), crops)
+        matrices = geometry.compose(send(change, chips.device), crops)
         guess = locate_in_crops(stage, chips, indices, matrices)
     return guess
 
@@ -241,14 +254,14 @@ def training_batches(stage, variants, chips, truth, draws, generator):
     """
     size, device = stage.crop.size, chips.device
     for indices in draws:
-        n, rows = len(indices), indices.to(device)
-        chosen = torch.randint(variants.shape[1], (n,), generator=generator).to(device)
+        n, rows = len(indices), send(indices, device)
+        chosen = torch.randint(variants.shape[1], (n,), generator=generator)
         change, mirrored = random_matrices(n, size, stage.augmentation, generator)
-        matrices = geometry.compose(change.to(device), variants[rows, chosen])
+        matrices = geometry.compose(send(change, device), variants[rows, send(chosen, device)])
         targets = geometry.apply(matrices, truth.points[rows])
         if truth.permutation is not None:
-            targets = rename_mirrored(targets, mirrored.to(device), truth.permutation)
-        images = chips.sample(indices, matrices, size)
+            targets = rename_mirrored(targets, send(mirrored, device), truth.permutation)
+        images = chips.sample(indices, matrices, size, stage.crop.scale)
         images = photometric(images, stage.augmentation, generator)
         weights = None if truth.weights is None else truth.weights[rows]
         yield images, targets, weights

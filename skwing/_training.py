@@ -17,7 +17,8 @@ from skwing._stages import (
     training_batches,
 )
 
-_CHIP_MARGIN = 0.5  # room around the box for turned, shifted and corrected crops
+_CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
+_REACH = 1.5  # side of a chip at the least, in sides of the widest crop
 _BATCH = 64  # crops a forward pass; larger ones leave the caches of a CPU
 
 
@@ -32,8 +33,8 @@ def chip_frame(sizes, margins):
         What each stage's crop shows around the box, as a fraction of its side.
     """
     finest = max(size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True))
-    size = 8 * math.ceil(finest * (1 + 2 * _CHIP_MARGIN) / 8)
-    return ChipFrame(size, _CHIP_MARGIN)
+    side = max(1 + 2 * _CHIP_MARGIN, _REACH * (1 + 2 * max(margins)))
+    return ChipFrame(8 * math.ceil(finest * side / 8), (side - 1) / 2)
 
 
 def can_mirror(schema):
@@ -48,7 +49,7 @@ def make_truth(chips, samples, schema):
     permutation = None
     if can_mirror(schema):
         permutation = torch.as_tensor(schema.mirror, device=device)
-    weights = None if samples.weights is None else torch.as_tensor(samples.weights, device=device)
+    weights = None if samples.weights is None else torch.tensor(samples.weights, device=device)
     return Truth(points, permutation, weights)
 
 
@@ -88,7 +89,8 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     network, size = stages[-1].network, settings.batch_size
     generator = torch.Generator().manual_seed(seed)
     variants = crop_variants(stages, chips, truth, settings.refine_on, generator)
-    draws = endless_draws(torch.as_tensor(repeats), size, generator)
+    # A copy, as views of the data forbid writing and torch warns of such arrays.
+    draws = endless_draws(torch.tensor(repeats), size, generator)
     return _engine.train(
         network,
         training_batches(stages[-1], variants, chips, truth, draws, generator),

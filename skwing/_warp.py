@@ -36,34 +36,37 @@ def cut(image, matrix, size):
     chip : uint8 array of shape (size, size, 3)
     """
     scale = geometry.scale_of(matrix)
-    if scale < 1:
-        image, shrink = _shrink(image, matrix, size, scale)
-        matrix = geometry.compose(matrix, geometry.invert(shrink))
-    return _warp_one(image, matrix, size)
-
-
-def _shrink(image, matrix, size, scale):
-    """Area-average the part of the image that is needed; also the matrix that did it."""
-    corners = geometry.apply(
-        geometry.invert(matrix), np.array([[-0.5, -0.5], [size - 0.5, size - 0.5]])
-    )
-    reach = math.ceil(2 / scale)  # pixels that bilinear interpolation reads beyond the square
-    height, width = image.shape[:2]
-    (left, top) = np.floor(corners[0]).astype(int) - reach
-    (right, bottom) = np.ceil(corners[1]).astype(int) + reach
-    left, right = max(left, 0), min(right, width)
-    top, bottom = max(top, 0), min(bottom, height)
-    if right <= left or bottom <= top:  # the square lies outside the image
-        left, top, right, bottom = 0, 0, width, height
+    left, top, right, bottom = _needed(image.shape, matrix, size, scale)
     part = image[top:bottom, left:right]
-    new_width = max(1, round((right - left) * scale))
-    new_height = max(1, round((bottom - top) * scale))
-    part = cv2.resize(part, (new_width, new_height), interpolation=cv2.INTER_AREA)
-    sx, sy = new_width / (right - left), new_height / (bottom - top)
-    shrink = np.array(
-        [[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5]], dtype=float
-    )
-    return part, shrink
+    to_part = np.array([[1.0, 0, -left], [0, 1, -top]])
+    if scale < 1:
+        part, shrink = _shrink(part, scale)
+        to_part = geometry.compose(shrink, to_part)
+    return _warp_one(part, geometry.compose(matrix, geometry.invert(to_part)), size)
+
+
+def _needed(image_shape, matrix, size, scale):
+    """Rows and columns of an image that a square is made from, at least one of each.
+
+    Where the square lies outside, these are the nearest: as the border goes on, they say
+    all. OpenCV warps no image wider than 32767 pixels, so a scan must not reach it whole.
+    """
+    ends = np.array([[-0.5, -0.5], [size - 0.5, size - 0.5]])
+    ends = geometry.apply(geometry.invert(matrix), ends)
+    reach = math.ceil(2 / min(scale, 1))  # what bilinear interpolation reads beyond
+    last = np.array([image_shape[1], image_shape[0]]) - 1
+    first = np.clip(np.floor(ends[0]) - reach, 0, last)
+    end = np.clip(np.ceil(ends[1]) + reach, first + 1, last + 1)
+    return (*first.astype(int).tolist(), *end.astype(int).tolist())
+
+
+def _shrink(image, scale):
+    """Average an image over areas; also the matrix that did it."""
+    height, width = image.shape[:2]
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    sx, sy = new_width / width, new_height / height
+    return image, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
 
 
 def _warp_one(image, matrix, size, out=None):
@@ -89,6 +92,14 @@ def halve(images):
     for image, half in zip(images, halves, strict=True):
         cv2.resize(image, half.shape[:2], dst=half, interpolation=cv2.INTER_AREA)
     return halves
+
+
+def send(tensor, device):
+    """Tensor on another device; a CUDA device takes it in its turn, while the CPU goes on.
+
+    Only there: others may read the memory when it is freed already.
+    """
+    return tensor.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
 def sample(images, matrices, size):
@@ -126,12 +137,12 @@ def _grid_sample(images, matrices, size):
     inverse = geometry.invert(matrices.to(images.device, torch.float32))
     axis = torch.arange(size, device=images.device, dtype=torch.float32)
     points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
-    points = geometry.apply(inverse, points)
+    x, y = geometry.apply(inverse, points).unbind(-1)
+    # What padding_mode="border" does; not every kind of device has that.
+    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     # align_corners=False puts -1 and 1 on the outer edges of the border pixels.
-    span = torch.tensor([width, height], device=images.device, dtype=torch.float32)
-    grid = ((2 * points + 1) / span - 1).reshape(len(images), size, size, 2)
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    grid = grid.reshape(len(images), size, size, 2)
     images = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    batch = F.grid_sample(
-        images, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    batch = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
     return batch.contiguous(memory_format=torch.channels_last)

@@ -167,7 +167,7 @@ class PoseBalancer(
 
     Notes
     -----
-    This is the pose-based data balancing of Feng et al. (2018), section 6. With
+    This is the pose-based data balancing of Feng et al. (2018), section 5. With
     ``component=0, max_repeats=None`` repeats are those of the authors' code for shapes of
     any number of points but 19, where they take ``component=1``, with three exceptions in
     places where that code fails: an empty bin is passed over, no sample is left out, and

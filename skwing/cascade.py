@@ -49,6 +49,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         One network a stage: a name in :data:`skwing.networks.NETWORKS`, or a callable that
         takes the number of landmarks and returns a module with an attribute `input_size`
         (see :func:`skwing.networks.check_network`).
+    batch_norm : bool, default=True
+        Whether networks given by name have batch normalisation. The paper's have none, and
+        take many more steps to train.
     loss : str or callable, default="wing"
         A name in :data:`skwing.losses.LOSSES`, or a callable that takes residuals in input
         pixels and returns one value a coordinate.
@@ -150,6 +153,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self,
         *,
         networks=("cnn6", "cnn7"),
+        batch_norm=True,
         loss="wing",
         w=10.0,
         epsilon=2.0,
@@ -157,14 +161,14 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         max_epochs=(150, 100),
         batch_size=32,
         optimizer="adamw",
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         momentum=0.9,
         weight_decay=0.05,
         schedule="one_cycle",
-        margin=0.15,
-        rotation=(30.0, 10.0),
-        scale=(0.1, 0.1),
-        shift=(0.05, 0.05),
+        margin=(0.0, 0.05),
+        rotation=(20.0, 10.0),
+        scale=(0.1, 0.05),
+        shift=(0.05, 0.03),
         mirror=0.5,
         blur=0.2,
         brightness=0.2,
@@ -180,6 +184,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         verbose=0,
     ):
         self.networks = networks
+        self.batch_norm = batch_norm
         self.loss = loss
         self.w = w
         self.epsilon = epsilon
@@ -309,7 +314,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 f"networks must be a sequence of names or callables, such as ('cnn6', 'cnn7'), "
                 f"got {self.networks!r}"
             )
-        builders = [check_network(network) for network in self.networks]
+        builders = [check_network(network, self.batch_norm) for network in self.networks]
         if not builders:
             raise ValueError("networks is empty: at least one network is needed")
         return builders

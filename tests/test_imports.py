@@ -10,11 +10,11 @@ ROOT = Path(skwing.__file__).parent
 # From the bottom up: a module imports from its own row or from rows above it in this list.
 ROWS = [
     ["geometry", "schema", "losses", "_landmarks", "_cv2", "_solid", "_callbacks", "_progress"],
-    ["metrics", "shapes", "_decode", "images", "networks", "_engine"],
-    ["_warp", "_augment", "_samples", "datasets"],
+    ["metrics", "shapes", "_poses", "_decode", "images", "networks", "_engine"],
+    ["_warp", "_augment", "_samples", "_poses", "datasets"],
     ["_chips", "_stages", "_settings", "balance"],
     ["_training"],
-    ["cascade"],
+    ["_callbacks", "_progress", "cascade"],
     ["display", "export"],
 ]
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}

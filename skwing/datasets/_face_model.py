@@ -39,18 +39,17 @@ JAW_ROW = len(_UPPER) + len(_FACE) - 1
 # rim), then fractions of the way from there to the collar and the shoulders.
 _UNDER = ((0.93, 0.025), (0.62, 0.07), (0.3, 0.11), (0.08, 0.16))
 _NECK = np.linspace(0, 1, 5)[1:]
-_COLLAR, _SHOULDER = 2.05, (2.12, 2.25, 2.6)
+_COLLAR, _SHOULDER = 2.05, (2.12, 2.25, 2.6, 5.0)
 N_ROWS = JAW_ROW + 1 + len(_UNDER) + len(_NECK) + len(_SHOULDER)
 COLLAR_ROW = N_ROWS - 1 - len(_SHOULDER)
-
 
 
 def _trunk():
     own, thick, deep = np.ones(N_ROWS), np.full(N_ROWS, 0.63), np.full(N_ROWS, 0.54)
     own[JAW_ROW + 1 :] = 0.0
     own[JAW_ROW + 1 : JAW_ROW + 1 + len(_UNDER)] = [share for share, _ in _UNDER]
-    thick[COLLAR_ROW + 1 :] = [0.8, 1.3, 1.75]
-    deep[COLLAR_ROW + 1 :] = [0.6, 0.7, 0.8]
+    thick[COLLAR_ROW + 1 :] = [0.8, 1.3, 1.75, 1.9]
+    deep[COLLAR_ROW + 1 :] = [0.6, 0.7, 0.8, 0.8]
     return np.stack([own, thick, deep])[..., None]
 
 

@@ -49,8 +49,9 @@ class Look:
     """Colours (RGB, 0 to 255) and hair of one person.
 
     Lengths are in half face widths; `hairline` and `length` are the heights at which the
-    hair ends above the forehead and behind the ears, `curtain` the angle from which long
-    hair hangs down, in radians.
+    hair ends above the forehead and behind the ears, `recess` how much higher it ends at
+    the temples, `part` how much lower a fringe is on one side, `curtain` the angle from
+    which long hair hangs down, in radians.
     """
 
     skin: np.ndarray
@@ -62,6 +63,8 @@ class Look:
     brow_width: float
     hairline: float
     fringe: float
+    recess: float
+    part: float
     length: float
     curtain: float
     volume: float
@@ -89,7 +92,9 @@ def draw_look(rng):
         cloth=rng.uniform(20, 235, 3),
         brow_width=float(rng.uniform(0.045, 0.1)),
         hairline=float(-1.5 if bald else rng.normal(-0.9, 0.09)),
-        fringe=float(rng.uniform(0.1, 0.35) if not bald and rng.random() < 0.3 else 0.0),
+        fringe=float(rng.uniform(0.1, 0.3) if not bald and rng.random() < 0.4 else 0.0),
+        recess=float(rng.uniform(-0.05, 0.2)),
+        part=float(rng.normal(0, 0.7)),
         length=float(rng.uniform(1.2, 2.1) if long else rng.uniform(0.2, 0.7)),
         curtain=float(rng.uniform(1.18, 1.5)),
         volume=float(rng.uniform(0.01, 0.03) if bald else rng.uniform(0.05, 0.2)),
@@ -100,13 +105,13 @@ def draw_look(rng):
 
 def _hair_rows(look, heights, rng):
     """Row at which the hair of each column ends: ragged, and shorter over the ears."""
-    top, fringe, length = look.hairline, look.fringe, look.length
+    top, length = look.hairline, look.length
+    fringe = look.fringe * np.clip(1 + look.part * COLUMNS, 0, 1.6)
     angles = [0, 0.45, 0.75, 0.95, 1.12, 1.25, 1.34, 1.42, 1.68, 1.8, 2.2, np.pi]
-    ends = [top + fringe, top + 0.95 * fringe, top + 0.08 + 0.7 * fringe]
-    ends += [top + 0.25 + 0.3 * fringe, -0.45, -0.28, min(0.2, length - 0.2), -0.2, -0.2]
-    ends += [length, length, max(length, 0.65)]
+    ends = [top, top - 0.5 * look.recess, top + 0.08 - look.recess, top + 0.25, -0.45, -0.28]
+    ends += [min(0.2, length - 0.2), -0.2, -0.2, length, length, max(length, 0.65)]
     angle = np.abs(COLUMNS)
-    line = np.interp(angle, angles, ends)
+    line = np.interp(angle, angles, ends) + fringe * np.interp(angle, [0.5, 1.1], [1, 0])
     if length > 1:
         line = np.where(angle > look.curtain, length, line)
     line += 0.02 * rng.standard_normal(len(angle))

@@ -92,40 +92,48 @@ def cover(pixels, depth, size):
     return _places(quads, *np.divmod(cells, pixels.shape[1] - 1), pixels.shape[1], drawn)
 
 
-def _triangles(quads):
-    """For each cell, the line that parts its triangles and their inverse maps.
+def _triangles(quads, row, start, step):
+    """Tables of the cells and of their triangles.
 
-    Returns (2, n) factors of (x, y), positive on the first triangle's side, and (2n, 4)
-    factors that give u and v in either triangle.
+    Returns
+    -------
+    cells : ndarray of shape (n, 6), float32
+        Factors of (x, y, 1), negative on the side of the second triangle; then row, start
+        and step.
+    maps : ndarray of shape (2 * n, 6), float32
+        Factors of (x, y, 1) that give u, and those that give v, for the first and the
+        second triangle of each cell.
     """
-    first, aside, last, below = quads.swapaxes(0, 1)
-    dx, dy = (last - first).T
-    ax, ay = (aside - first).T
-    sign = np.where(dx * ay < dy * ax, -1.0, 1.0)
-    maps = []
-    for u_step, v_step in ((aside - first, last - aside), (last - below, below - first)):
-        det = u_step[:, 0] * v_step[:, 1] - u_step[:, 1] * v_step[:, 0]
+    first, aside, last, below = np.ascontiguousarray(quads.transpose(1, 2, 0))
+    x, y = first
+    dx, dy = last - first
+    ax, ay = aside - first
+    dx, dy = np.where(dx * ay < dy * ax, -1.0, 1.0) * (dx, dy)
+    cells = np.stack([-dy, dx, dy * x - dx * y, row, start, step], 1)
+    maps = np.empty((len(quads), 2, 6))
+    for i, (over, down) in enumerate(((aside - first, last - aside), (last - below, below - first))):
+        det = over[0] * down[1] - over[1] * down[0]
         det = np.where(np.abs(det) < 1e-6, 1e-6, det)
-        maps.append(np.stack([v_step[:, 1], -v_step[:, 0], -u_step[:, 1], u_step[:, 0]]) / det)
-    return np.stack([-dy, dx]) * sign, np.stack(maps, -1).reshape(4, -1)
+        for k, (a, b) in enumerate(((down[1], -down[0]), (-over[1], over[0]))):
+            a, b = a / det, b / det
+            maps[:, i, 3 * k], maps[:, i, 3 * k + 1] = a, b
+            maps[:, i, 3 * k + 2] = -a * x - b * y
+    return cells.astype(np.float32), maps.reshape(-1, 6).astype(np.float32)
 
 
 def _places(quads, row, column, n_columns, drawn):
     # On the image's left half of the face a cell starts from its other upper corner.
     flip = column < n_columns // 2
     quads = np.where(flip[:, None, None], quads[:, [1, 0, 3, 2]], quads)
-    parting, maps = (table.astype(np.float32) for table in _triangles(quads))
-    x0, y0 = quads[:, 0].T.astype(np.float32)
-    spots = np.flatnonzero(drawn)
-    cell = drawn.ravel()[spots] - 1
-    y, x = np.divmod(spots, drawn.shape[1])
-    x, y = x.astype(np.float32) - x0[cell], y.astype(np.float32) - y0[cell]
-    second = x * parting[0][cell] + y * parting[1][cell] < 0
-    triangle = 2 * cell + second
-    u = np.clip(x * maps[0][triangle] + y * maps[1][triangle], 0, 1)
-    v = np.clip(x * maps[2][triangle] + y * maps[3][triangle], 0, 1)
-    start, step = (column + flip).astype(np.float32), np.where(flip, -1, 1).astype(np.float32)
-    rows, columns = np.full((2, drawn.size), -9, np.float32)
-    rows[spots] = row.astype(np.float32)[cell] + v
-    columns[spots] = start[cell] + step[cell] * u
-    return rows.reshape(drawn.shape), columns.reshape(drawn.shape)
+    cells, maps = _triangles(quads, row, column + flip, np.where(flip, -1, 1))
+    y, x = np.nonzero(drawn)
+    cell = drawn[y, x] - 1
+    spots = np.stack([x, y]).astype(np.float32)
+    table = cells.take(cell, 0).T
+    second = table[0] * spots[0] + table[1] * spots[1] + table[2] < 0
+    map_u, map_v = maps.take(2 * cell + second, 0).T.reshape(2, 3, -1)
+    u, v = (np.clip(m[0] * spots[0] + m[1] * spots[1] + m[2], 0, 1) for m in (map_u, map_v))
+    rows, columns = np.full((2, *drawn.shape), -9, np.float32)
+    rows[y, x] = table[3] + v
+    columns[y, x] = table[4] + table[5] * u
+    return rows, columns

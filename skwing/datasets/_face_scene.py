@@ -13,20 +13,30 @@ def _fixed(points):
     return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _noise(size, cells, rng):
-    grid = rng.integers(0, 256, (cells, cells, 3), np.uint8)
-    return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
+def _color(rng):
+    """A colour; most are dull."""
+    gray, vivid = rng.uniform(15, 240), rng.uniform(0, 1) ** 2
+    return np.clip(gray + vivid * rng.uniform(-120, 120, 3), 0, 255)
+
+
+def _noise(size, cells, low, high, rng):
+    """Patches between two colours, `cells` of them along each side."""
+    share = rng.random((cells, cells, 1), np.float32)
+    share = share + 0.15 * rng.random((cells, cells, 3), np.float32)
+    grid = np.clip(low + (high - low) * share, 0, 255).astype(np.uint8)
+    return cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def background(size, rng):
     """A gradient with coarse and fine texture, and some shapes on it."""
-    picture = _noise(size, 2, rng)
-    share = rng.uniform(0.1, 0.5)
-    picture = cv2.addWeighted(picture, 1 - share, _noise(size, rng.integers(4, 12), rng), share, 0)
-    share = rng.uniform(0.0, 0.3)
-    picture = cv2.addWeighted(picture, 1 - share, _noise(size, size // 4, rng), share, 0)
+    colors = [_color(rng) for _ in range(4)]
+    picture = _noise(size, 2, *colors[:2], rng)
+    for cells, most in ((int(rng.integers(4, 12)), 0.6), (size // 4, 0.3)):
+        share = rng.uniform(0, most)
+        texture = _noise(size, cells, *colors[2:], rng)
+        picture = cv2.addWeighted(picture, 1 - share, texture, share, 0)
     for _ in range(rng.integers(0, 7)):
-        color, place = rng.uniform(0, 255, 3), rng.integers(-size // 8, 9 * size // 8, (2, 2))
+        color, place = _color(rng), rng.integers(-size // 8, 9 * size // 8, (2, 2))
         kind = rng.integers(0, 3)
         if kind == 0:
             cv2.rectangle(picture, place[0], place[1], color, -1, cv2.LINE_AA)
@@ -34,7 +44,7 @@ def background(size, rng):
             cv2.circle(picture, place[0], int(rng.integers(3, size // 4)), color, -1, cv2.LINE_AA)
         else:
             cv2.line(picture, *place, color, int(rng.integers(1, size // 10)), cv2.LINE_AA)
-    blur = rng.uniform(0, 2.5)
+    blur = rng.uniform(0, 1.5)
     return cv2.GaussianBlur(picture, (0, 0), blur) if blur > 0.5 else picture
 
 
@@ -48,7 +58,7 @@ def glasses(picture, head, place, facing, dark, rng):
     power = rng.uniform(0.5, 1)
     oval = np.stack([np.cos(angle), np.sin(angle)], 1)
     oval = np.sign(oval) * np.abs(oval) ** power * rng.uniform([0.24, 0.17], [0.29, 0.25])
-    color = rng.uniform(0, 90, 3)
+    color = _color(rng) * 0.4
     width = int(round(rng.uniform(1.2, 3.2)))
     lines = []
     for side, eye in ((-1, head.points[36:42]), (1, head.points[42:48])):
@@ -91,12 +101,12 @@ def _bar(picture, target, unit, rng):
     angle, width = rng.uniform(0, np.pi), int(max(2, unit * rng.uniform(0.12, 0.45)))
     step = 8 * unit * np.array([np.cos(angle), np.sin(angle)])
     ends = _fixed([target - step, target + step])
-    cv2.line(picture, *ends, rng.uniform(0, 255, 3), width, cv2.LINE_AA, _SHIFT)
+    cv2.line(picture, *ends, _color(rng), width, cv2.LINE_AA, _SHIFT)
 
 
 def _blob(picture, target, unit, rng):
     """Something round, such as a cup, a ball or a microphone."""
-    axes, color = unit * rng.uniform(0.2, 0.6, 2), rng.uniform(0, 255, 3)
+    axes, color = unit * rng.uniform(0.2, 0.6, 2), _color(rng)
     for share in (1.0, 0.85, 0.5):
         spot = target - (1 - share) * axes * 0.5
         shade = np.clip(color * (1.5 - 0.6 * share), 0, 255)

@@ -123,7 +123,8 @@ def _draw_face(person, pose, size, occlusion, rng, mark=None):
     def place(points):
         return _up(camera.project(np.asarray(points, float) @ turn.T))
 
-    picture = background(_SUPER * size, rng)
+    # A background has no need of edges as sharp as those of the face.
+    picture = cv2.resize(background(size, rng), (_SUPER * size,) * 2)
     rows, columns = _paint_head(picture, head, person, expression, turn, camera, rng, mark)
     landmarks = camera.project(head.points @ turn.T)
     visible = _is_seen(head, _up(landmarks), rows, columns)
@@ -297,14 +298,13 @@ def make_faces(
     groups = np.arange(n_samples) // faces_per_identity
     for i in range(n_samples):
         if i % faces_per_identity == 0:
-            person = _draw_person(_generator(seed, 0, groups[i]))
+            person = _draw_person(_generator(seed, 0, int(groups[i])))
         rng = _generator(seed, 1, i)
         poses[i] = _draw_pose(rng, max_yaw)
         if given is not None:
             poses[i] = given[i]
-        boxes[i], images[i], target[i], visible[i] = _draw_sample(
-            person, poses[i], image_size, occlusion, box_error, rng
-        )
+        images[i], target[i], visible[i] = _draw_face(person, poses[i], image_size, occlusion, rng)
+        boxes[i] = _draw_box(target[i], poses[i, 0], box_error, rng)
     data = BoxedImages(images, boxes=boxes, schema=IBUG68)
     if return_X_y:
         return data, target

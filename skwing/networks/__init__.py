@@ -13,12 +13,10 @@ __all__ = ["NETWORKS", "PlainCNN", "check_network", "cnn6", "cnn7", "locate", "s
 NETWORKS = {
     "cnn6": cnn6,
     "cnn7": cnn7,
-    "cnn6_bn": partial(cnn6, batch_norm=True),
-    "cnn7_bn": partial(cnn7, batch_norm=True),
 }
 
 
-def check_network(network):
+def check_network(network, batch_norm=False):
     """Function that builds a network for a number of landmarks.
 
     Parameters
@@ -30,6 +28,9 @@ def check_network(network):
         (n_samples, 3, input_size, input_size) with values in [0, 1], and returns points in
         input pixels, of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
         in the order x0, y0, x1, y1, ...
+    batch_norm : bool, default=False
+        Whether a network of `NETWORKS` has batch normalisation; a callable decides for
+        itself.
 
     Returns
     -------
@@ -55,8 +56,7 @@ def check_network(network):
     >>> check_network("cnn8")
     Traceback (most recent call last):
     ...
-    ValueError: unknown network 'cnn8': choose from 'cnn6', 'cnn7', 'cnn6_bn', 'cnn7_bn' or \
-pass a callable
+    ValueError: unknown network 'cnn8': choose from 'cnn6', 'cnn7' or pass a callable
     """
     if isinstance(network, str):
         if network not in NETWORKS:
@@ -64,7 +64,7 @@ pass a callable
             raise ValueError(
                 f"unknown network {network!r}: choose from {choices} or pass a callable"
             )
-        return NETWORKS[network]
+        return partial(NETWORKS[network], batch_norm=batch_norm)
     if isinstance(network, nn.Module):
         raise TypeError(
             f"network is a {type(network).__name__} that is built already: pass a callable that "

@@ -1,0 +1,309 @@
+import numpy as np
+import pytest
+from sklearn.model_selection import GroupKFold
+
+from skwing.datasets import _face_paint as paint
+from skwing.datasets import _faces, make_faces
+from skwing.datasets._face_model import build_head, rotation
+from skwing.datasets._face_shape import Expression, Shape, draw_shape
+from skwing.geometry import boxes_of
+from skwing.images import BoxedImages
+from skwing.schema import IBUG68
+from skwing.shapes import align
+
+FAR_RIGHT = [14, 15, 16, 25, 26, 44, 45, 46]  # jaw, brow and eye of the image's right side
+FAR_LEFT = [IBUG68.mirror[i] for i in FAR_RIGHT]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_faces(240, random_state=0)
+
+
+def pixels_of(data):
+    return np.stack([data.decode(i) for i in range(len(data))])
+
+
+def test_what_is_in_the_bunch(faces):
+    assert isinstance(faces.data, BoxedImages)
+    assert faces.data.shape == (240,)
+    assert faces.data.schema is faces.schema is IBUG68
+    assert faces.target.shape == (240, 68, 2)
+    assert faces.target.dtype == np.float64
+    assert faces.pose.shape == (240, 3)
+    assert faces.visible.shape == (240, 68)
+    assert faces.visible.dtype == bool
+    assert len(set(faces.names)) == 240
+    assert "240 faces of 60 persons" in faces.DESCR
+    image = faces.data.decode(0)
+    assert image.shape == (128, 128, 3)
+    assert image.dtype == np.uint8
+
+
+def test_return_X_y_gives_the_same_faces():
+    data, target = make_faces(3, random_state=5, return_X_y=True)
+    faces = make_faces(3, random_state=5)
+    assert np.array_equal(pixels_of(data), pixels_of(faces.data))
+    assert np.array_equal(target, faces.target)
+
+
+def test_same_seed_same_bytes_and_no_global_random_numbers():
+    np.random.seed(3)  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    first, again = (make_faces(4, random_state=7) for _ in range(2))
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    other = make_faces(4, random_state=8)
+    assert pixels_of(first.data).tobytes() == pixels_of(again.data).tobytes()
+    assert first.data.boxes.tobytes() == again.data.boxes.tobytes()
+    assert not np.array_equal(first.target, other.target)
+    drawn = make_faces(4, random_state=np.random.RandomState(7))
+    assert np.array_equal(drawn.target, first.target)
+
+
+def test_a_face_does_not_depend_on_how_many_are_made():
+    few, many = (make_faces(n, random_state=2, faces_per_identity=2) for n in (3, 6))
+    assert np.array_equal(pixels_of(few.data), pixels_of(many.data)[:3])
+    assert np.array_equal(few.data.boxes, many.data.boxes[:3])
+    assert np.array_equal(few.target, many.target[:3])
+
+
+def test_landmarks_lie_inside_the_image_at_every_pose():
+    grid = np.array(np.meshgrid([-90, 0, 90], [-30, 0, 30], [-90, 0, 45])).reshape(3, -1).T
+    for size in (64, 128):
+        faces = make_faces(len(grid), pose=grid, image_size=size, random_state=1)
+        assert np.array_equal(faces.pose, grid)
+        assert (faces.target > 0).all()
+        assert (faces.target < size - 1).all()
+
+
+# The pixel convention, end to end: background, perspective, supersampling, blur, sensor.
+
+
+def centroid_of_difference(image, other):
+    weight = np.abs(image.astype(float) - other.astype(float)).sum(-1)
+    y, x = np.mgrid[: weight.shape[0], : weight.shape[1]]
+    return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("size", [128, 97])
+def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark(size):
+    offsets = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        person = _faces._draw_person(generator)
+        pose = generator.uniform([-60, -20, -30], [60, 20, 30])
+        mark = seed % 68
+        (plain, points, visible), (dotted, same, _) = (
+            _faces._draw_face(person, pose, size, 0.0, np.random.default_rng(seed), m)
+            for m in (None, mark)
+        )
+        assert np.array_equal(points, same)
+        # Where the surface turns away only a part of the dot is seen.
+        if visible[mark] and 17 <= mark:
+            offsets.append(centroid_of_difference(plain, dotted) - points[mark])
+    offsets = np.array(offsets)
+    assert len(offsets) >= 30
+    assert np.abs(offsets.mean(0)).max() < 0.06
+    assert np.abs(offsets).max() < 0.4
+
+
+def test_lips_and_eyes_are_painted_where_their_landmarks_are():
+    look = paint.draw_look(np.random.default_rng(0))
+    head = build_head(draw_shape(np.random.default_rng(1)), Expression(opening=0.2))
+    bare = np.full((*paint._SHAPE, 3), 255, np.uint8)
+    for painter, points in (
+        (lambda c, p: paint._paint_mouth(c, p[48:60], p[60:68], look, 0.2), slice(48, 60)),
+        (lambda c, p: paint._paint_eye(c, p[36:42], look, (0, 0), 60), slice(36, 42)),
+    ):
+        canvas, texels = bare.copy(), paint._texel(head.marks)
+        painter(canvas, texels)
+        y, x = np.nonzero((canvas != 255).any(-1))
+        low, high = texels[points].min(0), texels[points].max(0)
+        assert np.abs([x.min() - low[0], x.max() - high[0]]).max() < 2.5
+        assert abs(y.max() - high[1]) < 2.5
+
+
+# Pose: signs and mirror images.
+
+
+def posed(pose, seed=3):
+    return make_faces(1, random_state=seed, pose=[pose], occlusion=0).target[0]
+
+
+def test_positive_yaw_moves_the_nose_to_the_right_of_the_image():
+    for sign in (-1, 1):
+        points = posed([sign * 40, 0, 0])
+        assert sign * (points[30, 0] - points[[0, 16], 0].mean()) > 10
+
+
+def test_positive_pitch_moves_the_nose_up():
+    up, down = posed([0, 25, 0]), posed([0, -25, 0])
+    height = [(p[30, 1] - p[[36, 45], 1].mean()) / np.ptp(p[:, 1]) for p in (up, down)]
+    assert height[0] < height[1] - 0.1
+
+
+def test_positive_roll_turns_clockwise():
+    level, leaning = posed([0, 0, 0]), posed([0, 0, 30])
+    across = [p[45] - p[36] for p in (level, leaning)]
+    angle = [np.degrees(np.arctan2(d[1], d[0])) for d in across]
+    assert angle[1] - angle[0] == pytest.approx(30, abs=2)
+
+
+def test_pose_changes_the_pose_and_nothing_else():
+    free = make_faces(2, random_state=4)
+    held = make_faces(2, random_state=4, pose=free.pose)
+    assert np.array_equal(pixels_of(free.data), pixels_of(held.data))
+    assert np.array_equal(free.data.boxes, held.data.boxes)
+
+
+def test_a_mirrored_head_has_the_opposite_yaw_and_roll():
+    expression = Expression(opening=0.1, smile=(1.0, 0.2), brows=(0.5, -0.5), lids=(1.0, 0.4))
+    mirrored = Expression(opening=0.1, smile=(0.2, 1.0), brows=(-0.5, 0.5), lids=(0.4, 1.0))
+    shape = draw_shape(np.random.default_rng(0))
+    points = build_head(shape, expression).points @ rotation(35, 10, 15).T
+    other = build_head(shape, mirrored).points @ rotation(-35, 10, -15).T
+    np.testing.assert_allclose(IBUG68.mirror_points(points * [-1, 1, 1]), other, atol=1e-9)
+    assert np.abs(points - other).max() > 0.1
+
+
+def test_rotation_is_a_rotation():
+    turn = rotation(20, -30, 40)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)
+
+
+def test_the_first_mode_that_a_mirror_turns_round_is_yaw(faces):
+    mirrored = IBUG68.mirror_points(faces.target * [-1, 1])
+    both = np.concatenate([faces.target, mirrored])
+    aligned = align(both, both.mean(0)).reshape(480, -1)
+    centered = aligned - aligned.mean(0)
+    _, _, modes = np.linalg.svd(centered, full_matrices=False)
+    for mode in modes[:5]:
+        here, there = (centered @ mode).reshape(2, 240)
+        if np.corrcoef(here, there)[0, 1] < -0.9:
+            break
+    else:
+        pytest.fail("no antisymmetric mode among the first five")
+    assert abs(np.corrcoef(here, faces.pose[:, 0])[0, 1]) > 0.9
+    # Faces to the left and to the right fall on opposite sides.
+    left, right = here[faces.pose[:, 0] < -40], here[faces.pose[:, 0] > 40]
+    assert max(left.min(), right.min()) > min(left.max(), right.max())
+
+
+def test_yaw_is_as_uneven_as_in_aflw():
+    rng = np.random.default_rng(0)
+    yaw = np.array([_faces._draw_pose(rng, 90.0)[0] for _ in range(6000)])
+    turned = np.abs(yaw)
+    assert turned.max() <= 90
+    assert turned.max() > 80
+    assert np.mean(turned > 30) == pytest.approx(0.36, abs=0.04)
+    assert np.mean(turned > 60) == pytest.approx(0.09, abs=0.02)
+    assert abs(np.median(yaw)) < 2
+    counts = np.histogram(yaw, np.linspace(-90, 90, 19))[0]
+    assert counts.argmax() in (8, 9)
+    # Shoulders: more faces near 45 degrees than in the valley before it, on either side.
+    assert counts[4] > 0.9 * counts[5]
+    assert counts[13] > 0.9 * counts[12]
+
+
+def test_max_yaw_bounds_the_yaw():
+    faces = make_faces(40, random_state=0, max_yaw=25)
+    assert np.abs(faces.pose[:, 0]).max() <= 25
+    assert np.abs(faces.pose[:, 0]).max() > 15
+
+
+# What is seen, and by whom.
+
+
+def test_the_far_side_of_a_turned_face_is_hidden():
+    pose = np.array([[70, 0, 0], [-70, 0, 0], [0, 0, 0]]).repeat(8, 0)
+    faces = make_faces(24, random_state=0, pose=pose, occlusion=0)
+    right, left, front = faces.visible.reshape(3, 8, 68)
+    # A nose that points to the right leaves the right side of the face behind it.
+    assert right[:, FAR_RIGHT].mean() < 0.1
+    assert right[:, FAR_LEFT].mean() > 0.8
+    assert left[:, FAR_LEFT].mean() < 0.1
+    assert left[:, FAR_RIGHT].mean() > 0.8
+    assert front[:, 17:].mean() > 0.97
+
+
+def test_things_in_front_hide_landmarks_and_move_none():
+    pose = np.zeros((12, 3))
+    bare, hidden = (make_faces(12, random_state=0, pose=pose, occlusion=p) for p in (0, 1))
+    assert np.array_equal(bare.target, hidden.target)
+    assert not (hidden.visible & ~bare.visible).any()
+    assert 0.05 < (bare.visible & ~hidden.visible).mean() < 0.6
+
+
+def test_faces_of_one_person_are_alike():
+    faces = make_faces(40, random_state=0, faces_per_identity=5, pose=np.zeros((40, 3)))
+    assert faces.groups.tolist() == np.repeat(range(8), 5).tolist()
+    length = [np.linalg.norm(faces.target[:, a] - faces.target[:, b], axis=1) for a, b in (
+        (39, 42), (4, 12))]
+    ratio = (length[0] / length[1]).reshape(8, 5)
+    assert ratio.std(1).mean() < 0.5 * ratio.mean(1).std()
+    for train, test in GroupKFold(4).split(faces.data, faces.target, faces.groups):
+        assert not set(faces.groups[train]) & set(faces.groups[test])
+
+
+# Boxes.
+
+
+def box_offsets(boxes, target):
+    tight = boxes_of(target)
+    side = tight[:, 2:].max(1)
+    middle = [b[:, :2] + (b[:, 2:] - 1) / 2 for b in (boxes, tight)]
+    return (middle[0] - middle[1]) / side[:, None], boxes[:, 2] / side
+
+
+def test_boxes_without_error_fit():
+    faces = make_faces(20, random_state=0, box_error=0)
+    shift, scale = box_offsets(faces.data.boxes, faces.target)
+    np.testing.assert_allclose(shift, 0, atol=1e-12)
+    np.testing.assert_allclose(scale, 1, atol=1e-12)
+    low = faces.data.boxes[:, None, :2] - 1e-9
+    assert (faces.target >= low).all()
+    assert (faces.target <= low + faces.data.boxes[:, None, 2:] - 1 + 2e-9).all()
+
+
+def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
+    boxes, yaw = faces.data.boxes, np.abs(faces.pose[:, 0])
+    assert np.array_equal(boxes[:, 2], boxes[:, 3])
+    shift, scale = box_offsets(boxes, faces.target)
+    factor = 1 + yaw / 60
+    assert np.abs(shift.mean(0)).max() < 0.015
+    np.testing.assert_allclose((shift / factor[:, None]).std(0), [0.04, 0.03], rtol=0.2)
+    np.testing.assert_allclose((np.log(scale) / factor).std(), 0.07, rtol=0.2)
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("error", "parameters", "message"),
+    [
+        (ValueError, {"n_samples": 0}, "n_samples must be at least 1; got 0"),
+        (TypeError, {"n_samples": 2.5}, "n_samples must be an integer; got 2.5"),
+        (ValueError, {"image_size": 16}, "image_size must be at least 32"),
+        (ValueError, {"faces_per_identity": 0}, "faces_per_identity must be at least 1"),
+        (ValueError, {"max_yaw": 120}, "max_yaw must be a number from 1 to 90; got 120"),
+        (ValueError, {"occlusion": -0.1}, "occlusion must be a number from 0 to 1"),
+        (ValueError, {"occlusion": np.nan}, "occlusion must be a number from 0 to 1"),
+        (ValueError, {"box_error": "big"}, "box_error must be a number"),
+        (ValueError, {"n_samples": 2, "pose": [[0, 0, 0]]}, r"\(1, 3\), expected \(2, 3\)"),
+        (ValueError, {"n_samples": 2, "pose": [[0, 0, 0], [0, 95, 0]]}, "sample 1: pose is"),
+        (ValueError, {"n_samples": 1, "pose": [[np.nan, 0, 0]]}, "sample 0: pose is"),
+        (ValueError, {"random_state": "seed"}, "seed"),
+    ],
+)
+def test_bad_parameters_are_named(error, parameters, message):
+    with pytest.raises(error, match=message):
+        make_faces(**parameters)
+
+
+def test_the_average_face_is_symmetric():
+    head = build_head(Shape(), Expression())
+    np.testing.assert_allclose(
+        IBUG68.mirror_points(head.points * [-1, 1, 1]), head.points, atol=1e-9
+    )
+    assert np.ptp(head.points[:17, 0]) == pytest.approx(2, abs=0.05)

@@ -1,0 +1,260 @@
+import numpy as np
+import pytest
+
+from skwing.geometry import apply, from_parts
+from skwing.shapes import (
+    align,
+    coefficients,
+    complete_shapes,
+    is_shape,
+    mean_shape,
+    normalize,
+    shape_pca,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def placed(shapes, rng, max_angle=0.5):
+    """Each shape under a similarity of its own: turned, scaled, shifted."""
+    n = len(shapes)
+    angle = rng.uniform(-max_angle, max_angle, n)
+    scale = np.exp(rng.uniform(-1, 3, n))
+    matrix = from_parts(angle, scale, rng.uniform(-500, 500, (n, 2)), 0.0)
+    return apply(matrix, shapes)
+
+
+def procrustes_by_svd(shape, reference, reflection, scaling):
+    """Textbook Procrustes fit of one complete shape."""
+    source, target = shape - shape.mean(0), reference - reference.mean(0)
+    u, s, vt = np.linalg.svd(source.T @ target)
+    if not reflection and np.linalg.det(u @ vt) < 0:
+        u[:, -1] *= -1
+        s[-1] *= -1
+    factor = s.sum() / (source**2).sum() if scaling else 1.0
+    return factor * source @ u @ vt + reference.mean(0)
+
+
+def without(shapes, rng, part):
+    """A copy in which this part of the points is missing, but never the first three."""
+    missing = rng.random(shapes.shape[:2]) < part
+    missing[:, :3] = False
+    return np.where(missing[..., None], np.nan, shapes)
+
+
+# ---------------------------------------------------------------------------------------
+# Alignment
+# ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("scaling", [True, False])
+@pytest.mark.parametrize("reflection", [True, False])
+def test_align_is_the_procrustes_fit(rng, reflection, scaling):
+    reference = rng.normal(size=(7, 2))
+    shapes = 3 * rng.normal(size=(50, 7, 2)) + 20
+    aligned = align(shapes, reference, allow_reflection=reflection, scaling=scaling)
+    expected = [procrustes_by_svd(s, reference, reflection, scaling) for s in shapes]
+    np.testing.assert_allclose(aligned, expected, atol=1e-12)
+
+
+def test_reflection_is_allowed_shape_by_shape(rng):
+    reference = rng.normal(size=(6, 2))
+    mirrored = np.stack([reference * [-1, 1] + 4] * 2)
+    aligned = align(mirrored, reference, allow_reflection=np.array([True, False]))
+    np.testing.assert_allclose(aligned[0], reference, atol=1e-12)
+    assert np.abs(aligned[1] - reference).max() > 0.1
+
+
+@pytest.mark.parametrize("scaling", [True, False])
+def test_missing_points_have_no_say_in_alignment(rng, scaling):
+    reference = rng.normal(size=(7, 2))
+    shape = rng.normal(size=(1, 7, 2))
+    part = shape.copy()
+    part[:, 4:] = np.nan
+    aligned = align(part, reference, scaling=scaling)
+    expected = align(shape[:, :4], reference[:4], scaling=scaling)
+    np.testing.assert_allclose(aligned[:, :4], expected, atol=1e-12)
+    assert np.isnan(aligned[:, 4:]).all()
+
+
+def test_what_is_no_shape_cannot_be_aligned(rng):
+    nothing = np.full((5, 2), np.nan)
+    point = nothing.copy()
+    point[2] = 3.3
+    same = np.full((5, 2), 1.1)
+    half_a_point = rng.normal(size=(5, 2))
+    half_a_point[1:, 0] = np.nan
+    two = nothing.copy()
+    two[:2] = [[0, 0], [0, 1e-3]]
+    shapes = np.stack([nothing, point, same, half_a_point, two])
+    assert is_shape(shapes).tolist() == [False, False, False, False, True]
+    aligned = align(shapes, rng.normal(size=(5, 2)))
+    assert np.isnan(aligned[:4]).all()
+    assert np.isfinite(aligned[4, :2]).all()
+
+
+# ---------------------------------------------------------------------------------------
+# Mean shape
+# ---------------------------------------------------------------------------------------
+def test_mean_shape_is_centred_and_of_unit_radius(rng):
+    mean = mean_shape(100 * rng.random((20, 9, 2)))
+    np.testing.assert_allclose(mean.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose((mean**2).sum(1).mean(), 1)
+
+
+def test_mean_shape_does_not_see_size_and_place(rng):
+    shapes = rng.normal(size=(1, 9, 2)) + 0.1 * rng.normal(size=(30, 9, 2))
+    np.testing.assert_allclose(
+        mean_shape(placed(shapes, rng, max_angle=0)), mean_shape(shapes), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("max_angle", [0.5, np.pi])
+def test_mean_shape_sees_through_turns_and_missing_points(rng, max_angle):
+    solid = normalize(rng.normal(size=(9, 2)))
+    shapes = without(placed(np.stack([solid] * 200), rng, max_angle), rng, 0.4)
+    mean = mean_shape(shapes)
+    np.testing.assert_allclose(align(mean[None], solid)[0], solid, atol=1e-6)
+    if max_angle < 1:  # the turns average to about 0, and the mean stands upright
+        np.testing.assert_allclose(mean, solid, atol=0.1)
+
+
+def test_mean_shape_has_no_place_for_a_landmark_that_nobody_has(rng):
+    shapes = rng.normal(size=(10, 5, 2))
+    shapes[:, 3] = np.nan
+    mean = mean_shape(shapes)
+    assert np.isnan(mean).all(1).tolist() == [False, False, False, True, False]
+    np.testing.assert_allclose(mean[[0, 1, 2, 4]], mean_shape(shapes[:, [0, 1, 2, 4]]))
+
+
+def test_mean_shape_passes_over_what_is_no_shape(rng):
+    shapes = rng.normal(size=(10, 5, 2))
+    padded = np.concatenate([shapes, np.full((2, 5, 2), np.nan), np.full((1, 5, 2), 7.1)])
+    np.testing.assert_allclose(mean_shape(padded), mean_shape(shapes))
+    with pytest.raises(ValueError, match="two distinct points"):
+        mean_shape(padded[10:])
+
+
+# ---------------------------------------------------------------------------------------
+# Modes
+# ---------------------------------------------------------------------------------------
+def test_pca_agrees_with_the_covariance(rng):
+    shapes = rng.normal(size=(40, 3, 2)) * [[[3, 1], [2, 1], [1, 0.5]]]
+    modes = shape_pca(shapes)
+    flat = shapes.reshape(40, 6)
+    expected = np.linalg.eigvalsh(np.cov(flat.T))[::-1]
+    np.testing.assert_allclose(modes.variances, expected)
+    np.testing.assert_allclose(modes.variance_ratios, expected / expected.sum())
+    basis = modes.components.reshape(6, 6)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(6), atol=1e-12)
+    values = coefficients(shapes, modes)
+    np.testing.assert_allclose(np.cov(values.T), np.diag(expected), atol=1e-12)
+    np.testing.assert_allclose(
+        modes.mean + np.einsum("nk,klc->nlc", values, modes.components), shapes
+    )
+
+
+def test_pca_keeps_no_more_components_than_asked_or_there_are(rng):
+    shapes = rng.normal(size=(4, 5, 2))
+    assert shape_pca(shapes).components.shape == (3, 5, 2)
+    assert shape_pca(shapes, n_components=2).components.shape == (2, 5, 2)
+    assert shape_pca(shapes[:1]).components.shape == (1, 5, 2)
+    assert coefficients(shapes[:1], shape_pca(shapes[:1])).tolist() == [[0.0]]
+
+
+def test_pca_leaves_out_a_landmark_that_nobody_has_but_wants_all_others(rng):
+    shapes = rng.normal(size=(6, 4, 2))
+    shapes[:, 1] = np.nan
+    modes = shape_pca(shapes)
+    np.testing.assert_allclose(modes.variances[:5], shape_pca(shapes[:, [0, 2, 3]]).variances)
+    assert (modes.components[:, 1] == 0).all()
+    assert np.isfinite(coefficients(shapes, modes)).all()
+    shapes[3, 2] = np.nan
+    with pytest.raises(ValueError, match="shape 3 lacks landmark 2"):
+        shape_pca(shapes)
+
+
+@pytest.mark.parametrize("direction", [(1, 0), (0, 1)])
+def test_a_component_moves_the_middle_right_and_down(rng, direction):
+    cross = np.array([[-1.0, 0], [1, 0], [0, 0], [0, -1], [0, 1]])
+    push = np.zeros((5, 2))
+    push[2] = direction
+    amounts = np.array([-0.4, -0.1, 0.1, 0.4])
+    shapes = cross + amounts[:, None, None] * push
+    modes = shape_pca(shapes)
+    np.testing.assert_allclose(coefficients(shapes, modes)[:, 0], amounts, atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------
+# Missing points
+# ---------------------------------------------------------------------------------------
+def views(n, rng, max_yaw=1.2):
+    """Complete views of one random solid, and the angle it is turned by in each."""
+    solid = rng.normal(size=(12, 3))
+    yaw, pitch = rng.uniform(-max_yaw, max_yaw, n), rng.uniform(-0.3, 0.3, n)
+    x = solid[:, 0] * np.cos(yaw)[:, None] + solid[:, 2] * np.sin(yaw)[:, None]
+    z = -solid[:, 0] * np.sin(yaw)[:, None] + solid[:, 2] * np.cos(yaw)[:, None]
+    y = solid[:, 1] * np.cos(pitch)[:, None] + z * np.sin(pitch)[:, None]
+    return placed(np.stack([x, y], -1), rng), yaw, solid
+
+
+def test_completion_finds_points_that_a_turn_hides(rng):
+    complete, yaw, solid = views(300, rng)
+    hidden = np.abs(yaw[:, None]) > 0.5
+    hidden = hidden & (np.sign(yaw)[:, None] * solid[:, 0] > 0.2)
+    assert 0.1 < hidden.mean() < 0.4
+    filled = complete_shapes(np.where(hidden[..., None], np.nan, complete), max_iter=30)
+    size = np.ptp(complete, axis=1).max(1)[:, None]
+    error = np.linalg.norm(filled - complete, axis=-1) / size
+    assert error[~hidden].max() == 0
+    assert error[hidden].mean() < 0.01
+
+
+def test_completion_goes_with_the_units_of_each_shape(rng):
+    complete, *_ = views(60, rng)
+    shapes = without(complete, rng, 0.3)
+    factor = np.exp(rng.normal(size=(60, 1, 1)))
+    np.testing.assert_allclose(
+        complete_shapes(shapes * factor + 100), complete_shapes(shapes) * factor + 100, rtol=1e-6
+    )
+
+
+def test_completion_is_the_same_for_mirrored_shapes(rng):
+    shapes = without(views(60, rng)[0], rng, 0.3)
+    np.testing.assert_allclose(
+        complete_shapes(shapes * [-1, 1]), complete_shapes(shapes) * [-1, 1], rtol=1e-6
+    )
+
+
+def test_complete_shapes_stay_and_nothing_is_written_to(rng):
+    complete, *_ = views(20, rng)
+    np.testing.assert_array_equal(complete_shapes(complete), complete)
+    shapes = without(complete, rng, 0.3)
+    before = shapes.copy()
+    shapes.flags.writeable = False
+    assert np.isfinite(complete_shapes(shapes)).all()
+    np.testing.assert_array_equal(shapes, before)
+
+
+def test_what_cannot_be_known_stays_missing(rng):
+    shapes = without(views(20, rng)[0], rng, 0.3)
+    shapes[:, 5] = np.nan
+    shapes[7] = np.nan
+    shapes[8, 1:] = np.nan
+    missing = np.isnan(complete_shapes(shapes)).all(-1)
+    expected = np.zeros((20, 12), dtype=bool)
+    expected[:, 5] = expected[7] = True
+    expected[8, 1:] = True
+    assert (missing == expected).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_completion_of_a_few_shapes_stays_within_reason(rng, n):
+    complete, *_ = views(n, rng, max_yaw=0.3)
+    shapes = complete.copy()
+    shapes[0, 6:] = np.nan
+    filled = complete_shapes(shapes)
+    size = np.ptp(complete, axis=1).max()
+    assert np.nanmax(np.abs(filled - complete)) < size
+    assert np.isfinite(filled).all() == (n > 1)
