@@ -3,28 +3,23 @@
     python benchmarks/train_300w.py --data DIR
 
 DIR holds the data set as published. One run a seed: the seed decides which photographs
-are held out, and the training. Lists after --loss, --balance and --refine-on are compared
-on the same photographs. Each run appends a line to --out, so that nothing measured is
-lost.
+are held out, and the training. Lists after --loss, --balance, --refine-on and
+--batch-norm are compared on the same photographs. Each run appends a line to --out, so
+that nothing measured is lost.
 """
 
 import argparse
-import json
-import platform
 import time
-from datetime import date
-from itertools import product
-from pathlib import Path
+from itertools import pairwise, product
 
 import numpy as np
-import sklearn
-import torch
+from _report import add_out, append, environment
 from _yaw import estimate_yaw
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import Pipeline
 
-import skwing
 from skwing import CascadeLandmarkRegressor, PoseBalancer
+from skwing._settings import check_device
 from skwing.datasets import load_300w
 from skwing.metrics import ced_auc, failure_rate, nme
 
@@ -45,7 +40,7 @@ def summarize(true, predicted, yaw):
         "failures_pupil_10": 100 * failure_rate(pupil, 0.10),
         "auc_pupil_10": 100 * ced_auc(pupil, 0.10),
     }
-    for low, high in zip(YAW_EDGES, YAW_EDGES[1:], strict=False):
+    for low, high in pairwise(YAW_EDGES):
         faces = (np.abs(yaw) >= low) & (np.abs(yaw) < high)
         row[f"nme_pupil_yaw_{low}_{high}"] = 100 * pupil[faces].mean() if faces.any() else None
         row[f"n_yaw_{low}_{high}"] = int(faces.sum())
@@ -93,7 +88,9 @@ def run(faces, train, test, balance, settings):
 
 def show(row):
     """Print a row of results."""
-    told = {key: row[key] for key in ("seed", "loss", "balance", "refine_on", "networks")}
+    told = {
+        key: row[key] for key in ("seed", "loss", "balance", "refine_on", "batch_norm", "networks")
+    }
     print("\n" + ", ".join(f"{key} {value}" for key, value in told.items()))
     print(
         f"fit {row['fit_seconds']} s ({row['fit_samples_per_second']} samples/s), predict "
@@ -103,7 +100,7 @@ def show(row):
     for i, stage in enumerate(row["stages"], 1):
         yaw = ", ".join(
             f"{low}-{high}: {stage[f'nme_pupil_yaw_{low}_{high}']} ({stage[f'n_yaw_{low}_{high}']})"
-            for low, high in zip(YAW_EDGES, YAW_EDGES[1:], strict=False)
+            for low, high in pairwise(YAW_EDGES)
         )
         print(
             f"stage {i}: NME {stage['nme_pupil']:.2f} % inter-pupil, {stage['nme_ocular']:.2f} % "
@@ -124,11 +121,12 @@ def parse():
     parser.add_argument("--loss", nargs="+", default=["wing"])
     parser.add_argument("--balance", nargs="+", default=["yes"], choices=list(BALANCERS))
     parser.add_argument("--refine-on", nargs="+", default=[None])
+    parser.add_argument("--batch-norm", nargs="+", default=["yes"], choices=["yes", "no"])
     parser.add_argument("--networks", nargs="+", default=None)
     parser.add_argument("--epochs", type=int, nargs="+", default=None, help="of each stage")
     parser.add_argument("--learning-rate", type=float, nargs="+", default=None)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/train_300w.jsonl"))
+    add_out(parser, "train_300w")
     parser.add_argument("--verbose", type=int, default=1)
     return parser.parse_args()
 
@@ -143,19 +141,17 @@ def main():
         "learning_rate": args.learning_rate and tuple(args.learning_rate),
     }
     given = {key: value for key, value in given.items() if value is not None}
-    for seed, loss, balance, refine in product(args.seeds, args.loss, args.balance, args.refine_on):
+    compared = (args.seeds, args.loss, args.balance, args.refine_on, args.batch_norm)
+    for seed, loss, balance, refine, batch_norm in product(*compared):
         settings = {"loss": loss, "device": args.device, "random_state": seed, **given}
+        settings["batch_norm"] = batch_norm == "yes"
         if refine is not None:
             settings["refine_on"] = refine
         split = GroupShuffleSplit(1, test_size=args.test_size, random_state=seed)
         train, test = next(split.split(faces.data, groups=faces.groups))
         full = CascadeLandmarkRegressor(**settings).get_params()
         row = {
-            "date": date.today().isoformat(),
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "versions": f"skwing {skwing.__version__}, torch {torch.__version__}, "
-            f"scikit-learn {sklearn.__version__}",
+            **environment(check_device(args.device)),
             "seed": seed,
             "boxes": args.boxes,
             "balance": balance,
@@ -163,9 +159,7 @@ def main():
             **run(faces, train, test, balance, {**settings, "verbose": args.verbose}),
         }
         show(row)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        with args.out.open("a") as file:
-            file.write(json.dumps(row, default=str) + "\n")
+        append(row, args.out)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def as_points(y, n_landmarks=None, name="y"):
 
 def _as_float(y, name):
     """`y` as a float64 array; what cannot become one is blamed on a sample."""
+    if isinstance(y, np.ndarray) and y.dtype.kind == "c":
+        raise ValueError(f"{name} holds complex numbers; expected real ones, x0, y0, x1, y1, ...")
     try:
         return np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -48,25 +48,26 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
         If there is no sample, the numbers of images, landmarks and weights differ, or one
         of them is not what it should be.
     """
-    data = as_boxed_images(X)
+    data, X_name = as_boxed_images(X), name.replace("y", "X", 1)
     if len(data) == 0:
-        raise ValueError("X has 0 samples: at least one image is needed")
+        raise ValueError(f"{X_name} has 0 samples: at least one image is needed")
     if y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
     points = as_points(y, n_landmarks, name)
     if len(points) != len(data):
         raise ValueError(
-            f"X has {len(data)} samples, but {name} has {len(points)}: one row for each image"
+            f"{X_name} has {len(data)} samples, but {name} has {len(points)}: one row for each "
+            "image"
         )
     weights = None if sample_weight is None else _check_weights(sample_weight, len(data))
-    samples = Samples(data, points, weights)
-    if samples.repeats.sum() == 0:
-        raise ValueError("the repeats of X are all 0: no sample would be drawn")
-    return samples
+    return Samples(data, points, weights)
 
 
 def _check_weights(sample_weight, n_samples):
-    weights = np.asarray(sample_weight, dtype=np.float32)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must hold numbers: {error}") from None
     if weights.ndim == 0:
         weights = np.full(n_samples, weights)
     if weights.shape != (n_samples,):
@@ -76,12 +77,33 @@ def _check_weights(sample_weight, n_samples):
         i = int(np.flatnonzero(wrong)[0])
         raise ValueError(f"sample_weight of sample {i} is {weights[i]}, expected a number >= 0")
     if not weights.any():
-        raise ValueError("sample_weight is 0 for every sample: nothing could be learned")
+        raise ValueError("sample_weight is zero for every sample: none of them would count")
     return weights
 
 
+def drop_idle(samples):
+    """Samples that count: those that are ever drawn, with a weight above zero.
+
+    The others would have no part in the loss; without them they have none in the mean
+    shape, in the draws or in the validation either.
+
+    Raises
+    ------
+    ValueError
+        If none is left.
+    """
+    counts = samples.repeats > 0
+    if not counts.any():
+        raise ValueError("the repeats of X are zero for every sample: none would be drawn")
+    if samples.weights is not None:
+        counts &= samples.weights > 0
+    if not counts.any():
+        raise ValueError("no sample of X has both repeats and a sample_weight above zero")
+    return samples if counts.all() else samples[counts]
+
+
 def check_learnable(samples):
-    """Check that every landmark is known somewhere and some sample has a shape.
+    """Check that every landmark is known in some sample.
 
     Raises
     ------

@@ -145,7 +145,8 @@ def check_device(device):
         # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
         return torch.empty(0, device=torch.device(device)).device
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device={device!r} can not be used here: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={device!r} can not be used here: {reason}") from error
 
 
 def check_mixed(precision, device, network):

@@ -35,38 +35,40 @@ def cut(image, matrix, size):
     -------
     chip : uint8 array of shape (size, size, 3)
     """
-    scale = geometry.scale_of(matrix)
-    left, top, right, bottom = _needed(image.shape, matrix, size, scale)
+    scale = float(geometry.scale_of(matrix))
+    corner = geometry.apply(geometry.invert(matrix), np.array([[-0.5, -0.5]]))[0]
+    spans = _blocks if scale < 1 else _pixels
+    left, right, width = spans(corner[0] + 0.5, 1 / scale, size, image.shape[1])
+    top, bottom, height = spans(corner[1] + 0.5, 1 / scale, size, image.shape[0])
     part = image[top:bottom, left:right]
-    to_part = np.array([[1.0, 0, -left], [0, 1, -top]])
     if scale < 1:
-        part, shrink = _shrink(part, scale)
-        to_part = geometry.compose(shrink, to_part)
+        part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+    sx, sy = width / (right - left), height / (bottom - top)
+    to_part = np.array(
+        [[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5]], dtype=float
+    )
     return _warp_one(part, geometry.compose(matrix, geometry.invert(to_part)), size)
 
 
-def _needed(image_shape, matrix, size, scale):
-    """Rows and columns of an image that a square is made from, at least one of each.
-
-    Where the square lies outside, these are the nearest: as the border goes on, they say
-    all. OpenCV warps no image wider than 32767 pixels, so a scan must not reach it whole.
-    """
-    ends = np.array([[-0.5, -0.5], [size - 0.5, size - 0.5]])
-    ends = geometry.apply(geometry.invert(matrix), ends)
-    reach = math.ceil(2 / min(scale, 1))  # what bilinear interpolation reads beyond
-    last = np.array([image_shape[1], image_shape[0]]) - 1
-    first = np.clip(np.floor(ends[0]) - reach, 0, last)
-    end = np.clip(np.ceil(ends[1]) + reach, first + 1, last + 1)
-    return (*first.astype(int).tolist(), *end.astype(int).tolist())
+# Of a square whose edge lies `start` pixels from that of an image and whose pixels are
+# `step` image pixels wide: the image pixels that it is made from, as first and end, and the
+# number of pixels that they become. Bilinear interpolation reads one beyond the square.
 
 
-def _shrink(image, scale):
-    """Average an image over areas; also the matrix that did it."""
-    height, width = image.shape[:2]
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    image = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
-    sx, sy = new_width / width, new_height / height
-    return image, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2]])
+def _pixels(start, step, size, length):
+    first = min(max(math.floor(start) - 2, 0), length - 1)
+    end = max(min(math.ceil(start + size * step) + 2, length), first + 1)
+    return first, end, end - first
+
+
+def _blocks(start, step, size, length):
+    # Blocks that are averaged lie on the grid of the square, as nearly as whole pixels
+    # allow: what is left for interpolation is little, and so is the blur that it adds.
+    first = max(math.ceil(-start / step - 1e-6), -2)
+    n_blocks = max(min(math.floor((length - start) / step + 1e-6), size + 2) - first, 1)
+    low = min(max(round(start + first * step), 0), length - 1)
+    high = max(min(round(start + (first + n_blocks) * step), length), low + 1)
+    return low, high, n_blocks
 
 
 def _warp_one(image, matrix, size, out=None):

@@ -16,7 +16,7 @@ from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._chips import cut_chips, iter_chips
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._progress import FitProgress
-from skwing._samples import check_learnable, check_samples, split_samples
+from skwing._samples import check_learnable, check_samples, drop_idle, split_samples
 from skwing._settings import check_device, stage_settings
 from skwing._stages import Stage
 from skwing._training import (
@@ -163,7 +163,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         optimizer="adamw",
         learning_rate=3e-3,
         momentum=0.9,
-        weight_decay=0.05,
+        weight_decay=0.5,
         schedule="one_cycle",
         margin=(0.0, 0.05),
         rotation=(20.0, 10.0),
@@ -251,7 +251,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         with _seeded(seed, device):
             networks = self._make_networks(builders, train, goes_on)
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
-            frame = chip_frame(sizes, margins)
+            frame = self._frame if goes_on else chip_frame(sizes, margins)
             chips = cut_chips(train.data, frame, device)
             mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
             crops = make_crops(sizes, margins, frame, shape, mean_points)
@@ -264,7 +264,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 network.to(device, memory_format=torch.channels_last)
                 stages.append(Stage(network, crop, _without_mirror(own.augmentation, schema)))
             history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
-        self._keep(stages, builders, frame, shape, schema, history, flat=is_flat(y))
+        self._builders = self._builders if goes_on else builders
+        self._keep(stages, frame, shape, schema, history, flat=is_flat(y))
         return self
 
     def _train(self, stages, chips, train, held_out, schema, settings, losses, seed):
@@ -295,7 +296,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 history.append([{"stage": i + 1, **row} for row in rows])
         return history
 
-    def _keep(self, stages, builders, frame, shape, schema, history, *, flat):
+    def _keep(self, stages, frame, shape, schema, history, *, flat):
         """Set the fitted attributes."""
         self.networks_ = [stage.network for stage in stages]
         self.crops_ = [stage.crop for stage in stages]
@@ -304,7 +305,6 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.schema_ = schema
         self.history_ = [row for rows in history for row in rows]
         self.n_iter_ = [len(rows) for rows in history]
-        self._builders = builders
         self._frame = frame
         self._flat = flat
 
@@ -321,7 +321,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     def _check_data(self, X, y, sample_weight, X_val, y_val, rng):
         """Samples to train on, samples held out or None, and the schema or None."""
-        train, held_out = check_samples(X, y, sample_weight), None
+        train, held_out = drop_idle(check_samples(X, y, sample_weight)), None
         n_landmarks = train.points.shape[1]
         schema = check_schema(
             train.data.schema if self.schema is None else self.schema, n_landmarks
@@ -333,6 +333,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         elif self.early_stopping:
             train, held_out = split_samples(train, self.validation_fraction, rng)
         check_learnable(train)
+        if held_out is not None:
+            _check_measurable(_nme(held_out.points, held_out.points, schema), "held-out samples")
         return train, held_out, schema
 
     def _check_warm_start(self, train, n_stages):
@@ -428,12 +430,14 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             by the size of the box around the true landmarks (geometric mean of its sides).
             Samples without such a length are left out.
         """
+        check_is_fitted(self)
         truth = check_samples(X, y, sample_weight, self.n_landmarks_)
         predicted = as_points(self.predict(truth.data), self.n_landmarks_)
         errors = _nme(truth.points, predicted, self.schema_)
-        known = ~np.isnan(errors)
-        weights = None if truth.weights is None else truth.weights[known]
-        return -float(np.average(errors[known], weights=weights))
+        weights = np.ones(len(errors)) if truth.weights is None else truth.weights
+        errors[weights == 0] = np.nan
+        known = _check_measurable(errors, "samples of weight above zero")
+        return -float(np.average(errors[known], weights=weights[known]))
 
     def __getstate__(self):
         """State without torch objects, so that it loads on any machine."""
@@ -484,13 +488,36 @@ def _seeded(seed, device):
 
 def _mean_shape(points, n_stages):
     """Mean shape; a single landmark has none, which only later stages would need."""
-    if points.shape[1] == 1 and n_stages == 1:
-        return np.zeros((1, 2))
-    return mean_shape(points)
+    if points.shape[1] == 1:
+        if n_stages == 1:
+            return np.zeros((1, 2))
+        raise ValueError(
+            f"y has 1 landmark, but a cascade of {n_stages} networks brings each face onto the "
+            "mean shape, which takes two: pass a single network"
+        )
+    shape = mean_shape(points)
+    lonely = np.flatnonzero(np.isnan(shape).any(-1)).tolist()
+    if lonely and n_stages > 1:
+        raise ValueError(
+            f"landmarks {lonely} are known only in samples without a second landmark: their "
+            "place in the mean shape can not be learned"
+        )
+    return shape
 
 
 def _without_mirror(augmentation, schema):
     return augmentation if can_mirror(schema) else replace(augmentation, mirror=0.0)
+
+
+def _check_measurable(errors, what):
+    """Which errors are known, at least one."""
+    known = ~np.isnan(errors)
+    if not known.any():
+        raise ValueError(
+            f"the error of none of the {what} can be measured: each lacks the landmarks, or those "
+            "that its size is told by"
+        )
+    return known
 
 
 def _nme(true, predicted, schema):

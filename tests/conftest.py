@@ -1,12 +1,17 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Networks as small as the tests' lose time when they are spread over many cores.
 torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("no deadline", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_collection_modifyitems(items):

@@ -22,7 +22,7 @@ __all__ = ["Head", "build_head", "on_grid", "rotation", "row_of"]
 
 
 def _columns():
-    steps = np.repeat([0.06, 0.08, 0.12, 0.09], [5, 5, 3, 5])
+    steps = np.repeat([0.07, 0.1, 0.12, 0.11], [4, 4, 3, 4])
     half = np.concatenate([np.cumsum(steps), np.linspace(np.sum(steps), np.pi, 7)[1:]])
     return np.concatenate([-half[::-1], [0.0], half])
 
@@ -30,10 +30,10 @@ def _columns():
 # Angle of each column, in radians, from -pi to pi.
 COLUMNS = _columns()
 # Rows from the crown to the temples, where heights are the same all round the head.
-_CROWN = np.linspace(np.pi / 2, 0, 8)[:-1]
+_CROWN = np.linspace(np.pi / 2, 0, 7)[:-1]
 _UPPER = np.concatenate([-0.65 - 1.0 * np.sin(_CROWN), np.linspace(-0.65, -0.2, 6)])
 # Rows from the temples to the rim of the jaw, as fractions of the way down.
-_FACE = np.linspace(0, 1, 21)[1:]
+_FACE = np.linspace(0, 1, 20)[1:]
 JAW_ROW = len(_UPPER) + len(_FACE) - 1
 # Rows from the rim back to the neck (share of the face's own radius, height below the
 # rim), then fractions of the way from there to the collar and the shoulders.
@@ -140,7 +140,7 @@ class _Frame:
 
 
 def _skull(frame, shape, y):
-    """x and z of the smooth head: skull and face, underside of the jaw, neck, shoulders."""
+    """Half of the coordinates, x and z, of the head without its features."""
     sine, cosine = np.sin(COLUMNS), np.cos(COLUMNS)
     crown = np.ones((N_ROWS, 1))
     crown[: len(_CROWN), 0] = np.cos(_CROWN)

@@ -11,7 +11,16 @@ import numpy as np
 from skwing._cv2 import cv2
 from skwing.datasets._face_model import COLLAR_ROW, COLUMNS, FRONT, JAW_ROW, N_ROWS, row_of
 
-__all__ = ["TEXELS", "Look", "draw_look", "grow_hair", "paint_base", "paint_face", "tint_of"]
+__all__ = [
+    "TEXELS",
+    "Look",
+    "draw_look",
+    "grow_hair",
+    "paint_base",
+    "paint_face",
+    "tint_of",
+    "under_hair",
+]
 
 TEXELS = 6
 _SHAPE = N_ROWS * TEXELS, len(COLUMNS) * TEXELS
@@ -118,19 +127,31 @@ def _hair_rows(look, heights, rng):
     return row_of(heights, line, np.arange(len(COLUMNS), dtype=float))
 
 
-def grow_hair(vertices, rows, look):
-    """Push the vertices outwards that have hair on them."""
+def grow_hair(head, rows, look):
+    """Vertices of a head, pushed outwards where hair grows on it, but for the brows.
+
+    `rows` is where the hair of each column ends.
+    """
+    brow = np.floor(head.marks[17:27, 0].min())
+    rows = np.where(np.abs(COLUMNS) < 1.1, np.minimum(rows, brow), rows)
     depth = np.clip((rows - np.arange(N_ROWS)[:, None]) / 2, 0, 1)
-    y = vertices[..., 1]
+    out, y = head.vertices.copy(), head.vertices[..., 1]
     grow = 1 + look.volume * depth
     # Hair that hangs over the neck keeps the width of the head.
-    radius = np.hypot(vertices[..., 0], vertices[..., 2])
+    radius = np.hypot(out[..., 0], out[..., 2])
     hanging = (1.0 + look.volume) * depth / (radius + 1e-9)
     grow = np.where(y > 0.3, np.maximum(grow, hanging), grow)
-    out = vertices.copy()
     out[..., [0, 2]] *= grow[..., None]
     out[..., 1] -= look.volume * depth * np.clip(-y - 0.3, 0, 1)
     return out
+
+
+def under_hair(head, rows):
+    """Which landmarks hair hides, (68,); brows are drawn over it."""
+    column = head.marks[:, 1].astype(int)
+    hidden = np.maximum(rows[column], rows[column + 1]) > head.marks[:, 0]
+    hidden[17:27] = False
+    return hidden
 
 
 def _texel(marks):

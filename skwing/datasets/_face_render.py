@@ -111,7 +111,9 @@ def _triangles(quads, row, start, step):
     dx, dy = np.where(dx * ay < dy * ax, -1.0, 1.0) * (dx, dy)
     cells = np.stack([-dy, dx, dy * x - dx * y, row, start, step], 1)
     maps = np.empty((len(quads), 2, 6))
-    for i, (over, down) in enumerate(((aside - first, last - aside), (last - below, below - first))):
+    for i, (over, down) in enumerate(
+        ((aside - first, last - aside), (last - below, below - first))
+    ):
         det = over[0] * down[1] - over[1] * down[0]
         det = np.where(np.abs(det) < 1e-6, 1e-6, det)
         for k, (a, b) in enumerate(((down[1], -down[0]), (-over[1], over[0]))):

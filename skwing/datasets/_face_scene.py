@@ -59,7 +59,7 @@ def glasses(picture, head, place, facing, dark, rng):
     oval = np.stack([np.cos(angle), np.sin(angle)], 1)
     oval = np.sign(oval) * np.abs(oval) ** power * rng.uniform([0.24, 0.17], [0.29, 0.25])
     color = _color(rng) * 0.4
-    width = int(round(rng.uniform(1.2, 3.2)))
+    width = round(rng.uniform(1.2, 3.2))
     lines = []
     for side, eye in ((-1, head.points[36:42]), (1, head.points[42:48])):
         x, y = side * 0.44, eye[:, 1].mean() + 0.04

@@ -90,7 +90,7 @@ def _up(points):
 
 def _paint_head(picture, head, person, expression, turn, camera, rng, mark):
     """Paint a head into a picture; tell for each pixel the (row, column) seen there."""
-    vertices = paint.grow_hair(head.vertices, person.hair_rows, person.look) @ turn.T
+    vertices = paint.grow_hair(head, person.hair_rows, person.look) @ turn.T
     rows, columns = cover(_up(camera.project(vertices)), vertices[..., 2], len(picture))
     skin = person.skin.copy()
     paint.paint_face(skin, head, person.look, expression, mark)
@@ -128,6 +128,7 @@ def _draw_face(person, pose, size, occlusion, rng, mark=None):
     rows, columns = _paint_head(picture, head, person, expression, turn, camera, rng, mark)
     landmarks = camera.project(head.points @ turn.T)
     visible = _is_seen(head, _up(landmarks), rows, columns)
+    visible &= ~paint.under_hair(head, person.hair_rows)
     if rng.random() < 0.12:
         glasses(picture, head, place, turn[2, 0], False, rng)
     if rng.random() < occlusion:
@@ -148,8 +149,6 @@ def _draw_box(landmarks, yaw, error, rng):
     middle = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
     middle += side * error * np.array([0.04, 0.03]) * rng.standard_normal(2)
     return np.array([*(middle - (wanted - 1) / 2), wanted, wanted])
-
-
 
 
 def _check_parameters(n_samples, image_size, faces_per_identity, max_yaw, occlusion, box_error):

@@ -11,8 +11,8 @@ from skwing.images import BoxedImages
 from skwing.schema import IBUG68
 from skwing.shapes import align
 
-FAR_RIGHT = [14, 15, 16, 25, 26, 44, 45, 46]  # jaw, brow and eye of the image's right side
-FAR_LEFT = [IBUG68.mirror[i] for i in FAR_RIGHT]
+RIGHT = [14, 15, 16, 25, 26, 44, 45, 46]  # jaw, brow and eye of the image's right side
+LEFT = [IBUG68.mirror[i] for i in RIGHT]
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,7 @@ def test_landmarks_lie_inside_the_image_at_every_pose():
 # The pixel convention, end to end: background, perspective, supersampling, blur, sensor.
 
 
-def centroid_of_difference(image, other):
-    weight = np.abs(image.astype(float) - other.astype(float)).sum(-1)
+def centroid_of(weight):
     y, x = np.mgrid[: weight.shape[0], : weight.shape[1]]
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
 
@@ -88,23 +87,22 @@ def centroid_of_difference(image, other):
 @pytest.mark.parametrize("size", [128, 97])
 def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark(size):
     offsets = []
-    for seed in range(60):
+    for seed in range(17, 68):
         generator = np.random.default_rng(seed)
         person = _faces._draw_person(generator)
-        pose = generator.uniform([-60, -20, -30], [60, 20, 30])
-        mark = seed % 68
+        pose = generator.uniform([-50, -20, -30], [50, 20, 30])
         (plain, points, visible), (dotted, same, _) = (
-            _faces._draw_face(person, pose, size, 0.0, np.random.default_rng(seed), m)
-            for m in (None, mark)
+            _faces._draw_face(person, pose, size, 0.0, np.random.default_rng(seed), mark)
+            for mark in (None, seed)
         )
         assert np.array_equal(points, same)
-        # Where the surface turns away only a part of the dot is seen.
-        if visible[mark] and 17 <= mark:
-            offsets.append(centroid_of_difference(plain, dotted) - points[mark])
-    offsets = np.array(offsets)
-    assert len(offsets) >= 30
-    assert np.abs(offsets.mean(0)).max() < 0.06
-    assert np.abs(offsets).max() < 0.4
+        weight = np.abs(plain.astype(float) - dotted).sum(-1)
+        # A dot on dark or turned away is too faint to measure.
+        if visible[seed] and weight.sum() > 300:
+            offsets.append(centroid_of(weight) - points[seed])
+    assert len(offsets) >= 20
+    assert np.abs(np.mean(offsets, 0)).max() < 0.06
+    assert np.abs(offsets).max() < 0.45
 
 
 def test_lips_and_eyes_are_painted_where_their_landmarks_are():
@@ -220,10 +218,11 @@ def test_the_far_side_of_a_turned_face_is_hidden():
     faces = make_faces(24, random_state=0, pose=pose, occlusion=0)
     right, left, front = faces.visible.reshape(3, 8, 68)
     # A nose that points to the right leaves the right side of the face behind it.
-    assert right[:, FAR_RIGHT].mean() < 0.1
-    assert right[:, FAR_LEFT].mean() > 0.8
-    assert left[:, FAR_LEFT].mean() < 0.1
-    assert left[:, FAR_RIGHT].mean() > 0.8
+    assert right[:, RIGHT].mean() < 0.1
+    assert left[:, LEFT].mean() < 0.1
+    # Long hair may hide the near side of the jaw, but not brow and eye.
+    assert right[:, LEFT[3:]].mean() > 0.9
+    assert left[:, RIGHT[3:]].mean() > 0.9
     assert front[:, 17:].mean() > 0.97
 
 
@@ -238,8 +237,10 @@ def test_things_in_front_hide_landmarks_and_move_none():
 def test_faces_of_one_person_are_alike():
     faces = make_faces(40, random_state=0, faces_per_identity=5, pose=np.zeros((40, 3)))
     assert faces.groups.tolist() == np.repeat(range(8), 5).tolist()
-    length = [np.linalg.norm(faces.target[:, a] - faces.target[:, b], axis=1) for a, b in (
-        (39, 42), (4, 12))]
+    length = [
+        np.linalg.norm(faces.target[:, a] - faces.target[:, b], axis=1)
+        for a, b in ((39, 42), (4, 12))
+    ]
     ratio = (length[0] / length[1]).reshape(8, 5)
     assert ratio.std(1).mean() < 0.5 * ratio.mean(1).std()
     for train, test in GroupKFold(4).split(faces.data, faces.target, faces.groups):

@@ -1,0 +1,191 @@
+"""Peak resident memory of fit and predict.
+
+    python benchmarks/memory.py
+
+fit: faces in files, and faces in an array. Two fits of different size run in a process
+each; what the peak grows by per face is compared with the size of a chip, the array that
+X is already apart. All chips and their halves (a quarter more) are kept; a second copy of
+the images would show.
+
+predict: files, a few repeated over and over, in a process for each number of paths.
+The answer, of shape (n, 68, 2), and the list of paths grow with n; nothing else should.
+
+The peak is VmHWM of /proc on Linux, which starts anew in each process, else getrusage.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+from _report import add_out, append, environment, show_environment
+
+from skwing import BoxedImages, CascadeLandmarkRegressor
+from skwing.datasets import make_faces
+
+N_FILES = 16
+FIT_SIDE, PREDICT_SIDE = 256, 128  # of the images, in pixels
+
+
+def peak_bytes():
+    """Highest resident memory of this process so far."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        # Of a process that was started by another, this may hold the other's peak.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def write_faces(folder, side):
+    """Draw a few faces and write them to files, with their boxes and landmarks in another."""
+    faces = make_faces(N_FILES, image_size=side, random_state=0)
+    folder.mkdir()
+    for i in range(N_FILES):
+        cv2.imwrite(str(folder / f"{i}.jpg"), faces.data.decode(i)[..., ::-1])
+    np.savez(folder / "faces.npz", boxes=faces.data.boxes, target=faces.target)
+
+
+def read_faces(folder, n, source):
+    """The faces of a folder over and over, as paths or as one array; X and y."""
+    with np.load(folder / "faces.npz") as file:
+        boxes, target = file["boxes"], file["target"]
+    paths = [str(folder / f"{i}.jpg") for i in range(N_FILES)]
+    rows = np.arange(n) % N_FILES
+    if source == "array":
+        images = np.empty((n, FIT_SIDE, FIT_SIDE, 3), np.uint8)
+        for i, row in enumerate(rows):
+            images[i] = cv2.imread(paths[row])
+    else:
+        images = [paths[row] for row in rows]
+    return BoxedImages(images, boxes[rows], schema="ibug68"), target[rows]
+
+
+def run_fit(folder, n, source, networks):
+    """In a process of its own: fit n faces for an epoch a stage."""
+    X, y = read_faces(Path(folder), n, source)
+    regressor = CascadeLandmarkRegressor(networks=tuple(networks), max_epochs=1, random_state=0)
+    regressor.fit(X, y)
+    return {"peak": peak_bytes(), "chip": 3 * regressor._frame.size**2}
+
+
+def run_predict(folder, n, model):
+    """In a process of its own: predict n paths."""
+    regressor = joblib.load(model)
+    X, _ = read_faces(Path(folder), n, "files")
+    answer = regressor.predict(X)
+    return {"peak": peak_bytes(), "answer": answer.nbytes}
+
+
+RUNS = {"fit": run_fit, "predict": run_predict}
+
+
+def in_process(run, *arguments):
+    """Result of a run in a fresh process."""
+    command = [sys.executable, __file__, "--child", json.dumps([run, *map(_plain, arguments)])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _plain(value):
+    return str(value) if isinstance(value, Path) else value
+
+
+def measure_fit(folder, sizes, networks):
+    """Rows for faces from files and from an array."""
+    rows = []
+    for source in ("files", "array"):
+        few, many = (in_process("fit", folder, n, source, networks) for n in sizes)
+        own = 3 * FIT_SIDE**2 if source == "array" else 0
+        growth = (many["peak"] - few["peak"]) / (sizes[1] - sizes[0])
+        rows.append(
+            {
+                "source": source,
+                "n_samples": list(sizes),
+                "peak_mb": [round(run["peak"] / 1e6, 1) for run in (few, many)],
+                "chip_bytes": many["chip"],
+                "image_bytes": 3 * FIT_SIDE**2,
+                "growth_bytes_per_face": round(growth - own),
+                "growth_in_chips": round((growth - own) / many["chip"], 3),
+                "peak_in_chips": round(many["peak"] / (sizes[1] * many["chip"]), 3),
+            }
+        )
+        show_fit(rows[-1])
+    return rows
+
+
+def show_fit(row):
+    """Print the memory of fits."""
+    (few, many), (low, high) = row["n_samples"], row["peak_mb"]
+    besides = " besides X itself" if row["source"] == "array" else ""
+    print(
+        f"fit from {row['source']}: peak {low:.0f} MB for {few} faces, {high:.0f} MB for {many}: "
+        f"{row['growth_bytes_per_face'] / 1e3:.0f} kB a face{besides} = "
+        f"{row['growth_in_chips']:.2f} chips of {row['chip_bytes'] / 1e3:.0f} kB "
+        f"(a decoded image has {row['image_bytes'] / 1e3:.0f} kB)",
+        flush=True,
+    )
+
+
+def measure_predict(folder, sizes, network):
+    """Rows, one a number of paths."""
+    X, y = read_faces(folder, 2 * N_FILES, "files")
+    model = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0).fit(X, y)
+    path = folder / "model.joblib"
+    joblib.dump(model, path)
+    rows = []
+    for n in sizes:
+        run = in_process("predict", folder, n, path)
+        rows.append(
+            {
+                "n_samples": n,
+                "peak_mb": round(run["peak"] / 1e6, 1),
+                "answer_mb": round(run["answer"] / 1e6, 1),
+            }
+        )
+        print(
+            f"predict {n} paths: peak {rows[-1]['peak_mb']:.0f} MB, "
+            f"{rows[-1]['peak_mb'] - rows[-1]['answer_mb']:.0f} MB without the answer of "
+            f"{rows[-1]['answer_mb']:.0f} MB",
+            flush=True,
+        )
+    return rows
+
+
+def main(argv=None):
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--n-fit", type=int, nargs=2, default=[500, 3000], help="two sizes of fit")
+    parser.add_argument("--networks", nargs="+", default=["cnn6", "cnn7"], help="to fit")
+    parser.add_argument(
+        "--n-predict", type=int, nargs="*", default=[10_000, 100_000], help="numbers of paths"
+    )
+    parser.add_argument("--predict-network", default="cnn6")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    add_out(parser, "memory")
+    args = parser.parse_args(argv)
+    if args.child:
+        run, *arguments = json.loads(args.child)
+        print(json.dumps(RUNS[run](*arguments)))
+        return
+    row = environment()
+    show_environment(row)
+    with tempfile.TemporaryDirectory() as folder:
+        faces, small_faces = Path(folder) / "fit", Path(folder) / "predict"
+        write_faces(faces, FIT_SIDE)
+        write_faces(small_faces, PREDICT_SIDE)
+        row["networks"], row["predict_network"] = args.networks, args.predict_network
+        row["fit"] = measure_fit(faces, args.n_fit, args.networks)
+        row["predict"] = measure_predict(small_faces, args.n_predict, args.predict_network)
+    append(row, args.out)
+
+
+if __name__ == "__main__":
+    main()
