@@ -20,11 +20,12 @@ predict: on chips that lie ready in memory, and whole from the images (decoding,
 crops, mapping back), after each other in every repeat.
 
 Shares hold on a busy machine, as both sides suffer alike; samples per second do not.
+Shares by CPU time (all threads of the process) stand beside them: other programs disturb
+these least, but work done on one core while another waits counts too little.
 """
 
 import argparse
 import copy
-import statistics
 import time
 from unittest import mock
 
@@ -43,11 +44,11 @@ from skwing.images import as_boxed_images
 N_READY = 32  # batches kept ready; more than the caches of a processor hold
 
 
-def now(device):
-    """Seconds, once a device has done what it was told."""
+def clock(device):
+    """Seconds by the clock and of CPU time, once a device has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 class BareTraining:
@@ -60,9 +61,9 @@ class BareTraining:
         self.device = next(self.network.parameters()).device
 
     def seconds(self, n_steps):
-        """Seconds of that many steps."""
+        """Seconds of that many steps, by the clock and of CPU time."""
         self.network.train()
-        start = now(self.device)
+        start = clock(self.device)
         for step in range(n_steps):
             images, targets = self.batches[step % len(self.batches)]
             with _engine.autocast(self.device, self.mixed):
@@ -71,7 +72,7 @@ class BareTraining:
             self.optimizer.zero_grad(set_to_none=True)
             value.backward()
             self.optimizer.step()
-        return now(self.device) - start
+        return clock(self.device) - start
 
 
 def fit_beside_bare(regressor, X, y):
@@ -80,25 +81,31 @@ def fit_beside_bare(regressor, X, y):
     Returns
     -------
     stages : list of dict
-        ``skwing`` and ``bare``, seconds of each epoch after the first, and ``mixed``.
-    seconds : float
-        Of the fit without what was done beside it.
+        ``skwing`` and ``bare``, each a list of seconds an epoch (by the clock and of CPU
+        time), and ``mixed``.
+    seconds : ndarray of shape (2,)
+        Of the fit without what was done beside it, by the clock and of CPU time.
     """
     stages, aside, real = [], [], _engine.train
 
     def train(network, batches, loss, optimizer, schedule, *, n_steps, on_epoch, **rest):
-        start = time.perf_counter()
+        device = next(network.parameters()).device
+        start = clock(device)
         ready = [next(batches)[:2] for _ in range(min(n_steps, N_READY))]
         bare = BareTraining(network, optimizer, loss, ready, rest["mixed"])
         stage = {"skwing": [], "bare": [], "mixed": rest["mixed"]}
         stages.append(stage)
-        aside.append(time.perf_counter() - start)
+        last = clock(device)
+        aside.append(last - start)
 
         def between(row):
-            start = now(bare.device)
+            nonlocal last
+            start = clock(device)
+            # The clock of the history, which is read before this function is called.
+            stage["skwing"].append(np.array([row["seconds"], start[1] - last[1]]))
             stage["bare"].append(bare.seconds(n_steps))
-            stage["skwing"].append(row["seconds"])
-            aside.append(time.perf_counter() - start)
+            last = clock(device)
+            aside.append(last - start)
             return on_epoch(row)
 
         return real(
@@ -106,25 +113,28 @@ def fit_beside_bare(regressor, X, y):
         )
 
     with mock.patch.object(_engine, "train", train):
-        start = time.perf_counter()
+        device = check_device(regressor.device)
+        start = clock(device)
         regressor.fit(X, y)
-        seconds = time.perf_counter() - start - sum(aside)
+        seconds = clock(device) - start - sum(aside)
     return stages, seconds
 
 
-def median_share(bare, skwing):
-    """Speed as a share of the bare one, in percent: median over pairs, and their quartiles."""
-    shares = 100 * np.array(bare) / np.array(skwing)
-    low, middle, high = np.percentile(shares, [25, 50, 75])
-    return {"share": round(middle, 1), "quartiles": [round(low, 1), round(high, 1)]}
-
-
 def compare(bare, skwing, n_samples):
-    """A row: samples per second of both sides (median), and the share."""
+    """A row: samples per second of both sides, and how fast one is as a share of the other.
+
+    `bare` and `skwing` hold seconds, by the clock and of CPU time, of the repeats. All
+    figures are medians over these; the shares are in percent.
+    """
+    bare, skwing = np.array(bare), np.array(skwing)
+    shares = 100 * bare / skwing
+    low, share, high = np.percentile(shares[:, 0], [25, 50, 75]).round(1).tolist()
     return {
-        "skwing_samples_per_second": round(n_samples / statistics.median(skwing), 1),
-        "bare_samples_per_second": round(n_samples / statistics.median(bare), 1),
-        **median_share(bare, skwing),
+        "skwing_samples_per_second": round(n_samples / float(np.median(skwing[:, 0])), 1),
+        "bare_samples_per_second": round(n_samples / float(np.median(bare[:, 0])), 1),
+        "share": share,
+        "share_quartiles": [low, high],
+        "share_of_cpu_time": round(float(np.median(shares[:, 1])), 1),
     }
 
 
@@ -132,24 +142,29 @@ def measure_fit(regressor, X, y, epochs):
     """Results of fit, by stage and over all; `epochs` a stage are what a whole fit has."""
     stages, seconds = fit_beside_bare(regressor, X, y)
     n_drawn = regressor.history_[0]["n_samples"]
-    one_off = seconds - sum(row["seconds"] for row in regressor.history_)
-    rows, totals = [], {"bare": 0.0, "skwing": 0.0}
+    one_off = seconds - sum(sum(stage["skwing"]) for stage in stages)
+    rows, bare_total, total = [], np.zeros(2), np.zeros(2)
     for name, stage, n_epochs in zip(regressor.networks, stages, epochs, strict=True):
         bare, skwing = stage["bare"][1:], stage["skwing"][1:]
         precision = "bfloat16" if stage["mixed"] else "float32"
-        rows.append(
-            {"network": name, "precision": precision, **compare(bare, skwing, n_drawn)}
-        )
-        # By the share, as it holds where seconds do not.
-        totals["bare"] += n_epochs * statistics.median(bare)
-        totals["skwing"] += n_epochs * statistics.median(bare) / (rows[-1]["share"] / 100)
+        row = {"network": name, "precision": precision, **compare(bare, skwing, n_drawn)}
+        rows.append(row)
+        spent = n_epochs * np.median(bare, axis=0)
+        bare_total += spent
+        # By the shares, as they hold where seconds do not.
+        total += 100 * spent / [row["share"], row["share_of_cpu_time"]]
+    steady, whole = 100 * bare_total / total, 100 * bare_total / (total + one_off)
     return {
         "fit_stages": rows,
-        "fit_steady_share": round(100 * totals["bare"] / totals["skwing"], 1),
-        "fit_one_off_seconds": round(one_off, 2),
         "fit_epochs": list(epochs),
-        "fit_whole_share": round(100 * totals["bare"] / (totals["skwing"] + one_off), 1),
+        "fit_steady": _shares(steady),
+        "fit_one_off_seconds": one_off.round(2).tolist(),
+        "fit_whole": _shares(whole),
     }
+
+
+def _shares(pair):
+    return dict(zip(("share", "share_of_cpu_time"), pair.round(1).tolist(), strict=True))
 
 
 class BarePrediction:
@@ -170,10 +185,10 @@ class BarePrediction:
         """Seconds of all forward passes, network by network."""
         spent = []
         for network, batches in zip(self.networks, self.batches, strict=True):
-            start = now(self.device)
+            start = clock(self.device)
             for i, size in enumerate(self.sizes):
                 network(batches[i % len(batches)][:size])
-            spent.append(now(self.device) - start)
+            spent.append(clock(self.device) - start)
         return spent
 
 
@@ -191,13 +206,13 @@ def measure_predict(regressor, X, repeats):
     for _ in range(repeats + 1):
         spent = bare.seconds()
         for depth in range(1, n_stages + 1):
-            start = now(device)
+            start = clock(device)
             locate_all(stages[:depth], chips)
-            chip_seconds[depth - 1].append(now(device) - start)
+            chip_seconds[depth - 1].append(clock(device) - start)
             bare_seconds[depth - 1].append(sum(spent[:depth]))
-        start = now(device)
+        start = clock(device)
         regressor.predict(X)
-        whole_seconds.append(now(device) - start)
+        whole_seconds.append(clock(device) - start)
     n, names = len(chips), regressor.networks
     return {
         "predict_chips": [
@@ -213,10 +228,11 @@ def measure_predict(regressor, X, repeats):
 
 def tell(name, row):
     """Print a comparison."""
+    low, high = row["share_quartiles"]
     print(
         f"  {name:34} {row['skwing_samples_per_second']:9.0f} of "
         f"{row['bare_samples_per_second']:9.0f} samples/s  {row['share']:6.1f} %  "
-        f"(quartiles {row['quartiles'][0]:.1f} to {row['quartiles'][1]:.1f})"
+        f"(quartiles {low:.1f} to {high:.1f}; by CPU time {row['share_of_cpu_time']:.1f})"
     )
 
 
@@ -226,12 +242,15 @@ def show(row):
     print(f"fit, steady epochs on {row['n_samples']} faces in batches of {row['batch_size']}:")
     for i, stage in enumerate(row["fit_stages"], 1):
         tell(f"stage {i}, {stage['network']}, {stage['precision']}", stage)
-    epochs = " + ".join(map(str, row["fit_epochs"]))
-    print(f"  {epochs + ' epochs, steady':34} {'':33} {row['fit_steady_share']:6.1f} %")
-    print(
-        f"  {epochs + ' epochs, whole fit':34} {'':33} {row['fit_whole_share']:6.1f} %  "
-        f"(computed: {row['fit_one_off_seconds']} s of one-off work on top)"
-    )
+    epochs = " + ".join(map(str, row["fit_epochs"])) + " epochs"
+    for name in ("steady", "whole"):
+        shares = row[f"fit_{name}"]
+        print(
+            f"  {f'{epochs}, {name}':67} {shares['share']:6.1f} %  "
+            f"(by CPU time {shares['share_of_cpu_time']:.1f})"
+        )
+    wall, cpu = row["fit_one_off_seconds"]
+    print(f"  computed; whole has {wall} s of one-off work on top, of CPU time {cpu} s")
     print(f"predict {row['n_samples']} faces in batches of {_BATCH}, float32:")
     for depth in row["predict_chips"]:
         tell(f"from chips, {' + '.join(depth['networks'])}", depth)

@@ -114,10 +114,10 @@ class Chips:
         if scale < 0.75 and self.frame.size % 2 == 0:
             matrices = geometry.compose(matrices, self._from_half)
             return self._half.sample(indices, matrices, size, 2 * scale)
-        if self.device.type == "cpu":
-            return sample([self.pixels[i] for i in indices.tolist()], matrices, size)
         if isinstance(self.pixels, torch.Tensor):
             return sample(self.pixels[send(indices, self.device)], matrices, size)
+        if self.device.type == "cpu":
+            return sample([self.pixels[i] for i in indices.tolist()], matrices, size)
         # .numpy(), as numpy takes a tensor of one index for a plain number.
         pixels = torch.from_numpy(self.pixels[indices.numpy()])
         return sample(send(pixels, self.device), matrices, size)

@@ -53,7 +53,7 @@ def pose_modes(shapes):
     >>> shapes = np.array([[[0, 0], [8, 0], [4 + a, 8]] for a in lean])
     >>> modes, b = pose_modes(shapes)
     >>> b[:, 0].round(2)
-    array([-0.38, -0.13,  0.13,  0.38])
+    array([ 0.16,  0.05, -0.05, -0.15])
     """
     usable = is_shape(shapes)
     if not usable.any():

@@ -9,9 +9,11 @@ shape (2, n_views, n_points) of the x and then the y, 0 where a point is missing
 
 import numpy as np
 
-# A turn that the points of a view leave open is drawn to the frontal one, with the weight
-# of this part of its points.
-_FRONTAL = 1e-3
+# What the points leave open is drawn with a small part of their weight: the turn of a view
+# to the frontal one, and the solid to one without depth. Without the latter, shapes that
+# no turn explains could be fitted by ever smaller turns of an ever deeper solid.
+_FRONTAL = 1e-4
+_FLAT = 1e-3
 _TURN_STEPS = 5
 _TINY = 1e-12
 
@@ -97,9 +99,10 @@ def _nearest_turn(matrix):
 
 
 def _fit_solid(rows, weight, turns, shifts, solid):
-    """Least-squares solid for given turns, centred; the last one where they leave it open."""
+    """Least-squares solid for given turns, centred; as it was where they leave it open."""
     normal = (weight.T @ (turns.mT @ turns).reshape(-1, 9)).reshape(-1, 3, 3)
     right = sum((rows[c] - weight * shifts[:, c, None]).T @ turns[:, c] for c in range(2))
+    normal[:, 2, 2] += _FLAT * weight.sum(0)
     normal += _FRONTAL * np.eye(3)
     solid = np.linalg.solve(normal, (right + _FRONTAL * solid)[..., None])[..., 0]
     return solid - solid.mean(0)

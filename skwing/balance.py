@@ -14,25 +14,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
+from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._landmarks import as_points
 from skwing._poses import bin_poses, choose_component, count_repeats, pose_modes
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # scikit-learn < 1.9
-
-    class CallbackSupportMixin:
-        """Stand-in where scikit-learn knows no callbacks."""
-
-    def with_callbacks(method):
-        """Leave a method as it is."""
-        return method
-
-
 __all__ = ["PoseBalancer", "PoseResampler"]
-
 
 # Spread of pose, in units of the radius of a shape, below which all poses are the same.
 _SAME_POSE = 1e-9
@@ -291,9 +279,11 @@ class PoseResampler(_PoseHistogram):
 
     Attributes
     ----------
-    mean_shape_, components_, explained_variance_ratio_, component_, poses_, bin_edges_, \
-bin_counts_, target_count_, repeats_, sample_indices_
-        See :class:`PoseBalancer`.
+    sample_indices_ : ndarray of int of shape (n_repeated_samples,)
+        Positions in X and y of the rows that were handed on.
+    repeats_ : ndarray of int of shape (n_samples,)
+        How often each sample is among them. All other attributes of
+        :class:`PoseBalancer` are there too.
 
     Examples
     --------
@@ -306,6 +296,7 @@ bin_counts_, target_count_, repeats_, sample_indices_
     ('abcdefghhhhhhh', (14, 3, 2))
     """
 
+    # No fit and no transform: imbalanced-learn refuses a step that has both kinds of method.
     def fit_resample(self, X, y):
         """Repeat the samples of rare poses.
 

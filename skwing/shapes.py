@@ -190,8 +190,6 @@ def mean_shape(shapes, max_iter=20, tol=1e-4):
     for _ in range(max_iter):
         last = mean
         mean = normalize(_mean_of_shapes(_align_turned(shapes, last)[0]))
-        # Alignment leaves the turn of the whole open: hold it, or it may drift.
-        mean = align(mean[None], last, scaling=False)[0]
         if np.nanmax(np.abs(mean - last)) <= tol:
             break
     return normalize(mean)
@@ -211,8 +209,10 @@ class ShapeModes(NamedTuple):
     Attributes
     ----------
     mean : ndarray of shape (n_landmarks, 2)
+        NaN for a landmark that no shape has.
     components : ndarray of shape (n_components, n_landmarks, 2)
-        Of length 1 and at right angles to one another, by falling variance.
+        Of length 1 and at right angles to one another, by falling variance; 0 for a
+        landmark that no shape has.
     variances : ndarray of shape (n_components,)
         Variance of the shapes along each component.
     variance_ratios : ndarray of shape (n_components,)
@@ -274,13 +274,16 @@ def shape_pca(aligned, n_components=None):
         )
     n_shapes, n_landmarks, _ = aligned.shape
     mean = aligned.mean(0)
-    rows = np.nan_to_num(aligned - mean).reshape(n_shapes, 2 * n_landmarks)
+    known = np.repeat(~missing.all(0), 2)
+    rows = (aligned - mean).reshape(n_shapes, 2 * n_landmarks)[:, known]
     variances, vectors = np.linalg.eigh(rows.T @ rows / max(n_shapes - 1, 1))
     variances, vectors = variances[::-1].clip(0), vectors[:, ::-1].T
     keep = min(max(n_shapes - 1, 1), len(variances), n_components or len(variances))
     total = variances.sum()
     ratios = variances / total if total > 0 else np.zeros_like(variances)
-    components = _with_sign(vectors[:keep].reshape(keep, n_landmarks, 2), mean)
+    components = np.zeros((keep, 2 * n_landmarks))
+    components[:, known] = vectors[:keep]
+    components = _with_sign(components.reshape(keep, n_landmarks, 2), mean)
     return ShapeModes(mean, components, variances[:keep], ratios[:keep])
 
 
@@ -324,7 +327,7 @@ def coefficients(aligned, modes):
     return rows.reshape(len(rows), -1) @ components.reshape(n_components, -1).T
 
 
-def complete_shapes(shapes, max_iter=5, tol=1e-3):
+def complete_shapes(shapes, max_iter=10, tol=1e-3):
     """Infer missing points, taking the shapes for views of one rigid solid.
 
     Points of a head that turns do not go missing at random: the far side does. A linear
@@ -338,7 +341,7 @@ def complete_shapes(shapes, max_iter=5, tol=1e-3):
     ----------
     shapes : array of shape (n_shapes, n_landmarks, 2)
         In any units; NaN = missing.
-    max_iter : int, default=5
+    max_iter : int, default=10
     tol : float, default=1e-3
         Stop when no point of the solid moves by more, in units of its radius.
 

@@ -21,7 +21,8 @@ from skwing.losses import wing
 from skwing.metrics import nme
 from skwing.networks import PlainCNN
 
-TINY = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
+PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
+TINY = partial(PLAIN, batch_norm=True)  # learns in a second
 # Outer eye corners, tip of the nose, corners of the mouth.
 FIVE = [36, 45, 30, 48, 54]
 SCHEMA = LandmarkSchema(
@@ -33,8 +34,8 @@ SCHEMA = LandmarkSchema(
 STILL = {
     name: 0.0 for name in ("rotation", "scale", "shift", "mirror", "blur", "brightness", "contrast")
 }
-# Steps too small to change a float32.
-FROZEN = {"learning_rate": 1e-12, "weight_decay": 0.0}
+# Steps too small to change a float32, and no statistics that move without them.
+FROZEN = {"networks": (PLAIN, PLAIN), "learning_rate": 1e-12, "weight_decay": 0.0}
 # Cutting a crop rounds to 8 bits: what differs by rounding errors in a matrix differs by this.
 ROUNDING = 0.01
 
@@ -63,8 +64,8 @@ def y(faces):
 @pytest.fixture(scope="module")
 def fitted(X, y):
     """Trained a little, so that its answers differ from image to image. Not to be changed."""
-    reg = tiny(max_epochs=15, learning_rate=1e-2, **STILL).fit(X, y)
-    assert reg.predict(X).std(axis=0).min() > 10 * ROUNDING
+    reg = tiny(max_epochs=25, learning_rate=1e-2, **STILL).fit(X, y)
+    assert reg.predict(X).std(axis=0).min() > 1
     return reg
 
 
@@ -77,24 +78,17 @@ def errors_of(reg, X, y):
 # ---------------------------------------------------------------------------------------
 def test_a_cascade_learns_faces_by_heart_and_its_second_stage_does_better(faces):
     network = partial(PlainCNN, widths=(8, 16, 32), input_size=32, batch_norm=True)
-    reg = tiny(
-        networks=(network, network),
-        max_epochs=45,
-        learning_rate=3e-3,
-        rotation=5.0,
-        scale=0.05,
-        shift=0.02,
-        blur=0.0,
-    ).fit(faces.data, faces.target)
+    settings = {**STILL, "mirror": 0.5, "max_epochs": 60, "learning_rate": 3e-3}
+    reg = tiny(networks=(network, network), **settings).fit(faces.data, faces.target)
     first, second = (nme(faces.target, p, schema="ibug68") for p in reg.staged_predict(faces.data))
     mean = np.broadcast_to(faces.target.mean(axis=0), faces.target.shape)
     guess = nme(faces.target, mean, schema="ibug68")
-    assert second < 0.25 * guess
-    assert second < first
+    assert second < first < 0.4 * guess
+    assert second < 0.2 * guess
 
 
 def test_training_starts_at_the_mean_of_the_training_landmarks(X, y):
-    reg = tiny(networks=(TINY,), max_epochs=1, **STILL, **FROZEN).fit(X, y)
+    reg = tiny(max_epochs=1, **{**STILL, **FROZEN, "networks": (PLAIN,)}).fit(X, y)
     expected = np.broadcast_to(y.mean(axis=0), y.shape)
     np.testing.assert_allclose(reg.predict(X), expected, atol=ROUNDING)
 
@@ -145,14 +139,14 @@ def test_missing_landmarks_are_learned_from_the_other_samples(X, y):
     assert errors_of(reg, X, y)[known].mean() < 0.5 * guess
 
 
-def test_what_stands_in_place_of_a_missing_coordinate_does_not_matter(X, y):
-    """y of a point whose x is missing is known to training, but tells no similarity."""
+def test_an_image_without_landmarks_teaches_nothing(X, y):
     holes = y.copy()
     holes[2] = np.nan
-    answer = tiny(**STILL).fit(X, holes).predict(X)
-    blank = X.copy()
-    blank[2] = 255 - blank[2]
-    other = tiny(**STILL).fit(blank, holes).predict(X)
+    negative = X.copy()
+    negative[2] = 255 - negative[2]
+    settings = {"networks": (PLAIN, PLAIN), "learning_rate": 1e-2}
+    answer = tiny(**settings).fit(X, holes).predict(X)
+    other = tiny(**settings).fit(negative, holes).predict(X)
     np.testing.assert_allclose(answer, other, atol=ROUNDING)
 
 
@@ -261,7 +255,7 @@ def test_a_random_state_object_goes_on_between_fits(X, y):
 
 
 def global_states():
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002: it is what must not change
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return random.getstate(), (name, keys.tolist(), *rest), torch.get_rng_state().tolist()
 
 
@@ -473,9 +467,8 @@ def test_early_stopping_keeps_the_best_weights(X, y):
 
 
 def test_held_out_samples_are_not_trained_on(X, y):
-    """Held-out landmarks that are far off show up in the error there, not in the answers."""
-    reg = tiny(early_stopping=True, validation_fraction=0.25, n_iter_no_change=99).fit(X, y)
-    assert [row["n_samples"] for row in reg.history_] == [12] * 4  # 9 samples, batches of 4
+    reg = tiny(early_stopping=True, validation_fraction=0.25, batch_size=1).fit(X, y)
+    assert [row["n_samples"] for row in reg.history_] == [9] * 4
 
 
 def test_warm_start_goes_on_where_the_last_fit_ended(X, y):
@@ -490,9 +483,10 @@ def test_warm_start_goes_on_where_the_last_fit_ended(X, y):
 
 @pytest.mark.parametrize("change", [{}, {"margin": 0.6}, {"schema": SCHEMA}])
 def test_warm_start_keeps_what_was_learned_when_settings_change(X, y, change):
-    reg = tiny(warm_start=True, max_epochs=10, learning_rate=1e-2, **STILL).fit(X, y)
+    reg = tiny(networks=(PLAIN, PLAIN), max_epochs=30, learning_rate=1e-2, **STILL).fit(X, y)
     before = reg.predict(X)
-    reg.set_params(**change, **FROZEN).fit(X[:6], y[:6])
+    assert before.std(axis=0).min() > 0.1
+    reg.set_params(warm_start=True, max_epochs=1, **change, **FROZEN).fit(X[:6], y[:6])
     np.testing.assert_allclose(reg.predict(X), before, atol=ROUNDING)
 
 

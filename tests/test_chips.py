@@ -106,6 +106,19 @@ def test_crops_show_dots_where_points_are_mapped_at_every_level(chips, size, sca
         np.testing.assert_allclose(find_dots(image[0], points, radius), points, atol=0.1)
 
 
+@pytest.mark.parametrize(("size", "scale"), [(128, 1.33), (64, 0.67), (40, 0.42)])
+def test_chips_in_a_tensor_give_the_same_crops(chips, size, scale):
+    # What a GPU runs, on the CPU.
+    tensor = Chips(torch.from_numpy(chips.pixels), chips.matrices, chips.frame)
+    matrices = to_frame(chips, size, 0.25)
+    expected = chips.sample(torch.arange(4), matrices, size, scale)
+    batch = tensor.sample(torch.arange(4), matrices, size, scale)
+    torch.testing.assert_close(batch, expected, rtol=0, atol=2 / 255)
+    torch.testing.assert_close(
+        tensor.sample(torch.tensor([2]), matrices[:1], size, scale)[0], batch[2]
+    )
+
+
 def noise_chips(n=2, size=96):
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
     return Chips(pixels, np.zeros((n, 2, 3)), ChipFrame(size, 0.25))
@@ -121,6 +134,10 @@ def test_crops_at_half_the_scale_are_averaged():
     batch = chips.sample(torch.arange(2), matrices, 24, 0.25).permute(0, 2, 3, 1) * 255
     means = chips.pixels.reshape(2, 24, 4, 24, 4, 3).mean((2, 4))
     np.testing.assert_allclose(batch, means, atol=1.01)
+    # Off the blocks as well: here pixels of the first half would come through unmixed.
+    beside = matrices + torch.tensor([[0, 0, 0.25], [0, 0, 0.25]])
+    batch = chips.sample(torch.arange(2), beside, 24, 0.25) * 255
+    assert batch.std() < chips.pixels.std() / 5
 
 
 def test_chips_of_an_odd_side_are_not_halved():
@@ -223,7 +240,7 @@ def test_a_broken_file_is_named_through_the_threads(files):
 def test_a_box_outside_its_image_is_named_through_the_threads(files):
     boxes = np.tile([0.0, 0, 10, 10], (6, 1))
     boxes[2] = [30, 0, 10, 10]
-    with pytest.raises(ValueError, match="sample 2 .*outside the image"):
+    with pytest.raises(ValueError, match=r"sample 2 .*outside the image"):
         cut_chips(BoxedImages(files, boxes=boxes), FRAME)
 
 

@@ -147,6 +147,18 @@ def test_cut_takes_the_exact_means_where_pixels_fit():
     np.testing.assert_allclose(chip, blocks, atol=0.51)
 
 
+@pytest.mark.parametrize("side", [30.0, 24, 31.9, 33.7, 44.4, 61.3])
+def test_cut_keeps_ramps_to_the_edge(side):
+    # Means over areas and bilinear interpolation keep what is linear; the two roundings do not.
+    rows, columns = np.indices((80, 80))
+    image = np.stack([3 * columns, 3 * rows, 0 * rows], -1).astype(np.uint8)
+    for offset in (8.0, 8.3, 8.5, 8.8):
+        matrix = geometry.from_box(np.array([offset, offset, side, side]), 30)
+        at = geometry.apply(geometry.invert(matrix), np.stack([np.arange(30.0)] * 2, -1))[:, 0]
+        expected = np.stack([*np.meshgrid(3 * at, 3 * at), np.zeros((30, 30))], -1)
+        np.testing.assert_allclose(cut(image, matrix, 30), expected, atol=1.1)
+
+
 def test_cut_copies_where_nothing_changes():
     image = noise(40, 50)
     chip = cut(image, geometry.from_box(np.array([11.0, 7, 16, 16]), 16), 16)

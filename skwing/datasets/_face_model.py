@@ -18,7 +18,7 @@ from scipy.interpolate import PchipInterpolator
 
 from skwing.datasets._face_shape import lay_out
 
-__all__ = ["Head", "build_head", "on_grid", "rotation", "row_of"]
+__all__ = ["Head", "build_head", "bumps", "on_grid", "rotation", "row_of"]
 
 
 def _columns():
@@ -152,42 +152,55 @@ def _skull(frame, shape, y):
     return own * x + (1 - own) * thick * sine, own * z + (1 - own) * (deep * cosine - 0.18)
 
 
-def _bump(x, y, center, spread):
-    return np.exp(-(((x - center[0]) / spread[0]) ** 2) - ((y - center[1]) / spread[1]) ** 2)
+def bumps(x, y, table):
+    """Sum of bell-shaped hills.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (rows, columns)
+    table : sequence of (height, x, y, x_spread, y_spread)
+
+    Returns
+    -------
+    heights : ndarray of shape (rows, columns)
+    """
+    height, cx, cy, sx, sy = np.array(table).T[..., None, None]
+    across, down = (x - cx) / sx, (y - cy) / sy
+    return (height * np.exp(-across * across - down * down)).sum(0)
 
 
 def _ridge_of_nose(x, y, flat, height):
-    """How far the nose stands out of the face."""
-    root, tip, base = flat[27, 1], flat[30, 1], flat[33, 1]
+    """How far the nose stands out of the face, without its wings."""
+    root, tip, base = flat[[27, 30, 33], 1]
     down = np.clip((y - root + 0.12) / (tip - root + 0.12), 0, 1)
     under = np.clip((base - y) / (base - tip), 0, 1)
     under = under * under * (3 - 2 * under)
-    width = 0.085 + 0.085 * down**2
-    ridge = height * down**1.3 * under * np.exp(-((np.abs(x) / width) ** 2.2))
-    half = flat[35, 0]
-    wings = sum(_bump(x, y, (s * 0.72 * half, base - 0.09), (0.085, 0.085)) for s in (-1, 1))
-    return ridge + 0.36 * height * wings
+    across = x / (0.085 + 0.085 * down * down)
+    return height * down * np.sqrt(down) * under * np.exp(-across * across)
 
 
 def _relief(x, y, flat, shape, expression):
     """Displacement along z that turns the smooth front into a face."""
-    out = _ridge_of_nose(x, y, flat, 0.32 * (1 + 0.13 * shape.nose_height))
-    for side, eye in ((-1, flat[36:42]), (1, flat[42:48])):
-        middle = eye.mean(0)
-        out += 0.05 * _bump(x, y, (side * 0.5, -0.3), (0.36, 0.1))
-        out -= 0.15 * _bump(x, y, middle, (0.26, 0.15))
-        out += 0.07 * _bump(x, y, middle, (0.15, 0.09))
-        out += 0.05 * _bump(x, y, (side * 0.6, 0.45), (0.22, 0.2))
-    lips, chin = flat[48:60], flat[8, 1]
-    half = lips[6, 0] - lips[0, 0]
-    middle, pout = lips[:, 0].mean(), 1 + 0.4 * expression.pout
-    out += 0.06 * _bump(x, y, (0, 1.0), (0.42, 0.3))
-    for row in (lips[3, 1] + 0.05, lips[9, 1] - 0.055):
-        out += 0.085 * pout * _bump(x, y, (middle, row), (0.36 * half, 0.06))
-    slit = flat[[62, 66], 1].mean()
-    out -= 0.05 * _bump(x, y, (middle, slit), (0.4 * half, 0.03 + 0.5 * expression.opening))
-    out -= 0.04 * _bump(x, y, (0, lips[9, 1] + 0.08), (0.25, 0.05))
-    return out + 0.09 * _bump(x, y, (0, chin - 0.16), (0.2, 0.13))
+    lips, slit = flat[48:60], flat[[62, 66], 1].mean()
+    half, pout = lips[6, 0] - lips[0, 0], 0.085 * (1 + 0.4 * expression.pout)
+    middle, nose = lips[:, 0].mean(), 0.32 * (1 + 0.13 * shape.nose_height)
+    table = [
+        (0.06, 0, 0.95, 0.42, 0.3),
+        (pout, middle, lips[3, 1] + 0.05, 0.36 * half, 0.06),
+        (pout, middle, lips[9, 1] - 0.055, 0.36 * half, 0.06),
+        (-0.05, middle, slit, 0.4 * half, 0.03 + 0.5 * expression.opening),
+        (-0.04, 0, lips[9, 1] + 0.08, 0.25, 0.05),
+        (0.09, 0, flat[8, 1] - 0.16, 0.2, 0.13),
+    ]
+    for side, eye in ((-1, flat[36:42].mean(0)), (1, flat[42:48].mean(0))):
+        table += [
+            (0.05, side * 0.5, -0.27, 0.36, 0.1),
+            (-0.15, *eye, 0.26, 0.15),
+            (0.07, *eye, 0.15, 0.09),
+            (0.05, side * 0.6, 0.45, 0.22, 0.2),
+            (0.36 * nose, side * 0.72 * flat[35, 0], flat[33, 1] - 0.09, 0.085, 0.085),
+        ]
+    return _ridge_of_nose(x, y, flat, nose) + bumps(x, y, table)
 
 
 def _to_grid(heights, points, frame):

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from skwing._cv2 import cv2
-from skwing.datasets._face_model import COLLAR_ROW, COLUMNS, FRONT, JAW_ROW, N_ROWS, row_of
+from skwing.datasets._face_model import (
+    COLLAR_ROW,
+    COLUMNS,
+    FACE,
+    FRONT,
+    JAW_ROW,
+    N_ROWS,
+    bumps,
+    row_of,
+)
 
 __all__ = [
     "TEXELS",
@@ -91,7 +100,8 @@ def draw_look(rng):
     lips = skin * [0.88, 0.62, 0.6]
     if rng.random() < 0.25:
         lips = 0.35 * lips + 0.65 * np.array([rng.uniform(130, 200), 40, rng.uniform(45, 90)])
-    bald, long = rng.random() < 0.12, rng.random() < 0.4
+    bald = rng.random() < 0.12
+    long = not bald and rng.random() < 0.45
     return Look(
         skin=skin,
         hair=hair,
@@ -118,7 +128,7 @@ def _hair_rows(look, heights, rng):
     fringe = look.fringe * np.clip(1 + look.part * COLUMNS, 0, 1.6)
     angles = [0, 0.45, 0.75, 0.95, 1.12, 1.25, 1.34, 1.42, 1.68, 1.8, 2.2, np.pi]
     ends = [top, top - 0.5 * look.recess, top + 0.08 - look.recess, top + 0.25, -0.45, -0.28]
-    ends += [min(0.2, length - 0.2), -0.2, -0.2, length, length, max(length, 0.65)]
+    ends += [-0.12, -0.2, -0.2, length, length, max(length, 0.65)]
     angle = np.abs(COLUMNS)
     line = np.interp(angle, angles, ends) + fringe * np.interp(angle, [0.5, 1.1], [1, 0])
     if length > 1:
@@ -283,37 +293,30 @@ def paint_face(canvas, head, look, expression, mark=None):
         _disc(canvas, texels[mark], 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
 
 
-def _blot(x, y, center, spread, power=2):
-    return np.exp(
-        -(np.abs((x - center[0]) / spread[0]) ** power)
-        - np.abs((y - center[1]) / spread[1]) ** power
-    )
-
-
 def _beard(x, y, mouth, rows, strength, color):
-    line = np.interp(np.abs(COLUMNS[FRONT]), [0, 0.35, 0.8, 1.2, 1.4], [0.82, 0.84, 1.0, 0.5, 0.2])
-    full = np.clip((y - line) / 0.12, 0, 1) * (rows <= JAW_ROW + 3)
-    full *= np.abs(COLUMNS[FRONT]) < 1.42
-    full *= 1 - _blot(x, y, (0, mouth), (0.33, 0.13), 4)
+    angle = np.abs(COLUMNS[FRONT])
+    line = np.interp(angle, [0, 0.35, 0.8, 1.2, 1.4], [0.77, 0.79, 0.95, 0.45, 0.15])
+    full = np.clip((y - line) / 0.12, 0, 1) * (rows <= JAW_ROW + 3) * (angle < 1.42)
+    full *= 1 - np.exp(-((x / 0.33) ** 4) - ((y - mouth) / 0.13) ** 4)
     return 1 - strength * full[..., None] * (1 - np.minimum(color, 1))
 
 
 def tint_of(head, look):
     """What hollows, blush and beard leave of the skin's colour, (N_ROWS, n_columns, 3)."""
     flat, rows = head.flat, np.arange(N_ROWS)[:, None]
-    tint = np.ones((N_ROWS, len(COLUMNS), 3))
     neck = (rows > JAW_ROW) & (rows < COLLAR_ROW)
+    tint = np.ones((N_ROWS, len(COLUMNS), 3))
     tint -= 0.42 * (neck * np.clip((COLLAR_ROW + 2 - rows) / 6, 0, 1))[..., None]
-    x, y = head.vertices[:, FRONT, 0], head.vertices[:, FRONT, 1]
-    shade = 0.3 * _blot(x, y, (0, flat[33, 1] + 0.03), (0.2, 0.05))
-    shade += 0.18 * _blot(x, y, (0, flat[57, 1] + 0.06), (0.22, 0.05))
-    cheeks = _blot(x, y, (0, 0.55), (0.15, 0.12))
-    for side, eye in ((-1, flat[36:42]), (1, flat[42:48])):
-        shade += 0.16 * _blot(x, y, eye.mean(0) - [0, 0.02], (0.24, 0.14))
-        shade += 0.18 * _blot(x, y, (side * 0.27, 0.62), (0.07, 0.1))
-        cheeks += _blot(x, y, (side * 0.58, 0.5), (0.22, 0.2))
-    tint[:, FRONT] -= shade[..., None] + look.blush * cheeks[..., None] * [0.0, 1.0, 0.8]
+    x, y = head.vertices[FACE, FRONT, 0], head.vertices[FACE, FRONT, 1]
+    hollows = [(0.3, 0, flat[33, 1] + 0.03, 0.2, 0.05), (0.18, 0, flat[57, 1] + 0.06, 0.22, 0.05)]
+    red = [(1, 0, 0.5, 0.15, 0.12)]
+    for side, eye in ((-1, flat[36:42].mean(0)), (1, flat[42:48].mean(0))):
+        hollows.append((0.16, eye[0], eye[1] - 0.02, 0.24, 0.14))
+        hollows.append((0.18, side * 0.27, 0.57, 0.07, 0.1))
+        red.append((1, side * 0.58, 0.5, 0.22, 0.2))
+    blush = look.blush * bumps(x, y, red)[..., None] * [0.0, 1.0, 0.8]
+    tint[FACE, FRONT] -= bumps(x, y, hollows)[..., None] + blush
     if look.beard:
-        mouth = flat[[62, 66], 1].mean()
-        tint[:, FRONT] *= _beard(x, y, mouth, rows, look.beard, look.hair / look.skin)
+        mouth, color = flat[[62, 66], 1].mean(), look.hair / look.skin
+        tint[FACE, FRONT] *= _beard(x, y, mouth, rows[FACE], look.beard, color)
     return tint

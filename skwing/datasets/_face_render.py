@@ -128,14 +128,15 @@ def _places(quads, row, column, n_columns, drawn):
     flip = column < n_columns // 2
     quads = np.where(flip[:, None, None], quads[:, [1, 0, 3, 2]], quads)
     cells, maps = _triangles(quads, row, column + flip, np.where(flip, -1, 1))
-    y, x = np.nonzero(drawn)
-    cell = drawn[y, x] - 1
-    spots = np.stack([x, y]).astype(np.float32)
+    spots = np.flatnonzero(drawn != 0)
+    cell = drawn.ravel()[spots] - 1
+    y, x = (part.astype(np.float32) for part in np.divmod(spots, drawn.shape[1]))
     table = cells.take(cell, 0).T
-    second = table[0] * spots[0] + table[1] * spots[1] + table[2] < 0
-    map_u, map_v = maps.take(2 * cell + second, 0).T.reshape(2, 3, -1)
-    u, v = (np.clip(m[0] * spots[0] + m[1] * spots[1] + m[2], 0, 1) for m in (map_u, map_v))
-    rows, columns = np.full((2, *drawn.shape), -9, np.float32)
-    rows[y, x] = table[3] + v
-    columns[y, x] = table[4] + table[5] * u
-    return rows, columns
+    second = table[0] * x + table[1] * y + table[2] < 0
+    chosen = maps.take(2 * cell + second, 0).T
+    u = np.clip(chosen[0] * x + chosen[1] * y + chosen[2], 0, 1)
+    v = np.clip(chosen[3] * x + chosen[4] * y + chosen[5], 0, 1)
+    rows, columns = np.full((2, drawn.size), -9, np.float32)
+    rows[spots] = table[3] + v
+    columns[spots] = table[4] + table[5] * u
+    return rows.reshape(drawn.shape), columns.reshape(drawn.shape)

@@ -13,7 +13,7 @@ __all__ = ["Expression", "Shape", "draw_expression", "draw_shape", "lay_out"]
 
 @dataclass(frozen=True)
 class Shape:
-    """Proportions of one person; 0 is the average, 1 a standard deviation."""
+    """Proportions of one person, about 1 apart; 0 is the average."""
 
     stretch: float = 0.0
     jaw_width: float = 0.0
@@ -52,7 +52,7 @@ class Expression:
 
 def draw_shape(rng):
     """Proportions of a random person."""
-    values = np.clip(rng.standard_normal(len(fields(Shape))), -2.2, 2.2)
+    values = np.clip(1.2 * rng.standard_normal(len(fields(Shape))), -2.4, 2.4)
     return Shape(*values.tolist())
 
 
@@ -83,7 +83,7 @@ def _brows(shape, expression):
     x = np.array([0.2, 0.36, 0.53, 0.69, 0.83])
     arch = np.array([0.0, 0.08, 0.1, 0.07, -0.03]) * (1 + 0.25 * shape.brow_arch)
     tilt = 0.025 * shape.brow_tilt * np.linspace(-1, 1, 5)
-    y = -0.32 - 0.035 * shape.brow_height - arch - tilt
+    y = -0.265 - 0.035 * shape.brow_height - arch - tilt
     sides = _both_sides(np.stack([x, y], 1))
     lift = np.array([1.0, 1.0, 1.0, 0.8, 0.6])
     sides[..., 1] -= 0.07 * np.array(expression.brows)[:, None] * lift
@@ -94,8 +94,8 @@ def _brows(shape, expression):
 
 
 def _eyes(shape, expression):
-    inner = 0.255 + 0.018 * shape.eye_gap
-    width = 0.335 * (1 + 0.06 * shape.eye_width)
+    inner = 0.265 + 0.018 * shape.eye_gap
+    width = 0.345 * (1 + 0.06 * shape.eye_width)
     tilt = -0.015 - 0.025 * shape.eye_tilt
     along = np.array([0.0, 0.32, 0.7, 1.0, 0.7, 0.32])
     upper = np.array([0.0, -0.085, -0.09, 0.0, 0.0, 0.0])
@@ -111,7 +111,7 @@ def _eyes(shape, expression):
 
 
 def _nose(shape):
-    tip, base = 0.53 + 0.05 * shape.nose_length, 0.7 + 0.055 * shape.nose_length
+    tip, base = 0.47 + 0.05 * shape.nose_length, 0.645 + 0.055 * shape.nose_length
     half = 0.215 * (1 + 0.11 * shape.nose_width)
     bridge = np.stack([np.zeros(4), np.linspace(0.0, tip, 4)], 1)
     x = half * np.array([-1.0, -0.52, 0.0, 0.52, 1.0])
@@ -121,7 +121,7 @@ def _nose(shape):
 
 def _mouth(shape, expression):
     half = 0.36 * (1 + 0.08 * shape.mouth_width) * (1 - 0.12 * max(0.0, expression.pout))
-    middle = 1.0 + 0.03 * shape.mouth_height + 0.05 * shape.nose_length
+    middle = 0.945 + 0.03 * shape.mouth_height + 0.05 * shape.nose_length
     gap = expression.opening
     up = 0.095 * (1 + 0.22 * shape.upper_lip) * (1 + 0.1 * expression.pout)
     low = 0.125 * (1 + 0.2 * shape.lower_lip) * (1 + 0.1 * expression.pout)

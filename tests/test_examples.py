@@ -1,0 +1,88 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.utils import Bunch
+
+from skwing import BoxedImages, geometry
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def load(name):
+    """The module of an example, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    return load("quickstart")
+
+
+def test_quickstart_runs_from_training_to_the_reloaded_model(quickstart, capsys):
+    table, same = quickstart.main(["--n-samples", "24", "--epochs", "1"])
+    assert same
+    assert list(table) == [
+        "mean shape in the box",
+        "not balanced, stage 1",
+        "not balanced, stage 2",
+        "balanced, stage 1",
+        "balanced, stage 2",
+    ]
+    # Training hardly began, so all stages still give about the shape that they start from.
+    guess = table["mean shape in the box"]["all"]
+    for errors in table.values():
+        assert errors["all"] == pytest.approx(guess, rel=0.2)
+    printed = capsys.readouterr().out
+    for name, errors in table.items():
+        row = next(line for line in printed.splitlines() if line.startswith(name))
+        assert row.removeprefix(name).split() == [f"{error:.2f}" for error in errors.values()]
+    assert "predicts the same: True" in printed
+
+
+def test_quickstart_measures_on_other_persons(quickstart):
+    faces, train, test = quickstart.draw_faces(20, seed=1)
+    assert sorted([*train, *test]) == list(range(20))
+    assert not set(faces.groups[train]) & set(faces.groups[test])
+
+
+def test_quickstart_mean_shape_is_the_mean_within_the_boxes(quickstart):
+    rng = np.random.default_rng(0)
+    boxes = np.column_stack([rng.uniform(0, 50, (6, 2)), rng.uniform(20, 40, (6, 2))])
+    shape = rng.uniform(0, 1, (5, 2))
+    off = np.array([0.1, -0.1, 0.2, -0.2, 0.0, 0.0])[:, None, None]
+    to_unit_box = geometry.from_box(boxes, size=1)
+    target = geometry.apply(geometry.invert(to_unit_box), shape + off)
+    faces = Bunch(data=BoxedImages(np.zeros((6, 8, 8), np.uint8), boxes), target=target)
+    # Those to train on are off by amounts that cancel out, the others are the mean.
+    guess = quickstart.predict_mean_shape(faces, np.arange(4), np.array([4, 5]))
+    np.testing.assert_allclose(guess, target[4:])
+
+
+def test_quickstart_errors_are_percent_of_the_box_around_the_landmarks(quickstart):
+    true = np.zeros((3, 2, 2))
+    true[:, 1] = [15, 3]  # boxes of 16 x 4 pixels, so the size is 8
+    wrong = true + np.array([0.08, 0.16, 0.8])[:, None, None] * [0.6, 0.8]
+    errors = quickstart.measure(true, wrong, yaw=np.array([10.0, -30.0, -45.0]))
+    assert errors == pytest.approx({"all": 13 / 3, "ahead": 1.5, "turned": 10.0})
+
+
+def test_grid_search_tries_every_candidate(capsys):
+    example = load("grid_search")
+    found = example.main(["--n-samples", "16", "--epochs", "1", "--n-jobs", "1"])
+    tried = [
+        (params["balance"] == "passthrough", params["reg__w"], params["reg__epsilon"])
+        for params in found.cv_results_["params"]
+    ]
+    assert sorted(tried) == [(b, w, e) for b in (False, True) for w in (5, 10) for e in (1, 2)]
+    scores = found.cv_results_["mean_test_score"]
+    assert found.best_score_ == scores.max()
+    assert np.isfinite(scores).all()
+    # The best comes first of the lines that are printed.
+    lines = [line for line in capsys.readouterr().out.splitlines() if "epsilon" in line]
+    assert len(lines) == 8
+    assert float(lines[0].split()[0]) == pytest.approx(-100 * found.best_score_, abs=0.005)

@@ -1,0 +1,194 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from skwing import CascadeLandmarkRegressor
+from skwing._augment import Augmentation
+from skwing._settings import (
+    AUGMENTATIONS,
+    check_choice,
+    check_device,
+    check_mixed,
+    check_number,
+    per_stage,
+    stage_settings,
+)
+
+
+def estimator(**changes):
+    return SimpleNamespace(**(CascadeLandmarkRegressor().get_params() | changes))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (5, [5, 5, 5]),
+        (None, [None, None, None]),
+        ((5,), [5, 5, 5]),
+        ([5, 6], [5, 6, 6]),
+        ((5, 6, 7), [5, 6, 7]),
+        ((5, 6, 7, 8), [5, 6, 7]),
+        ((), []),
+    ],
+)
+def test_one_value_holds_for_all_stages_and_the_last_for_those_beyond(value, expected):
+    assert per_stage(value, 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "options"),
+    [
+        (0, {}),
+        (1, {}),
+        (0.5, {}),
+        (np.float32(0.5), {}),
+        (np.int64(1), {"integer": True}),
+        (1e300, {"high": math.inf}),
+        (1, {"ends": "(]"}),
+        (0, {"ends": "[)"}),
+    ],
+)
+def test_numbers_in_range_pass_as_they_are(value, options):
+    assert check_number(value, "x", **{"low": 0, "high": 1, **options}) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "message"),
+    [
+        (-1e-9, {}, r"x must be a number in \[0, 1\], got -1e-09"),
+        (1.1, {}, r"\[0, 1\], got 1.1"),
+        (0, {"ends": "(]"}, r"\(0, 1\], got 0"),
+        (1.0, {"ends": "[)"}, r"\[0, 1\), got 1.0"),
+        (math.nan, {}, "got nan"),
+        (math.inf, {"high": math.inf}, r"a number in \[0, inf\), got inf"),
+        (True, {}, "got True"),
+        ("0.5", {}, "got '0.5'"),
+        (None, {}, "got None"),
+        (np.ones(2), {}, r"got array\(\[1., 1.\]\)"),
+        (torch.tensor(0.5), {}, "got tensor"),
+        (1.0, {"integer": True}, r"x must be an integer in \[0, 1\], got 1.0"),
+        (2, {"integer": True}, "got 2"),
+    ],
+)
+def test_other_values_are_refused_by_name(value, options, message):
+    with pytest.raises(ValueError, match=message):
+        check_number(value, "x", **{"low": 0, "high": 1, **options})
+
+
+def test_unknown_names_are_told_the_choices():
+    assert check_choice("b", "letter", ("a", "b")) == "b"
+    with pytest.raises(ValueError, match="unknown letter 'c': choose from 'a', 'b'"):
+        check_choice("c", "letter", ("a", "b"))
+
+
+def test_each_stage_gets_its_own_values():
+    settings = stage_settings(
+        estimator(w=(10, 15), epsilon=3, max_epochs=[2, 3], rotation=(30, 20, 10), batch_size=7), 3
+    )
+    assert [own.w for own in settings] == [10, 15, 15]
+    assert [own.epsilon for own in settings] == [3, 3, 3]
+    assert [own.max_epochs for own in settings] == [2, 3, 3]
+    assert [own.augmentation.rotation for own in settings] == [30, 20, 10]
+    assert [own.batch_size for own in settings] == [7, 7, 7]
+    assert all(isinstance(own.augmentation, Augmentation) for own in settings)
+
+
+@pytest.mark.parametrize("n_stages", [1, 2, 3])
+def test_defaults_are_good_for_any_number_of_stages(n_stages):
+    assert len(stage_settings(estimator(), n_stages)) == n_stages
+
+
+def test_patience_is_early_stopping():
+    (own,) = stage_settings(estimator(early_stopping=True, n_iter_no_change=4), 1)
+    assert own.patience == 4
+    (own,) = stage_settings(estimator(early_stopping=False, n_iter_no_change=4), 1)
+    assert own.patience is None
+
+
+@pytest.mark.parametrize("name", [*AUGMENTATIONS, "learning_rate", "w", "epsilon", "weight_decay"])
+def test_a_wrong_value_of_any_stage_is_named(name):
+    good = getattr(CascadeLandmarkRegressor(), name)
+    good = good[0] if isinstance(good, tuple) else good
+    for wrong in (-1, "much", math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"^{name} must be a number"):
+            stage_settings(estimator(**{name: wrong}), 1)
+        with pytest.raises(ValueError, match=f"^{name} must be a number"):
+            stage_settings(estimator(**{name: (good, wrong)}), 2)
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        stage_settings(estimator(**{name: ()}), 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"w": 0}, r"w must be a number in \(0, inf\), got 0"),
+        ({"epsilon": 0.0}, r"epsilon must be a number in \(0, inf\), got 0.0"),
+        ({"learning_rate": 0}, r"learning_rate must be a number in \(0, inf\)"),
+        ({"max_epochs": 0}, r"max_epochs must be an integer in \[1, inf\), got 0"),
+        ({"max_epochs": 2.5}, "max_epochs must be an integer"),
+        ({"batch_size": 0}, r"batch_size must be an integer in \[1, inf\), got 0"),
+        ({"momentum": 1}, r"momentum must be a number in \[0, 1\), got 1"),
+        ({"margin": -0.5}, r"margin must be a number in \[-0.4, 2\], got -0.5"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change must be an integer"),
+        ({"validation_fraction": 1.5}, "validation_fraction must be a number"),
+        ({"optimizer": "adam"}, "unknown optimizer 'adam': choose from 'adamw', 'sgd'"),
+        ({"schedule": "step"}, "unknown schedule 'step': choose from 'one_cycle'"),
+        ({"refine_on": "both"}, "unknown refine_on 'both': choose from 'predicted', 'truth'"),
+        ({"precision": "half"}, "unknown precision 'half': choose from 'auto', 'mixed'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        stage_settings(estimator(**changes), 1)
+
+
+def test_settings_are_only_read():
+    given = estimator(rotation=[10, 20], w=(5, 6))
+    before = dict(vars(given))
+    stage_settings(given, 3)
+    assert vars(given) == before
+    assert given.rotation == [10, 20]
+
+
+def test_devices():
+    assert check_device("cpu") == torch.device("cpu")
+    assert check_device(torch.device("cpu")) == torch.device("cpu")
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert check_device("auto").type == expected
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:999", "mps:7", None, 3.5])
+def test_devices_that_are_not_there_are_refused(device):
+    with pytest.raises(ValueError, match=r"device=.* can not be used here"):
+        check_device(device)
+
+
+@pytest.mark.gpu
+def test_a_device_has_its_number():
+    # Threads that cut chips have no current device of their own.
+    assert check_device("cuda").index == torch.cuda.current_device()
+    assert check_device("auto").index == torch.cuda.current_device()
+
+
+CPU = torch.device("cpu")
+SAFE, OTHER = SimpleNamespace(mixed_precision=True), SimpleNamespace()
+
+
+def test_precision_can_be_chosen():
+    assert check_mixed("mixed", CPU, OTHER)
+    assert not check_mixed("float32", CPU, SAFE)
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("instructions", [True, False])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch, onednn, instructions, machine):
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: onednn)
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: instructions, raising=False)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert check_mixed("auto", CPU, SAFE) == (onednn and (instructions or machine == "aarch64"))
+    assert not check_mixed("auto", CPU, OTHER)

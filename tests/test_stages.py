@@ -1,0 +1,379 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skwing import BoxedImages, geometry
+from skwing._augment import Augmentation
+from skwing._chips import ChipFrame, Chips, cut_chips
+from skwing._stages import (
+    Crop,
+    Stage,
+    Truth,
+    crop_variants,
+    endless_draws,
+    locate_in_stages,
+    place_shape,
+    training_batches,
+)
+
+# Seven landmarks without symmetry, each a disc of its own colour.
+LAYOUT = np.array([[0, 0], [56, 4], [26, 26], [6, 60], [50, 52], [-20, 30], [84, 33.0]])
+COLORS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
+MIRROR = np.array([1, 0, 2, 4, 3, 6, 5])
+RADIUS = 8.0  # of a disc, in image pixels
+N = 6
+FRAME = ChipFrame(200, 0.5)
+STRONG = Augmentation(
+    rotation=40, scale=0.2, shift=0.08, mirror=0.5, blur=0.5, brightness=0.3, contrast=0.5
+)
+CPU = torch.device("cpu")
+
+
+def draw_discs(points, shape):
+    rows, columns = np.indices(shape)
+    image = np.zeros((*shape, 3))
+    for (x, y), color in zip(points, COLORS, strict=True):
+        disc = np.clip(RADIUS + 0.5 - np.hypot(columns - x, rows - y), 0, 1)
+        image = np.maximum(image, disc[..., None] * color)
+    return np.round(255 * image).astype(np.uint8)
+
+
+def make_shapes(seed=0):
+    rng = np.random.default_rng(seed)
+    turns = geometry.from_parts(
+        rng.uniform(-0.6, 0.6, N), rng.uniform(0.9, 1.1, N), rng.uniform(75, 85, (N, 2)), 32.0
+    )
+    return geometry.apply(turns, LAYOUT)
+
+
+SHAPES = make_shapes()
+
+
+@pytest.fixture(scope="module")
+def chips():
+    boxes = geometry.boxes_of(SHAPES) + np.random.default_rng(1).uniform(-8, 8, (N, 4))
+    images = BoxedImages([draw_discs(points, (230, 250)) for points in SHAPES], boxes=boxes)
+    return cut_chips(images, FRAME)
+
+
+class Fixed(torch.nn.Module):
+    """A network that has learned nothing but where landmarks lie on average."""
+
+    def __init__(self, points):
+        super().__init__()
+        self.points = torch.nn.Parameter(torch.as_tensor(points, dtype=torch.float32))
+
+    def forward(self, images):
+        return self.points.expand(len(images), -1, -1)
+
+
+class Finder(torch.nn.Module):
+    """A network that finds every colour."""
+
+    def forward(self, images):
+        images = images[:, None]
+        on = torch.as_tensor(COLORS, dtype=torch.bool)[None, :, :, None, None]
+        weight = torch.where(on, images, 1 - images).prod(2) ** 4
+        y, x = torch.meshgrid(*map(torch.arange, images.shape[-2:]), indexing="ij")
+        total = weight.sum((2, 3))
+        return (
+            torch.stack([(weight * x).sum((2, 3)), (weight * y).sum((2, 3))], -1) / total[..., None]
+        )
+
+
+def box_crop(size=128, margin=0.3):
+    return Crop.of_box(size, margin, FRAME)
+
+
+def shape_crop(chips, size=96, margin=0.3):
+    return Crop.of_shape(size, margin, LAYOUT, chips.to_chip(SHAPES).mean(0))
+
+
+def make_truth(chips, **extra):
+    points = torch.as_tensor(chips.to_chip(SHAPES), dtype=torch.float32)
+    return Truth(points, torch.as_tensor(MIRROR), **extra)
+
+
+def make_batches(stages, chips, truth, refine_on="predicted", n_batches=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    variants = crop_variants(stages, chips, truth, refine_on, generator)
+    draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
+    batches = training_batches(stages[-1], variants, chips, truth, draws, generator)
+    return list(islice(batches, n_batches))
+
+
+def look(image, target, radius):
+    """Which colours are on at a target, and the centre of what is bright around it."""
+    image = ((image - image.min()) / (image.max() - image.min())).numpy()
+    column, row = np.round(target).astype(int)
+    window = image[:, row - radius : row + radius + 1, column - radius : column + radius + 1]
+    bright = window.max(0)
+    rows, columns = np.indices(bright.shape) - radius
+    center = np.array([column + (columns * bright).sum() / bright.sum()])
+    center = np.append(center, row + (rows * bright).sum() / bright.sum())
+    return tuple((image[:, row, column] > 0.5).astype(int)), center
+
+
+def check_batches(batches, radius):
+    """Every target lies on the disc of its own landmark; also how many crops are mirrored."""
+    n_mirrored = n_crops = n_inside = 0
+    for images, targets, _ in batches:
+        for image, points in zip(images, targets.numpy(), strict=True):
+            size = image.shape[-1]
+            inside = ((points > radius) & (points < size - 1 - radius)).all(-1)
+            n_inside += inside.sum()
+            seen = [look(image, points[i], radius) for i in np.flatnonzero(inside)]
+            own = [tuple(color) for color in COLORS[inside]]
+            others = [tuple(color) for color in COLORS[MIRROR][inside]]
+            colors = [color for color, _ in seen]
+            assert colors in (own, others)
+            centers = [center for _, center in seen]
+            np.testing.assert_allclose(centers, points[inside], atol=0.35)
+            # Renamed, a mirrored shape turns the same way round as any other.
+            (ax, ay), (bx, by) = points[1] - points[0], points[3] - points[0]
+            assert ax * by - ay * bx > 0
+            n_mirrored += colors == others
+            n_crops += 1
+    assert n_inside > 0.8 * len(LAYOUT) * n_crops, "the crops show too little of the shapes"
+    return n_mirrored, n_crops
+
+
+def test_first_stage_targets_lie_on_their_landmarks(chips):
+    stage = Stage(Fixed(LAYOUT), box_crop(), STRONG)
+    assert stage.crop.scale > 0.75
+    batches = make_batches([stage], chips, make_truth(chips))
+    n_mirrored, n_crops = check_batches(batches, radius=9)
+    assert 0.3 < n_mirrored / n_crops < 0.7
+
+
+@pytest.mark.parametrize("refine_on", ["predicted", "truth"])
+def test_later_stage_targets_lie_on_their_landmarks(chips, refine_on):
+    crop = box_crop()
+    first = Stage(Fixed(geometry.apply(crop.matrix, chips.to_chip(SHAPES).mean(0))), crop, STRONG)
+    second = Stage(Fixed(LAYOUT), shape_crop(chips), STRONG)
+    batches = make_batches([first, second], chips, make_truth(chips), refine_on)
+    n_mirrored, n_crops = check_batches(batches, radius=8)
+    assert 0.3 < n_mirrored / n_crops < 0.7
+
+
+def test_a_small_crop_is_read_from_halved_chips_and_stays_aligned(chips):
+    stage = Stage(Fixed(LAYOUT), box_crop(60, 0.3), STRONG)
+    assert stage.crop.scale < 0.75 / 2 + 0.01
+    check_batches(make_batches([stage], chips, make_truth(chips), n_batches=3), radius=5)
+
+
+def test_crops_by_truth_bring_landmarks_onto_the_mean_shape(chips):
+    stages = [Stage(Fixed(LAYOUT), box_crop()), Stage(Fixed(LAYOUT), shape_crop(chips))]
+    ((_, targets, _),) = make_batches(stages, chips, make_truth(chips), "truth", n_batches=1)
+    expected = torch.as_tensor(stages[1].crop.shape).expand_as(targets)
+    torch.testing.assert_close(targets, expected, atol=1e-2, rtol=0)
+
+
+def test_crops_by_predictions_follow_the_stage_before(chips):
+    crop = box_crop()
+    stages = [Stage(Finder(), crop, Augmentation(rotation=20)), Stage(None, shape_crop(chips))]
+    truth = make_truth(chips)
+    found = crop_variants(stages, chips, truth, "predicted", torch.Generator().manual_seed(0))
+    true = crop_variants(stages, chips, truth, "truth", None)
+    assert found.shape[0] == true.shape[0] == N
+    assert true.shape[1] == 1
+    torch.testing.assert_close(
+        geometry.apply(found, truth.points[:, None]),
+        geometry.apply(true, truth.points[:, None]).expand(-1, found.shape[1], -1, -1),
+        atol=0.5,
+        rtol=0,
+    )
+
+
+def test_predictions_under_augmentation_differ_between_variants(chips):
+    stages = [Stage(Fixed(LAYOUT), box_crop(), STRONG), Stage(None, shape_crop(chips))]
+    found = crop_variants(
+        stages, chips, make_truth(chips), "predicted", torch.Generator().manual_seed(0)
+    )
+    assert len(found.flatten(0, 1).unique(dim=0)) == found.shape[0] * found.shape[1] > N
+
+
+def test_stages_find_landmarks_one_after_the_other(chips):
+    stages = [Stage(Finder(), box_crop()), Stage(Finder(), shape_crop(chips))]
+    answers = locate_in_stages(stages, chips, torch.arange(N))
+    for points in answers:
+        np.testing.assert_allclose(chips.to_image(points.numpy()), SHAPES, atol=0.4)
+    # The second stage saw every shape upright, in the place of the mean shape.
+    matrices = stages[1].crop.matrices(N, CPU, answers[0])
+    seen = geometry.apply(matrices, make_truth(chips).points)
+    expected = torch.as_tensor(stages[1].crop.shape).expand_as(seen)
+    torch.testing.assert_close(seen, expected, atol=0.5, rtol=0)
+
+
+def test_what_a_stage_finds_does_not_depend_on_the_batch(chips):
+    stages = [Stage(Finder(), box_crop(60)), Stage(Finder(), shape_crop(chips))]
+    together = locate_in_stages(stages, chips, torch.arange(N))
+    for i in range(N):
+        alone = locate_in_stages(stages, chips, torch.tensor([i]))
+        for points, point in zip(together, alone, strict=True):
+            torch.testing.assert_close(point[0], points[i], atol=1e-3, rtol=0)
+
+
+def test_missing_landmarks_stay_missing_under_their_new_name(chips):
+    truth = make_truth(chips)
+    truth.points[:, 0] = torch.nan
+    stage = Stage(Fixed(LAYOUT), box_crop(), STRONG)
+    names = set()
+    for _, targets, _ in make_batches([stage], chips, truth):
+        missing = torch.isnan(targets).any(-1)
+        assert (missing.sum(1) == 1).all()
+        names.update(missing.nonzero()[:, 1].tolist())
+    assert names == {0, 1}
+
+
+def test_shapes_without_two_landmarks_get_the_average_crop(chips):
+    truth = make_truth(chips)
+    truth.points[1] = torch.nan
+    truth.points[2, 1:] = torch.nan
+    crop = shape_crop(chips)
+    matrices = crop.matrices(N, CPU, truth.points)
+    average = torch.as_tensor(crop.matrix)
+    for i, matrix in enumerate(matrices):
+        assert torch.equal(matrix, average) == (i in (1, 2))
+
+
+def test_weights_go_with_their_samples(chips):
+    truth = make_truth(chips, weights=torch.arange(float(N)))
+    crop = box_crop()
+    for _, targets, weights in make_batches([Stage(Fixed(LAYOUT), crop)], chips, truth):
+        shapes = geometry.apply(torch.as_tensor(crop.matrix), truth.points[weights.long()])
+        torch.testing.assert_close(targets, shapes)
+    ((_, _, weights),) = make_batches(
+        [Stage(Fixed(LAYOUT), crop)], chips, make_truth(chips), n_batches=1
+    )
+    assert weights is None
+
+
+def test_a_seed_decides_every_batch(chips):
+    stages = [Stage(Fixed(LAYOUT), box_crop(), STRONG), Stage(None, shape_crop(chips), STRONG)]
+    first, again, other = (
+        make_batches(stages, chips, make_truth(chips), n_batches=2, seed=seed) for seed in (3, 3, 4)
+    )
+    for a, b, c in zip(first, again, other, strict=True):
+        assert torch.equal(a[0], b[0])
+        assert torch.equal(a[1], b[1])
+        assert not torch.equal(a[1], c[1])
+
+
+def test_gradients_flow_between_batches_but_not_in_them(chips):
+    stages = [Stage(Fixed(LAYOUT), box_crop()), Stage(None, shape_crop(chips))]
+    generator = torch.Generator().manual_seed(0)
+    truth = make_truth(chips)
+    variants = crop_variants(stages, chips, truth, "predicted", generator)
+    draws = endless_draws(torch.ones(N, dtype=torch.int64), 4, generator)
+    batches = training_batches(stages[1], variants, chips, truth, draws, generator)
+    images, targets, _ = next(batches)
+    assert torch.is_grad_enabled()
+    assert not (variants.requires_grad or images.requires_grad or targets.requires_grad)
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=12).filter(any),
+    st.integers(1, 20),
+    st.integers(0, 100),
+)
+def test_every_pass_draws_each_sample_as_often_as_it_repeats(repeats, batch_size, seed):
+    draws = endless_draws(torch.tensor(repeats), batch_size, torch.Generator().manual_seed(seed))
+    n, n_passes = sum(repeats), 3
+    batches = list(islice(draws, -(-n * n_passes // batch_size)))
+    assert {len(batch) for batch in batches} == {batch_size}
+    for rows in torch.cat(batches)[: n * n_passes].split(n):
+        assert torch.bincount(rows, minlength=len(repeats)).tolist() == repeats
+
+
+def test_passes_are_shuffled_anew():
+    draws = endless_draws(torch.ones(50, dtype=torch.int64), 50, torch.Generator().manual_seed(0))
+    first, second = islice(draws, 2)
+    assert not torch.equal(first, torch.arange(50))
+    assert not torch.equal(first, second)
+
+
+def test_nothing_to_draw_is_an_error_and_no_endless_loop():
+    with pytest.raises(ValueError, match=r"repeats .* are all 0"):
+        next(endless_draws(torch.zeros(3, dtype=torch.int64), 4, torch.Generator()))
+
+
+@pytest.mark.parametrize("margin", [-0.2, 0.0, 0.25])
+def test_shapes_are_placed_in_the_middle_with_their_margin(margin):
+    placed = place_shape(LAYOUT * 7 - 300, 80, margin)
+    low, high = placed.min(0), placed.max(0)
+    np.testing.assert_allclose(low + high, 79)
+    np.testing.assert_allclose((high - low).max() * (1 + 2 * margin), 80)
+    assert np.isfinite(geometry.similarity(LAYOUT, placed)).all()
+
+
+def test_the_first_crop_frames_the_box(chips):
+    crop = box_crop(64, 0.1)
+    boxes = np.array([[3.0, 4, 50, 60]])
+    through = geometry.compose(crop.matrix.astype(float), FRAME.matrices(boxes))
+    np.testing.assert_allclose(through, geometry.from_box(boxes, 64, 0.1), atol=1e-4)
+    assert crop.scale == pytest.approx(64 / 1.2 / 100)
+    mean = chips.to_chip(SHAPES).mean(0)
+    np.testing.assert_allclose(crop.start(mean), geometry.apply(crop.matrix, mean))
+
+
+def test_later_crops_start_at_the_mean_shape(chips):
+    crop = shape_crop(chips, 96, 0.3)
+    np.testing.assert_allclose(crop.start(None), place_shape(LAYOUT, 96, 0.3), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_crops_read_arrays_that_forbid_writing(chips):
+    crop = shape_crop(chips)
+    for array in (crop.matrix, crop.shape):
+        array.flags.writeable = False
+    crop.matrices(N, CPU, make_truth(chips).points)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("refine_on", ["predicted", "truth"])
+def test_a_gpu_makes_the_same_batches(chips, refine_on):
+    crop = box_crop()
+    mean = geometry.apply(crop.matrix, chips.to_chip(SHAPES).mean(0))
+    both = []
+    for device in ("cpu", "cuda"):
+        pixels = torch.from_numpy(chips.pixels).cuda() if device == "cuda" else chips.pixels
+        here = Chips(pixels, chips.matrices, chips.frame, torch.device(device))
+        truth = make_truth(chips, weights=torch.ones(N))
+        truth = Truth(*(value.to(device) for value in vars(truth).values()))
+        stages = [
+            Stage(Fixed(mean).to(device), crop, STRONG),
+            Stage(None, shape_crop(chips), STRONG),
+        ]
+        both.append(make_batches(stages, here, truth, refine_on, n_batches=2))
+        check_batches([[part.cpu() for part in batch] for batch in both[-1]], radius=8)
+    for on_cpu, on_gpu in zip(*both, strict=True):
+        assert all(part.is_cuda for part in on_gpu)
+        images, targets, _ = (part.cpu() for part in on_gpu)
+        torch.testing.assert_close(targets, on_cpu[1], atol=0.01, rtol=0)
+        assert (images - on_cpu[0]).abs().mean() < 1 / 255
+
+
+@pytest.mark.gpu
+def test_batches_never_wait_for_the_gpu(chips):
+    stage = Stage(Fixed(LAYOUT), box_crop(), STRONG)
+    on_gpu = Chips(
+        torch.from_numpy(chips.pixels).cuda(), chips.matrices, FRAME, torch.device("cuda")
+    )
+    truth = make_truth(chips)
+    truth = Truth(truth.points.cuda(), truth.permutation.cuda())
+    generator = torch.Generator().manual_seed(0)
+    variants = crop_variants([stage], on_gpu, truth, "predicted", generator)
+    draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
+    batches = training_batches(stage, variants, on_gpu, truth, draws, generator)
+    next(batches)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            next(batches)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
