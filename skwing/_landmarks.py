@@ -47,7 +47,8 @@ def as_points(y, n_landmarks=None, name="y"):
             f"(n_samples, 2 * n_landmarks)."
         )
     if points.shape[0] == 0 or points.shape[1] == 0:
-        raise ValueError(f"{name} has shape {array.shape}: there is no landmark in it.")
+        what = "landmark" if points.shape[0] else "sample"
+        raise ValueError(f"{name} has shape {array.shape}: there is no {what} in it.")
     if n_landmarks is not None and points.shape[1] != n_landmarks:
         one_sample = array.shape == (n_landmarks, 2)
         hint = f" For one sample pass shape (1, {n_landmarks}, 2)." if one_sample else ""
@@ -69,6 +70,8 @@ def _as_float(y, name):
     """`y` as a float64 array; what cannot become one is blamed on a sample."""
     if isinstance(y, np.ndarray) and y.dtype.kind == "c":
         raise ValueError(f"{name} holds complex numbers; expected real ones, x0, y0, x1, y1, ...")
+    if np.ma.isMaskedArray(y):  # np.asarray would bring the masked values back
+        y = y.astype(np.float64).filled(np.nan)
     try:
         return np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,5 +1,6 @@
 """The samples of a fit, checked: images, landmarks and weights that belong together."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ class Samples:
     points : float64 array of shape (n, L, 2)
         In image pixels, NaN = missing.
     weights : float32 array of shape (n,) or None
+        At most 1; only their ratios matter.
     """
 
     data: BoxedImages
@@ -65,7 +67,7 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
 
 def _check_weights(sample_weight, n_samples):
     try:
-        weights = np.asarray(sample_weight, dtype=np.float32)
+        weights = np.asarray(sample_weight, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from None
     if weights.ndim == 0:
@@ -78,7 +80,7 @@ def _check_weights(sample_weight, n_samples):
         raise ValueError(f"sample_weight of sample {i} is {weights[i]}, expected a number >= 0")
     if not weights.any():
         raise ValueError("sample_weight is zero for every sample: none of them would count")
-    return weights
+    return (weights / weights.max()).astype(np.float32)
 
 
 def drop_idle(samples):
@@ -114,6 +116,35 @@ def check_learnable(samples):
     if not seen.any(0).all():
         lost = np.flatnonzero(~seen.any(0)).tolist()
         raise ValueError(f"landmarks {lost} are missing in every sample: they can not be learned")
+
+
+def warn_of_misplaced(samples, chips):
+    """Warn of landmarks that are no pixels, and of those that no crop of their box shows.
+
+    Parameters
+    ----------
+    samples : Samples
+    chips : skwing._chips.Chips
+        Of these samples.
+    """
+    points, size = samples.points, chips.frame.size
+    if np.nanmin(points) >= 0 and np.nanmax(points) <= 1:
+        warnings.warn(
+            "all landmarks of y lie between 0 and 1: they must be in pixels of the image, not in "
+            "fractions of its size",
+            stacklevel=4,
+        )
+    in_chips = chips.to_chip(points)
+    known = ~np.isnan(points).any(-1)
+    seen = known & (in_chips > -0.5).all(-1) & (in_chips < size - 0.5).all(-1)
+    lost = np.flatnonzero(known.any(1) & ~seen.any(1))
+    if len(lost):
+        warnings.warn(
+            f"{samples.data.describe(int(lost[0]))}: all its landmarks lie far outside its box "
+            f"(this holds for {len(lost)} of {len(samples)} samples); both must be in pixels of "
+            "the same image, in the same order of samples",
+            stacklevel=4,
+        )
 
 
 def split_samples(samples, fraction, rng):

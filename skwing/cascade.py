@@ -16,7 +16,13 @@ from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._chips import cut_chips, iter_chips
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._progress import FitProgress
-from skwing._samples import check_learnable, check_samples, drop_idle, split_samples
+from skwing._samples import (
+    check_learnable,
+    check_samples,
+    drop_idle,
+    split_samples,
+    warn_of_misplaced,
+)
 from skwing._settings import check_device, stage_settings
 from skwing._stages import Stage
 from skwing._training import (
@@ -64,35 +70,37 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     schema : str or LandmarkSchema, default=None
         What the landmarks mean; None takes the schema that the data carry. Without any,
         nothing is mirrored.
-    max_epochs : int, per stage
+    max_epochs : int, per stage, default=(150, 100)
         An epoch is as many draws as there are samples, with repeats or without: so
         training with and without balancing costs the same and compares fairly. Over
         the epochs each sample is drawn in proportion to its repeats.
     batch_size : int, default=32
     optimizer : {"adamw", "sgd"}, default="adamw"
-    learning_rate : float, per stage
+    learning_rate : float, per stage, default=3e-3
         The greatest of the schedule. The loss is a mean over coordinates; a rate
         stated for a sum over the 2L coordinates is to be multiplied by 2L.
     momentum : float, default=0.9
         Of SGD; the first beta of AdamW.
-    weight_decay : float, per stage
+    weight_decay : float, per stage, default=0.5
+        Of AdamW it is decoupled from the gradient and shrinks with the learning rate; of SGD
+        it is a gradient, and a value such as 5e-4 is usual.
     schedule : {"one_cycle", "cosine", "exponential", "constant"}, default="one_cycle"
-    margin : float, per stage
+    margin : float, per stage, default=(0.0, 0.05)
         What a crop shows around the box (first stage) or the mean shape (later ones), on
         each side, as a fraction of its longer side.
-    rotation : float, per stage
+    rotation : float, per stage, default=(20.0, 15.0)
         Greatest random turn in training, in degrees.
-    scale : float, per stage
+    scale : float, per stage, default=(0.1, 0.08)
         Greatest random change of size.
-    shift : float, per stage
+    shift : float, per stage, default=(0.05, 0.04)
         Greatest random shift, as a fraction of the input's side.
-    mirror : float, per stage
+    mirror : float, per stage, default=0.5
         Probability of mirroring; takes a schema with mirror pairs.
-    blur : float, per stage
+    blur : float, per stage, default=0.2
         Probability of a Gaussian blur with a sigma of one pixel.
-    brightness, contrast : float, per stage
+    brightness, contrast : float, per stage, default=0.2
         Greatest random change, as a fraction of white and as a factor.
-    refine_on : {"predicted", "truth"}
+    refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
         the stage's augmentation.
@@ -253,6 +261,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
             frame = self._frame if goes_on else chip_frame(sizes, margins)
             chips = cut_chips(train.data, frame, device)
+            warn_of_misplaced(train, chips)
             mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
             crops = make_crops(sizes, margins, frame, shape, mean_points)
             if goes_on:

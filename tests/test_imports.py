@@ -11,10 +11,10 @@ ROOT = Path(skwing.__file__).parent
 ROWS = [
     ["geometry", "schema", "losses", "_landmarks", "_cv2", "_solid", "_callbacks", "_progress"],
     ["metrics", "shapes", "_poses", "_decode", "images", "networks", "_engine"],
-    ["_warp", "_augment", "_samples", "_poses", "datasets"],
+    ["_warp", "_augment", "_samples", "datasets"],
     ["_chips", "_stages", "_settings", "balance"],
     ["_training"],
-    ["_callbacks", "_progress", "cascade"],
+    ["cascade"],
     ["display", "export"],
 ]
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}

@@ -65,7 +65,7 @@ def test_nan_stays():
         (np.zeros((2, 3, 3)), r"shape \(2, 3, 3\)"),
         (np.zeros((2, 3, 2, 1)), "expected"),
         (np.float64(3), r"shape \(\)"),
-        (np.zeros((0, 3, 2)), "no landmark"),
+        (np.zeros((0, 3, 2)), "no sample"),
         (np.zeros((2, 0, 2)), "no landmark"),
         ([], "expected"),
         ([[0, 0], [0, np.inf]], "infinite at sample 1, landmark 0"),

@@ -334,28 +334,26 @@ def test_crops_read_arrays_that_forbid_writing(chips):
     crop.matrices(N, CPU, make_truth(chips).points)
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("refine_on", ["predicted", "truth"])
-def test_a_gpu_makes_the_same_batches(chips, refine_on):
-    crop = box_crop()
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
+    # Tensors are sampled as on a GPU, wherever they lie.
+    crop, both = box_crop(), []
     mean = geometry.apply(crop.matrix, chips.to_chip(SHAPES).mean(0))
-    both = []
-    for device in ("cpu", "cuda"):
-        pixels = torch.from_numpy(chips.pixels).cuda() if device == "cuda" else chips.pixels
-        here = Chips(pixels, chips.matrices, chips.frame, torch.device(device))
-        truth = make_truth(chips, weights=torch.ones(N))
-        truth = Truth(*(value.to(device) for value in vars(truth).values()))
-        stages = [
-            Stage(Fixed(mean).to(device), crop, STRONG),
-            Stage(None, shape_crop(chips), STRONG),
-        ]
-        both.append(make_batches(stages, here, truth, refine_on, n_batches=2))
-        check_batches([[part.cpu() for part in batch] for batch in both[-1]], radius=8)
-    for on_cpu, on_gpu in zip(*both, strict=True):
-        assert all(part.is_cuda for part in on_gpu)
-        images, targets, _ = (part.cpu() for part in on_gpu)
-        torch.testing.assert_close(targets, on_cpu[1], atol=0.01, rtol=0)
-        assert (images - on_cpu[0]).abs().mean() < 1 / 255
+    tensor = Chips(
+        torch.from_numpy(chips.pixels).to(device), chips.matrices, FRAME, torch.device(device)
+    )
+    for here in (chips, tensor):
+        truth = vars(make_truth(chips, weights=torch.ones(N))).values()
+        truth = Truth(*(value.to(here.device) for value in truth))
+        first = Stage(Fixed(mean).to(here.device), crop, STRONG)
+        stages = [first, Stage(None, shape_crop(chips), STRONG)]
+        both.append(make_batches(stages, here, truth, refine_on, n_batches=3))
+    check_batches([[part.cpu() for part in batch] for batch in both[1]], radius=8)
+    for expected, batch in zip(*both, strict=True):
+        assert {part.device.type for part in batch} == {device}
+        torch.testing.assert_close(batch[1].cpu(), expected[1], atol=0.01, rtol=0)
+        assert (batch[0].cpu() - expected[0]).abs().mean() < 1 / 255
 
 
 @pytest.mark.gpu
