@@ -111,6 +111,24 @@ def show(row):
     print("by subset:", row["by_subset"], flush=True)
 
 
+def show_spread(rows):
+    """Print mean and standard deviation over the seeds, for each setting compared."""
+    settings = ("networks", "loss", "balance", "refine_on", "batch_norm")
+    figures = ("nme_pupil", "nme_pupil_yaw_0_15", "nme_pupil_yaw_15_30", "nme_pupil_yaw_30_90")
+    groups = {}
+    for row in rows:
+        groups.setdefault(str([row[key] for key in settings]), []).append(row["stages"])
+    print(f"\nInter-pupil NME in percent, mean (standard deviation) over seeds; {settings}")
+    for name, runs in groups.items():
+        for i, stages in enumerate(zip(*runs, strict=True), 1):
+            told = [np.array([stage[key] for stage in stages], dtype=float) for key in figures]
+            spread = ", ".join(
+                f"{x.mean():.2f} ({x.std(ddof=min(1, len(x) - 1)):.2f})" for x in told
+            )
+            print(f"{name} stage {i}, {len(runs)} seeds: {spread}")
+    print("columns: all faces, |yaw| 0-15, 15-30 and 30-90 degrees")
+
+
 def parse():
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -141,6 +159,7 @@ def main():
         "learning_rate": args.learning_rate and tuple(args.learning_rate),
     }
     given = {key: value for key, value in given.items() if value is not None}
+    rows = []
     compared = (args.seeds, args.loss, args.balance, args.refine_on, args.batch_norm)
     for seed, loss, balance, refine, batch_norm in product(*compared):
         settings = {"loss": loss, "device": args.device, "random_state": seed, **given}
@@ -160,6 +179,8 @@ def main():
         }
         show(row)
         append(row, args.out)
+        rows.append(row)
+    show_spread(rows)
 
 
 if __name__ == "__main__":

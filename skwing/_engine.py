@@ -51,8 +51,8 @@ def batch_loss(points, targets, weights, loss):
     loss : tensor of shape ()
     """
     known = ~torch.isnan(targets)
-    # NaN must be gone before the subtraction: 0 * NaN in a backward pass is NaN.
-    residual = torch.where(known, points - torch.where(known, targets, 0.0), 0.0)
+    # NaN must be gone before the loss: 0 * NaN, in its backward pass, is NaN.
+    residual = torch.where(known, points - targets, 0.0)
     coordinate_weights = known.to(points.dtype)
     if weights is not None:
         coordinate_weights = coordinate_weights * weights[:, None, None].to(points.dtype)
