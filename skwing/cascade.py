@@ -116,7 +116,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     device : str or torch.device, default="auto"
         "auto" is a CUDA device where there is one, else the CPU.
     warm_start : bool, default=False
-        Whether `fit` goes on with the networks of the last fit.
+        Whether `fit` goes on with the networks of the last fit, on the crops that they
+        know: `networks` and `margin` are not read again.
     random_state : int, RandomState instance or None, default=None
         The same integer gives the same result on the same CPU. Global random states stay
         untouched.
@@ -233,7 +234,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             In image pixels, NaN = missing. `predict` answers in the same layout.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the loss; they go along with repeats.
+            Weights of the samples in the loss; they go along with repeats. A sample of
+            weight 0 is left out of everything.
         X_val, y_val : like X and y, default=None
             Held-out data to report errors on, and with `early_stopping` to stop by.
 

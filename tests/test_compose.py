@@ -148,7 +148,7 @@ def test_set_output_is_passed_over(faces, transform):
 # ---------------------------------------------------------------------------------------
 # Model selection
 # ---------------------------------------------------------------------------------------
-def test_a_grid_over_the_loss_and_over_balancing_in_two_processes(faces):
+def test_a_grid_over_the_loss_and_over_balancing_in_two_processes(faces, capfd):
     grid = {
         "reg__w": [2.0, 10.0],
         "reg__epsilon": [0.5, 2.0],
@@ -160,6 +160,7 @@ def test_a_grid_over_the_loss_and_over_balancing_in_two_processes(faces):
         )
         for n_jobs in (1, 2)
     ]
+    assert "Warning" not in capfd.readouterr().err  # of the workers
     scores = [search.cv_results_["mean_test_score"] for search in searches]
     np.testing.assert_allclose(scores[1], scores[0], rtol=1e-3)
     assert len(np.unique(scores[0])) == 8
