@@ -385,8 +385,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ValueError, TypeError, FileNotFoundError
             For an image or a box that does not fit; names the sample.
         """
-        portions = [answers[-1] for answers in self._locate(X)]
-        return as_layout(np.concatenate(portions), self._flat)
+        (points,) = self._locate(X, first=-1)
+        return as_layout(points, self._flat)
 
     def staged_predict(self, X):
         """Landmarks that each stage finds.
@@ -400,11 +400,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             Of the first stage, the second and so on; as `predict` returns it.
         """
-        for portions in zip(*self._locate(X), strict=True):
-            yield as_layout(np.concatenate(portions), self._flat)
+        for points in self._locate(X, first=0):
+            yield as_layout(points, self._flat)
 
-    def _locate(self, X):
-        """For each portion of X, the landmarks of each stage in image pixels."""
+    def _locate(self, X, first):
+        """Landmarks in image pixels of the stages from `first` on, an array each."""
         check_is_fitted(self)
         data = as_boxed_images(X)
         if len(data) == 0:
@@ -414,8 +414,15 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         for network, crop in zip(self.networks_, self.crops_, strict=True):
             network.to(device, memory_format=torch.channels_last).eval()
             stages.append(Stage(network, crop))
+        # Filled in place: joining portions would take the memory of a second answer.
+        answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
+        start = 0
         for chips in iter_chips(data, self._frame, device):
-            yield locate_all(stages, chips)
+            rows = slice(start, start + len(chips))
+            for answer, points in zip(answers, locate_all(stages, chips)[first:], strict=True):
+                answer[rows] = points
+            start = rows.stop
+        return answers
 
     def _device_here(self):
         """The device asked for; the CPU where a fitted model came to a machine without it."""

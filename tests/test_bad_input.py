@@ -193,18 +193,16 @@ def test_another_number_of_landmarks_than_in_fit(fitted):
 
 
 def test_landmarks_in_fractions_of_the_image_are_warned_of():
-    with pytest.warns(UserWarning, match="pixels of the image, not in fractions") as caught:
+    with pytest.warns(UserWarning, match="pixels of the image, not in fractions"):
         tiny().fit(X, Y / 48)
-    assert caught[0].filename == __file__
 
 
 def test_landmarks_of_another_image_are_warned_of():
     boxes = np.tile([4.0, 4.0, 8.0, 8.0], (N, 1))
     boxes[:3] = WHOLE
     match = "sample 3: all its landmarks lie far outside its box .*for 5 of 8 samples"
-    with pytest.warns(UserWarning, match=match) as caught:
+    with pytest.warns(UserWarning, match=match):
         tiny().fit(BoxedImages(X, boxes=boxes), Y)
-    assert caught[0].filename == __file__
 
 
 def test_landmarks_beside_their_box_are_no_reason_to_warn():

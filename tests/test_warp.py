@@ -152,7 +152,7 @@ def test_cut_keeps_ramps_to_the_edge(side):
     # Means over areas and bilinear interpolation keep what is linear; the two roundings do not.
     rows, columns = np.indices((80, 80))
     image = np.stack([3 * columns, 3 * rows, 0 * rows], -1).astype(np.uint8)
-    for offset in (8.0, 8.3, 8.5, 8.8):
+    for offset in (8.0, 8.3, 8.45, 8.55, 8.8):
         matrix = geometry.from_box(np.array([offset, offset, side, side]), 30)
         at = geometry.apply(geometry.invert(matrix), np.stack([np.arange(30.0)] * 2, -1))[:, 0]
         expected = np.stack([*np.meshgrid(3 * at, 3 * at), np.zeros((30, 30))], -1)
