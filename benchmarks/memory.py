@@ -156,21 +156,34 @@ def measure_predict(folder, sizes, network):
             f"{rows[-1]['answer_mb']:.0f} MB",
             flush=True,
         )
+    if len(rows) > 1:
+        first, last = rows[0], rows[-1]
+        rest = [row["peak_mb"] - row["answer_mb"] for row in (first, last)]
+        per_path = 1e6 * (rest[1] - rest[0]) / (last["n_samples"] - first["n_samples"])
+        print(f"predict: {per_path:.0f} bytes more for each path, the answer apart", flush=True)
     return rows
 
 
 def main(argv=None):
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--n-fit", type=int, nargs=2, default=[500, 3000], help="two sizes of fit")
+    parser.add_argument(
+        "--n-fit", type=int, nargs="*", default=[500, 3000], help="two sizes of fit, or none"
+    )
     parser.add_argument("--networks", nargs="+", default=["cnn6", "cnn7"], help="to fit")
     parser.add_argument(
-        "--n-predict", type=int, nargs="*", default=[10_000, 100_000], help="numbers of paths"
+        "--n-predict",
+        type=int,
+        nargs="*",
+        default=[10_000, 100_000],
+        help="numbers of paths, such as 10000 1000000, or none",
     )
     parser.add_argument("--predict-network", default="cnn6")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     add_out(parser, "memory")
     args = parser.parse_args(argv)
+    if len(args.n_fit) not in (0, 2):
+        parser.error("--n-fit takes two numbers or none")
     if args.child:
         run, *arguments = json.loads(args.child)
         print(json.dumps(RUNS[run](*arguments)))
@@ -182,7 +195,7 @@ def main(argv=None):
         write_faces(faces, FIT_SIDE)
         write_faces(small_faces, PREDICT_SIDE)
         row["networks"], row["predict_network"] = args.networks, args.predict_network
-        row["fit"] = measure_fit(faces, args.n_fit, args.networks)
+        row["fit"] = measure_fit(faces, args.n_fit, args.networks) if args.n_fit else []
         row["predict"] = measure_predict(small_faces, args.n_predict, args.predict_network)
     append(row, args.out)
 
