@@ -196,7 +196,11 @@ def main(argv=None):
         write_faces(small_faces, PREDICT_SIDE)
         row["networks"], row["predict_network"] = args.networks, args.predict_network
         row["fit"] = measure_fit(faces, args.n_fit, args.networks) if args.n_fit else []
-        row["predict"] = measure_predict(small_faces, args.n_predict, args.predict_network)
+        row["predict"] = (
+            measure_predict(small_faces, args.n_predict, args.predict_network)
+            if args.n_predict
+            else []
+        )
     append(row, args.out)
 
 
