@@ -3,7 +3,7 @@
     python examples/quickstart.py
 
 Everything runs on faces that are drawn on the spot, so nothing is downloaded: two models
-in about two minutes on two cores. The training faces are like a collection of portraits,
+in two to five minutes on two cores. The training faces are like a collection of portraits,
 where few are turned far aside, and balancing is to make up for that. The faces measured
 are of other persons, and many of them are turned.
 """

@@ -520,6 +520,16 @@ def test_the_last_stage_is_the_prediction(fitted, X):
     np.testing.assert_array_equal(stages[-1], fitted.predict(X))
 
 
+def test_each_stage_reads_what_the_one_before_it_asks_for(fitted, X):
+    """The second stage once more, as a third: it reads other crops, so it answers anew."""
+    longer = copy.copy(fitted)
+    longer.networks_ = [*longer.networks_, longer.networks_[1]]
+    longer.crops_ = [*longer.crops_, longer.crops_[1]]
+    first, second, third = longer.staged_predict(X)
+    np.testing.assert_array_equal([first, second], list(fitted.staged_predict(X)))
+    assert np.abs(third - second).max() > 10 * ROUNDING
+
+
 def test_a_prediction_depends_on_its_own_image_alone(fitted, X):
     together = fitted.predict(X)
     order = np.random.default_rng(0).permutation(len(X))
