@@ -488,7 +488,8 @@ def _rebuild(build, n_landmarks, arrays):
     # Building draws random numbers that are overwritten: the caller's are kept.
     with torch.random.fork_rng(devices=[]):
         network = build(n_landmarks)
-    network.load_state_dict({key: torch.as_tensor(value) for key, value in arrays.items()})
+    # Copied: arrays that joblib maps from a file are read-only.
+    network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
     return network.eval()
 
 
