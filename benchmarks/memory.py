@@ -54,7 +54,7 @@ def write_faces(folder, side):
 
 
 def read_faces(folder, n, source):
-    """The faces of a folder over and over, as paths or as one array; X and y."""
+    """The faces of a folder over and over, as paths or as one array; X, and rows of y."""
     with np.load(folder / "faces.npz") as file:
         boxes, target = file["boxes"], file["target"]
     paths = [str(folder / f"{i}.jpg") for i in range(N_FILES)]
@@ -65,21 +65,21 @@ def read_faces(folder, n, source):
             images[i] = cv2.imread(paths[row])
     else:
         images = [paths[row] for row in rows]
-    return BoxedImages(images, boxes[rows], schema="ibug68"), target[rows]
+    return BoxedImages(images, boxes[rows], schema="ibug68"), target, rows
 
 
 def run_fit(folder, n, source, networks):
     """In a process of its own: fit n faces for an epoch a stage."""
-    X, y = read_faces(Path(folder), n, source)
+    X, target, rows = read_faces(Path(folder), n, source)
     regressor = CascadeLandmarkRegressor(networks=tuple(networks), max_epochs=1, random_state=0)
-    regressor.fit(X, y)
+    regressor.fit(X, target[rows])
     return {"peak": peak_bytes(), "chip": 3 * regressor._frame.size**2}
 
 
 def run_predict(folder, n, model):
     """In a process of its own: predict n paths."""
     regressor = joblib.load(model)
-    X, _ = read_faces(Path(folder), n, "files")
+    X = read_faces(Path(folder), n, "files")[0]
     answer = regressor.predict(X)
     return {"peak": peak_bytes(), "answer": answer.nbytes}
 
@@ -136,8 +136,9 @@ def show_fit(row):
 
 def measure_predict(folder, sizes, network):
     """Rows, one a number of paths."""
-    X, y = read_faces(folder, 2 * N_FILES, "files")
-    model = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0).fit(X, y)
+    X, target, rows = read_faces(folder, 2 * N_FILES, "files")
+    model = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0)
+    model.fit(X, target[rows])
     path = folder / "model.joblib"
     joblib.dump(model, path)
     rows = []
