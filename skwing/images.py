@@ -247,6 +247,13 @@ class BoxedImages:
         """Schema of the landmarks that belong to these images, or None."""
         return self._schema
 
+    @property
+    def paths(self):
+        """Paths of the image files, an object array of shape (n,); None for pixels in memory."""
+        source, index = self._store
+        of_files = source.dtype == object and all(isinstance(item, str) for item in source[index])
+        return source[index] if of_files else None
+
     def __len__(self):
         return len(self._numbers)
 

@@ -544,3 +544,9 @@ def test_concatenate_joins_without_copying():
         concatenate([left, BoxedImages(["a.jpg"], schema="ibug68")])
     with pytest.raises(ValueError, match="no parts"):
         concatenate([])
+
+
+def test_paths_follow_the_view_and_are_absent_for_pixels():
+    images = BoxedImages(["a.png", Path("b.png"), "c.png"])
+    assert images[[2, 1]].paths.tolist() == ["c.png", "b.png"]
+    assert BoxedImages(np.zeros((2, 8, 8), np.uint8)).paths is None
