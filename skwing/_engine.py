@@ -40,8 +40,10 @@ def batch_loss(points, targets, weights, loss):
 
     Parameters
     ----------
-    points, targets : tensor of shape (b, L, 2)
-        In input pixels; NaN in `targets` = missing.
+    points : tensor of shape (b, L, 2) or (b, n_estimates, L, 2)
+        In input pixels; of several estimates all count alike.
+    targets : tensor of shape (b, L, 2)
+        In input pixels; NaN = missing.
     weights : tensor of shape (b,) or None
     loss : callable
         Residuals in, values of the same shape out.
@@ -50,12 +52,15 @@ def batch_loss(points, targets, weights, loss):
     -------
     loss : tensor of shape ()
     """
+    if points.ndim == 4:
+        targets = targets[:, None].expand_as(points)
     known = ~torch.isnan(targets)
     # NaN must be gone before the loss: 0 * NaN, in its backward pass, is NaN.
     residual = torch.where(known, points - targets, 0.0)
     coordinate_weights = known.to(points.dtype)
     if weights is not None:
-        coordinate_weights = coordinate_weights * weights[:, None, None].to(points.dtype)
+        weights = weights.reshape(-1, *[1] * (points.ndim - 1))
+        coordinate_weights = coordinate_weights * weights.to(points.dtype)
     return average_loss(loss(residual), coordinate_weights)
 
 

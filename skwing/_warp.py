@@ -135,16 +135,49 @@ def sample(images, matrices, size):
 
 
 def _grid_sample(images, matrices, size):
-    height, width = images.shape[1:3]
     inverse = geometry.invert(matrices.to(images.device, torch.float32))
     axis = torch.arange(size, device=images.device, dtype=torch.float32)
     points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
-    x, y = geometry.apply(inverse, points).unbind(-1)
+    points = geometry.apply(inverse, points).reshape(len(images), size, size, 2)
+    batch = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), points)
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def read_at(maps, points, stride):
+    """Values of feature maps at points of the image that they were computed from.
+
+    Differentiable in both. A cell of a map stands for a square of `stride` pixels, and its
+    centre for the centre of the square.
+
+    Parameters
+    ----------
+    maps : float tensor of shape (n, n_channels, height, width)
+    points : float tensor of shape (n, n_points, 2)
+        In image pixels; beyond the map its border goes on.
+    stride : int
+
+    Returns
+    -------
+    values : float tensor of shape (n, n_channels, n_points)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing._warp import read_at
+    >>> columns = torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]])
+    >>> read_at(columns, torch.tensor([[[0.5, 0.5], [1.5, 0.5], [9.0, 0.5]]]), stride=2)
+    tensor([[[0.0000, 0.5000, 3.0000]]])
+    """
+    cells = (points + 0.5) / stride - 0.5
+    return _bilinear(maps, cells[:, :, None])[..., 0]
+
+
+def _bilinear(maps, points):
+    """Values of maps (n, c, height, width) at points (n, a, b, 2) in their own pixels."""
+    height, width = maps.shape[2:]
+    x, y = points.unbind(-1)
     # What padding_mode="border" does; not every kind of device has that.
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     # align_corners=False puts -1 and 1 on the outer edges of the border pixels.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    grid = grid.reshape(len(images), size, size, 2)
-    images = images.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    batch = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
-    return batch.contiguous(memory_format=torch.channels_last)
+    return F.grid_sample(maps, grid, mode="bilinear", align_corners=False)

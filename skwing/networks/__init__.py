@@ -7,12 +7,24 @@ import torch
 from torch import nn
 
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
+from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed
 
-__all__ = ["NETWORKS", "PlainCNN", "check_network", "cnn6", "cnn7", "locate", "start_at"]
+__all__ = [
+    "NETWORKS",
+    "PlainCNN",
+    "ShapeIndexedCNN",
+    "check_network",
+    "cnn6",
+    "cnn7",
+    "locate",
+    "shape_indexed",
+    "start_at",
+]
 
 NETWORKS = {
     "cnn6": cnn6,
     "cnn7": cnn7,
+    "shape_indexed": shape_indexed,
 }
 
 
@@ -27,7 +39,8 @@ def check_network(network, batch_norm=False):
         (the side of its square input in pixels), takes float images of shape
         (n_samples, 3, input_size, input_size) with values in [0, 1], and returns points in
         input pixels, of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-        in the order x0, y0, x1, y1, ...
+        in the order x0, y0, x1, y1, ... In training mode it may answer with several
+        estimates of an image, (n_samples, n_estimates, n_landmarks, 2), all to be taught.
     batch_norm : bool, default=False
         Whether a network of `NETWORKS` has batch normalisation; a callable decides for
         itself.
@@ -56,7 +69,7 @@ def check_network(network, batch_norm=False):
     >>> check_network("cnn8")
     Traceback (most recent call last):
     ...
-    ValueError: unknown network 'cnn8': choose from 'cnn6', 'cnn7' or pass a callable
+    ValueError: unknown network 'cnn8': choose from 'cnn6', 'cnn7', ... or pass a callable
     """
     if isinstance(network, str):
         if network not in NETWORKS:
@@ -79,28 +92,29 @@ def check_network(network, batch_norm=False):
 
 
 def start_at(network, points):
-    """Make the output layer say `points` whatever the image, as the start of training.
+    """Make a network say `points` whatever the image, as the start of training.
 
-    The weight of the layer is set to zero and its bias to `points`. The first step moves
-    the weight, and from the second step on the layers below learn too.
+    A network with a buffer `start` takes `points` there. Of one with an output layer, the
+    weight is set to zero and the bias to `points`: the first step moves the weight, and
+    from the second step on the layers below learn too.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Changed in place, if it has an attribute `output` that is a linear layer with a
-        bias; left alone otherwise.
+        Changed in place, if it has a buffer `start` of shape (n_landmarks, 2), or an
+        attribute `output` that is a linear layer with a bias; left alone otherwise.
     points : array-like of shape (n_landmarks, 2)
         In pixels of the network's input.
 
     Returns
     -------
     started : bool
-        Whether the network has such a layer.
+        Whether the network has either.
 
     Raises
     ------
     ValueError
-        If the layer has another number of outputs than `points` has coordinates.
+        If the network has room for another number of coordinates than `points` has.
 
     Examples
     --------
@@ -113,17 +127,20 @@ def start_at(network, points):
     [[[20.0, 30.0], [40.0, 30.0]]]
     """
     layer = getattr(network, "output", None)
-    if not isinstance(layer, nn.Linear) or layer.bias is None:
-        return False
-    points = torch.as_tensor(points, dtype=layer.bias.dtype, device=layer.bias.device)
-    if points.numel() != layer.out_features:
+    start = getattr(network, "start", None)
+    if not isinstance(start, torch.Tensor):
+        if not isinstance(layer, nn.Linear) or layer.bias is None:
+            return False
+        start = layer.bias
+        nn.init.zeros_(layer.weight)
+    points = torch.as_tensor(points, dtype=start.dtype, device=start.device)
+    if points.numel() != start.numel():
         raise ValueError(
-            f"the network has {layer.out_features} outputs, but points of shape "
+            f"the network has {start.numel()} outputs, but points of shape "
             f"{tuple(points.shape)} need {points.numel()}"
         )
     with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.copy_(points.reshape(-1))
+        start.copy_(points.reshape(start.shape))
     return True
 
 
@@ -139,7 +156,8 @@ def locate(network, images):
 
     Returns
     -------
-    points : tensor of shape (n_samples, n_landmarks, 2)
+    points : tensor of shape (n_samples, n_landmarks, 2), or in training mode \
+            (n_samples, n_estimates, n_landmarks, 2) from a network that makes several
         In pixels of the input.
 
     Examples
@@ -150,7 +168,8 @@ def locate(network, images):
     >>> locate(flat, torch.zeros(4, 3, 8, 8)).shape
     torch.Size([4, 5, 2])
     """
-    return network(images).reshape(len(images), -1, 2)
+    points = network(images)
+    return points if points.ndim == 4 else points.reshape(len(images), -1, 2)
 
 
 def _build_and_try(builder, n_landmarks):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from skwing.networks import NETWORKS, PlainCNN, check_network, cnn6, cnn7, locate, start_at
 
 WIDTHS = {"cnn6": (32, 64, 128, 256, 512), "cnn7": (64, 64, 128, 256, 512, 512)}
-SIZES = {"cnn6": 64, "cnn7": 128}
+SIZES = {"cnn6": 64, "cnn7": 128, "shape_indexed": 128}
 
 
 def n_parameters(network):
@@ -56,7 +56,7 @@ def test_parameters_follow_the_layer_formulas(name, batch_norm, n_landmarks):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_named_network_maps_images_to_points(name):
-    network = NETWORKS[name](29)
+    network = NETWORKS[name](29).eval()
     size = network.input_size
     assert size == SIZES[name]
     assert network(torch.rand(2, 3, size, size)).shape == (2, 29, 2)
@@ -163,7 +163,7 @@ def test_trying_a_network_draws_no_random_numbers_and_moves_no_statistics():
 @pytest.mark.parametrize(
     ("network", "error", "message"),
     [
-        ("cnn8", ValueError, "unknown network 'cnn8': choose from 'cnn6', 'cnn7' or"),
+        ("cnn8", ValueError, "unknown network 'cnn8': choose from 'cnn6', 'cnn7', 'shape_ind"),
         (6, TypeError, "a name or a callable .* got 6"),
         (nn.Identity(), TypeError, "Identity that is built already"),
     ],

@@ -1,0 +1,199 @@
+"""A network that moves a shape in steps, by what it reads at the shape's own landmarks."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from skwing._warp import read_at
+
+
+class ShapeIndexedCNN(nn.Module):
+    """Convolutions make a map; fully connected steps move the landmarks by what it says there.
+
+    The shape starts at `start`, the same for every image. Each step reads the map at the
+    present landmarks, and a few points around each, and a hidden layer turns all of it
+    into a move of the whole shape. Reading is differentiable, so the steps and the map
+    are trained together.
+
+    Parameters
+    ----------
+    n_landmarks : int
+    input_size : int
+        Side of the square crops that the network reads, in pixels; a multiple of `stride`.
+    stride : {2, 4}, default=4
+        Pixels of the input from one cell of the map to the next.
+    width : int, default=48
+        Channels of the map.
+    n_blocks : int, default=2
+        Residual blocks between the first two convolutions and the map.
+    n_features : int, default=16
+        Numbers read at each point.
+    n_around : int, default=4
+        Points read on a circle around each landmark, besides its own place.
+    radius : float, default=0.05
+        Of that circle, as a fraction of the input's side.
+    n_hidden : int, default=512
+        Units of the hidden layer of each step.
+    n_steps : int, default=3
+    dropout : float, default=0.0
+        Probability that a number read is left out, in training.
+
+    Attributes
+    ----------
+    input_size : int
+    n_landmarks : int
+    start : tensor of shape (n_landmarks, 2)
+        Where the shape starts, in pixels of the input; :func:`skwing.networks.start_at`
+        sets it.
+
+    Notes
+    -----
+    Reading features relative to the shape is from Cao, Wei, Wen and Sun, *Face Alignment
+    by Explicit Shape Regression*, CVPR 2012; training all steps through one network from
+    Trigeorgis, Snape, Nicolaou, Antonakos and Zafeiriou, *Mnemonic Descent Method*,
+    CVPR 2016. In training mode the shapes after every step are returned, so that each
+    step is taught.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import ShapeIndexedCNN, start_at
+    >>> network = ShapeIndexedCNN(n_landmarks=2, input_size=64)
+    >>> start_at(network, [[20.0, 30.0], [40.0, 30.0]])
+    True
+    >>> network.eval()(torch.rand(1, 3, 64, 64)).tolist()
+    [[[20.0, 30.0], [40.0, 30.0]]]
+    """
+
+    # Training in bfloat16 is safe: coordinates stay in float32.
+    mixed_precision = True
+
+    def __init__(
+        self,
+        n_landmarks,
+        input_size,
+        *,
+        stride=4,
+        width=48,
+        n_blocks=2,
+        n_features=16,
+        n_around=4,
+        radius=0.05,
+        n_hidden=512,
+        n_steps=3,
+        dropout=0.0,
+        in_channels=3,
+    ):
+        super().__init__()
+        if n_landmarks < 1:
+            raise ValueError(f"n_landmarks must be at least 1, got {n_landmarks}")
+        if stride not in (2, 4) or input_size % stride:
+            raise ValueError(
+                f"stride must be 2 or 4 and divide input_size, got stride={stride}, "
+                f"input_size={input_size}"
+            )
+        self.n_landmarks = n_landmarks
+        self.input_size = input_size
+        self.stride = stride
+        self.dropout = dropout
+        self.features = nn.Sequential(
+            _convolution(in_channels, 32, size=5, stride=2),
+            _convolution(32, width, size=3, stride=stride // 2),
+            *[_Residual(width) for _ in range(n_blocks)],
+            nn.Conv2d(width, n_features, 1),
+        )
+        n_read = n_landmarks * n_features * (1 + n_around)
+        self.hidden = nn.ModuleList([nn.Linear(n_read, n_hidden) for _ in range(n_steps)])
+        self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
+        for move in self.moves:
+            nn.init.zeros_(move.weight)
+            nn.init.zeros_(move.bias)
+        self.register_buffer("around", _circle(n_around, radius * input_size))
+        self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
+
+    def forward(self, images):
+        """Locate the landmarks of each image.
+
+        Parameters
+        ----------
+        images : tensor of shape (n_samples, in_channels, input_size, input_size)
+            Values in [0, 1].
+
+        Returns
+        -------
+        points : tensor of shape (n_samples, n_landmarks, 2), or in training mode \
+                (n_samples, n_steps, n_landmarks, 2)
+            In pixels of the input, float32.
+        """
+        maps = self.features(2 * images - 1).float()
+        points = self.start.expand(len(images), -1, -1)
+        shapes = []
+        for hidden, move in zip(self.hidden, self.moves, strict=True):
+            points = points + self._step(maps, points, hidden, move)
+            shapes.append(points)
+        return torch.stack(shapes, 1) if self.training else points
+
+    def _step(self, maps, points, hidden, move):
+        places = (points[:, :, None] + self.around).flatten(1, 2)
+        read = read_at(maps, places, self.stride).flatten(1)
+        read = F.dropout(read, self.dropout, self.training)
+        summary = F.relu(hidden(read))
+        # In bfloat16 a coordinate near 100 would be rounded to half a pixel.
+        with torch.autocast(maps.device.type, enabled=False):
+            return move(summary.float()).unflatten(1, (self.n_landmarks, 2))
+
+
+def shape_indexed(n_landmarks, *, batch_norm=True, input_size=128, **settings):
+    """Shape-indexed network: three moves of the shape, on crops of 128x128 pixels.
+
+    Parameters
+    ----------
+    n_landmarks : int
+    batch_norm : bool, default=True
+        Taken as all builders take it; this network always has batch normalisation.
+    input_size : int, default=128
+        Side of the crops in pixels.
+    **settings
+        Passed on to :class:`ShapeIndexedCNN`.
+
+    Returns
+    -------
+    network : ShapeIndexedCNN
+
+    Examples
+    --------
+    >>> from skwing.networks import shape_indexed
+    >>> shape_indexed(n_landmarks=19).input_size
+    128
+    """
+    return ShapeIndexedCNN(n_landmarks, input_size, **settings)
+
+
+class _Residual(nn.Module):
+    """Two convolutions whose sum with the input starts as the input itself."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.first = _convolution(width, width, size=3, stride=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, maps):
+        return F.relu(maps + self.norm(self.second(self.first(maps))), inplace=True)
+
+
+def _convolution(n_in, n_out, size, stride):
+    # Batch norm has a shift of its own, so the convolution has none.
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _circle(n_points, radius):
+    """The middle of a circle, and points on it, as a tensor of shape (1 + n_points, 2)."""
+    angle = torch.arange(n_points) * (2 * torch.pi / max(n_points, 1))
+    circle = radius * torch.stack([torch.cos(angle), torch.sin(angle)], -1)
+    return torch.cat([torch.zeros(1, 2), circle])

@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+
+from skwing import _engine
+from skwing._warp import read_at
+from skwing.losses import wing
+from skwing.networks import ShapeIndexedCNN, locate, start_at
+
+SMALL = {"input_size": 16, "width": 8, "n_hidden": 32, "n_features": 4}
+
+
+def small(n_landmarks=3, **settings):
+    torch.manual_seed(0)
+    return ShapeIndexedCNN(n_landmarks, **{**SMALL, **settings})
+
+
+def spots(n, generator):
+    """Dark images with one bright square each, and its centre as the only landmark."""
+    images, points = torch.zeros(n, 3, 16, 16), torch.empty(n, 1, 2)
+    for i in range(n):
+        x, y = (int(k) for k in torch.randint(4, 10, (2,), generator=generator))
+        images[i, :, y : y + 3, x : x + 3] = 1
+        points[i, 0] = torch.tensor([x + 1.0, y + 1.0])
+    return images, points
+
+
+@pytest.mark.parametrize("stride", [2, 4])
+def test_reading_a_map_meets_the_centres_of_its_cells(stride):
+    maps = torch.arange(12.0).reshape(1, 1, 3, 4)
+    rows, columns = torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij")
+    cells = torch.stack([columns, rows], -1).reshape(1, -1, 2)
+    centres = cells * stride + (stride - 1) / 2
+    torch.testing.assert_close(read_at(maps, centres, stride)[0, 0], maps.flatten())
+
+
+def test_reading_is_linear_between_cells_and_constant_beyond_the_border():
+    maps = torch.tensor([[[[0.0, 4.0], [8.0, 12.0]]]])
+    points = torch.tensor([[[0.25, 0.0], [0.0, 0.25], [0.5, 0.5], [-7.0, 0.0], [9.0, 9.0]]])
+    read = read_at(maps, points, 1)[0, 0]
+    torch.testing.assert_close(read, torch.tensor([1.0, 2.0, 6.0, 0.0, 12.0]))
+
+
+def test_reading_has_the_slope_of_the_map_as_its_gradient():
+    maps = (3.0 * torch.arange(8.0)).expand(1, 1, 8, 8)
+    points = torch.tensor([[[3.2, 4.4]]], requires_grad=True)
+    read_at(maps, points, 1).sum().backward()
+    torch.testing.assert_close(points.grad, torch.tensor([[[3.0, 0.0]]]))
+
+
+def test_it_starts_at_the_points_it_is_given_in_every_step():
+    network, points = small(), torch.tensor([[1.0, 2.0], [3.0, 4.0], [15.0, 0.0]])
+    assert start_at(network, points)
+    answer = network(torch.rand(2, 3, 16, 16))
+    assert answer.shape == (2, 3, 3, 2)
+    assert torch.equal(answer, points.expand(2, 3, 3, 2))
+
+
+def test_prediction_is_the_last_step():
+    network = small()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    images = torch.rand(2, 3, 16, 16)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # so that both modes see the same maps
+    steps = network(images)
+    torch.testing.assert_close(locate(network.eval(), images), steps[:, -1])
+    assert not torch.equal(steps[:, 0], steps[:, -1])
+
+
+def test_every_estimate_is_taught_alike_and_missing_points_are_left_out():
+    points = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[7.0, 7.0]], [[8.0, 9.0]]]])
+    targets = torch.tensor([[[1.0, 1.0]], [[math.nan, 7.0]]])
+    value = _engine.batch_loss(points, targets, None, torch.abs)
+    torch.testing.assert_close(value, torch.tensor((0 + 1 + 2 + 4 + 0 + 2) / 6))
+    weighted = _engine.batch_loss(points, targets, torch.tensor([0.0, 2.0]), torch.abs)
+    torch.testing.assert_close(weighted, torch.tensor((0 + 2) / 2))
+
+
+def test_it_learns_to_find_a_spot_that_moves():
+    network, generator = small(1, stride=2), torch.Generator().manual_seed(0)
+    start_at(network, [[7.5, 7.5]])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(150):
+        images, points = spots(32, generator)
+        optimizer.zero_grad()
+        _engine.batch_loss(locate(network, images), points, None, wing).backward()
+        optimizer.step()
+    images, points = spots(64, generator)
+    with torch.no_grad():
+        error = (locate(network.eval(), images) - points).norm(dim=-1).mean()
+    spread = (points - 7.5).norm(dim=-1).mean()
+    assert error < 0.2 * spread
+
+
+def test_bfloat16_moves_coordinates_by_little():
+    network = small(68, input_size=64).eval()
+    start_at(network, 64 * torch.rand(68, 2))
+    for move in network.moves:
+        torch.nn.init.normal_(move.weight, std=0.5)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        exact = network(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(images)
+    assert (exact - network.start).abs().max() > 1
+    assert rounded.dtype == torch.float32
+    assert (rounded - exact).abs().max() < 0.02 * (exact - network.start).abs().max()
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 3}, {"input_size": 18}, {"n_landmarks": 0}])
+def test_settings_that_do_not_fit_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"input_size|n_landmarks"):
+        small(**wrong)
