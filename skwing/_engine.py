@@ -130,6 +130,7 @@ def autocast(device, mixed):
     return torch.autocast(torch.device(device).type, torch.bfloat16) if mixed else nullcontext()
 
 
+@torch.enable_grad()
 def train(
     network,
     batches,

@@ -5,6 +5,7 @@ import numbers
 import platform
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from skwing._augment import Augmentation
@@ -41,6 +42,13 @@ def check_number(value, name, low, high=math.inf, *, ends="[]", integer=False):
     what = "an integer" if integer else "a number"
     close = ends[1] if math.isfinite(high) else ")"
     raise ValueError(f"{name} must be {what} in {ends[0]}{low}, {high}{close}, got {value!r}")
+
+
+def check_flag(value, name):
+    """Check that a setting is True or False: any text, "no" too, would count as true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def check_choice(value, name, choices):
@@ -108,6 +116,7 @@ def stage_settings(estimator, n_stages):
     """
     check_number(estimator.n_iter_no_change, "n_iter_no_change", 1, integer=True)
     check_number(estimator.validation_fraction, "validation_fraction", 0, 1)
+    early_stopping = check_flag(estimator.early_stopping, "early_stopping")
     shared = {
         "batch_size": check_number(estimator.batch_size, "batch_size", 1, integer=True),
         "momentum": check_number(estimator.momentum, "momentum", 0, 1, ends="[)"),
@@ -115,7 +124,7 @@ def stage_settings(estimator, n_stages):
         "schedule": check_choice(estimator.schedule, "schedule", tuple(SCHEDULES)),
         "refine_on": check_choice(estimator.refine_on, "refine_on", REFINE_ON),
         "precision": check_choice(estimator.precision, "precision", PRECISIONS),
-        "patience": estimator.n_iter_no_change if estimator.early_stopping else None,
+        "patience": estimator.n_iter_no_change if early_stopping else None,
     }
     columns = {}
     for name, limits in _RANGES.items():

@@ -16,10 +16,12 @@ from skwing._stages import (
     locate_in_stages,
     training_batches,
 )
+from skwing.shapes import mean_shape, symmetric
 
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
 _REACH = 1.5  # side of a chip at the least, in sides of the widest crop
-_BATCH = 64  # crops a forward pass; larger ones leave the caches of a CPU
+_BATCH = {"cpu": 64}  # crops a forward pass; larger ones leave the caches of a CPU
+_BATCH_ELSEWHERE = 512  # fills other devices, whose memory it hardly touches
 
 
 def chip_frame(sizes, margins):
@@ -40,6 +42,25 @@ def chip_frame(sizes, margins):
 def can_mirror(schema):
     """Whether it is known how the landmarks of a mirrored shape are named."""
     return schema is not None and schema.mirror is not None
+
+
+def upright_shape(points, n_stages, schema):
+    """Mean shape that later stages bring faces onto; a single landmark has none."""
+    if points.shape[1] == 1:
+        if n_stages == 1:
+            return np.zeros((1, 2))
+        raise ValueError(
+            f"y has 1 landmark, but a cascade of {n_stages} networks brings each face onto the "
+            "mean shape, which takes two: pass a single network"
+        )
+    shape = mean_shape(points)
+    lonely = np.flatnonzero(np.isnan(shape).any(-1)).tolist()
+    if lonely and n_stages > 1:
+        raise ValueError(
+            f"landmarks {lonely} are known only in samples without a second landmark: their "
+            "place in the mean shape can not be learned"
+        )
+    return symmetric(shape, schema.mirror) if can_mirror(schema) else shape
 
 
 def make_truth(chips, samples, schema):
@@ -120,9 +141,10 @@ def locate_all(stages, chips):
     points : list of float64 arrays of shape (n, L, 2)
         In image pixels, one a stage.
     """
+    size = _BATCH.get(chips.device.type, _BATCH_ELSEWHERE)
     answers = [
         [points.cpu().numpy() for points in locate_in_stages(stages, chips, indices)]
-        for indices in torch.arange(len(chips)).split(_BATCH)
+        for indices in torch.arange(len(chips)).split(size)
     ]
     return [
         chips.to_image(np.concatenate(points).astype(np.float64))

@@ -1,6 +1,7 @@
 """CascadeLandmarkRegressor: networks in a row, each reading the crop that the last one asks for."""
 
 import contextlib
+import copy
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -11,10 +12,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skwing import geometry
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._chips import cut_chips, iter_chips
 from skwing._landmarks import as_layout, as_points, is_flat
+from skwing._measure import check_measurable, own_nme
 from skwing._progress import FitProgress
 from skwing._samples import (
     check_learnable,
@@ -23,7 +24,7 @@ from skwing._samples import (
     split_samples,
     warn_of_misplaced,
 )
-from skwing._settings import check_device, stage_settings
+from skwing._settings import check_device, check_flag, stage_settings
 from skwing._stages import Stage
 from skwing._training import (
     can_mirror,
@@ -31,14 +32,13 @@ from skwing._training import (
     locate_all,
     make_crops,
     make_truth,
+    upright_shape,
     train_last,
 )
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
-from skwing.metrics import nme
 from skwing.networks import check_network, start_at
 from skwing.schema import check_schema
-from skwing.shapes import mean_shape
 
 
 class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -129,7 +129,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     networks_ : list of torch.nn.Module
         On the CPU or the device of `fit`, in evaluation mode.
     mean_shape_ : ndarray of shape (n_landmarks, 2)
-        Generalised Procrustes mean of the training shapes.
+        Generalised Procrustes mean of the training shapes, made symmetric where the schema
+        tells how they are mirrored: mirrored crops are then cut as predict cuts them.
     n_landmarks_ : int
     schema_ : LandmarkSchema or None
     history_ : list of dict
@@ -256,7 +257,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         rng = check_random_state(self.random_state)
         train, held_out, schema = self._check_data(X, y, sample_weight, X_val, y_val, rng)
         goes_on = self._check_warm_start(train, len(builders))
-        shape = self.mean_shape_ if goes_on else _mean_shape(train.points, len(builders))
+        shape = (
+            self.mean_shape_ if goes_on else upright_shape(train.points, len(builders), schema)
+        )
         seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
         with _seeded(seed, device):
             networks = self._make_networks(builders, train, goes_on)
@@ -287,7 +290,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
             def validate(stages):
                 points = locate_all(stages, held_out_chips)[-1]
-                return float(np.nanmean(_nme(held_out.points, points, schema)))
+                return float(np.nanmean(own_nme(held_out.points, points, schema)))
 
         with FitProgress(self, sum(own.max_epochs for own in settings)) as progress:
             for i, (own, loss) in enumerate(zip(settings, losses, strict=True)):
@@ -325,7 +328,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 f"networks must be a sequence of names or callables, such as ('cnn6', 'cnn7'), "
                 f"got {self.networks!r}"
             )
-        builders = [check_network(network, self.batch_norm) for network in self.networks]
+        batch_norm = check_flag(self.batch_norm, "batch_norm")
+        builders = [check_network(network, batch_norm) for network in self.networks]
         if not builders:
             raise ValueError("networks is empty: at least one network is needed")
         return builders
@@ -345,7 +349,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             train, held_out = split_samples(train, self.validation_fraction, rng)
         check_learnable(train)
         if held_out is not None:
-            _check_measurable(_nme(held_out.points, held_out.points, schema), "held-out samples")
+            check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
         return train, held_out, schema
 
     def _check_warm_start(self, train, n_stages):
@@ -361,8 +365,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return True
 
     def _make_networks(self, builders, train, goes_on):
-        if goes_on:
-            return self.networks_
+        if goes_on:  # copies, so that training that fails leaves the old ones as they were
+            return copy.deepcopy(self.networks_)
         return [build(train.points.shape[1]) for build in builders]
 
     def predict(self, X):
@@ -451,10 +455,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         check_is_fitted(self)
         truth = check_samples(X, y, sample_weight, self.n_landmarks_)
         predicted = as_points(self.predict(truth.data), self.n_landmarks_)
-        errors = _nme(truth.points, predicted, self.schema_)
+        errors = own_nme(truth.points, predicted, self.schema_)
         weights = np.ones(len(errors)) if truth.weights is None else truth.weights
         errors[weights == 0] = np.nan
-        known = _check_measurable(errors, "samples of weight above zero")
+        known = check_measurable(errors, "samples of weight above zero")
         return -float(np.average(errors[known], weights=weights[known]))
 
     def __getstate__(self):
@@ -505,45 +509,5 @@ def _seeded(seed, device):
         yield
 
 
-def _mean_shape(points, n_stages):
-    """Mean shape; a single landmark has none, which only later stages would need."""
-    if points.shape[1] == 1:
-        if n_stages == 1:
-            return np.zeros((1, 2))
-        raise ValueError(
-            f"y has 1 landmark, but a cascade of {n_stages} networks brings each face onto the "
-            "mean shape, which takes two: pass a single network"
-        )
-    shape = mean_shape(points)
-    lonely = np.flatnonzero(np.isnan(shape).any(-1)).tolist()
-    if lonely and n_stages > 1:
-        raise ValueError(
-            f"landmarks {lonely} are known only in samples without a second landmark: their "
-            "place in the mean shape can not be learned"
-        )
-    return shape
-
-
 def _without_mirror(augmentation, schema):
     return augmentation if can_mirror(schema) else replace(augmentation, mirror=0.0)
-
-
-def _check_measurable(errors, what):
-    """Which errors are known, at least one."""
-    known = ~np.isnan(errors)
-    if not known.any():
-        raise ValueError(
-            f"the error of none of the {what} can be measured: each lacks the landmarks, or those "
-            "that its size is told by"
-        )
-    return known
-
-
-def _nme(true, predicted, schema):
-    """Normalised error of each sample, by the length that suits the schema."""
-    if schema is not None and "inter_ocular" in schema.normalizers:
-        return nme(true, predicted, normalizer="inter_ocular", schema=schema, per_sample=True)
-    boxes = np.full((len(true), 4), np.nan)
-    seen = ~np.isnan(true).any(-1).all(-1)
-    boxes[seen] = geometry.boxes_of(true[seen])
-    return nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)

@@ -21,6 +21,7 @@ __all__ = [
     "mean_shape",
     "normalize",
     "shape_pca",
+    "symmetric",
 ]
 
 _FLIP = np.array([-1.0, 1.0])
@@ -144,6 +145,42 @@ def normalize(shapes):
     centred = shapes - _mean_of_points(shapes)
     radius = np.sqrt(2 * _mean_of_points(centred**2).mean(-1, keepdims=True))
     return centred / np.where(radius > 0, radius, np.nan)
+
+
+def symmetric(shape, mirror):
+    """Mean of a shape and its mirror image, its axis of symmetry upright.
+
+    Parameters
+    ----------
+    shape : array of shape (n_landmarks, 2)
+        Centred on 0; NaN = missing.
+    mirror : sequence of int of length n_landmarks
+        Landmark i of a mirrored shape is landmark ``mirror[i]`` of the original.
+
+    Returns
+    -------
+    shape : array of shape (n_landmarks, 2)
+        The same when its x coordinates change sign and its landmarks are renamed. A
+        landmark whose partner is missing takes the partner's place in the mean.
+
+    Examples
+    --------
+    >>> from skwing.shapes import symmetric
+    >>> symmetric([[-1.0, 0.2], [1.2, 0.0], [-0.2, -0.2]], mirror=[1, 0, 2]).round(2) + 0.0
+    array([[-1.1 ,  0.11],
+           [ 1.1 ,  0.11],
+           [ 0.  , -0.22]])
+    """
+    shape = np.asarray(shape, dtype=np.float64)
+    points = shape @ [1, 1j]
+    image = -points.conj()[list(mirror)]
+    # The image is the shape again, turned by twice what the axis leans.
+    lean = np.exp(0.5j * np.angle(np.nansum(image.conj() * points)))
+    pair = np.stack([points / lean, image * lean])
+    known = ~np.isnan(pair)
+    mean = np.where(known, pair, 0).sum(0) / np.maximum(known.sum(0), 1)
+    mean[~known.any(0)] = complex(np.nan, np.nan)
+    return np.stack([mean.real, mean.imag], axis=-1)
 
 
 def mean_shape(shapes, max_iter=20, tol=1e-4):

@@ -476,9 +476,24 @@ def test_warm_start_goes_on_where_the_last_fit_ended(X, y):
     first = reg.fit(X, y).history_
     networks = list(reg.networks_)
     second = reg.fit(X, y).history_
-    assert all(a is b for a, b in zip(networks, reg.networks_, strict=True))
+    assert not any(a is b for a, b in zip(networks, reg.networks_, strict=True))
     assert reg.n_iter_ == [10, 10]
     assert second[0]["loss"] < 0.7 * first[0]["loss"]
+
+
+def test_training_that_diverges_leaves_a_warm_started_model_as_it_was(X, y):
+    reg = tiny(warm_start=True).fit(X, y)
+    before = reg.predict(X)
+    reg.set_params(learning_rate=1e30, optimizer="sgd", schedule="constant", max_epochs=20)
+    with pytest.raises(ValueError, match="diverged"):
+        reg.fit(X, y)
+    np.testing.assert_array_equal(reg.predict(X), before)
+
+
+def test_fit_does_not_mind_where_gradients_are_switched_off(X, y):
+    with torch.no_grad():
+        inside = tiny().fit(X, y)
+    np.testing.assert_array_equal(inside.predict(X), tiny().fit(X, y).predict(X))
 
 
 @pytest.mark.parametrize("change", [{}, {"margin": 0.6}, {"schema": SCHEMA}])

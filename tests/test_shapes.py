@@ -10,6 +10,7 @@ from skwing.shapes import (
     mean_shape,
     normalize,
     shape_pca,
+    symmetric,
 )
 
 
@@ -270,3 +271,23 @@ def test_completion_of_a_few_shapes_stays_within_reason(rng, n):
     size = np.ptp(complete, axis=1).max()
     assert np.nanmax(np.abs(filled - complete)) < size
     assert np.isfinite(filled).all() == (n > 1)
+
+
+def test_a_symmetric_shape_is_its_own_mirror_image_and_near_the_first(rng):
+    mirror = [1, 0, 3, 2, 4]
+    half = np.array([[-3.0, 1.0], [3.0, 1.0], [-1.0, -2.0], [1.0, -2.0], [0.0, 0.0]])
+    for angle in (0.0, 0.3, -1.2, np.pi / 2):
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        leaning = half @ turn + rng.normal(0, 0.05, half.shape)
+        upright = symmetric(leaning - leaning.mean(0), mirror)
+        np.testing.assert_allclose(upright[mirror] * [-1, 1], upright, atol=1e-12)
+        size = np.abs(half).max()
+        ends = [np.abs(upright - sign * (half - half.mean(0))).max() / size for sign in (1, -1)]
+        assert min(ends) < 0.1
+
+
+def test_a_symmetric_shape_takes_a_missing_place_from_the_other_side():
+    shape = np.array([[np.nan, np.nan], [2.0, 1.0], [0.0, -1.0], [np.nan, np.nan]])
+    upright = symmetric(shape, [1, 0, 2, 3])
+    np.testing.assert_allclose(upright[0] * [-1, 1], upright[1])
+    assert np.isnan(upright[3]).all() and np.isfinite(upright[:3]).all()
