@@ -5,10 +5,17 @@ compares names of data sets. Indices count from 0. "left" and "right" are as see
 upright image: the left eye is the one nearer the left edge, the person's right one.
 """
 
-import re
+import os
+import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
+
+from skwing import _markups
+from skwing._names import mirror_from_names, mirror_of_pairs, pairs_from_names
+from skwing._schema_json import as_text, parts_of_text
 
 __all__ = [
     "AFLW19",
@@ -20,44 +27,6 @@ __all__ = [
     "check_schema",
     "mirror_from_names",
 ]
-
-_SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
-
-
-def mirror_from_names(landmark_names):
-    """Mirror permutation told by the words "left" and "right" in the names.
-
-    Parameters
-    ----------
-    landmark_names : sequence of str
-        ``left_eye`` pairs with ``right_eye``; a name with neither word is its own mirror
-        image. The words must be lower case and stand apart from other letters.
-
-    Returns
-    -------
-    mirror : tuple of int
-        ``mirror[i]`` is the point that takes place `i` in the mirrored shape.
-
-    Raises
-    ------
-    ValueError
-        If a name has no partner.
-
-    Examples
-    --------
-    >>> from skwing.schema import mirror_from_names
-    >>> mirror_from_names(["left_ear", "nose", "right_ear"])
-    (2, 1, 0)
-    """
-    names = list(landmark_names)
-    place = {name: i for i, name in enumerate(names)}
-    mirror = []
-    for i, name in enumerate(names):
-        partner = _SIDE.sub(lambda m: "right" if m[1] == "left" else "left", name)
-        if partner not in place:
-            raise ValueError(f"Landmark {i}, {name!r}, has no partner: no name is {partner!r}.")
-        mirror.append(place[partner])
-    return tuple(mirror)
 
 
 @dataclass(frozen=True)
@@ -73,7 +42,7 @@ class LandmarkSchema:
     mirror : sequence of int, default=None
         Permutation that renames the points of a mirrored shape: point `i` of it was point
         ``mirror[i]``. It is its own inverse. None says that mirroring is not known, so
-        that nobody mirrors. :func:`mirror_from_names` can make it.
+        that nobody mirrors. :meth:`from_names` finds it by the names.
     contours : sequence of (str, sequence of int, bool), default=()
         Lines to draw: name, landmarks in order, and whether the line closes.
     normalizers : mapping of str to (sequence of int, sequence of int), default={}
@@ -87,9 +56,8 @@ class LandmarkSchema:
 
     Examples
     --------
-    >>> from skwing.schema import LandmarkSchema, mirror_from_names
-    >>> names = ("left_wing", "head", "right_wing")
-    >>> moth = LandmarkSchema("moth", names, mirror_from_names(names))
+    >>> from skwing.schema import LandmarkSchema
+    >>> moth = LandmarkSchema("moth", ("left_wing", "head", "right_wing"), mirror=(2, 1, 0))
     >>> moth.n_landmarks, moth.mirror
     (3, (2, 1, 0))
     """
@@ -142,6 +110,138 @@ class LandmarkSchema:
         parts = (self.name, self.landmark_names, self.mirror, self.contours)
         return type(self), (*parts, dict(self.normalizers))
 
+    @classmethod
+    def from_names(cls, name, landmark_names, *, contours=(), normalizers=None, pairs=None):
+        """Schema whose mirror pairs are found by name.
+
+        Parameters
+        ----------
+        name : str
+        landmark_names : sequence of str
+            Sides are the words "left" and "right" or the letters "l" and "r", in any case
+            and anywhere: ``left_eye``, ``eyeLeft``, ``Left Wrist``, ``L_eye``, ``eye-r``.
+            Glued to another word, as in ``lefteye`` or ``lwing``, they count where there
+            is a partner. Next to names in pairs, one without a side is its own mirror
+            image.
+        contours, normalizers
+            As of the class.
+        pairs : sequence of (name, name) or (int, int), default=None
+            The pairs themselves; every other landmark is its own mirror image, so that
+            ``pairs=()`` says that none changes its name. None looks at the names.
+
+        Returns
+        -------
+        schema : LandmarkSchema
+            Without a mirror, so that nobody mirrors, if some name has a side but no
+            partner, or if no name tells of a side: nothing says then that the object has a
+            mirror image of the same kind.
+
+        Warns
+        -----
+        UserWarning
+            Of the names that have a side but no partner.
+
+        Raises
+        ------
+        ValueError
+            If names repeat, or `pairs` holds what is no landmark, or one twice.
+
+        Examples
+        --------
+        >>> from skwing.schema import LandmarkSchema
+        >>> LandmarkSchema.from_names("moth", ["wing_L", "head", "wing_R"]).mirror
+        (2, 1, 0)
+        >>> LandmarkSchema.from_names("leaf", ["tip", "stem"]).mirror is None
+        True
+        """
+        names = [str(n) for n in landmark_names]
+        mirror = None
+        if pairs is not None:
+            mirror = mirror_of_pairs(_check_pairs(name, names, pairs), len(names))
+        else:
+            found, lonely = pairs_from_names(names)
+            if lonely:
+                warnings.warn(
+                    f"Schema {name!r} has no mirror: "
+                    f"{', '.join(f'{names[i]!r} finds no {p!r}' for i, p in lonely.items())}. "
+                    "State the pairs (pairs=...), () if there are none.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            elif found:
+                mirror = mirror_of_pairs(found, len(names))
+        return cls(name, names, mirror, contours, normalizers or {})
+
+    def to_json(self, path=None):
+        """Save the schema as JSON.
+
+        Parameters
+        ----------
+        path : str or os.PathLike, default=None
+            File to write; None returns the text.
+
+        Returns
+        -------
+        text : str or None
+
+        Examples
+        --------
+        >>> from skwing.schema import LandmarkSchema
+        >>> print(LandmarkSchema("eyes", ("left_eye", "right_eye"), (1, 0)).to_json())
+        {
+          "version": 1,
+          "name": "eyes",
+          "landmark_names": ["left_eye", "right_eye"],
+          "mirror": [1, 0],
+          "contours": [],
+          "normalizers": {}
+        }
+        """
+        text = as_text(
+            name=self.name,
+            landmark_names=self.landmark_names,
+            mirror=self.mirror,
+            contours=self.contours,
+            normalizers=dict(self.normalizers),
+        )
+        if path is None:
+            return text
+        Path(path).write_text(text + "\n", encoding="utf-8")
+        return None
+
+    @classmethod
+    def from_json(cls, source):
+        """Load what :meth:`to_json` saved.
+
+        Parameters
+        ----------
+        source : str or os.PathLike
+            The text itself if it begins with ``{``, else the path of a file.
+
+        Returns
+        -------
+        schema : LandmarkSchema
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no schema; says what is wrong.
+
+        Examples
+        --------
+        >>> from skwing.schema import IBUG68, LandmarkSchema
+        >>> LandmarkSchema.from_json(IBUG68.to_json()) == IBUG68
+        True
+        """
+        is_text = isinstance(source, str) and source.lstrip().startswith("{")
+        where = "the JSON text" if is_text else os.fspath(source)
+        try:
+            return cls(**parts_of_text(source if is_text else Path(source).read_bytes()))
+        except ValueError as error:
+            raise ValueError(f"{where} is no landmark schema: {error}") from None
+
     @property
     def n_landmarks(self):
         """Number of landmarks."""
@@ -189,6 +289,24 @@ class LandmarkSchema:
 
 def _as_indices(indices):
     return tuple(int(i) for i in indices)
+
+
+def _check_pairs(name, landmark_names, pairs):
+    """Pairs of indices from pairs of indices or names."""
+    place = {n: i for i, n in enumerate(landmark_names)}
+    place |= {i: i for i in range(len(landmark_names))}
+    indices = []
+    for pair in pairs:
+        both = [place.get(end) for end in pair] if isinstance(pair, (tuple, list)) else []
+        if len(both) != 2 or None in both or both[0] == both[1]:
+            raise ValueError(
+                f"pairs of schema {name!r} must hold two of its landmarks each; got {pair!r:.80}."
+            )
+        indices.append(tuple(both))
+    for i, count in Counter(i for pair in indices for i in pair).items():
+        if count > 1:
+            raise ValueError(f"pairs of schema {name!r} hold {landmark_names[i]!r} twice.")
+    return indices
 
 
 def check_schema(schema, n_landmarks=None):
@@ -239,159 +357,9 @@ def check_schema(schema, n_landmarks=None):
     return schema
 
 
-def _both(pattern, parts):
-    """The pattern for each part on the left, then for the parts backwards on the right."""
-    left = [pattern.format(side="left", part=part) for part in parts]
-    right = [pattern.format(side="right", part=part) for part in reversed(parts)]
-    return left, right
-
-
-def _jaw(n_side):
-    left, right = _both("{side}_jaw_{part}", range(n_side))
-    return [*left, "chin", *right]
-
-
-def _nose():
-    left, right = _both("{side}_nose_{part}", ("outer", "inner"))
-    bridge = ["nose_bridge_0", "nose_bridge_1", "nose_bridge_2", "nose_tip"]
-    return [*bridge, *left, "nose_base", *right]
-
-
-def _eyes(upper):
-    """Both eyes, each clockwise as seen; `upper` names the lid from outside to inside."""
-    top_left, top_right = _both("{side}_eye_top_{part}", upper)
-    bottom_left, bottom_right = _both("{side}_eye_bottom_{part}", upper)
-    left = ["left_eye_outer", *top_left, "left_eye_inner", *reversed(bottom_left)]
-    right = ["right_eye_inner", *top_right, "right_eye_outer", *reversed(bottom_right)]
-    return left + right
-
-
-def _mouth():
-    """The 12 outer and 8 inner points, each ring clockwise from the left corner."""
-    up_left, up_right = _both("{side}_upper_lip_{part}", ("outer", "inner"))
-    low_left, low_right = _both("{side}_lower_lip_{part}", ("outer", "inner"))
-    ring = ["left_mouth_corner", *up_left, "upper_lip_top", *up_right, "right_mouth_corner"]
-    ring += [*reversed(low_right), "lower_lip_bottom", *reversed(low_left)]
-    inside = ["left_mouth_inside", "left_upper_lip_inside", "upper_lip_inside"]
-    inside += ["right_upper_lip_inside", "right_mouth_inside", "right_lower_lip_inside"]
-    return [*ring, *inside, "lower_lip_inside", "left_lower_lip_inside"]
-
-
-def _run(first, last):
-    return tuple(range(first, last + 1))
-
-
-def _ship(name, landmark_names, contours, inter_pupil, inter_ocular):
-    normalizers = {"inter_pupil": inter_pupil, "inter_ocular": inter_ocular}
-    mirror = mirror_from_names(landmark_names)
-    return LandmarkSchema(name, landmark_names, mirror, contours, normalizers)
-
-
-# AFLW (Koestinger et al. 2011) in the order of its feature table, without the two ear
-# lobes (Zhu et al., CVPR 2016). It marks the middle of each eye, which serves as pupil.
-AFLW19 = _ship(
-    "aflw19",
-    [
-        *(f"left_brow_{part}" for part in ("outer", "middle", "inner")),
-        *(f"right_brow_{part}" for part in ("inner", "middle", "outer")),
-        *(f"left_eye_{part}" for part in ("outer", "center", "inner")),
-        *(f"right_eye_{part}" for part in ("inner", "center", "outer")),
-        *("left_nose", "nose_tip", "right_nose"),
-        *("left_mouth_corner", "mouth_center", "right_mouth_corner", "chin"),
-    ],
-    contours=[
-        ("left_brow", _run(0, 2), False),
-        ("right_brow", _run(3, 5), False),
-        ("left_eye", _run(6, 8), False),
-        ("right_eye", _run(9, 11), False),
-        ("nose", _run(12, 14), False),
-        ("mouth", _run(15, 17), False),
-    ],
-    inter_pupil=((7,), (10,)),
-    inter_ocular=((6,), (11,)),
-)
-
-# The 68 points of 300-W (Sagonas et al., ICCV workshops 2013; counted from 1 there).
-# Its pupils are, by the custom of Ren et al. (CVPR 2014) that Feng et al. follow, the
-# means of the six points around each eye.
-IBUG68 = _ship(
-    "ibug68",
-    _jaw(8)
-    + [f"left_brow_{i}" for i in range(5)]
-    + [f"right_brow_{i}" for i in reversed(range(5))]
-    + _nose()
-    + _eyes(("outer", "inner"))
-    + _mouth(),
-    contours=[
-        ("jaw", _run(0, 16), False),
-        ("left_brow", _run(17, 21), False),
-        ("right_brow", _run(22, 26), False),
-        ("nose_bridge", _run(27, 30), False),
-        ("nose_base", _run(31, 35), False),
-        ("left_eye", _run(36, 41), True),
-        ("right_eye", _run(42, 47), True),
-        ("outer_lips", _run(48, 59), True),
-        ("inner_lips", _run(60, 67), True),
-    ],
-    inter_pupil=(_run(36, 41), _run(42, 47)),
-    inter_ocular=((36,), (45,)),
-)
-
-# COFW (Burgos-Artizzu et al., ICCV 2013) marks the pupils themselves: points 16 and 17
-# (17 and 18 counted from 1), the outer corners being 8 and 9.
-COFW29 = _ship(
-    "cofw29",
-    [
-        *("left_brow_outer", "right_brow_outer", "left_brow_inner", "right_brow_inner"),
-        *("left_brow_top", "left_brow_bottom", "right_brow_top", "right_brow_bottom"),
-        *("left_eye_outer", "right_eye_outer", "left_eye_inner", "right_eye_inner"),
-        *("left_eye_top", "left_eye_bottom", "right_eye_top", "right_eye_bottom"),
-        *("left_pupil", "right_pupil", "left_nose", "right_nose", "nose_tip", "nose_base"),
-        *("left_mouth_corner", "right_mouth_corner", "upper_lip_top", "upper_lip_bottom"),
-        *("lower_lip_top", "lower_lip_bottom", "chin"),
-    ],
-    contours=[
-        ("left_brow", (0, 4, 2, 5), True),
-        ("right_brow", (3, 6, 1, 7), True),
-        ("left_eye", (8, 12, 10, 13), True),
-        ("right_eye", (11, 14, 9, 15), True),
-        ("nose", (18, 20, 19, 21), True),
-        ("outer_lips", (22, 24, 23, 27), True),
-        ("inner_lips", (22, 25, 23, 26), True),
-    ],
-    inter_pupil=((16,), (17,)),
-    inter_ocular=((8,), (9,)),
-)
-
-# WFLW (Wu et al., "Look at Boundary", CVPR 2018): 300-W's kinds of points, more closely
-# set, with brows as closed contours and the pupils (96, 97) marked themselves. Its own
-# error is normalised by the outer corners, 60 and 72.
-WFLW98 = _ship(
-    "wflw98",
-    _jaw(16)
-    + ["left_brow_outer"]
-    + [f"left_brow_top_{i}" for i in (1, 2, 3, 4)]
-    + [f"left_brow_bottom_{i}" for i in (4, 3, 2, 1)]
-    + [f"right_brow_top_{i}" for i in (4, 3, 2, 1)]
-    + ["right_brow_outer"]
-    + [f"right_brow_bottom_{i}" for i in (1, 2, 3, 4)]
-    + _nose()
-    + _eyes(("outer", "middle", "inner"))
-    + _mouth()
-    + ["left_pupil", "right_pupil"],
-    contours=[
-        ("jaw", _run(0, 32), False),
-        ("left_brow", _run(33, 41), True),
-        ("right_brow", _run(42, 50), True),
-        ("nose_bridge", _run(51, 54), False),
-        ("nose_base", _run(55, 59), False),
-        ("left_eye", _run(60, 67), True),
-        ("right_eye", _run(68, 75), True),
-        ("outer_lips", _run(76, 87), True),
-        ("inner_lips", _run(88, 95), True),
-    ],
-    inter_pupil=((96,), (97,)),
-    inter_ocular=((60,), (72,)),
-)
+AFLW19 = LandmarkSchema(**_markups.AFLW19)
+COFW29 = LandmarkSchema(**_markups.COFW29)
+IBUG68 = LandmarkSchema(**_markups.IBUG68)
+WFLW98 = LandmarkSchema(**_markups.WFLW98)
 
 SCHEMAS = {schema.name: schema for schema in (AFLW19, COFW29, IBUG68, WFLW98)}

@@ -1,9 +1,13 @@
 import copy
+import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skwing.geometry import apply, reflect, similarity
 from skwing.schema import (
@@ -276,6 +280,191 @@ def test_mirror_from_names():
     assert mirror_from_names([]) == ()
     with pytest.raises(ValueError, match=r"Landmark 1, 'left_toe'.*'right_toe'"):
         mirror_from_names(["nose", "left_toe"])
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "left_eye right_eye",
+        "eye_left eye_right",
+        "Left-Eye Right-Eye",
+        "LEFT_EYE RIGHT_EYE",
+        "leftEye rightEye",
+        "EyeLeft EyeRight",
+        "eye.left.1 eye.right.1",
+        "left1 right1",
+        "Left_Wrist Right-Wrist",
+        "leftEye right_eye",
+        "left_of_right right_of_left",
+        "L_eye R_eye",
+        "eye_l eye_r",
+        "eye-L eye-R",
+        "LEye REye",
+        "lEye rEye",
+        "eyeL eyeR",
+        "L1 R1",
+        "wing_L2_tip wing_R2_tip",
+        "lefteye righteye",
+        "eyeleft eyeright",
+        "lwing rwing",
+        "wingl wingr",
+        "\u00f6hrL \u00f6hrR",
+    ],
+)
+def test_pairs_of_names(pair):
+    names = ["nose", *pair.split()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert LandmarkSchema.from_names("s", names).mirror == (0, 2, 1)
+        # Pairs by surer signs do not hide those by weaker ones.
+        more = [*names, "left_ear", "L_ear", "right_ear", "R_ear"]
+        assert LandmarkSchema.from_names("s", more).mirror == (0, 2, 1, 5, 6, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["tip", "stem"],
+        ["cleft", "bright", "rightful"],
+        ["L1", "L2", "L3", "T12"],  # vertebrae
+        ["lip", "rim", "liver", "river_2"],
+        ["R", "G", "B"],
+        ["0", "1"],
+    ],
+)
+def test_names_without_sides_tell_of_no_mirror(names):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert LandmarkSchema.from_names("s", names).mirror is None
+        both = LandmarkSchema.from_names("s", [*names, "left_ear", "right_ear"])
+    n = len(names)
+    assert both.mirror == (*range(n), n + 1, n)
+
+
+@pytest.mark.parametrize(
+    ("names", "lonely"),
+    [
+        (["left_eye", "nose"], "'left_eye' finds no 'right_eye'"),
+        (["left_eye", "right_ear"], "'left_eye' finds no 'right_eye', 'right_ear' finds no"),
+        (["eye_L", "eye_R", "wing_L"], "'wing_L' finds no 'wing_r'"),
+        (["left_eye", "leftEye", "right_eye"], "'left_eye' finds no"),  # which of the two?
+        (["left", "right_eye", "right eye"], "'left' finds no 'right'"),
+    ],
+)
+def test_names_that_find_no_partner_are_told(names, lonely):
+    with pytest.warns(UserWarning, match=lonely):
+        assert LandmarkSchema.from_names("s", names).mirror is None
+
+
+def test_stated_pairs_are_the_pairs():
+    names = ["left_eye", "right_ear", "nose"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for pairs in ([("left_eye", "right_ear")], [[1, 0]], [("right_ear", 0)]):
+            assert LandmarkSchema.from_names("s", names, pairs=pairs).mirror == (1, 0, 2)
+        assert LandmarkSchema.from_names("s", names, pairs=()).mirror == (0, 1, 2)
+    lines, lengths = [("line", (0, 1), False)], {"span": ((0,), (1,))}
+    schema = LandmarkSchema.from_names("s", "ab", contours=lines, normalizers=lengths)
+    assert schema == LandmarkSchema("s", "ab", None, lines, lengths)
+    for pairs in (["ab"], [("nose",)], [("nose", "nose")], [("nose", 3)], [("nose", -1)]):
+        with pytest.raises(ValueError, match="must hold two of its landmarks each"):
+            LandmarkSchema.from_names("s", names, pairs=pairs)
+    with pytest.raises(ValueError, match="hold 'nose' twice"):
+        LandmarkSchema.from_names("s", names, pairs=[(0, 2), (1, 2)])
+    with pytest.raises(ValueError, match="different"):
+        LandmarkSchema.from_names("s", ["a", "a"])
+
+
+@each_schema
+def test_the_four_follow_from_their_names(schema):
+    parts = {"contours": schema.contours, "normalizers": schema.normalizers}
+    assert LandmarkSchema.from_names(schema.name, schema.landmark_names, **parts) == schema
+
+
+@st.composite
+def schemas(draw):
+    names = draw(st.lists(st.text(), min_size=1, max_size=8, unique=True))
+    some = st.lists(st.integers(0, len(names) - 1), min_size=1, max_size=4)
+    order = draw(st.permutations(range(len(names))))
+    mirror = list(range(len(names)))
+    for i, j in zip(order[::2], order[1::2], strict=False):
+        mirror[i], mirror[j] = j, i
+    return LandmarkSchema(
+        draw(st.text()),
+        names,
+        draw(st.sampled_from([None, mirror])),
+        draw(st.lists(st.tuples(st.text(), some, st.booleans()), max_size=3)),
+        draw(st.dictionaries(st.text(), st.tuples(some, some), max_size=3)),
+    )
+
+
+@settings(max_examples=30)
+@given(schemas())
+def test_saving_then_loading_changes_nothing(schema):
+    assert LandmarkSchema.from_json(schema.to_json()) == schema
+
+
+@each_schema
+def test_schemas_go_through_files(schema, tmp_path):
+    path = tmp_path / "schema.json"
+    assert schema.to_json(path) is None
+    assert LandmarkSchema.from_json(path) == LandmarkSchema.from_json(str(path)) == schema
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert LandmarkSchema.from_json(path) == schema
+
+
+def test_what_is_left_out_of_the_json_has_its_default():
+    assert LandmarkSchema.from_json('{"name": "s", "landmark_names": ["a"]}') == LandmarkSchema(
+        "s", ["a"]
+    )
+
+
+def json_with(**parts):
+    return json.dumps({"name": "s", "landmark_names": ["a", "b"]} | parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting"),
+        ('{"name": NaN}', "found NaN"),
+        ('{"a":' * 100_000, "nested too deep|Expecting"),
+        ('{"name": {"a": ' + "[" * 100_000, "nested too deep|Expecting"),
+        ('{"name": ' + "9" * 5000 + "}", "digits"),
+        ('{"name": "a", "name": "b"}', "'name' is there twice"),
+        ("{}", "the key 'name' is missing"),
+        ('{"name": "s"}', "the key 'landmark_names' is missing"),
+        (json_with(colour=1), "the key 'colour' is unknown"),
+        (json_with(version=2), "of version 2, expected 1"),
+        (json_with(name=3), "'name' is 3, expected a text"),
+        (json_with(landmark_names="ab"), "expected a list of texts"),
+        (json_with(landmark_names=["a", "a"]), "different"),
+        (json_with(landmark_names=[]), "names"),
+        (json_with(mirror=[1, 0.0]), "'mirror' is .* whole numbers, or null"),
+        (json_with(mirror=[True, 0]), "'mirror' is"),
+        (json_with(mirror=[1, 1]), "undoes itself"),
+        (json_with(mirror=[1, 10**30]), "undoes itself"),
+        (json_with(contours=[["line", [0]]]), "'contours' is"),
+        (json_with(contours=[["line", [0, 2], False]]), "line.* 0..1"),
+        (json_with(contours={"line": 1}), "'contours' is"),
+        (json_with(normalizers=[1]), "'normalizers' is"),
+        (json_with(normalizers={"span": [[0]]}), "'normalizers' is"),
+        (json_with(normalizers={"span": [[0], [2]]}), "right of 'span'"),
+    ],
+)
+def test_a_wrong_json_is_refused(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        LandmarkSchema.from_json(text)
+    assert "the JSON text is no landmark schema" in str(caught.value)
+
+
+def test_a_wrong_json_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        LandmarkSchema.from_json(tmp_path / "no.json")
+    for content in (b"", b"[]", b'{"name": "\xff"}', b"\xff\xfe{\0}\0"):
+        (tmp_path / "s.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"s\.json is no landmark schema: "):
+            LandmarkSchema.from_json(tmp_path / "s.json")
 
 
 def test_check_schema():

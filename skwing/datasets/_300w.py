@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-import scipy.io
-from sklearn.utils import Bunch
 
+from skwing.datasets._common import as_bunch
+from skwing.datasets._mat import read_mat
+from skwing.datasets._protocols import check_choice, warn_if_incomplete
 from skwing.datasets._pts import read_pts
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
@@ -25,6 +26,16 @@ SUBSETS = (
     "01_Indoor",
     "02_Outdoor",
 )
+# Faces of each part of a protocol, as published.
+_COMMON = {"lfpw/testset": 224, "helen/testset": 330}
+_CHALLENGING = {"ibug": 135}
+PROTOCOLS = {
+    "train": {"lfpw/trainset": 811, "helen/trainset": 2000, "afw": 337},
+    "common": _COMMON,
+    "challenging": _CHALLENGING,
+    "full": _COMMON | _CHALLENGING,
+    "test": {"01_Indoor": 300, "02_Outdoor": 300},
+}
 BOXES = ("detector", "ground_truth", "landmarks")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")  # the first that is there is taken
 
@@ -120,13 +131,13 @@ def _box_file(root, subset):
 def _read_boxes(path, field):
     """Corners x0, y0, x1, y1 as in the file, counted from 1, by the stem of the image."""
     try:
-        entries = scipy.io.loadmat(path, simplify_cells=True)["bounding_boxes"]
-        entries = [entries] if isinstance(entries, dict) else entries  # a file of one face
+        entries = read_mat(path, ("bounding_boxes",))["bounding_boxes"].ravel()
+        structs = [entry if isinstance(entry, dict) else entry.item() for entry in entries]
         return {
-            _stem(entry["imgName"].strip()): np.asarray(entry[field], np.float64).reshape(4)
-            for entry in entries
+            _stem(entry["imgName"].item().strip()): entry[field].astype(np.float64).reshape(4)
+            for entry in structs
         }
-    except Exception as error:  # scipy raises many kinds on a damaged file
+    except Exception as error:  # whatever else than such structs is in the file
         raise ValueError(
             f"{path}: expected a MATLAB file with structs bounding_boxes of imgName, "
             f"bb_detector and bb_ground_truth; reading it gave {type(error).__name__}: {error}"
@@ -156,7 +167,7 @@ def _photo(subset, name):
     return f"{subset}/{name}"
 
 
-def load_300w(root, *, subsets=None, boxes="detector", return_X_y=False):
+def load_300w(root, *, subsets=None, protocol=None, boxes="detector", return_X_y=False):
     """Faces of 300-W with their 68 landmarks, from the folders as published.
 
     Parameters
@@ -199,8 +210,32 @@ def load_300w(root, *, subsets=None, boxes="detector", return_X_y=False):
     FileNotFoundError
         If `root`, an image, or the file of the boxes is missing.
     ValueError
-        If a subset is missing, a .pts or .mat file is not as published, or an image has no
-        box.
+        If a subset is missing, a .pts or .mat file is not as published, an image has no
+        box, or both `subsets` and `protocol` are given.
+
+    Warns
+    -----
+    UserWarning
+        If `protocol` is given and a subset has another number of faces than was published.
+
+    Notes
+    -----
+    **Protocols** (Sagonas et al. 2013; split in common and challenging by Ren et al., CVPR
+    2014, as in table 4 of Feng et al. 2018):
+
+    - "train": 3148 faces, of LFPW's training set 811, of HELEN's 2000, and all 337 of AFW.
+    - "common": 554 faces, of LFPW's test set 224 and of HELEN's 330.
+    - "challenging": the 135 faces of IBUG.
+    - "full": 689 faces, "common" and "challenging" together.
+    - "test": the 600 faces on which the challenge itself was decided, 300 taken indoors
+      and 300 outdoors, from the folders ``01_Indoor`` and ``02_Outdoor``. They were
+      published later and without boxes: ask for ``boxes="landmarks"``.
+
+    The error of a face is the mean distance of its 68 landmarks over that of the pupils,
+    each the mean of the six points around an eye, in Feng et al. and before; over that of
+    the outer eye corners in the challenge and in later work, which gives numbers smaller by
+    about 0.71. They are ``"inter_pupil"`` and ``"inter_ocular"`` of
+    :func:`skwing.metrics.nme`.
 
     Examples
     --------
@@ -210,8 +245,12 @@ def load_300w(root, *, subsets=None, boxes="detector", return_X_y=False):
     BoxedImages(337 paths, boxes, schema='ibug68')
     """
     root = Path(root)
-    if boxes not in BOXES:
-        raise ValueError(f"boxes must be one of {', '.join(map(repr, BOXES))}; got {boxes!r}.")
+    check_choice("boxes", boxes, BOXES)
+    check_choice("protocol", protocol, (None, *PROTOCOLS))
+    if protocol is not None:
+        if subsets is not None:
+            raise ValueError("subsets and protocol exclude each other: give one of them.")
+        subsets = tuple(PROTOCOLS[protocol])
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}.")
     paths, target, rows, names, groups, subset_of = [], [], [], [], [], []
@@ -227,21 +266,20 @@ def load_300w(root, *, subsets=None, boxes="detector", return_X_y=False):
         names += [f"{subset}/{name}" for name in faces]
         groups += [_photo(subset, name) for name in faces]
         subset_of += [subset] * len(faces)
-    target = np.concatenate(target)
-    data = BoxedImages(paths, boxes=np.concatenate(rows), schema=IBUG68)
-    if return_X_y:
-        return data, target
-    return Bunch(
-        data=data,
-        target=target,
-        schema=IBUG68,
-        groups=np.array(groups),
-        names=np.array(names),
-        subset=np.array(subset_of),
-        DESCR=_DESCR.format(
+    if protocol is not None:
+        found = {subset: subset_of.count(subset) for subset in subsets}
+        warn_if_incomplete(root, found, PROTOCOLS[protocol])
+    return as_bunch(
+        BoxedImages(paths, boxes=np.concatenate(rows), schema=IBUG68),
+        np.concatenate(target),
+        names=names,
+        groups=groups,
+        descr=_DESCR.format(
             n_samples=len(paths),
             n_photos=len(set(groups)),
             subsets=", ".join(dict.fromkeys(subset_of)),
             boxes=boxes.replace("_", " "),
         ),
+        return_X_y=return_X_y,
+        subset=np.array(subset_of),
     )

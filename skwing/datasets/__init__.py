@@ -1,7 +1,46 @@
-"""Data sets: readers of published layouts, and faces drawn on the spot."""
+"""Data sets: readers and writers of the formats in use, and faces drawn on the spot."""
 
 from skwing.datasets._300w import load_300w
+from skwing.datasets._aflw import load_aflw
+from skwing.datasets._coco import read_coco
+from skwing.datasets._coco_write import write_coco
+from skwing.datasets._cofw import load_cofw
+from skwing.datasets._csv import read_csv
+from skwing.datasets._csv_write import write_csv
+from skwing.datasets._dataframe import from_dataframe
+from skwing.datasets._deeplabcut import read_deeplabcut, write_deeplabcut
+from skwing.datasets._detect import detect_all, detect_boxes
+from skwing.datasets._detectors import SkimageCascade, YuNet
+from skwing.datasets._dlib_xml import read_dlib_xml, write_dlib_xml
 from skwing.datasets._faces import make_faces
-from skwing.datasets._pts import read_pts
+from skwing.datasets._pts import read_pts, read_pts_folder, write_pts, write_pts_folder
+from skwing.datasets._tps import read_tps
+from skwing.datasets._tps_write import write_tps
+from skwing.datasets._wflw import load_wflw
 
-__all__ = ["load_300w", "make_faces", "read_pts"]
+__all__ = [
+    "SkimageCascade",
+    "YuNet",
+    "detect_all",
+    "detect_boxes",
+    "from_dataframe",
+    "load_300w",
+    "load_aflw",
+    "load_cofw",
+    "load_wflw",
+    "make_faces",
+    "read_coco",
+    "read_csv",
+    "read_deeplabcut",
+    "read_dlib_xml",
+    "read_pts",
+    "read_pts_folder",
+    "read_tps",
+    "write_coco",
+    "write_csv",
+    "write_deeplabcut",
+    "write_dlib_xml",
+    "write_pts",
+    "write_pts_folder",
+    "write_tps",
+]

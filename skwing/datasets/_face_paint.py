@@ -23,10 +23,14 @@ from skwing.datasets._face_model import (
 __all__ = [
     "TEXELS",
     "Look",
+    "brow_profile",
     "draw_look",
+    "eye_scale",
     "grow_hair",
+    "iris_center",
     "paint_base",
     "paint_face",
+    "smooth",
     "tint_of",
     "under_hair",
 ]
@@ -156,12 +160,10 @@ def grow_hair(head, rows, look):
     return out
 
 
-def under_hair(head, rows):
-    """Which landmarks hair hides, (68,); brows are drawn over it."""
-    column = head.marks[:, 1].astype(int)
-    hidden = np.maximum(rows[column], rows[column + 1]) > head.marks[:, 0]
-    hidden[17:27] = False
-    return hidden
+def under_hair(marks, rows):
+    """Whether places (row, column) of the grid lie under hair, an array (len(marks),)."""
+    column = marks[:, 1].astype(int)
+    return np.maximum(rows[column], rows[column + 1]) > marks[:, 0]
 
 
 def _texel(marks):
@@ -188,7 +190,7 @@ def _disc(canvas, center, radii, color):
     cv2.ellipse(canvas, _fixed(center), axes, 0, 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _smooth(points, closed=True, steps=3):
+def smooth(points, closed=True, steps=3):
     """Catmull-Rom curve: it passes through every one of the points."""
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
     path = np.concatenate([ends[0], points, ends[1]])
@@ -225,23 +227,38 @@ def paint_base(look, heights, rng):
     return canvas, rows
 
 
+def brow_profile(look, n_points):
+    """Half the thickness of a brow along it, in rows of the grid, an array (n_points,)."""
+    return 0.5 * look.brow_width * 10 * np.sin(np.linspace(0.5, 2.9, n_points))
+
+
+def eye_scale(eye, flat):
+    """Width of an eye's six (x, y) points, relative to the width it is laid out with."""
+    return (eye[3] - eye[0])[0] / (flat[3] - flat[0])[0]
+
+
+def iris_center(eye, gaze, scale):
+    """Middle of the iris, (x, y), from the six points and the scale of an eye."""
+    return eye.mean(0) + scale * (np.multiply(gaze, [0.06, 0.03]) - [0, 0.01])
+
+
 def _paint_brow(canvas, brow, look):
-    curve = _smooth(brow, closed=False)
-    thick = 0.5 * look.brow_width * 10 * TEXELS * np.sin(np.linspace(0.5, 2.9, len(curve)))
+    curve = smooth(brow, closed=False)
+    thick = TEXELS * brow_profile(look, len(curve))
     half = np.stack([np.zeros_like(thick), thick], 1)
     _fill(canvas, np.concatenate([curve - half, (curve + half)[::-1]]), look.brow)
 
 
 def _paint_eye(canvas, eye, look, gaze, scale):
     """One eye, cut out by its lids; `scale` is in texels per half face width."""
-    outline = _smooth(eye)
+    outline = smooth(eye)
     low = np.floor(outline.min(0)).astype(int) - 2
     high = np.ceil(outline.max(0)).astype(int) + 3
     patch = canvas[low[1] : high[1], low[0] : high[0]]
     ball = np.empty_like(patch)
     ball[:] = 230, 224, 220
     radius = 0.088 * scale
-    middle = eye.mean(0) - low + scale * (np.multiply(gaze, [0.06, 0.03]) - [0, 0.01])
+    middle = iris_center(eye, gaze, scale) - low
     for share, color in ((1, look.iris * 0.6), (0.82, look.iris), (0.45, (12, 10, 12))):
         _disc(ball, middle, share * radius, color)
     _disc(ball, middle - 0.3 * radius, 0.22 * radius, (255, 255, 255))
@@ -260,11 +277,11 @@ def _paint_nose(canvas, base, look):
         center = base[side] - [0, 0.35 * TEXELS]
         radii = 0.36 * abs(base[4, 0] - base[2, 0]), 0.4 * TEXELS
         _disc(canvas, center, radii, look.skin * 0.36)
-    _line(canvas, _smooth(base, closed=False), look.skin * 0.6)
+    _line(canvas, smooth(base, closed=False), look.skin * 0.6)
 
 
 def _paint_mouth(canvas, outer, inner, look, opening):
-    _fill(canvas, _smooth(outer), look.lips)
+    _fill(canvas, smooth(outer), look.lips)
     _fill(canvas, inner, (60, 22, 24))
     if opening > 0.03:
         down = (inner[[7, 6, 5]] - inner[[1, 2, 3]]) * min(0.5, 0.06 / opening + 0.1)
@@ -277,20 +294,21 @@ def _paint_mouth(canvas, outer, inner, look, opening):
 def paint_face(canvas, head, look, expression, mark=None):
     """Draw the features on a person's bare skin, in place.
 
-    `mark` is the index of a landmark to put a small dot on: the proof that what is drawn
-    and what is said to be there agree.
+    `mark` is a place (row, column) of the grid to put a small dot on: the proof that what
+    is drawn and what is said to be there agree.
     """
     texels = _texel(head.marks)
     _paint_nose(canvas, texels[31:36], look)
     _paint_mouth(canvas, texels[48:60], texels[60:68], look, expression.opening)
     for eye in (slice(36, 42), slice(42, 48)):
-        wide = (texels[eye][3] - texels[eye][0])[0] / (head.flat[eye][3] - head.flat[eye][0])[0]
-        _paint_eye(canvas, texels[eye], look, expression.gaze, wide)
+        scale = eye_scale(texels[eye], head.flat[eye])
+        _paint_eye(canvas, texels[eye], look, expression.gaze, scale)
     for brow in (slice(17, 22), slice(22, 27)):
         _paint_brow(canvas, texels[brow], look)
     if mark is not None:
-        x, y = np.round(texels[mark]).astype(int)
-        _disc(canvas, texels[mark], 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
+        spot = _texel(mark)
+        x, y = np.round(spot).astype(int)
+        _disc(canvas, spot, 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
 
 
 def _beard(x, y, mouth, rows, strength, color):

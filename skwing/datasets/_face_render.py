@@ -58,7 +58,7 @@ def light_of(vertices, rng):
     return around[..., None] + (1.2 - ambient) * facing[..., None] * warm
 
 
-def cover(pixels, depth, size):
+def cover(pixels, depth, shape):
     """Which place on the grid is seen at each pixel.
 
     Cells are drawn from far to near, each with its own number; the place inside the cell
@@ -70,12 +70,12 @@ def cover(pixels, depth, size):
         The vertices in the image, in pixels.
     depth : ndarray of shape (rows, columns)
         Larger is nearer to the camera.
-    size : int
-        Side of the image, in pixels.
+    shape : tuple of int
+        Height and width of the image, in pixels.
 
     Returns
     -------
-    row, column : ndarray of shape (size, size), float32
+    row, column : ndarray of shape (height, width), float32
         With fractions; -9 where the grid is not seen.
     """
     first, right = pixels[:-1, :-1], pixels[:-1, 1:]
@@ -86,7 +86,7 @@ def cover(pixels, depth, size):
     nearness = (depth[:-1, :-1] + depth[1:, 1:] + depth[:-1, 1:] + depth[1:, :-1]).ravel()
     cells = cells[np.argsort(nearness[cells], kind="stable")]
     quads = quads[cells]
-    drawn = np.zeros((size, size), np.int32)
+    drawn = np.zeros(shape, np.int32)
     for number, quad in enumerate(np.round(quads * (1 << _SHIFT)).astype(np.int32), 1):
         cv2.fillConvexPoly(drawn, quad, number, 8, _SHIFT)
     return _places(quads, *np.divmod(cells, pixels.shape[1] - 1), pixels.shape[1], drawn)

@@ -145,11 +145,12 @@ def photograph(picture, rng):
 
     All of it is symmetric about each pixel: nothing moves.
     """
-    size = picture.shape[0]
+    size = picture.shape[1::-1]
     if rng.random() < 0.2:
-        small = int(size * rng.uniform(0.45, 0.9))
-        picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+        share = rng.uniform(0.45, 0.9)
+        small = [int(side * share) for side in size]
+        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.4:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3))
     if rng.random() < 0.1:

@@ -6,49 +6,43 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from skwing._cv2 import cv2
-from skwing.datasets import _face_paint as paint
-from skwing.datasets._face_model import build_head, rotation
-from skwing.datasets._face_render import cover, light_of
-from skwing.datasets._face_scene import background, glasses, occlude, photograph
-from skwing.datasets._face_shape import Expression, Shape, draw_expression, draw_shape
+from skwing.datasets._face_marks import MARK_UPS
+from skwing.datasets._face_picture import draw_person, line_up, shape_of, sit, take_picture
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
-from skwing.schema import IBUG68
+from skwing.schema import LandmarkSchema, check_schema
 
 __all__ = ["make_faces"]
 
-# A face is drawn at this many times the size of the image, then averaged down.
-_SUPER = 2
+_DESCR = """Drawn faces with {n_landmarks} exact landmarks each
 
-_DESCR = """Drawn faces with 68 exact landmarks each
-
-{n_samples} faces of {n_persons} persons, {size} x {size} pixels.
+{n_samples} faces of {n_persons} persons in {n_images} images of {width} x {height} pixels.
 data: RGB images, each with a square box such as a detector gives.
-target: landmarks in image pixels, an array of shape (n, 68, 2).
+target: landmarks in image pixels, an array of shape (n, {n_landmarks}, 2){hidden}.
 pose: yaw, pitch and roll in degrees; yaw > 0 moves the tip of the nose to the right of the
 image, pitch > 0 up, roll > 0 turns clockwise.
-visible: which landmarks are seen. groups: the person of each face.
+visible: which landmarks are seen. self_occluded: which ones the head itself hides.
+image: the number of the image. groups: the persons in it.
 
-Most faces look ahead: 37 % turn more than 30 degrees, 9 % more than 60, unless fewer were
-asked for.
+{yaw}
 """
-
-
-@dataclass(frozen=True)
-class _Person:
-    """What all pictures of one person share."""
-
-    shape: Shape
-    look: paint.Look
-    skin: np.ndarray
-    hair_rows: np.ndarray
-
-
-def _draw_person(rng):
-    shape, look = draw_shape(rng), paint.draw_look(rng)
-    calm = build_head(shape, Expression())
-    return _Person(shape, look, *paint.paint_base(look, calm.vertices[..., 1], rng))
+_YAW = {
+    "natural": "Most faces look ahead: 37 % turn more than 30 degrees, 9 % more than 60, unless "
+    "fewer\nwere asked for.",
+    "uniform": "All turns up to {max_yaw:g} degrees are equally frequent.",
+    "given": "The poses were given.",
+}
+_HIDDEN = {"keep": "", "nan": ", NaN where hidden"}
+# What numbers the parameters may be.
+_NUMBERS = (
+    ("n_samples", Integral, 1, np.inf),
+    ("image_size", Integral, 32, np.inf),
+    ("faces_per_identity", Integral, 1, np.inf),
+    ("n_faces_per_image", Integral, 1, 20),
+    ("max_yaw", Real, 1, 90),
+    ("occlusion", Real, 0, 1),
+    ("box_error", Real, 0, 5),
+)
 
 
 def _draw_pose(rng, max_yaw):
@@ -63,84 +57,6 @@ def _draw_pose(rng, max_yaw):
     return np.array([yaw, pitch, roll])
 
 
-class _Camera:
-    """Perspective onto a square image, placed so that all landmarks are inside."""
-
-    def __init__(self, points, size, rng):
-        self._distance = 1 / rng.uniform(1 / 30, 1 / 5)
-        self._scale, self._shift = 1.0, np.zeros(2)
-        flat = self.project(points)
-        low, high = flat.min(0), flat.max(0)
-        wanted = size * rng.uniform(0.2, 0.28)
-        self._scale = min(wanted, 0.86 * size / (high - low).max())
-        room = (0.92 * size - self._scale * (high - low)) / 2
-        jitter = size * (0.05 * rng.standard_normal(2) + [0, 0.02])
-        middle = (size - 1) / 2 + np.clip(jitter, -room, room)
-        self._shift = middle - self._scale * (low + high) / 2
-
-    def project(self, points):
-        """Points of the camera's frame in pixels of the image."""
-        near = self._scale * (self._distance - 0.9) / (self._distance - points[..., 2:])
-        return points[..., :2] * near + self._shift
-
-
-def _up(points):
-    """Pixels of the image in pixels of the larger picture it is averaged from."""
-    return (points + 0.5) * _SUPER - 0.5
-
-
-def _paint_head(picture, head, person, expression, turn, camera, rng, mark):
-    """Paint a head into a picture; tell for each pixel the (row, column) seen there."""
-    vertices = paint.grow_hair(head, person.hair_rows, person.look) @ turn.T
-    rows, columns = cover(_up(camera.project(vertices)), vertices[..., 2], len(picture))
-    skin = person.skin.copy()
-    paint.paint_face(skin, head, person.look, expression, mark)
-    light = light_of(vertices, rng) * paint.tint_of(head, person.look)
-    # In 1/128, which is finer than the steps of the colours it is multiplied with.
-    light = np.clip(128 * light, 0, 255).astype(np.uint8)
-    light = cv2.resize(light, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    skin = cv2.multiply(skin, light, scale=1 / 128)
-    at = [(where + 0.5) * paint.TEXELS - 0.5 for where in (columns, rows)]
-    # Pixels that look beside the skin keep what the picture had.
-    cv2.remap(skin, *at, cv2.INTER_LINEAR, dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
-    return rows, columns
-
-
-def _is_seen(head, flat, rows, columns):
-    """Whether the place that a landmark projects to shows the landmark's own surroundings."""
-    x, y = np.round(flat).astype(int).T
-    step = np.array([-1, 0, 1])
-    around = y + step[:, None, None], x + step[:, None]
-    near = np.abs(rows[around] - head.marks[:, 0]) < 1
-    return (near & (np.abs(columns[around] - head.marks[:, 1]) < 1)).any((0, 1))
-
-
-def _draw_face(person, pose, size, occlusion, rng, mark=None):
-    """One picture of a person: image, landmarks in its pixels, which of them are seen."""
-    expression = draw_expression(rng)
-    head, turn = build_head(person.shape, expression), rotation(*pose)
-    camera = _Camera(head.points @ turn.T, size, rng)
-
-    def place(points):
-        return _up(camera.project(np.asarray(points, float) @ turn.T))
-
-    # A background has no need of edges as sharp as those of the face.
-    picture = cv2.resize(background(size, rng), (_SUPER * size,) * 2)
-    rows, columns = _paint_head(picture, head, person, expression, turn, camera, rng, mark)
-    landmarks = camera.project(head.points @ turn.T)
-    visible = _is_seen(head, _up(landmarks), rows, columns)
-    visible &= ~paint.under_hair(head, person.hair_rows)
-    if rng.random() < 0.12:
-        glasses(picture, head, place, turn[2, 0], False, rng)
-    if rng.random() < occlusion:
-        bare = picture.copy()
-        occlude(picture, head, place, turn[2, 0], person.look.skin, rng)
-        x, y = np.round(_up(landmarks)).astype(int).T
-        visible &= (picture[y, x] == bare[y, x]).all(-1)
-    picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-    return photograph(picture, rng), landmarks, visible
-
-
 def _draw_box(landmarks, yaw, error, rng):
     """The square a detector would report; the further a face turns, the worse it is."""
     x, y, width, height = boxes_of(landmarks)
@@ -152,25 +68,29 @@ def _draw_box(landmarks, yaw, error, rng):
     return np.array([*(middle - (wanted - 1) / 2), wanted, wanted])
 
 
-def _check_parameters(n_samples, image_size, faces_per_identity, max_yaw, occlusion, box_error):
-    integers = (
-        ("n_samples", n_samples, 1),
-        ("image_size", image_size, 32),
-        ("faces_per_identity", faces_per_identity, 1),
-    )
-    for name, value, low in integers:
+def _check_number(name, value, kind, low, high):
+    if kind is Integral:
         if not isinstance(value, Integral) or isinstance(value, bool):
             raise TypeError(f"{name} must be an integer; got {value!r}.")
         if value < low:
             raise ValueError(f"{name} must be at least {low}; got {value}.")
-    reals = (
-        ("max_yaw", max_yaw, 1, 90),
-        ("occlusion", occlusion, 0, 1),
-        ("box_error", box_error, 0, 5),
-    )
-    for name, value, low, high in reals:
-        if not isinstance(value, Real) or not low <= value <= high:
-            raise ValueError(f"{name} must be a number from {low} to {high}; got {value!r}.")
+        if value > high:
+            raise ValueError(f"{name} must be at most {high}; got {value}.")
+    elif not isinstance(value, Real) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low} to {high}; got {value!r}.")
+
+
+def _check_choice(name, value, choices):
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {choices}; got {value!r}.")
+
+
+def _check_mark_up(schema):
+    schema = check_schema(schema)
+    if schema is None or MARK_UPS.get(schema.name) != schema:
+        name = schema if schema is None else schema.name
+        raise ValueError(f"schema must be one of {list(MARK_UPS)}; got {name!r}.")
+    return schema
 
 
 def _check_pose(pose, n_samples):
@@ -190,9 +110,109 @@ def _check_pose(pose, n_samples):
     return pose
 
 
-def _generator(seed, kind, index):
-    """A generator for one person or one face, whatever else is drawn."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(kind, index)))
+@dataclass(frozen=True)
+class _Plan:
+    """The checked parameters of a set of faces, and the seed they are drawn with."""
+
+    seed: int
+    n_samples: int
+    schema: LandmarkSchema
+    image_size: int
+    faces_per_identity: int
+    n_faces_per_image: int
+    yaw: str
+    max_yaw: float
+    pose: np.ndarray | None
+    occlusion: float
+    hidden: str
+    box_error: float
+
+    def __post_init__(self):
+        for name, *bounds in _NUMBERS:
+            _check_number(name, getattr(self, name), *bounds)
+        _check_choice("yaw", self.yaw, ("natural", "uniform"))
+        _check_choice("hidden", self.hidden, ("keep", "nan"))
+        object.__setattr__(self, "schema", _check_mark_up(self.schema))
+        if self.pose is not None:
+            object.__setattr__(self, "pose", _check_pose(self.pose, self.n_samples))
+
+    def generator(self, kind, index):
+        """A generator for one person (0), face (1), yaw (2) or image (3), whatever else is."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(kind, index))
+        return np.random.default_rng(sequence)
+
+    def image_of(self):
+        """Number of the image that each face is in."""
+        return np.arange(self.n_samples) // self.n_faces_per_image
+
+    def people(self, block):
+        """The persons that a number of successive images are of."""
+        first = block * self.n_faces_per_image
+        return [draw_person(self.generator(0, first + i)) for i in range(self.n_faces_per_image)]
+
+    def pose_of(self, i, rng):
+        """Yaw, pitch and roll of a face in degrees."""
+        pose = _draw_pose(rng, self.max_yaw)
+        if self.pose is not None:
+            return self.pose[i]
+        if self.yaw == "uniform":
+            # From a generator of its own, so that all else about the face stays as it is.
+            pose[0] = self.generator(2, i).uniform(-self.max_yaw, self.max_yaw)
+        return pose
+
+
+def _draw_image(plan, number, faces, people):
+    """Pixels of an image, and a row of (target, box, pose, own, other) for each face in it."""
+    rngs = [plan.generator(1, i) for i in faces]
+    poses = [plan.pose_of(i, rng) for i, rng in zip(faces, rngs, strict=True)]
+    sitters = [
+        sit(person, pose, plan.image_size, plan.schema, rng)
+        for person, pose, rng in zip(people, poses, rngs, strict=False)
+    ]
+    rng, shape = rngs[0], shape_of(plan.n_faces_per_image, plan.image_size)
+    if plan.n_faces_per_image > 1:
+        rng = plan.generator(3, number)
+        sitters = line_up(sitters, plan.n_faces_per_image, plan.image_size, rng)
+    picture, own, other = take_picture(sitters, shape, plan.occlusion, rng)
+    rows = [
+        (
+            sitter.landmarks,
+            _draw_box(sitter.outline(), pose[0], plan.box_error, sitter.rng),
+            pose,
+            *hiding,
+        )
+        for sitter, pose, *hiding in zip(sitters, poses, own, other, strict=True)
+    ]
+    return picture, rows
+
+
+def _draw_all(plan):
+    """Images of all faces; target, boxes, pose and own and other hiding, one row a face."""
+    per_image = plan.n_faces_per_image
+    n_images = -(-plan.n_samples // per_image)
+    images = np.empty((n_images, *shape_of(per_image, plan.image_size), 3), np.uint8)
+    rows = []
+    for number, pixels in enumerate(images):
+        if number % plan.faces_per_identity == 0:
+            people = plan.people(number // plan.faces_per_identity)
+        faces = range(number * per_image, min((number + 1) * per_image, plan.n_samples))
+        pixels[:], drawn = _draw_image(plan, number, faces, people)
+        rows += drawn
+    return images, *(np.array(column) for column in zip(*rows, strict=True))
+
+
+def _describe(plan, image, groups):
+    height, width = shape_of(plan.n_faces_per_image, plan.image_size)
+    return _DESCR.format(
+        n_landmarks=plan.schema.n_landmarks,
+        n_samples=plan.n_samples,
+        n_persons=min(plan.n_samples, (groups[-1] + 1) * plan.n_faces_per_image),
+        n_images=image[-1] + 1,
+        width=width,
+        height=height,
+        hidden=_HIDDEN[plan.hidden],
+        yaw=_YAW["given" if plan.pose is not None else plan.yaw].format(max_yaw=plan.max_yaw),
+    )
 
 
 def make_faces(
@@ -200,18 +220,23 @@ def make_faces(
     *,
     random_state=None,
     return_X_y=False,
+    schema="ibug68",
     image_size=128,
     faces_per_identity=4,
+    n_faces_per_image=1,
+    yaw="natural",
     max_yaw=90.0,
     pose=None,
     occlusion=0.25,
+    hidden="keep",
     box_error=1.0,
 ):
-    """Drawn faces with exact 68-point landmarks, in numbers as uneven as on photographs.
+    """Drawn faces with exact landmarks, in numbers as uneven as on photographs.
 
-    Each picture is a head in three dimensions, seen in perspective: its proportions, skin,
+    Each face is a head in three dimensions, seen in perspective: its proportions, skin,
     hair, beard, expression, light, background and the camera's blur and noise are random.
-    A quarter of the faces has something in front of it.
+    A quarter of the faces has something in front of it. All mark-ups are read off the same
+    head: with another `schema`, pictures, boxes and poses stay the same.
 
     Yaw is drawn as the set AFLW has it, with a peak in front and shoulders on both sides:
     58 % from a normal distribution round 0 with a standard deviation of 14 degrees, 21 %
@@ -223,13 +248,24 @@ def make_faces(
     ----------
     n_samples : int, default=100
     random_state : int, RandomState or None, default=None
-        An int gives the same faces again. Face `i` does not depend on `n_samples`.
+        An int gives the same faces again. Face `i` does not depend on `n_samples`, but
+        for neighbours that are missing where the last image is not full.
     return_X_y : bool, default=False
         Return only ``(data, target)``.
+    schema : {"aflw19", "cofw29", "ibug68", "wflw98"} or LandmarkSchema, default="ibug68"
+        The mark-up, by name or one of those in :mod:`skwing.schema`.
     image_size : int, default=128
         Side of the square images, in pixels, at least 32. The face takes about half of it.
     faces_per_identity : int, default=4
-        How many faces in succession are of one person.
+        How many images in succession are of one person, or of the same
+        `n_faces_per_image` persons.
+    n_faces_per_image : int, default=1
+        How many faces there are in an image, side by side in random sizes, the nearer ones
+        before the further ones; up to 20. Each is a sample with a box of its own. The image
+        is `image_size` high and, for k faces, 1 + 0.55 (k - 1) times as wide.
+    yaw : {"natural", "uniform"}, default="natural"
+        How yaw is distributed: as said above, or evenly from ``-max_yaw`` to `max_yaw`.
+        With "uniform", pitch, roll and all else about a face stay as they are.
     max_yaw : float, default=90.0
         Largest turn to a side that is drawn, in degrees, from 1 to 90.
     pose : array-like of shape (n_samples, 3), default=None
@@ -237,6 +273,8 @@ def make_faces(
         ones. All else about a face stays as it is.
     occlusion : float, default=0.25
         Probability that sunglasses, a hand, a bar or something round hides a part.
+    hidden : {"keep", "nan"}, default="keep"
+        What `target` has for landmarks that are not visible: their places, or NaN.
     box_error : float, default=1.0
         Errors of the boxes, relative to those of a usual detector; 0 gives boxes that fit.
 
@@ -246,24 +284,29 @@ def make_faces(
         With the attributes
 
         data : BoxedImages of shape (n_samples,)
-            RGB images with square boxes round the landmarks. As with detectors, a box is
-            off by random shifts (standard deviations of 4 % of its side across, 3 % down)
-            and by a random scale (7 %), up to 2.5 times as much for a profile. Carries the
-            schema.
-        target : ndarray of shape (n_samples, 68, 2)
+            RGB images with square boxes round the 68 points of 300-W, whatever the
+            `schema`. As with detectors, a box is off by random shifts (standard deviations
+            of 4 % of its side across, 3 % down) and by a random scale (7 %), up to 2.5
+            times as much for a profile. Carries the schema.
+        target : ndarray of shape (n_samples, n_landmarks, 2)
             Landmarks in image pixels, float64, all of them inside the image. They are
             points of the head: one that is hidden has the place it projects to, and the
             jaw is the bone's edge, not the outline of a turned face.
         schema : LandmarkSchema
-            :data:`skwing.schema.IBUG68`.
         pose : ndarray of shape (n_samples, 3)
             Yaw, pitch and roll in degrees. Positive yaw moves the tip of the nose to the
             right of the image, positive pitch up; positive roll turns the face clockwise.
             The mirrored face has the opposite yaw and roll.
-        visible : ndarray of bool of shape (n_samples, 68)
+        visible : ndarray of bool of shape (n_samples, n_landmarks)
             False where the head itself or something in front of it hides a landmark.
+        self_occluded : ndarray of bool of shape (n_samples, n_landmarks)
+            True where the head itself hides a landmark: nose, cheek, hair, or a lid that
+            is over a pupil.
+        image : ndarray of int of shape (n_samples,)
+            Number of the image that a face is in.
         groups : ndarray of int of shape (n_samples,)
-            The person, for `GroupKFold`.
+            For `GroupKFold`: the person or, with several faces in an image, the set of
+            persons, so that neither persons nor images are split.
         names : ndarray of str of shape (n_samples,)
         DESCR : str
     (data, target) : tuple
@@ -272,7 +315,7 @@ def make_faces(
     Raises
     ------
     ValueError
-        If a parameter is out of range, or `pose` has another shape.
+        If a parameter is out of range, `pose` has another shape, or `schema` is unknown.
     TypeError
         If a number of things is no integer.
 
@@ -281,6 +324,10 @@ def make_faces(
     The shape of the yaw distribution follows Fig. 5 of Feng et al. (2018), "Wing loss for
     robust facial landmark localisation with convolutional neural networks", CVPR.
 
+    Where two mark-ups use the same name they mean the same point of a head, but for lids
+    and jaw, which WFLW divides more finely. AFLW's middle of an eye is that of its lids,
+    the pupils of COFW and WFLW are those of the eyes that look somewhere.
+
     Examples
     --------
     >>> from skwing.datasets import make_faces
@@ -288,33 +335,48 @@ def make_faces(
     >>> faces.data.shape, faces.target.shape, faces.groups.tolist()
     ((6,), (6, 68, 2), [0, 0, 0, 0, 1, 1])
     >>> X, y = make_faces(6, random_state=0, return_X_y=True)
+    >>> crowd = make_faces(6, random_state=0, schema="wflw98", n_faces_per_image=3)
+    >>> crowd.target.shape, crowd.data.decode(0).shape, crowd.image.tolist()
+    ((6, 98, 2), (128, 269, 3), [0, 0, 0, 1, 1, 1])
     """
-    _check_parameters(n_samples, image_size, faces_per_identity, max_yaw, occlusion, box_error)
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-    given = None if pose is None else _check_pose(pose, n_samples)
-    images = np.empty((n_samples, image_size, image_size, 3), np.uint8)
-    target, visible = np.empty((n_samples, 68, 2)), np.empty((n_samples, 68), bool)
-    poses, boxes = np.empty((n_samples, 3)), np.empty((n_samples, 4))
-    groups = np.arange(n_samples) // faces_per_identity
-    for i in range(n_samples):
-        if i % faces_per_identity == 0:
-            person = _draw_person(_generator(seed, 0, int(groups[i])))
-        rng = _generator(seed, 1, i)
-        poses[i] = _draw_pose(rng, max_yaw)
-        if given is not None:
-            poses[i] = given[i]
-        images[i], target[i], visible[i] = _draw_face(person, poses[i], image_size, occlusion, rng)
-        boxes[i] = _draw_box(target[i], poses[i, 0], box_error, rng)
-    data = BoxedImages(images, boxes=boxes, schema=IBUG68)
+    plan = _Plan(
+        seed=seed,
+        n_samples=n_samples,
+        schema=schema,
+        image_size=image_size,
+        faces_per_identity=faces_per_identity,
+        n_faces_per_image=n_faces_per_image,
+        yaw=yaw,
+        max_yaw=max_yaw,
+        pose=pose,
+        occlusion=occlusion,
+        hidden=hidden,
+        box_error=box_error,
+    )
+    images, target, boxes, poses, own, other = _draw_all(plan)
+    visible, image = ~(own | other), plan.image_of()
+    if hidden == "nan":
+        target[~visible] = np.nan
+    if n_faces_per_image > 1:
+        # One array for each image: its faces share it, in memory and in a pickle.
+        arrays = list(images)
+        images = [arrays[number] for number in image]
+    data = BoxedImages(images, boxes=boxes, schema=plan.schema)
     if return_X_y:
         return data, target
+    groups = image // faces_per_identity
+    whole = "person" if n_faces_per_image == 1 else "image"
+    numbers = enumerate(groups if n_faces_per_image == 1 else image)
     return Bunch(
         data=data,
         target=target,
-        schema=IBUG68,
+        schema=plan.schema,
         pose=poses,
         visible=visible,
+        self_occluded=own,
+        image=image,
         groups=groups,
-        names=np.array([f"person_{group:05d}/face_{i:05d}" for i, group in enumerate(groups)]),
-        DESCR=_DESCR.format(n_samples=n_samples, n_persons=groups[-1] + 1, size=image_size),
+        names=np.array([f"{whole}_{number:05d}/face_{i:05d}" for i, number in numbers]),
+        DESCR=_describe(plan, image, groups),
     )

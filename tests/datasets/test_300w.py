@@ -3,7 +3,7 @@ import pytest
 import scipy.io
 from sklearn.model_selection import GroupKFold
 
-from skwing.datasets import load_300w, read_pts
+from skwing.datasets import _300w, load_300w, read_pts
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68
@@ -53,16 +53,20 @@ def write_boxes(root, subset, names, suffix=".jpg", **changes):
     return path
 
 
+def write_subset(root, subset, names):
+    folder = root / subset
+    folder.mkdir(parents=True)
+    for name in names:
+        write_pts(folder / f"{name}.pts", landmarks_of(name))
+        (folder / f"{name}.jpg").write_bytes(b"")
+
+
 @pytest.fixture
 def root(tmp_path):
     """The published layout, with images that nobody could decode."""
     root = tmp_path / "300w"
     for subset, names in LAYOUT.items():
-        folder = root / subset
-        folder.mkdir(parents=True)
-        for name in names:
-            write_pts(folder / f"{name}.pts", landmarks_of(name))
-            (folder / f"{name}.jpg").write_bytes(b"")
+        write_subset(root, subset, names)
         if subset != "01_Indoor":  # published without boxes
             write_boxes(root, subset, names)
     return root
@@ -142,6 +146,45 @@ def test_any_folder_of_pts_files_is_a_subset(root):
     assert faces.groups.tolist() == ["mine/indoor_001"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "subsets", "n_published"),
+    [
+        ("train", ["lfpw/trainset", "helen/trainset", "afw"], 3148),
+        ("common", ["lfpw/testset", "helen/testset"], 554),
+        ("challenging", ["ibug"], 135),
+        ("full", ["lfpw/testset", "helen/testset", "ibug"], 689),
+        ("test", ["01_Indoor", "02_Outdoor"], 600),
+    ],
+)
+def test_protocols_are_subsets_of_published_size(root, monkeypatch, protocol, subsets, n_published):
+    write_subset(root, "02_Outdoor", ["outdoor_001"])
+    assert sum(_300w.PROTOCOLS[protocol].values()) == n_published
+    monkeypatch.setitem(
+        _300w.PROTOCOLS, protocol, {name: len(LAYOUT.get(name, [1])) for name in subsets}
+    )
+    faces = load_300w(root, protocol=protocol, boxes="landmarks")
+    assert (
+        faces.names.tolist() == load_300w(root, subsets=subsets, boxes="landmarks").names.tolist()
+    )
+
+
+def test_protocol_with_other_numbers_of_faces_is_a_warning_that_names_both(root):
+    message = "lfpw/testset has 1 faces instead of 224, helen/testset has 2 faces instead of 330"
+    with pytest.warns(UserWarning, match=message) as caught:
+        faces = load_300w(root, protocol="common")
+    assert caught[0].filename == __file__
+    assert len(faces.names) == 3
+
+
+def test_protocol_that_cannot_be_is_an_error(root):
+    with pytest.raises(ValueError, match="subsets and protocol exclude each other"):
+        load_300w(root, subsets="afw", protocol="train")
+    with pytest.raises(ValueError, match=r"protocol must be one of None, 'train', .*; got 'ibug'"):
+        load_300w(root, protocol="ibug")
+    with pytest.raises(ValueError, match="no subset '02_Outdoor'; those present: "):
+        load_300w(root, protocol="test")
+
+
 # ---------------------------------------------------------------------------------------
 # What can be wrong
 # ---------------------------------------------------------------------------------------
@@ -194,7 +237,7 @@ def test_damaged_box_file_is_an_error(root):
         load_300w(root, subsets="afw")
     path = root / "Bounding Boxes" / "bounding_boxes_afw.mat"
     scipy.io.savemat(path, {"boxes": np.ones(3)})
-    with pytest.raises(ValueError, match=r"bounding_boxes_afw\.mat.*KeyError"):
+    with pytest.raises(ValueError, match=r"bounding_boxes_afw\.mat.*no variable bounding_boxes"):
         load_300w(root, subsets="afw")
     path.write_bytes(path.read_bytes()[:150])
     with pytest.raises(ValueError, match=r"bounding_boxes_afw\.mat"):

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.stats import kstest
 from sklearn.model_selection import GroupKFold
 
 from skwing.datasets import _face_paint as paint
 from skwing.datasets import _faces, make_faces
-from skwing.datasets._face_model import build_head, rotation
+from skwing.datasets._face_marks import MARK_UPS, mark_up
+from skwing.datasets._face_model import build_head, on_grid, rotation
+from skwing.datasets._face_picture import draw_person, sit, take_picture
 from skwing.datasets._face_shape import Expression, Shape, draw_shape
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
@@ -34,7 +39,9 @@ def test_what_is_in_the_bunch(faces):
     assert faces.visible.shape == (240, 68)
     assert faces.visible.dtype == bool
     assert len(set(faces.names)) == 240
-    assert "240 faces of 60 persons" in faces.DESCR
+    assert "68 exact landmarks" in faces.DESCR
+    assert "240 faces of 60 persons in 240 images of 128 x 128 pixels" in faces.DESCR
+    assert faces.image.tolist() == list(range(240))
     image = faces.data.decode(0)
     assert image.shape == (128, 128, 3)
     assert image.dtype == np.uint8
@@ -60,6 +67,15 @@ def test_same_seed_same_bytes_and_no_global_random_numbers():
     assert np.array_equal(drawn.target, first.target)
 
 
+def test_the_default_faces_stay_as_they_are():
+    # As the first version drew them, which had no mark-up but this one.
+    faces = make_faces(3, random_state=0)
+    expected = [[57.425951, 102.779543], [61.873522, 65.767104], [51.270646, 77.739706]]
+    np.testing.assert_allclose(faces.target[[0, 1, 2], [8, 30, 57]], expected, atol=1e-6)
+    box = [17.521323, 25.189437, 67.098598, 67.098598]
+    np.testing.assert_allclose(faces.data.boxes[2], box, atol=1e-6)
+
+
 def test_a_face_does_not_depend_on_how_many_are_made():
     few, many = (make_faces(n, random_state=2, faces_per_identity=2) for n in (3, 6))
     assert np.array_equal(pixels_of(few.data), pixels_of(many.data)[:3])
@@ -67,10 +83,13 @@ def test_a_face_does_not_depend_on_how_many_are_made():
     assert np.array_equal(few.target, many.target[:3])
 
 
-def test_landmarks_lie_inside_the_image_at_every_pose():
+@pytest.mark.parametrize(
+    ("schema", "size"), [("ibug68", 128), ("ibug68", 64), ("wflw98", 64), ("cofw29", 32)]
+)
+def test_landmarks_lie_inside_the_image_at_every_pose(schema, size):
     grid = np.array(np.meshgrid([-90, 0, 90], [-30, 0, 30], [-90, 0, 45])).reshape(3, -1).T
-    for size in (64, 128):
-        faces = make_faces(len(grid), pose=grid, image_size=size, random_state=1)
+    for seed in (1, 2):
+        faces = make_faces(len(grid), pose=grid, image_size=size, random_state=seed, schema=schema)
         assert np.array_equal(faces.pose, grid)
         assert (faces.target > 0).all()
         assert (faces.target < size - 1).all()
@@ -89,17 +108,19 @@ def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark(size):
     offsets = []
     for seed in range(17, 68):
         generator = np.random.default_rng(seed)
-        person = _faces._draw_person(generator)
+        person = draw_person(generator)
         pose = generator.uniform([-50, -20, -30], [50, 20, 30])
-        (plain, points, visible), (dotted, same, _) = (
-            _faces._draw_face(person, pose, size, 0.0, np.random.default_rng(seed), mark)
-            for mark in (None, seed)
-        )
-        assert np.array_equal(points, same)
-        weight = np.abs(plain.astype(float) - dotted).sum(-1)
+        pictures = []
+        for dotted in (False, True):
+            rng = np.random.default_rng(seed)
+            sitter = sit(person, pose, size, IBUG68, rng)
+            mark = sitter.marks[seed] if dotted else None
+            picture, (own,), _ = take_picture([sitter], (size, size), 0.0, rng, mark)
+            pictures.append(picture.astype(float))
+        weight = np.abs(pictures[0] - pictures[1]).sum(-1)
         # A dot on dark or turned away is too faint to measure.
-        if visible[seed] and weight.sum() > 300:
-            offsets.append(centroid_of(weight) - points[seed])
+        if not own[seed] and weight.sum() > 300:
+            offsets.append(centroid_of(weight) - sitter.landmarks[seed])
     assert len(offsets) >= 20
     assert np.abs(np.mean(offsets, 0)).max() < 0.06
     assert np.abs(offsets).max() < 0.45
@@ -154,13 +175,18 @@ def test_pose_changes_the_pose_and_nothing_else():
     assert np.array_equal(free.data.boxes, held.data.boxes)
 
 
-def test_a_mirrored_head_has_the_opposite_yaw_and_roll():
-    expression = Expression(opening=0.1, smile=(1.0, 0.2), brows=(0.5, -0.5), lids=(1.0, 0.4))
-    mirrored = Expression(opening=0.1, smile=(0.2, 1.0), brows=(-0.5, 0.5), lids=(0.4, 1.0))
-    shape = draw_shape(np.random.default_rng(0))
-    points = build_head(shape, expression).points @ rotation(35, 10, 15).T
-    other = build_head(shape, mirrored).points @ rotation(-35, 10, -15).T
-    np.testing.assert_allclose(IBUG68.mirror_points(points * [-1, 1, 1]), other, atol=1e-9)
+@pytest.mark.parametrize("schema", MARK_UPS.values(), ids=MARK_UPS)
+def test_a_mirrored_head_has_the_opposite_yaw_and_roll(schema):
+    one, two = (1.0, 0.2), (0.5, -0.5)
+    expression = Expression(0.1, one, 0.0, two, 0.3, (1.0, 0.4), (0.5, 0.3))
+    mirrored = Expression(0.1, one[::-1], 0.0, two[::-1], 0.3, (0.4, 1.0), (-0.5, 0.3))
+    shape, look = draw_shape(np.random.default_rng(0)), paint.draw_look(np.random.default_rng(0))
+    points, other = (
+        on_grid(head.vertices, mark_up(schema, head, look, how)) @ rotation(yaw, 10, roll).T
+        for how, yaw, roll in ((expression, 35, 15), (mirrored, -35, -15))
+        for head in [build_head(shape, how)]
+    )
+    np.testing.assert_allclose(schema.mirror_points(points * [-1, 1, 1]), other, atol=1e-9)
     assert np.abs(points - other).max() > 0.1
 
 
@@ -204,6 +230,23 @@ def test_yaw_is_as_uneven_as_in_aflw():
     assert counts[13] > 0.9 * counts[12]
 
 
+def test_uniform_yaw_is_uniform_and_changes_nothing_else():
+    settings = {"n_samples": 30, "random_state": 3, "max_yaw": 60, "image_size": 32}
+    usual, even = (make_faces(**settings, yaw=yaw) for yaw in ("natural", "uniform"))
+    assert np.array_equal(even.pose[:, 1:], usual.pose[:, 1:])
+    assert not np.array_equal(even.pose[:, 0], usual.pose[:, 0])
+    assert kstest(even.pose[:, 0], "uniform", (-60, 120)).pvalue > 0.01
+    assert "equally frequent" in even.DESCR
+    held = make_faces(**settings, pose=even.pose)
+    assert np.array_equal(pixels_of(held.data), pixels_of(even.data))
+
+
+def test_every_face_has_a_uniform_yaw_of_its_own():
+    plan = _faces._Plan(0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "keep", 0.0)
+    yaw = [plan.pose_of(i, np.random.default_rng(0))[0] for i in range(1500)]
+    assert kstest(yaw, "uniform", (-90, 180)).pvalue > 0.01
+
+
 def test_max_yaw_bounds_the_yaw():
     faces = make_faces(40, random_state=0, max_yaw=25)
     assert np.abs(faces.pose[:, 0]).max() <= 25
@@ -224,6 +267,14 @@ def test_the_far_side_of_a_turned_face_is_hidden():
     assert right[:, LEFT[3:]].mean() > 0.9
     assert left[:, RIGHT[3:]].mean() > 0.9
     assert front[:, 17:].mean() > 0.97
+    assert np.array_equal(faces.visible, ~faces.self_occluded)
+
+
+def test_a_face_that_looks_ahead_hides_none_of_its_jaw():
+    pose = np.zeros((16, 3))
+    faces = make_faces(16, random_state=0, pose=pose, occlusion=0, faces_per_identity=1)
+    # But for long hair on some.
+    assert faces.visible[:, 3:14].mean(0).min() > 0.85
 
 
 def test_things_in_front_hide_landmarks_and_move_none():
@@ -232,6 +283,16 @@ def test_things_in_front_hide_landmarks_and_move_none():
     assert np.array_equal(bare.target, hidden.target)
     assert not (hidden.visible & ~bare.visible).any()
     assert 0.05 < (bare.visible & ~hidden.visible).mean() < 0.6
+    assert np.array_equal(bare.self_occluded, hidden.self_occluded)
+
+
+def test_hidden_landmarks_can_be_missing():
+    kept, missing = (make_faces(6, random_state=1, hidden=hidden) for hidden in ("keep", "nan"))
+    assert np.array_equal(np.isnan(missing.target).all(-1), ~kept.visible)
+    assert np.array_equal(missing.target[kept.visible], kept.target[kept.visible])
+    assert np.array_equal(missing.data.boxes, kept.data.boxes)
+    _, target = make_faces(6, random_state=1, hidden="nan", return_X_y=True)
+    np.testing.assert_array_equal(target, missing.target)
 
 
 def test_faces_of_one_person_are_alike():
@@ -295,6 +356,16 @@ def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
         (ValueError, {"n_samples": 2, "pose": [[0, 0, 0], [0, 95, 0]]}, "sample 1: pose is"),
         (ValueError, {"n_samples": 1, "pose": [[np.nan, 0, 0]]}, "sample 0: pose is"),
         (ValueError, {"random_state": "seed"}, "seed"),
+        (ValueError, {"n_faces_per_image": 0}, "n_faces_per_image must be at least 1"),
+        (ValueError, {"n_faces_per_image": 21}, "n_faces_per_image must be at most 20; got 21"),
+        (TypeError, {"n_faces_per_image": "2"}, "n_faces_per_image must be an integer"),
+        (ValueError, {"yaw": "odd"}, r"yaw must be one of \('natural', 'uniform'\); got 'odd'"),
+        (ValueError, {"yaw": 30}, "yaw must be one of"),
+        (ValueError, {"hidden": "drop"}, r"hidden must be one of \('keep', 'nan'\)"),
+        (ValueError, {"schema": "ibug69"}, "Unknown schema 'ibug69'"),
+        (ValueError, {"schema": None}, "schema must be one of .*'wflw98'.*; got None"),
+        (ValueError, {"schema": replace(IBUG68, name="mine")}, "got 'mine'"),
+        (TypeError, {"schema": 68}, "schema must be"),
     ],
 )
 def test_bad_parameters_are_named(error, parameters, message):

@@ -1,0 +1,253 @@
+"""Boxes where a data set has none: around landmarks, moved and widened, and compared.
+
+A regressor learns the landmarks *as they lie in the boxes it was trained with*. Boxes
+around known landmarks are fine for a measurement, yet where no landmarks are known the
+boxes come from a detector, and a detector's boxes have another size and another middle.
+Train with boxes of the kind that there will be at prediction:
+:func:`skwing.datasets.detect_boxes` runs the detector on the training images and says how
+its boxes lie, which :func:`landmark_boxes` can imitate.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.utils import check_random_state
+
+from skwing._landmarks import as_points
+from skwing.geometry import boxes_of
+from skwing.images import check_boxes
+
+__all__ = ["adjust_boxes", "box_overlaps", "landmark_boxes", "match_boxes"]
+
+
+def landmark_boxes(
+    target, *, margin=0.0, shift=(0.0, 0.0), square=False, jitter=0.0, random_state=None
+):
+    """Boxes around landmarks.
+
+    Parameters
+    ----------
+    target : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+        In image pixels; what is NaN is left out, so that a box is smaller than its object
+        where the outermost landmarks are missing.
+    margin, shift, square, jitter, random_state
+        See :func:`adjust_boxes`. Lengths are measured by the longer side of the smallest
+        box around the landmarks.
+
+    Returns
+    -------
+    boxes : ndarray of shape (n_samples, 4)
+        ``(x, y, width, height)`` in image pixels. A row of NaN, which a `BoxedImages`
+        takes for the whole image, where a sample has no known landmark, or all of them at
+        one place.
+
+    Warns
+    -----
+    UserWarning
+        If a sample has known landmarks, but all at one place: they have no extent that a
+        box could follow.
+
+    Raises
+    ------
+    ValueError
+        If `target` or another parameter is out of range.
+
+    Examples
+    --------
+    >>> from skwing.boxes import landmark_boxes
+    >>> from skwing.datasets import make_faces
+    >>> landmark_boxes([[20, 30, 59, 49]], margin=0.1)
+    array([[16., 26., 48., 28.]])
+    >>> faces = make_faces(3, random_state=0)
+    >>> data = faces.data.with_boxes(landmark_boxes(faces.target, margin=0.1))
+    """
+    boxes = boxes_of(as_points(target, name="target"))
+    at_one_place = (boxes[:, 2:] == 1).all(axis=1)  # boxes count the pixels at both ends
+    if at_one_place.any():
+        warnings.warn(
+            f"{at_one_place.sum()} of {len(boxes)} samples know landmarks at one place only, "
+            f"the first is sample {np.flatnonzero(at_one_place)[0]}. No box follows from "
+            "that: they get the whole image (NaN).",
+            UserWarning,
+            stacklevel=2,
+        )
+        boxes[at_one_place] = np.nan
+    return adjust_boxes(
+        boxes,
+        margin=margin,
+        shift=shift,
+        square=square,
+        jitter=jitter,
+        random_state=random_state,
+    )
+
+
+def adjust_boxes(
+    boxes, *, margin=0.0, shift=(0.0, 0.0), square=False, jitter=0.0, random_state=None
+):
+    """Widen boxes, move them, make them squares, scatter them.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (n_samples, 4)
+        ``(x, y, width, height)`` in image pixels; rows of NaN stay as they are.
+    margin : float, default=0.0
+        What is added on each side, as a fraction of the longer side of the box. Negative
+        values, above -0.5, take away.
+    shift : pair of float, default=(0.0, 0.0)
+        By how much the boxes move to the right and down, as a fraction of the longer side.
+    square : bool, default=False
+        Widen the shorter side to the longer, about the middle, before the margin. The
+        crops of a regressor are squares in any case, so it makes no difference to them.
+    jitter : float or pair of float, default=0.0
+        Random shift and scale, for training data; one number holds for both. Each middle
+        moves by up to the first along each axis, as a fraction of the longer side, and
+        sizes are multiplied by a factor between ``1 / (1 + scale)`` and ``1 + scale``.
+        Regressors move their crops anew every epoch: this one scatter, once for all, is to
+        make boxes as unsteady as a detector's, also for stages that follow the first.
+    random_state : int, RandomState or None, default=None
+        Draws the jitter. The draw of a sample depends on its number alone, not on the
+        other boxes.
+
+    Returns
+    -------
+    boxes : ndarray of shape (n_samples, 4)
+
+    Raises
+    ------
+    ValueError
+        If a box or parameter is out of range, or a negative margin leaves nothing of a box.
+
+    Examples
+    --------
+    >>> from skwing.boxes import adjust_boxes
+    >>> adjust_boxes([[10, 10, 40, 20]], margin=0.25, square=True)
+    array([[ 0., -10.,  60.,  60.]])
+    """
+    boxes = check_boxes(boxes, len(boxes))
+    margin = _number(margin, "margin", above=-0.5)
+    shift = np.array([_number(part, "shift") for part in _pair(shift, "shift")])
+    jitter_shift, jitter_scale = (
+        _number(part, "jitter", least=0.0, below=1.0) for part in _pair(jitter, "jitter")
+    )
+    side = boxes[:, 2:].max(axis=1, keepdims=True, initial=0.0)
+    middle = boxes[:, :2] + boxes[:, 2:] / 2
+    size = np.where(np.isnan(boxes[:, 2:]), np.nan, side) if square else boxes[:, 2:]
+    size = size + 2 * margin * side
+    if jitter_shift or jitter_scale:
+        noise = check_random_state(random_state).uniform(-1, 1, size=(len(boxes), 3))
+        shift = shift + jitter_shift * noise[:, :2]
+        size = size * (1 + jitter_scale) ** noise[:, 2:]
+    middle = middle + shift * side
+    return check_boxes(np.concatenate([middle - size / 2, size], axis=1), len(boxes))
+
+
+def _number(value, name, *, least=-np.inf, above=-np.inf, below=np.inf):
+    """A finite float within bounds."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number; got {value!r:.60}.") from None
+    if not (np.isfinite(number) and least <= number < below and above < number):
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (("at least", least), ("above", above), ("below", below))
+            if np.isfinite(bound)
+        ]
+        raise ValueError(
+            f"{name} must be finite{''.join(', ' + b for b in bounds)}; got {value!r}."
+        )
+    return number
+
+
+def _pair(value, name):
+    """Two values, from two or from one for both."""
+    if not np.iterable(value) or isinstance(value, str):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"{name} must be one number or two; got {value!r:.60}.")
+    return tuple(value)
+
+
+def box_overlaps(boxes, others):
+    """Overlap of each box with each other: intersection over union.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (n, 4)
+        ``(x, y, width, height)`` in image pixels.
+    others : array-like of shape (m, 4)
+
+    Returns
+    -------
+    overlaps : ndarray of shape (n, m)
+        Between 0 (apart) and 1 (equal); NaN where a box is NaN.
+
+    Examples
+    --------
+    >>> from skwing.boxes import box_overlaps
+    >>> box_overlaps([[0, 0, 4, 4]], [[0, 0, 4, 4], [2, 0, 4, 4], [9, 9, 4, 4]]).round(3)
+    array([[1.   , 0.333, 0.   ]])
+    """
+    boxes, others = (np.asarray(b, dtype=np.float64).reshape(len(b), 4) for b in (boxes, others))
+    boxes = boxes[:, None]
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    high = np.minimum(boxes[..., :2] + boxes[..., 2:], others[..., :2] + others[..., 2:])
+    # Areas beyond what floats hold give NaN as well.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        common = np.clip(high - low, 0, None).prod(axis=-1)
+        areas = boxes[..., 2:].prod(axis=-1) + others[..., 2:].prod(axis=-1)
+        overlaps = common / (areas - common)
+    # Rounding of the corners can make the common part of equal boxes exceed them.
+    return np.minimum(overlaps, 1.0)
+
+
+def match_boxes(boxes, reference, *, min_overlap=0.3):
+    """Find which box belongs to which reference: one to one, with the greatest overlap.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (n, 4)
+        ``(x, y, width, height)`` in image pixels: what a detector found in one image.
+    reference : array-like of shape (m, 4)
+        The boxes that are known for that image. A row of NaN gets no match.
+    min_overlap : float, default=0.3
+        Least intersection over union of a match, above 0 and at most 1.
+
+    Returns
+    -------
+    indices : ndarray of int of shape (m,)
+        Row of `boxes` for each reference, -1 for none.
+    overlaps : ndarray of shape (m,)
+        Intersection over union with that box, NaN for none.
+
+    Notes
+    -----
+    Of all ways to match them the one with the greatest sum of overlaps is taken (Kuhn,
+    Naval Research Logistics Quarterly 1955), so a reference does not lose its box to a
+    neighbour whom another fits nearly as well. The order of `boxes` makes no difference.
+
+    Examples
+    --------
+    >>> from skwing.boxes import match_boxes
+    >>> found = [[50, 0, 10, 10], [1, 0, 10, 10]]
+    >>> match_boxes(found, [[0, 0, 10, 10], [90, 0, 10, 10]])[0]
+    array([ 1, -1])
+    """
+    min_overlap = _number(min_overlap, "min_overlap", above=0.0)
+    if min_overlap > 1:
+        raise ValueError(f"min_overlap must be at most 1; got {min_overlap}.")
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(len(boxes), 4)
+    indices = np.full(len(reference), -1)
+    overlaps = np.full(len(reference), np.nan)
+    # In an order of their own, in which ties are decided whatever order they came in.
+    order = np.lexsort(boxes.T)
+    scores = box_overlaps(boxes[order], reference)
+    scores = np.where(scores >= min_overlap, scores, 0.0)
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    matched = scores[rows, columns] > 0
+    rows, columns = rows[matched], columns[matched]
+    indices[columns] = order[rows]
+    overlaps[columns] = scores[rows, columns]
+    return indices, overlaps

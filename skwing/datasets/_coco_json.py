@@ -1,0 +1,163 @@
+"""What is checked of a COCO file: its structure, its numbers, the category and its schema."""
+
+import contextlib
+import itertools
+import json
+
+import numpy as np
+
+from skwing.datasets._common import as_number, read_text
+from skwing.schema import LandmarkSchema
+
+__all__ = ["find_category", "id_of", "load_json", "number_rows", "objects_of", "schema_of"]
+
+
+def load_json(path):
+    """What a JSON file holds; whatever is wrong with it is a ValueError."""
+
+    def refuse(text):
+        raise ValueError(f"{path}: found {text}, which is no number in JSON")
+
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deep for a file of keypoints") from None
+    except ValueError as error:  # a number of thousands of digits
+        known = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise ValueError(known) from None
+
+
+def objects_of(content, key, path):
+    """List of objects under a key of the file."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object with images, annotations and categories.")
+    found = content.get(key)
+    if not isinstance(found, list):
+        raise ValueError(
+            f"{path}: expected a list of {key}, found {_short(found)}; the keys there are "
+            f"{', '.join(map(repr, list(content)[:8])) or 'none'}."
+        )
+    for i, item in enumerate(found):
+        if not isinstance(item, dict):
+            raise ValueError(f"{path}, {key}[{i}]: found {_short(item)}, expected an object.")
+    return found
+
+
+def _short(value):
+    if isinstance(value, (list, dict)):  # its repr may be as long as the file, and as deep
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{value!r:.60}"
+
+
+def id_of(item, key, where):
+    """Number or text that identifies something."""
+    found = item.get(key)
+    if isinstance(found, bool) or not isinstance(found, (int, float, str)):
+        raise ValueError(f"{where}: {key} is {_short(found)}, expected a number or a text.")
+    return found
+
+
+def find_category(categories, category, path):
+    """Category with that name or id, or the only one that has keypoints."""
+    with_keypoints = [c for c in categories if c.get("keypoints")]
+    choices = ", ".join(
+        f"{_short(c.get('name'))} (id {_short(c.get('id'))})" for c in with_keypoints
+    )
+    if category is None:
+        chosen = with_keypoints
+        if len(chosen) > 1:
+            raise ValueError(
+                f"{path}: several categories have keypoints; choose one with category=: {choices}."
+            )
+    else:
+        chosen = [c for c in with_keypoints if category in (c.get("name"), c.get("id"))]
+    if len(chosen) != 1:
+        wanted = "category" if category is None else f"category {category!r:.60}"
+        raise ValueError(
+            f"{path}: {'several' if chosen else 'no'} {wanted} with names of keypoints; those "
+            f"that have them: {choices or 'none'}."
+        )
+    chosen = chosen[0]
+    where = f"{path}, category {_short(chosen.get('name'))}"
+    id_of(chosen, "id", where)
+    if not isinstance(chosen.get("name"), str):
+        raise ValueError(f"{where}: expected a name.")
+    names = chosen["keypoints"]
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"{where}: keypoints is {_short(names)}, expected a list of names.")
+    return chosen
+
+
+def number_rows(rows, n_columns, describe):
+    """Array of lists of numbers; `describe` tells which annotation row i is, in errors."""
+    regular = all(type(row) is list and len(row) == n_columns for row in rows)
+    if regular and set(map(type, itertools.chain.from_iterable(rows))) <= {int, float}:
+        with contextlib.suppress(OverflowError):  # whole numbers beyond all floats
+            array = np.array(rows, dtype=np.float64).reshape(-1, n_columns)
+            if np.isfinite(array).all():
+                return array
+    for i, row in enumerate(rows):
+        where = describe(i)
+        if not isinstance(row, list) or len(row) != n_columns:
+            raise ValueError(f"{where} is {_short(row)}, expected {n_columns} numbers.")
+        for value in row:
+            if type(value) not in (int, float):  # texts of numbers are no numbers in JSON
+                raise ValueError(f"{where}: found {_short(value)}, expected a number.")
+            as_number(value, where)
+    raise AssertionError("one row at least was no list of finite numbers")
+
+
+def schema_of(category, path):
+    """Schema of a category: its names, its skeleton as lines, its pairs."""
+    names, where = category["keypoints"], f"{path}, category {category['name']!r:.60}"
+    try:
+        contours = _lines(category.get("skeleton") or [], names)
+        if "flip_pairs" in category or "swap" in category:
+            pairs = _stated_pairs(category, names)
+            if pairs is None:
+                return LandmarkSchema(category["name"], names, None, contours)
+            return LandmarkSchema.from_names(
+                category["name"], names, contours=contours, pairs=pairs
+            )
+        return LandmarkSchema.from_names(category["name"], names, contours=contours)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _is_pair(value, kinds):
+    return isinstance(value, list) and len(value) == 2 and all(type(v) in kinds for v in value)
+
+
+def _lines(skeleton, names):
+    """Lines of two points; COCO counts from 1, files with a 0 in them from 0."""
+    if not isinstance(skeleton, list) or not all(_is_pair(line, (int,)) for line in skeleton):
+        raise ValueError("skeleton is no list of pairs of whole numbers")
+    first = 0 if any(0 in line for line in skeleton) else 1
+    ends = [(a - first, b - first) for a, b in skeleton]
+    for a, b in ends:
+        if not (0 <= a < len(names) and 0 <= b < len(names)):
+            raise ValueError(
+                f"skeleton joins keypoints {a + first} and {b + first}, but there are {len(names)}"
+            )
+    return [(f"{names[a]}-{names[b]}", (a, b), False) for a, b in ends]
+
+
+def _stated_pairs(category, names):
+    """Pairs under "flip_pairs", names or indices from 0, or "swap", the partner of each name."""
+    if "flip_pairs" in category:
+        pairs = category["flip_pairs"]
+        if pairs is not None and not (
+            isinstance(pairs, list) and all(_is_pair(pair, (int, str)) for pair in pairs)
+        ):
+            raise ValueError("flip_pairs is no list of pairs of names or of whole numbers")
+        return pairs
+    swap = category["swap"]
+    if isinstance(swap, list) and len(swap) == len(names):
+        swap = dict(zip(names, swap, strict=True))
+    if not isinstance(swap, dict) or not all(isinstance(v, str) for v in swap.values()):
+        raise ValueError("swap does not name the partner of each keypoint, or '' for none")
+    pairs = {tuple(sorted(pair)) for pair in swap.items() if pair[1] not in ("", pair[0])}
+    return sorted(pairs)

@@ -1,0 +1,307 @@
+"""What readers and writers of all formats share: paths, texts, numbers, the answer."""
+
+import contextlib
+import math
+import os
+import re
+import secrets
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from skwing._landmarks import as_points
+from skwing.images import as_boxed_images
+
+__all__ = [
+    "as_bunch",
+    "as_number",
+    "check_written",
+    "inside",
+    "natural_key",
+    "number_text",
+    "read_text",
+    "relative_path",
+    "replacing",
+]
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def as_bunch(data, target, *, names, descr, groups=None, return_X_y=False, **more):
+    """Answer of a reader.
+
+    Parameters
+    ----------
+    data : BoxedImages of shape (n,)
+    target : array-like of shape (n, n_landmarks, 2)
+        In image pixels, NaN for missing.
+    names : sequence of str of length n
+    descr : str
+    groups : sequence of str of length n, default=None
+        Photo of each sample; None takes the paths of the images.
+    return_X_y : bool, default=False
+    **more
+        Further attributes.
+
+    Returns
+    -------
+    bunch : Bunch or (data, target)
+    """
+    target = np.asarray(target, dtype=np.float64)
+    if return_X_y:
+        return data, target
+    groups = data.paths if groups is None else groups
+    return Bunch(
+        data=data,
+        target=target,
+        schema=data.schema,
+        groups=_as_texts(groups),
+        names=_as_texts(names),
+        DESCR=descr,
+        **more,
+    )
+
+
+def _as_texts(texts):
+    """Array of str; numpy gives each the room of the longest, which one name could abuse."""
+    texts = [str(text) for text in texts]
+    room = len(texts) * max(map(len, texts), default=0)
+    return np.array(texts, dtype=str if room < 2**26 else object)
+
+
+def inside(root, name, where):
+    r"""Path of a file named in an annotation, which must lie below a folder.
+
+    This is arithmetic on the text: no file is touched and no link is followed.
+
+    Parameters
+    ----------
+    root : str or os.PathLike
+    name : str
+        Slashes and backslashes both part folders.
+    where : str
+        Such as ``"labels.csv, line 3"``, for errors.
+
+    Returns
+    -------
+    path : str
+
+    Raises
+    ------
+    ValueError
+        If `name` is absolute, has a drive letter, leaves `root` by ``..``, or names no file.
+
+    Examples
+    --------
+    >>> from skwing.datasets._common import inside
+    >>> inside("photos", "a/../b.jpg", "labels.csv, line 3").replace("\\", "/")
+    'photos/b.jpg'
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
+    plain = name.replace("\\", "/")
+    leaves = plain.startswith("/") or _DRIVE.match(plain)
+    parts = []
+    for part in plain.split("/"):
+        if part == ".." and not parts:
+            leaves = True
+        elif part == "..":
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    if leaves:
+        raise ValueError(f"{where}: the image path {name!r} leaves the folder {root}")
+    if not parts or plain.endswith("/") or "\0" in name:
+        raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
+    return os.path.join(os.fspath(root), *parts)
+
+
+def read_text(path):
+    r"""Text of a file in UTF-8, with or without a byte order mark, each line ended by ``\n``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is a folder, is in another encoding, or holds NUL; names the line.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}.") from None
+    except (IsADirectoryError, PermissionError, ValueError) as error:
+        what = "this is a folder" if os.path.isdir(path) else f"the file cannot be read: {error}"
+        raise ValueError(f"{path}: {what}, expected a text file.") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = _line_of(raw, error.start)
+        raise ValueError(
+            f"{path}, line {line}: not UTF-8 text (byte 0x{raw[error.start]:02x}); save the file "
+            "as UTF-8."
+        ) from None
+    if "\0" in text:
+        line = _line_of(raw, raw.index(b"\0"))
+        raise ValueError(f"{path}, line {line}: not UTF-8 text: it holds NUL bytes.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _line_of(raw, position):
+    before = raw[:position].replace(b"\r\n", b"\n")
+    return before.count(b"\n") + before.count(b"\r") + 1
+
+
+def as_number(text, where, *, missing=()):
+    """Finite number from a text, or from what a JSON parser made of it.
+
+    Parameters
+    ----------
+    text : str, int or float
+    where : str
+        Such as ``"labels.csv, line 3"``, for errors.
+    missing : container of str, default=()
+        Texts that stand for a missing value.
+
+    Returns
+    -------
+    number : float
+        NaN for a missing value.
+
+    Raises
+    ------
+    ValueError
+        If it is no finite number. "nan" is none either, unless `missing` has it.
+
+    Examples
+    --------
+    >>> from skwing.datasets._common import as_number
+    >>> as_number("12.5", "line 3"), as_number("-", "line 3", missing=("-", ""))
+    (12.5, nan)
+    """
+    if isinstance(text, str):
+        text = text.strip()
+    if text in missing:
+        return math.nan
+    # float() takes 1_000 and digits of all scripts, which no annotation tool writes.
+    plain = text.isascii() and "_" not in text if isinstance(text, str) else _is_real(text)
+    try:
+        number = float(text) if plain else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: found {text!r:.60}, expected a number")
+    return number
+
+
+def _is_real(value):
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def number_text(number):
+    """Shortest text that reads back as the same number; whole numbers have no point.
+
+    Examples
+    --------
+    >>> from skwing.datasets._common import number_text
+    >>> number_text(12.0), number_text(0.1), number_text(-0.0)
+    ('12', '0.1', '-0.0')
+    """
+    number = float(number)
+    negative_zero = number == 0 and math.copysign(1, number) < 0
+    if number.is_integer() and abs(number) < 2**53 and not negative_zero:
+        return str(int(number))
+    return repr(number)
+
+
+def natural_key(name):
+    """Key to sort names by, with numbers in them counted as numbers.
+
+    Examples
+    --------
+    >>> from skwing.datasets._common import natural_key
+    >>> sorted(["p10", "p2", "p1"], key=natural_key)
+    ['p1', 'p2', 'p10']
+    """
+    # Length, then digits: in this way int(), which refuses very long numbers, is not needed.
+    # Texts and numbers take turns, so that what is compared is always of one kind.
+    parts = [
+        (len(part.lstrip("0")), part.lstrip("0")) if i % 2 else part
+        for i, part in enumerate(_DIGITS.split(name))
+    ]
+    return tuple(parts), name
+
+
+def relative_path(path, folder):
+    """Path as written into a file of `folder`: relative if below it, else absolute.
+
+    Folders are parted by slashes, which every system reads.
+    """
+    path, folder = os.path.abspath(path), os.path.abspath(folder)
+    folder = folder if folder.endswith(os.sep) else folder + os.sep
+    path = path[len(folder) :] if path.startswith(folder) else path
+    return path.replace(os.sep, "/")
+
+
+def check_written(data, target, *, needs_paths=True):
+    """Images and landmarks as a writer got them, checked.
+
+    Parameters
+    ----------
+    data : BoxedImages, or anything :func:`skwing.images.as_boxed_images` takes
+    target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
+    needs_paths : bool, default=True
+        Whether pixels in memory are an error.
+
+    Returns
+    -------
+    data : BoxedImages
+    points : ndarray of shape (n, n_landmarks, 2)
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, the data do not fit their schema, or paths are missing.
+    """
+    data = as_boxed_images(data)
+    schema = data.schema
+    points = as_points(target, None if schema is None else schema.n_landmarks, "target")
+    if len(points) != len(data):
+        raise ValueError(f"data has {len(data)} samples, target has {len(points)}.")
+    if needs_paths and data.paths is None:
+        raise ValueError(
+            "data holds pixels in memory; the file names its images by path. Save them to "
+            "files and pass BoxedImages of these paths."
+        )
+    return data, points
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Text file to write, which takes the place of `path` only if all went well.
+
+    Examples
+    --------
+    >>> from skwing.datasets._common import replacing
+    >>> with replacing("labels.csv") as file:  # doctest: +SKIP
+    ...     file.write("image,x,y")
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder} to write {path} into.")
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder, expected the name of a file to write.")
+    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, UnicodeEncodeError):  # a file name that is not Unicode
+            raise ValueError(f"{path}: {error.object!r:.60} cannot be written as UTF-8.") from None
+        raise

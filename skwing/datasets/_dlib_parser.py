@@ -1,0 +1,180 @@
+"""Parser of the XML files of dlib and imglab: boxes and parts in flat arrays."""
+
+import contextlib
+import os
+from array import array
+from xml.sax import SAXException
+
+from defusedxml import DefusedXmlException
+from defusedxml.expatreader import DefusedExpatParser
+
+from skwing.datasets._common import as_number, number_text
+
+__all__ = ["parse"]
+
+_BLOCK = 2**16  # bytes handed to the parser at once
+_LONGEST_TAG = 2**20  # expat goes over an unfinished tag again with each block
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
+
+
+class Parser(DefusedExpatParser):
+    """Collects boxes and parts in flat arrays, as some files hold millions of parts.
+
+    The handlers of expat are called without the detour of SAX, which costs as much again.
+    """
+
+    def __init__(self, locate):
+        self.locate = locate
+        self.line = 1
+        self.stack = []
+        self.encoding = ""
+        self.path, self.name = None, None  # of the image that is open
+        self.n_boxes_here = self.n_images = self.n_without_box = self.n_ignored = 0
+        self.paths, self.names, self.boxes = [], [], array("d")
+        self.parts = {}  # name of a part -> its number, by first appearance
+        self.last_box = []  # the box that had this part last
+        self.box_of, self.part_of, self.points = array("q"), array("q"), array("d")
+        super().__init__(forbid_dtd=True)
+
+    def reset(self):
+        super().reset()
+        parser = self._parser
+        parser.StartElementHandler = self._on_start
+        parser.EndElementHandler = self._on_end
+        parser.XmlDeclHandler = self._on_declaration
+        parser.CharacterDataHandler = None
+
+    def _on_declaration(self, version, encoding, standalone):
+        self.encoding = (encoding or "").lower()
+
+    def defused_start_doctype_decl(self, *args):
+        self.line = self._parser.CurrentLineNumber
+        super().defused_start_doctype_decl(*args)
+
+    def _on_start(self, tag, attributes):
+        try:
+            parent = self.stack[-1] if self.stack else None
+            self.stack.append(tag)
+            if tag == "part":
+                self._part(parent, attributes)
+            elif tag == "box":
+                self._box(parent, attributes)
+            elif tag == "image":
+                self._image(parent, attributes)
+            elif parent is None and tag != "dataset":
+                raise ValueError(f"found <{tag:.60}>, expected <dataset>.")
+        except ValueError:
+            # Here, as expat runs on to the end of the block.
+            self.line = self._parser.CurrentLineNumber
+            raise
+
+    def _on_end(self, tag):
+        self.stack.pop()
+        if tag == "image":
+            self.n_without_box += not self.n_boxes_here
+
+    def _image(self, parent, attributes):
+        if parent != "images":
+            raise ValueError("found <image> outside of <images>.")
+        name = _attribute(attributes, "file", "<image>")
+        if not name.isascii() and self.encoding == "iso-8859-1":
+            # imglab states this encoding but writes the bytes of the file system.
+            with contextlib.suppress(UnicodeError):
+                name = name.encode("latin-1").decode("utf-8")
+        self.path, self.name = self.locate(name), name
+        self.n_boxes_here = 0
+        self.n_images += 1
+
+    def _box(self, parent, attributes):
+        if parent != "image":
+            raise ValueError("found <box> outside of an <image>.")
+        ignored = attributes.get("ignore", "").strip().lower()
+        if ignored in _TRUE:
+            self.n_ignored += 1
+            self.stack[-1] = "ignored box"
+            return
+        if ignored not in _FALSE:
+            raise ValueError(f"ignore of <box>: found {ignored!r:.60}, expected 0 or 1.")
+        box = [
+            as_number(_attribute(attributes, key, "<box>"), f"{key} of <box>")
+            for key in ("left", "top", "width", "height")
+        ]
+        if min(box[2:]) <= 0:
+            raise ValueError(
+                f"found a <box> {number_text(box[2])} wide and {number_text(box[3])} high, "
+                "expected a width and height above 0."
+            )
+        self.boxes.extend(box)
+        self.paths.append(self.path)
+        self.names.append(self.name)
+        self.n_boxes_here += 1
+
+    def _part(self, parent, attributes):
+        if parent != "box":
+            if parent == "ignored box":
+                return
+            raise ValueError("found <part> outside of a <box>.")
+        try:
+            name, x_text, y_text = attributes["name"], attributes["x"], attributes["y"]
+            x, y = float(x_text), float(y_text)
+            plain = x - x == 0 == y - y and "_" not in x_text and "_" not in y_text
+        except (KeyError, ValueError):
+            plain = False
+        if not plain:  # the slow way, for its words
+            name, *texts = (_attribute(attributes, key, "<part>") for key in ("name", "x", "y"))
+            x, y = (
+                as_number(text, f"{axis} of part {name!r:.60}")
+                for axis, text in zip("xy", texts, strict=True)
+            )
+        number = self.parts.setdefault(name, len(self.parts))
+        box = len(self.paths) - 1
+        if number == len(self.last_box):
+            self.last_box.append(box)
+        elif self.last_box[number] == box:
+            raise ValueError(f"found part {name!r:.60} twice in one <box>.")
+        self.last_box[number] = box
+        self.box_of.append(box)
+        self.part_of.append(number)
+        self.points.append(x)
+        self.points.append(y)
+
+
+def _attribute(attributes, key, tag):
+    try:
+        return attributes[key]
+    except KeyError:
+        raise ValueError(f"found {tag} without {key}.") from None
+
+
+def parse(path, locate):
+    """Parser that has read the file."""
+    parser = Parser(locate)
+    try:
+        with open(path, "rb") as file:
+            n_bytes = 0
+            while block := file.read(_BLOCK):
+                parser.feed(block)
+                n_bytes += len(block)
+                if n_bytes - parser._parser.CurrentByteIndex > _LONGEST_TAG:
+                    parser.line = parser._parser.CurrentLineNumber
+                    raise ValueError(f"found a tag of more than {_LONGEST_TAG} bytes.")
+        parser.close()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}.") from None
+    except (IsADirectoryError, PermissionError) as error:
+        what = "this is a folder" if os.path.isdir(path) else f"the file cannot be read: {error}"
+        raise ValueError(f"{path}: {what}, expected an XML file.") from None
+    except DefusedXmlException:
+        raise ValueError(
+            f"{path}, line {parser.line}: found a document type definition (DTD) or an entity "
+            "of its own, which dlib's format does not have; it is not read, for safety."
+        ) from None
+    except SAXException as error:
+        # Both of a SAXParseException, which is what the parser raises.
+        line, reason = getattr(error, "getLineNumber", lambda: 1)(), error.getMessage()
+        raise ValueError(f"{path}, line {line}: not well-formed XML: {reason}.") from None
+    except LookupError as error:
+        raise ValueError(f"{path}, line 1: {error}, expected UTF-8 or ISO-8859-1.") from None
+    except ValueError as error:
+        raise ValueError(f"{path}, line {parser.line}: {error}") from None
+    return parser

@@ -1,0 +1,59 @@
+"""What the readers of published face data sets share: choices, counts, hidden landmarks."""
+
+import warnings
+
+import numpy as np
+
+__all__ = ["HIDDEN", "check_choice", "hide", "warn_if_incomplete"]
+
+# What may be done with hidden landmarks, and the words for it in a description.
+HIDDEN = {
+    "keep": "the hidden ones are in target too",
+    "nan": "the hidden ones are NaN in target",
+}
+
+
+def check_choice(name, value, choices):
+    """Raise a ValueError that lists the choices, unless the value is one of them."""
+    if value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
+
+
+def hide(target, visible, hidden):
+    """Landmarks as `hidden` asks for them: all, or NaN for those that are not visible.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n, n_landmarks, 2)
+    visible : ndarray of bool of shape (n, n_landmarks)
+    hidden : {"keep", "nan"}
+
+    Returns
+    -------
+    target : ndarray of shape (n, n_landmarks, 2)
+    """
+    check_choice("hidden", hidden, HIDDEN)
+    return target if hidden == "keep" else np.where(visible[..., None], target, np.nan)
+
+
+def warn_if_incomplete(where, found, published):
+    """Warn the caller of a reader if parts have other numbers of faces than published.
+
+    Parameters
+    ----------
+    where : str or os.PathLike
+    found, published : dict of str to int
+        Number of faces of each part; only parts in both are compared.
+    """
+    wrong = [
+        f"{part} has {found[part]} faces instead of {n}"
+        for part, n in published.items()
+        if part in found and found[part] != n
+    ]
+    if wrong:
+        warnings.warn(
+            f"{where} is not the published data set: {', '.join(wrong)}. Errors measured on it "
+            "do not compare with published ones.",
+            stacklevel=3,
+        )

@@ -1,0 +1,220 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from skwing.boxes import adjust_boxes, box_overlaps, landmark_boxes, match_boxes
+from skwing.geometry import boxes_of, from_box
+from skwing.images import BoxedImages
+
+quick = settings(max_examples=30)
+whole = st.integers(-50, 50).map(float)
+sizes = st.integers(1, 40).map(float)
+box = st.tuples(whole, whole, sizes, sizes)
+
+
+def some_boxes(least=0, most=6):
+    rows = st.lists(box, min_size=least, max_size=most)
+    return rows.map(lambda rows: np.array(rows, dtype=float).reshape(-1, 4))
+
+
+def middles(boxes):
+    return boxes[:, :2] + boxes[:, 2:] / 2
+
+
+# ---------------------------------------------------------------------------------------
+# Around landmarks
+# ---------------------------------------------------------------------------------------
+TARGET = np.array([[[10.0, 20], [49, 39], [30, 30]], [[0, 0], [9, 19], [np.nan, 5]]])
+
+
+def test_boxes_hold_the_outermost_landmarks():
+    assert np.array_equal(landmark_boxes(TARGET), [[10, 20, 40, 20], [0, 0, 10, 20]])
+    assert np.array_equal(landmark_boxes(TARGET.reshape(2, 6)), boxes_of(TARGET))
+
+
+def test_margin_is_a_fraction_of_the_longer_side_on_each_side():
+    boxes = landmark_boxes(TARGET, margin=0.25)
+    assert np.array_equal(boxes, [[0, 10, 60, 40], [-5, -5, 20, 30]])
+
+
+def test_margin_is_the_margin_of_from_box():
+    plain, wide = landmark_boxes(TARGET), landmark_boxes(TARGET, margin=0.2)
+    assert np.allclose(from_box(wide, 64), from_box(plain, 64, margin=0.2))
+
+
+def test_shift_moves_by_the_longer_side():
+    boxes = landmark_boxes(TARGET, shift=(0.5, -0.25))
+    assert np.array_equal(boxes, [[30, 10, 40, 20], [10, -5, 10, 20]])
+
+
+def test_squares_are_what_a_regressor_cuts_anyway():
+    boxes = landmark_boxes(TARGET, square=True)
+    assert np.array_equal(boxes, [[10, 10, 40, 40], [-5, 0, 20, 20]])
+    assert np.allclose(from_box(boxes, 64), from_box(landmark_boxes(TARGET), 64))
+
+
+def test_no_landmark_gives_no_box():
+    target = TARGET.copy()
+    target[1] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        boxes = landmark_boxes(target, margin=0.1, square=True, jitter=0.1, random_state=0)
+    assert np.isnan(boxes[1]).all() and np.isfinite(boxes[0]).all()
+    assert np.isnan(BoxedImages(["a.jpg", "b.jpg"]).with_boxes(boxes).boxes[1]).all()
+
+
+@pytest.mark.parametrize("known", [1, 2])
+def test_landmarks_at_one_place_give_no_box_and_a_warning(known):
+    target = TARGET.copy()
+    target[1] = np.nan
+    target[1, :known] = [3.5, 4]
+    with pytest.warns(UserWarning, match="1 of 2 samples .* the first is sample 1"):
+        boxes = landmark_boxes(target, margin=0.1)
+    assert np.isnan(boxes[1]).all() and np.isfinite(boxes[0]).all()
+
+
+@quick
+@given(hnp.arrays(float, (3, 4, 2), elements=st.integers(-99, 99)), st.integers(0, 9))
+def test_a_drawn_box_depends_on_its_own_number_alone(target, seed):
+    target[:, :2] = [[0, 0], [5, 5]]
+    drawn = landmark_boxes(target, jitter=(0.1, 0.3), random_state=seed)
+    target[0] = np.nan
+    again = landmark_boxes(target, jitter=(0.1, 0.3), random_state=seed)
+    assert np.array_equal(drawn[1:], again[1:])
+
+
+@quick
+@given(some_boxes(1), st.floats(0, 0.9), st.floats(0, 0.9), st.integers(0, 99))
+def test_jitter_keeps_its_bounds(boxes, shift, scale, seed):
+    drawn = adjust_boxes(boxes, jitter=(shift, scale), random_state=seed)
+    side = boxes[:, 2:].max(axis=1, keepdims=True)
+    assert (abs(middles(drawn) - middles(boxes)) <= shift * side + 1e-9).all()
+    factor = drawn[:, 2:] / boxes[:, 2:]
+    assert np.allclose(factor[:, 0], factor[:, 1])
+    assert (factor >= 1 / (1 + scale) - 1e-9).all() and (factor <= 1 + scale + 1e-9).all()
+
+
+def test_jitter_fills_its_bounds():
+    boxes = np.tile([0.0, 0, 10, 10], (2000, 1))
+    drawn = adjust_boxes(boxes, jitter=0.2, random_state=0)
+    moved = (middles(drawn) - middles(boxes)) / 10
+    for low, high, values in (
+        (-0.2, 0.2, moved[:, 0]),
+        (-0.2, 0.2, moved[:, 1]),
+        (-np.log(1.2), np.log(1.2), np.log(drawn[:, 2] / 10)),
+    ):
+        assert values.min() == pytest.approx(low, abs=2e-3)
+        assert values.max() == pytest.approx(high, abs=2e-3)
+        assert np.mean(values) == pytest.approx(0, abs=0.01)
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 0.1
+
+
+def test_one_random_state_one_result():
+    draws = [landmark_boxes(TARGET, jitter=0.1, random_state=seed) for seed in (3, 3, 4)]
+    assert np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+
+
+def test_the_boxes_given_are_left_alone():
+    boxes = np.array([[0.0, 0, 10, 10]])
+    adjust_boxes(boxes, margin=1, jitter=0.1, shift=(1, 1))
+    assert np.array_equal(boxes, [[0, 0, 10, 10]])
+    assert adjust_boxes(np.empty((0, 4)), margin=1).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"margin": -0.5}, "margin must be finite, above -0.5"),
+        ({"margin": np.nan}, "margin must be finite"),
+        ({"margin": "wide"}, "margin must be a number; got 'wide'"),
+        ({"jitter": -0.1}, "jitter must be finite, at least 0, below 1; got -0.1"),
+        ({"jitter": (0.1, 1)}, "jitter must be finite, at least 0, below 1; got 1"),
+        ({"jitter": (0.1, 0.1, 0.1)}, "jitter must be one number or two"),
+        ({"jitter": "much"}, "jitter must be a number"),
+        ({"shift": (0, np.inf)}, "shift must be finite; got inf"),
+        ({"margin": -0.4}, "sample 1: the box .* expected a width and height above 0"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        adjust_boxes([[0, 0, 10, 10], [0, 0, 10, 5]], **parameters)
+
+
+# ---------------------------------------------------------------------------------------
+# Overlap and matching
+# ---------------------------------------------------------------------------------------
+def test_overlap_of_known_boxes():
+    overlaps = box_overlaps(
+        [[0, 0, 2, 2]], [[0, 0, 2, 2], [1, 1, 2, 2], [2, 0, 2, 2], [0, 0, 1, 2]]
+    )
+    assert overlaps == pytest.approx(np.array([[1, 1 / 7, 0, 1 / 2]]))
+    assert np.isnan(box_overlaps([[0, 0, 2, 2]], [[np.nan] * 4])).all()
+    assert box_overlaps([], [[0, 0, 1, 1]]).shape == (0, 1)
+
+
+@quick
+@given(some_boxes(), some_boxes())
+def test_overlap_counts_pixels(boxes, others):
+    """The share of pixels, as the sides are whole numbers."""
+    overlaps = box_overlaps(boxes, others)
+    assert overlaps.shape == (len(boxes), len(others))
+    for a, row in zip(boxes, overlaps, strict=True):
+        for b, overlap in zip(others, row, strict=True):
+            pixels = [
+                {(x, y) for x in range(int(x0), int(x0 + w)) for y in range(int(y0), int(y0 + h))}
+                for x0, y0, w, h in (a, b)
+            ]
+            assert overlap == pytest.approx(len(pixels[0] & pixels[1]) / len(set.union(*pixels)))
+
+
+def test_a_neighbour_does_not_take_the_only_box_of_another():
+    # The box in the middle fits the first reference best, the second nearly as well; only
+    # the first has another box to go to.
+    found = [[0, 0, 10, 10], [5, 0, 10, 10]]
+    reference = [[3, 0, 10, 10], [8, 0, 10, 10]]
+    assert match_boxes(found, reference)[0].tolist() == [0, 1]
+    assert match_boxes(found[1:], reference)[0].tolist() == [0, -1]
+
+
+@quick
+@given(some_boxes(), some_boxes(), st.floats(0.05, 1))
+def test_matches_are_one_to_one_and_never_below_the_least_overlap(found, reference, least):
+    indices, overlaps = match_boxes(found, reference, min_overlap=least)
+    hit = indices >= 0
+    assert len(set(indices[hit].tolist())) == hit.sum()
+    assert np.array_equal(np.isnan(overlaps), ~hit)
+    assert (overlaps[hit] >= least).all()
+    pairs = box_overlaps(found, reference)
+    assert overlaps[hit] == pytest.approx(pairs[indices[hit], np.flatnonzero(hit)])
+    # What is left over on both sides would not have matched.
+    left = np.setdiff1d(np.arange(len(found)), indices)
+    assert not (pairs[left][:, ~hit] >= least).any()
+
+
+@quick
+@given(some_boxes(), some_boxes(), st.randoms(use_true_random=False))
+def test_matching_does_not_depend_on_the_order_of_detections(found, reference, random):
+    order = list(range(len(found)))
+    random.shuffle(order)
+    indices, overlaps = match_boxes(found, reference, min_overlap=0.1)
+    shuffled, again = match_boxes(found[order], reference, min_overlap=0.1)
+    assert np.array_equal(overlaps, again, equal_nan=True)
+    hit = indices >= 0
+    assert np.array_equal(found[indices[hit]], found[order][shuffled[hit]])
+    assert np.array_equal(hit, shuffled >= 0)
+
+
+def test_huge_boxes_match_without_a_warning():
+    huge = [[0, 0, 1e300, 1e300], [0, 0, 10, 10], [0, 0, 1e-200, 1e-200]]
+    assert match_boxes(huge, [[0, 0, 10, 10], [np.nan] * 4])[0].tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("least", [0, -1, 1.5, np.nan])
+def test_least_overlap_out_of_range(least):
+    with pytest.raises(ValueError, match="min_overlap must be"):
+        match_boxes([[0, 0, 1, 1]], [[0, 0, 1, 1]], min_overlap=least)
