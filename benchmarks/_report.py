@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def environment(device="cpu"):
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "date": date.today().isoformat(),
+        "commit": _commit(),
         "machine": f"{platform.machine()}, {_processor()}, {torch.get_num_threads()} threads of "
         f"{os.cpu_count()} cores",
         # More than the threads of a benchmark alone: other work took part of the cores.
@@ -27,6 +29,17 @@ def environment(device="cpu"):
         "versions": f"skwing {skwing.__version__}, torch {torch.__version__}, scikit-learn "
         f"{sklearn.__version__}, numpy {np.__version__}, Python {platform.python_version()}",
     }
+
+
+def _commit():
+    """Commit of the package, with a + where files differ from it; None outside of git."""
+    folder = Path(__file__).parent.parent
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def _processor():

@@ -31,6 +31,9 @@ class Augmentation:
     brightness, contrast : float
         Greatest change: an offset as a fraction of white, and a factor between
         1 - contrast and 1 + contrast.
+    occlusion : float
+        Probability that a rectangle is covered, half the time by one colour, else by a
+        piece of another image of the batch.
     """
 
     rotation: float = 0.0
@@ -40,6 +43,10 @@ class Augmentation:
     blur: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    occlusion: float = 0.0
+
+
+_COVERED = (0.08, 0.43)  # sides of a covering rectangle, as a fraction of the crop's
 
 
 def _uniform(generator, *shape):
@@ -93,7 +100,7 @@ def rename_mirrored(points, mirrored, permutation):
 
 
 def photometric(images, augmentation, generator):
-    """Blur some images of a batch and change their brightness and contrast.
+    """Blur and cover some images of a batch and change their brightness and contrast.
 
     Parameters
     ----------
@@ -117,7 +124,32 @@ def photometric(images, augmentation, generator):
         # About mid-grey, so that contrast alone leaves the mean brightness in place.
         offset = offset + 0.5 * (1 - factor)
         images.mul_(send(factor, device)).add_(send(offset, device)).clamp_(0, 1)
+    if augmentation.occlusion > 0:
+        _cover(images, augmentation.occlusion, generator)
     return images
+
+
+def _cover(images, probability, generator):
+    """Cover a rectangle of some images, in place."""
+    n, channels, _, size = images.shape
+    device = images.device
+    low, high = _COVERED
+    sides = size * (low + (high - low) * torch.rand(n, 2, generator=generator))
+    first = size * torch.rand(n, 2, generator=generator) - sides / 2
+    covered = torch.rand(n, generator=generator) < probability
+    plain = torch.rand(n, generator=generator) < 0.5
+    colours = torch.rand(n, channels, 1, 1, generator=generator)
+    shift = torch.randint(size, (2,), generator=generator).tolist()
+    rows = send(covered.nonzero()[:, 0], device)
+    axis = torch.arange(size)
+    inside = (axis >= first[..., None]) & (axis < (first + sides)[..., None])
+    mask = send(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
+    # The next image of the batch, moved so that its own landmarks are elsewhere.
+    pieces = images[(rows + 1) % n].roll(shift, (2, 3))
+    filled = torch.where(
+        send(plain, device)[rows, None, None, None], send(colours, device)[rows], pieces
+    )
+    images[rows] = torch.where(mask, filled, images[rows])
 
 
 def _blur(images):

@@ -72,6 +72,7 @@ _RANGES = {
     "blur": {"low": 0, "high": 1},
     "brightness": {"low": 0, "high": 1},
     "contrast": {"low": 0, "high": 1},
+    "occlusion": {"low": 0, "high": 1},
 }
 
 

@@ -32,8 +32,8 @@ from skwing._training import (
     locate_all,
     make_crops,
     make_truth,
-    upright_shape,
     train_last,
+    upright_shape,
 )
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
@@ -100,6 +100,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Probability of a Gaussian blur with a sigma of one pixel.
     brightness, contrast : float, per stage, default=0.2
         Greatest random change, as a fraction of white and as a factor.
+    occlusion : float, per stage, default=0.3
+        Probability that a random rectangle is covered in training, by one colour or by a
+        piece of another image.
     refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
@@ -183,6 +186,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         blur=0.2,
         brightness=0.2,
         contrast=0.2,
+        occlusion=0.3,
         refine_on="predicted",
         early_stopping=False,
         validation_fraction=0.1,
@@ -214,6 +218,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.blur = blur
         self.brightness = brightness
         self.contrast = contrast
+        self.occlusion = occlusion
         self.refine_on = refine_on
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -257,9 +262,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         rng = check_random_state(self.random_state)
         train, held_out, schema = self._check_data(X, y, sample_weight, X_val, y_val, rng)
         goes_on = self._check_warm_start(train, len(builders))
-        shape = (
-            self.mean_shape_ if goes_on else upright_shape(train.points, len(builders), schema)
-        )
+        shape = self.mean_shape_ if goes_on else upright_shape(train.points, len(builders), schema)
         seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
         with _seeded(seed, device):
             networks = self._make_networks(builders, train, goes_on)

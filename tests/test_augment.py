@@ -11,7 +11,14 @@ from skwing._warp import sample
 
 SIZE = 64
 STRONG = Augmentation(
-    rotation=40, scale=0.3, shift=0.1, mirror=0.5, blur=0.5, brightness=0.3, contrast=0.5
+    rotation=40,
+    scale=0.3,
+    shift=0.1,
+    mirror=0.5,
+    blur=0.5,
+    brightness=0.3,
+    contrast=0.5,
+    occlusion=0.5,
 )
 
 
@@ -38,7 +45,7 @@ def test_each_strength_changes_something_of_its_own(field):
     images = noise_images(50)
     moved = not torch.allclose(matrices, torch.eye(2, 3).expand(50, 2, 3))
     looks = not torch.equal(photometric(images.clone(), augmentation, seeded()), images)
-    of_looks = field in ("blur", "brightness", "contrast")
+    of_looks = field in ("blur", "brightness", "contrast", "occlusion")
     assert (moved, looks) == (not of_looks, of_looks)
 
 
@@ -199,6 +206,33 @@ def test_only_some_images_are_blurred():
     touched = (blurred != images).flatten(1).any(1)
     assert 0.18 < touched.float().mean() < 0.32
     assert (blurred[touched].std((1, 2, 3)) < 0.6 * images[touched].std((1, 2, 3))).all()
+
+
+def test_occlusion_covers_a_rectangle_of_some_images():
+    images = noise_images(200, size=32)
+    changed = photometric(images.clone(), Augmentation(occlusion=0.25), seeded())
+    different = (changed != images).any(1)
+    assert 0.15 < different.flatten(1).any(1).float().mean() < 0.35
+    one_colour = 0
+    for image, mask in zip(changed, different, strict=True):
+        if not mask.any():
+            continue
+        rows, columns = mask.any(1), mask.any(0)
+        assert mask[rows][:, columns].all()  # the whole of a rectangle and nothing else
+        assert 1 <= rows.sum() <= 0.45 * 32 and 1 <= columns.sum() <= 0.45 * 32
+        piece = image[:, mask]
+        one_colour += bool((piece == piece[:, :1]).all())
+    n_covered = different.flatten(1).any(1).sum()
+    assert 0.3 * n_covered < one_colour < 0.7 * n_covered
+
+
+def test_what_covers_an_image_is_of_another_image():
+    images = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 16, 16) / 5
+    changed = photometric(images.clone(), Augmentation(occlusion=1.0), seeded(3))
+    following = images.roll(-1, 0)
+    pasted = (changed == following).flatten(1).any(1)
+    assert pasted.any()
+    assert ((changed == images) | (changed == following))[pasted].all()
 
 
 def test_a_batch_none_of_which_is_blurred():

@@ -32,7 +32,17 @@ SCHEMA = LandmarkSchema(
     normalizers={"inter_ocular": ((0,), (1,))},
 )
 STILL = {
-    name: 0.0 for name in ("rotation", "scale", "shift", "mirror", "blur", "brightness", "contrast")
+    name: 0.0
+    for name in (
+        "rotation",
+        "scale",
+        "shift",
+        "mirror",
+        "blur",
+        "brightness",
+        "contrast",
+        "occlusion",
+    )
 }
 # Steps too small to change a float32, and no statistics that move without them.
 FROZEN = {"networks": (PLAIN, PLAIN), "learning_rate": 1e-12, "weight_decay": 0.0}
@@ -353,6 +363,7 @@ def test_settings_per_stage(X, y):
         {"scale": 0.0},
         {"shift": 0.0},
         {"blur": 1.0},
+        {"occlusion": 1.0},
         {"brightness": 0.0},
         {"contrast": 0.0},
         {"margin": 0.4},

@@ -9,7 +9,19 @@ import skwing
 ROOT = Path(skwing.__file__).parent
 # From the bottom up: a module imports from its own row or from rows above it in this list.
 ROWS = [
-    ["geometry", "_names", "_markups", "_schema_json", "schema", "losses", "_landmarks", "_cv2", "_solid", "_callbacks", "_progress"],
+    [
+        "geometry",
+        "_names",
+        "_markups",
+        "_schema_json",
+        "schema",
+        "losses",
+        "_landmarks",
+        "_cv2",
+        "_solid",
+        "_callbacks",
+        "_progress",
+    ],
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
     ["_augment", "_samples", "_measure", "datasets"],
     ["_chips", "_stages", "_settings", "balance"],
