@@ -106,15 +106,36 @@ class Crop:
 
 @dataclass
 class Stage:
-    """One network of the cascade, the crop that it reads and how that is varied in training."""
+    """One network of the cascade, the crop that it reads and how that is varied in training.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+    crop : Crop
+    augmentation : Augmentation
+    permutation : int tensor of shape (L,) or None
+        Renames the landmarks of a mirrored shape. Where it is given, each crop is read
+        mirrored as well and the mean of both answers counts.
+    """
 
     network: torch.nn.Module
     crop: Crop
     augmentation: Augmentation = field(default_factory=Augmentation)
+    permutation: torch.Tensor | None = None
 
 
 def locate_in_crops(stage, chips, indices, matrices):
     """Landmarks, in chip pixels, that a stage sees in crops of those matrices."""
+    points = _locate_once(stage, chips, indices, matrices)
+    if stage.permutation is None:
+        return points
+    reflection = torch.as_tensor(geometry.reflect(stage.crop.size), dtype=torch.float32)
+    mirrored = geometry.compose(reflection.to(matrices.device).expand_as(matrices), matrices)
+    renamed = _locate_once(stage, chips, indices, mirrored)[:, stage.permutation]
+    return (points + renamed) / 2
+
+
+def _locate_once(stage, chips, indices, matrices):
     images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
     points = locate(stage.network, images).float()
     return geometry.apply(geometry.invert(matrices), points)

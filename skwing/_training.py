@@ -44,6 +44,11 @@ def can_mirror(schema):
     return schema is not None and schema.mirror is not None
 
 
+def mirror_permutation(schema, device):
+    """Permutation that renames the landmarks of a mirrored shape, or None."""
+    return torch.as_tensor(schema.mirror, device=device) if can_mirror(schema) else None
+
+
 def upright_shape(points, n_stages, schema):
     """Mean shape that later stages bring faces onto; a single landmark has none."""
     if points.shape[1] == 1:
@@ -67,9 +72,7 @@ def make_truth(chips, samples, schema):
     """What training knows of its samples, in chip pixels on the device of the chips."""
     device = chips.device
     points = torch.as_tensor(chips.to_chip(samples.points), dtype=torch.float32, device=device)
-    permutation = None
-    if can_mirror(schema):
-        permutation = torch.as_tensor(schema.mirror, device=device)
+    permutation = mirror_permutation(schema, device)
     weights = None if samples.weights is None else torch.tensor(samples.weights, device=device)
     return Truth(points, permutation, weights)
 

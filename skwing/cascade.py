@@ -32,6 +32,7 @@ from skwing._training import (
     locate_all,
     make_crops,
     make_truth,
+    mirror_permutation,
     train_last,
     upright_shape,
 )
@@ -107,6 +108,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
         the stage's augmentation.
+    average_mirrored : bool, default=False
+        Whether every crop is read mirrored too, and the mean of both answers taken: a
+        little more accurate for twice the time of `predict`. Takes a schema with mirror
+        pairs.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the samples (or take `X_val`, `y_val`), stop a
         stage after `n_iter_no_change` epochs without a lower error there, and keep its best
@@ -188,6 +193,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         contrast=0.2,
         occlusion=0.3,
         refine_on="predicted",
+        average_mirrored=False,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -220,6 +226,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.contrast = contrast
         self.occlusion = occlusion
         self.refine_on = refine_on
+        self.average_mirrored = average_mirrored
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -279,7 +286,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 if not goes_on:
                     start_at(network, crop.start(mean_points))
                 network.to(device, memory_format=torch.channels_last)
-                stages.append(Stage(network, crop, _without_mirror(own.augmentation, schema)))
+                changes = _without_mirror(own.augmentation, schema)
+                stages.append(Stage(network, crop, changes, self._also_mirrored(schema, device)))
             history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
         self._builders = self._builders if goes_on else builders
         self._keep(stages, frame, shape, schema, history, flat=is_flat(y))
@@ -420,7 +428,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         stages = []
         for network, crop in zip(self.networks_, self.crops_, strict=True):
             network.to(device, memory_format=torch.channels_last).eval()
-            stages.append(Stage(network, crop))
+            mirrored = self._also_mirrored(self.schema_, device)
+            stages.append(Stage(network, crop, permutation=mirrored))
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
         start = 0
@@ -430,6 +439,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 answer[rows] = points
             start = rows.stop
         return answers
+
+    def _also_mirrored(self, schema, device):
+        """What renames the landmarks of the mirrored crops that are read too, or None."""
+        average = check_flag(self.average_mirrored, "average_mirrored")
+        return mirror_permutation(schema, device) if average else None
 
     def _device_here(self):
         """The device asked for; the CPU where a fitted model came to a machine without it."""

@@ -501,6 +501,21 @@ def test_training_that_diverges_leaves_a_warm_started_model_as_it_was(X, y):
     np.testing.assert_array_equal(reg.predict(X), before)
 
 
+def test_averaging_mirrored_crops_makes_predictions_mirror_themselves(X, y):
+    """Of a mirrored image the mirrored landmarks, whatever the networks learned."""
+    reg = tiny(networks=(PLAIN, PLAIN), schema=SCHEMA).fit(X, y)
+    flipped = np.ascontiguousarray(np.asarray(X)[:, :, ::-1])
+    width = flipped.shape[2]
+
+    def asymmetry():
+        mirrored = SCHEMA.mirror_points(reg.predict(flipped)) * [-1, 1] + [width - 1, 0]
+        return np.abs(mirrored - reg.predict(X)).max()
+
+    assert asymmetry() > 0.1
+    reg.set_params(average_mirrored=True)
+    assert asymmetry() < 0.01
+
+
 def test_fit_does_not_mind_where_gradients_are_switched_off(X, y):
     with torch.no_grad():
         inside = tiny().fit(X, y)

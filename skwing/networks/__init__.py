@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
-from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed
+from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
 
 __all__ = [
     "NETWORKS",
@@ -17,14 +17,16 @@ __all__ = [
     "cnn6",
     "cnn7",
     "locate",
-    "shape_indexed",
+    "shape_indexed_64",
+    "shape_indexed_128",
     "start_at",
 ]
 
 NETWORKS = {
     "cnn6": cnn6,
     "cnn7": cnn7,
-    "shape_indexed": shape_indexed,
+    "shape_indexed_64": shape_indexed_64,
+    "shape_indexed_128": shape_indexed_128,
 }
 
 

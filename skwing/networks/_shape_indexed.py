@@ -35,8 +35,10 @@ class ShapeIndexedCNN(nn.Module):
     n_hidden : int, default=512
         Units of the hidden layer of each step.
     n_steps : int, default=3
-    dropout : float, default=0.0
+        Moves of the shape.
+    dropout : float, default=0.2
         Probability that a number read is left out, in training.
+    in_channels : int, default=3
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class ShapeIndexedCNN(nn.Module):
         radius=0.05,
         n_hidden=512,
         n_steps=3,
-        dropout=0.0,
+        dropout=0.2,
         in_channels=3,
     ):
         super().__init__()
@@ -143,16 +145,14 @@ class ShapeIndexedCNN(nn.Module):
             return move(summary.float()).unflatten(1, (self.n_landmarks, 2))
 
 
-def shape_indexed(n_landmarks, *, batch_norm=True, input_size=128, **settings):
-    """Shape-indexed network: three moves of the shape, on crops of 128x128 pixels.
+def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
+    """Shape-indexed network on crops of 64x64 pixels: four moves of the shape.
 
     Parameters
     ----------
     n_landmarks : int
     batch_norm : bool, default=True
         Taken as all builders take it; this network always has batch normalisation.
-    input_size : int, default=128
-        Side of the crops in pixels.
     **settings
         Passed on to :class:`ShapeIndexedCNN`.
 
@@ -162,11 +162,35 @@ def shape_indexed(n_landmarks, *, batch_norm=True, input_size=128, **settings):
 
     Examples
     --------
-    >>> from skwing.networks import shape_indexed
-    >>> shape_indexed(n_landmarks=19).input_size
+    >>> from skwing.networks import shape_indexed_64
+    >>> shape_indexed_64(n_landmarks=19).input_size
+    64
+    """
+    return ShapeIndexedCNN(n_landmarks, 64, **{"stride": 2, "n_steps": 4, **settings})
+
+
+def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
+    """Shape-indexed network on crops of 128x128 pixels: three moves of the shape.
+
+    Parameters
+    ----------
+    n_landmarks : int
+    batch_norm : bool, default=True
+        Taken as all builders take it; this network always has batch normalisation.
+    **settings
+        Passed on to :class:`ShapeIndexedCNN`.
+
+    Returns
+    -------
+    network : ShapeIndexedCNN
+
+    Examples
+    --------
+    >>> from skwing.networks import shape_indexed_128
+    >>> shape_indexed_128(n_landmarks=19).input_size
     128
     """
-    return ShapeIndexedCNN(n_landmarks, input_size, **settings)
+    return ShapeIndexedCNN(n_landmarks, 128, **settings)
 
 
 class _Residual(nn.Module):

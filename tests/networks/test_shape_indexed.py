@@ -8,7 +8,7 @@ from skwing._warp import read_at
 from skwing.losses import wing
 from skwing.networks import ShapeIndexedCNN, locate, start_at
 
-SMALL = {"input_size": 16, "width": 8, "n_hidden": 32, "n_features": 4}
+SMALL = {"input_size": 16, "width": 8, "n_hidden": 32, "n_features": 4, "dropout": 0.0}
 
 
 def small(n_landmarks=3, **settings):
