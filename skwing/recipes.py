@@ -8,7 +8,7 @@ time on a CPU.
 
 import math
 
-__all__ = ["best", "paper"]
+__all__ = ["paper"]
 
 _PAPER_STEPS = 120_000
 _PAPER_BATCH = 8

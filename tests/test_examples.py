@@ -1,4 +1,5 @@
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from skwing import BoxedImages, geometry
+from skwing.datasets import read_tps
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -87,3 +89,21 @@ def test_grid_search_tries_every_candidate(capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if "epsilon" in line]
     assert len(lines) == 8
     assert float(lines[0].split()[0]) == pytest.approx(-100 * found.best_score_, abs=0.005)
+
+
+def test_specimens_go_from_one_tps_file_to_another(tmp_path, capsys):
+    example = load("specimens")
+    folder = tmp_path / "fish"
+    errors, written = example.main(["--n-samples", "12", "--epochs", "1", "--folder", str(folder)])
+    new, predicted = read_tps(folder / "new.tps"), read_tps(written)
+    assert len(new.data) == 4
+    assert predicted.data.paths.tolist() == new.data.paths.tolist()
+    np.testing.assert_array_equal(predicted.scale, [0.8] * 4)
+    again = example.measure(new.target, predicted.target)
+    assert again == pytest.approx(errors["model"], abs=0.05)  # the file has two decimals
+    # The eyes are black where the file says that they are: nothing is upside down.
+    for i, (x, y) in enumerate(new.target[:, 1].round().astype(int)):
+        assert new.data.decode(i)[y, x].max() < 70
+    printed = capsys.readouterr().out
+    for landmark, error in errors["model"].items():
+        assert re.search(rf"^{landmark} .* {error:.2f}$", printed, re.MULTILINE)

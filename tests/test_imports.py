@@ -27,7 +27,7 @@ ROWS = [
     ["_chips", "_stages", "_settings", "balance"],
     ["_training"],
     ["cascade"],
-    ["display", "export"],
+    ["display", "export", "tracking", "recipes"],
 ]
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 TREES = {path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}

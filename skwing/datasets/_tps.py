@@ -23,7 +23,7 @@ _DESCR = """Specimens of a TPS file
 {n_samples} specimens in {n_photos} images, from {path}.
 data: the images, decoded when needed, without boxes.
 target: {n_landmarks} landmarks in image pixels counted from 0, y pointing down; NaN for
-missing. The last {n_curve_points} are points of {n_curves} curves.
+missing. {curves}.
 scale: what a pixel measures in the units of the file; the landmarks are not multiplied by it.
 """
 
@@ -145,8 +145,9 @@ def read_tps(
             n_photos=len(set(files)),
             path=path,
             n_landmarks=sum(layout),
-            n_curve_points=sum(layout[1:]),
-            n_curves=len(layout) - 1,
+            curves=f"The last {sum(layout[1:])} are points of {len(layout) - 1} curves"
+            if layout[1:]
+            else "There are no curves",
         ),
         return_X_y=return_X_y,
         scale=np.array([np.nan if s.scale is None else s.scale for s in specimens]),

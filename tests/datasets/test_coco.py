@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skwing import BoxedImages, LandmarkSchema
-from skwing.datasets._coco import read_coco
-from skwing.datasets._coco_write import write_coco
+from skwing.datasets import read_coco, write_coco
 from skwing.schema import AFLW19
 
 NAMES = ["nose", "left_eye", "right_eye"]

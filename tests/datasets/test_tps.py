@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skwing import BoxedImages, LandmarkSchema
-from skwing.datasets._tps import read_tps
-from skwing.datasets._tps_write import write_tps
+from skwing.datasets import read_tps, write_tps
 
 TWO = """LM=3
 290. 108.
