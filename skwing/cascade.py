@@ -38,7 +38,7 @@ from skwing._training import (
 )
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
-from skwing.networks import check_network, start_at
+from skwing.networks import check_network, start_at, without_weights
 from skwing.schema import check_schema
 
 
@@ -52,10 +52,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     Parameters
     ----------
-    networks : sequence of str or callable, default=("cnn6", "cnn7")
-        One network a stage: a name in :data:`skwing.networks.NETWORKS`, or a callable that
-        takes the number of landmarks and returns a module with an attribute `input_size`
-        (see :func:`skwing.networks.check_network`).
+    networks : sequence of str or callable, default=("shape_indexed_64", "shape_indexed_128")
+        One network a stage; the paper's cascade is ``("cnn6", "cnn7")``. Each is a name in
+        :data:`skwing.networks.NETWORKS`, or a callable that takes the number of landmarks
+        and returns a module with an attribute `input_size` (see
+        :func:`skwing.networks.check_network`).
     batch_norm : bool, default=True
         Whether networks given by name have batch normalisation. The paper's have none, and
         take many more steps to train.
@@ -71,7 +72,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     schema : str or LandmarkSchema, default=None
         What the landmarks mean; None takes the schema that the data carry. Without any,
         nothing is mirrored.
-    max_epochs : int, per stage, default=(150, 100)
+    max_epochs : int, per stage, default=(50, 80)
         An epoch is as many draws as there are samples, with repeats or without: so
         training with and without balancing costs the same and compares fairly. Over
         the epochs each sample is drawn in proportion to its repeats.
@@ -86,7 +87,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Of AdamW it is decoupled from the gradient and shrinks with the learning rate; of SGD
         it is a gradient, and a value such as 5e-4 is usual.
     schedule : {"one_cycle", "cosine", "exponential", "constant"}, default="one_cycle"
-    margin : float, per stage, default=(0.0, 0.05)
+    margin : float, per stage, default=(0.0, 0.08)
         What a crop shows around the box (first stage) or the mean shape (later ones), on
         each side, as a fraction of its longer side.
     rotation : float, per stage, default=(20.0, 15.0)
@@ -108,10 +109,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
         the stage's augmentation.
-    average_mirrored : bool, default=False
-        Whether every crop is read mirrored too, and the mean of both answers taken: a
-        little more accurate for twice the time of `predict`. Takes a schema with mirror
-        pairs.
+    average_mirrored : bool, default=True
+        Whether every crop is read mirrored too, and the mean of both answers taken: about
+        1.5 % less error on 300-W, for up to twice the time of `predict`. Takes a schema with
+        mirror pairs, and does nothing without.
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the samples (or take `X_val`, `y_val`), stop a
         stage after `n_iter_no_change` epochs without a lower error there, and keep its best
@@ -170,20 +171,20 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     def __init__(
         self,
         *,
-        networks=("cnn6", "cnn7"),
+        networks=("shape_indexed_64", "shape_indexed_128"),
         batch_norm=True,
         loss="wing",
         w=10.0,
         epsilon=2.0,
         schema=None,
-        max_epochs=(150, 100),
+        max_epochs=(50, 80),
         batch_size=32,
         optimizer="adamw",
         learning_rate=3e-3,
         momentum=0.9,
         weight_decay=0.5,
         schedule="one_cycle",
-        margin=(0.0, 0.05),
+        margin=(0.0, 0.08),
         rotation=(20.0, 15.0),
         scale=(0.1, 0.08),
         shift=(0.05, 0.04),
@@ -193,7 +194,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         contrast=0.2,
         occlusion=0.3,
         refine_on="predicted",
-        average_mirrored=False,
+        average_mirrored=True,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -506,8 +507,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
 
 def _rebuild(build, n_landmarks, arrays):
-    # Building draws random numbers that are overwritten: the caller's are kept.
-    with torch.random.fork_rng(devices=[]):
+    # Building draws random numbers that are overwritten: the caller's are kept. Nor is a
+    # file of weights needed that a network started from.
+    with torch.random.fork_rng(devices=[]), without_weights():
         network = build(n_landmarks)
     # Copied: arrays that joblib maps from a file are read-only.
     network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})

@@ -7,19 +7,23 @@ import torch
 from torch import nn
 
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
+from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
 
 __all__ = [
     "NETWORKS",
     "PlainCNN",
+    "ResNet",
     "ShapeIndexedCNN",
     "check_network",
     "cnn6",
     "cnn7",
     "locate",
+    "resnet50",
     "shape_indexed_64",
     "shape_indexed_128",
     "start_at",
+    "without_weights",
 ]
 
 NETWORKS = {
@@ -27,6 +31,7 @@ NETWORKS = {
     "cnn7": cnn7,
     "shape_indexed_64": shape_indexed_64,
     "shape_indexed_128": shape_indexed_128,
+    "resnet50": resnet50,
 }
 
 

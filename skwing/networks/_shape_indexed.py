@@ -11,9 +11,10 @@ class ShapeIndexedCNN(nn.Module):
     """Convolutions make a map; fully connected steps move the landmarks by what it says there.
 
     The shape starts at `start`, the same for every image. Each step reads the map at the
-    present landmarks, and a few points around each, and a hidden layer turns all of it
-    into a move of the whole shape. Reading is differentiable, so the steps and the map
-    are trained together.
+    present landmarks, and a few points around each. What it reads is condensed to a few
+    numbers for each landmark, and a hidden layer turns those of all landmarks into a move
+    of the whole shape. Reading is differentiable, so the steps and the map are trained
+    together.
 
     Parameters
     ----------
@@ -32,12 +33,16 @@ class ShapeIndexedCNN(nn.Module):
         Points read on a circle around each landmark, besides its own place.
     radius : float, default=0.05
         Of that circle, as a fraction of the input's side.
+    n_condensed : int, default=16
+        Numbers that what is read about each landmark is condensed to.
     n_hidden : int, default=512
         Units of the hidden layer of each step.
     n_steps : int, default=3
         Moves of the shape.
-    dropout : float, default=0.2
+    dropout : float, default=0.1
         Probability that a number read is left out, in training.
+    landmark_dropout : float, default=0.2
+        Probability that all that was read about a landmark is left out, in training.
     in_channels : int, default=3
 
     Attributes
@@ -81,9 +86,11 @@ class ShapeIndexedCNN(nn.Module):
         n_features=16,
         n_around=4,
         radius=0.05,
+        n_condensed=16,
         n_hidden=512,
         n_steps=3,
-        dropout=0.2,
+        dropout=0.1,
+        landmark_dropout=0.2,
         in_channels=3,
     ):
         super().__init__()
@@ -98,14 +105,18 @@ class ShapeIndexedCNN(nn.Module):
         self.input_size = input_size
         self.stride = stride
         self.dropout = dropout
+        self.landmark_dropout = landmark_dropout
         self.features = nn.Sequential(
             _convolution(in_channels, 32, size=5, stride=2),
             _convolution(32, width, size=3, stride=stride // 2),
             *[_Residual(width) for _ in range(n_blocks)],
             nn.Conv2d(width, n_features, 1),
         )
-        n_read = n_landmarks * n_features * (1 + n_around)
-        self.hidden = nn.ModuleList([nn.Linear(n_read, n_hidden) for _ in range(n_steps)])
+        n_read = n_features * (1 + n_around)
+        sizes = (n_landmarks, n_read, n_condensed)
+        self.condense = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
+        n_in = n_landmarks * n_condensed
+        self.hidden = nn.ModuleList([nn.Linear(n_in, n_hidden) for _ in range(n_steps)])
         self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
         for move in self.moves:
             nn.init.zeros_(move.weight)
@@ -130,19 +141,25 @@ class ShapeIndexedCNN(nn.Module):
         maps = self.features(2 * images - 1).float()
         points = self.start.expand(len(images), -1, -1)
         shapes = []
-        for hidden, move in zip(self.hidden, self.moves, strict=True):
-            points = points + self._step(maps, points, hidden, move)
+        for layers in zip(self.condense, self.hidden, self.moves, strict=True):
+            points = points + self._move(maps, points, *layers)
             shapes.append(points)
         return torch.stack(shapes, 1) if self.training else points
 
-    def _step(self, maps, points, hidden, move):
-        places = (points[:, :, None] + self.around).flatten(1, 2)
-        read = read_at(maps, places, self.stride).flatten(1)
-        read = F.dropout(read, self.dropout, self.training)
-        summary = F.relu(hidden(read))
+    def _move(self, maps, points, condense, hidden, move):
+        condensed = F.relu(condense(self._read(maps, points)))
+        # Channels of a 1-d dropout are the landmarks: all or nothing of each.
+        condensed = F.dropout1d(condensed.transpose(0, 1), self.landmark_dropout, self.training)
+        summary = F.relu(hidden(condensed.flatten(1)))
         # In bfloat16 a coordinate near 100 would be rounded to half a pixel.
         with torch.autocast(maps.device.type, enabled=False):
             return move(summary.float()).unflatten(1, (self.n_landmarks, 2))
+
+    def _read(self, maps, points):
+        """What the maps say at and around each landmark, of shape (n_landmarks, n, n_read)."""
+        places = (points[:, :, None] + self.around).flatten(1, 2)
+        read = read_at(maps, places, self.stride).unflatten(2, (self.n_landmarks, -1))
+        return F.dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training)
 
 
 def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
@@ -191,6 +208,20 @@ def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
     128
     """
     return ShapeIndexedCNN(n_landmarks, 128, **settings)
+
+
+class _LinearEach(nn.Module):
+    """A linear layer of its own for each landmark."""
+
+    def __init__(self, n_landmarks, n_in, n_out):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_landmarks, n_in, n_out) / n_in**0.5)
+        # Flat, as biases are: the optimiser knows by that what not to shrink.
+        self.bias = nn.Parameter(torch.zeros(n_landmarks * n_out))
+
+    def forward(self, values):
+        bias = self.bias.reshape(len(self.weight), 1, -1)
+        return torch.baddbmm(bias, values, self.weight)
 
 
 class _Residual(nn.Module):

@@ -9,7 +9,13 @@ from torch.nn import functional as F
 from skwing.networks import NETWORKS, PlainCNN, check_network, cnn6, cnn7, locate, start_at
 
 WIDTHS = {"cnn6": (32, 64, 128, 256, 512), "cnn7": (64, 64, 128, 256, 512, 512)}
-SIZES = {"cnn6": 64, "cnn7": 128, "shape_indexed_64": 64, "shape_indexed_128": 128}
+SIZES = {
+    "cnn6": 64,
+    "cnn7": 128,
+    "shape_indexed_64": 64,
+    "shape_indexed_128": 128,
+    "resnet50": 224,
+}
 
 
 def n_parameters(network):

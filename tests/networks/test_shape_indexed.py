@@ -8,7 +8,14 @@ from skwing._warp import read_at
 from skwing.losses import wing
 from skwing.networks import ShapeIndexedCNN, locate, start_at
 
-SMALL = {"input_size": 16, "width": 8, "n_hidden": 32, "n_features": 4, "dropout": 0.0}
+SMALL = {
+    "input_size": 16,
+    "width": 8,
+    "n_hidden": 32,
+    "n_features": 4,
+    "dropout": 0.0,
+    "landmark_dropout": 0.0,
+}
 
 
 def small(n_landmarks=3, **settings):
@@ -99,7 +106,7 @@ def test_bfloat16_moves_coordinates_by_little():
     network = small(68, input_size=64).eval()
     start_at(network, 64 * torch.rand(68, 2))
     for move in network.moves:
-        torch.nn.init.normal_(move.weight, std=0.5)
+        torch.nn.init.normal_(move.weight, std=1.0)
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         exact = network(images)
@@ -108,6 +115,32 @@ def test_bfloat16_moves_coordinates_by_little():
     assert (exact - network.start).abs().max() > 1
     assert rounded.dtype == torch.float32
     assert (rounded - exact).abs().max() < 0.02 * (exact - network.start).abs().max()
+
+
+def test_each_landmark_reads_only_at_and_around_itself():
+    network = small().eval()
+    maps = torch.rand(1, 4, 4, 4)
+    points = torch.tensor([[[3.0, 4.0], [8.0, 8.0], [12.0, 5.0]]])
+    read = network._read(maps, points)
+    assert read.shape == (3, 1, 4 * 5)
+    moved = points.clone()
+    moved[0, 1] += 3.0
+    same = (network._read(maps, moved) == read).all(-1)[:, 0]
+    assert same.tolist() == [True, False, True]
+    own = read_at(maps, points, network.stride)[0].T
+    torch.testing.assert_close(read[:, 0].reshape(3, 4, 5)[..., 0], own)
+
+
+def test_landmark_dropout_hides_whole_landmarks():
+    network = small(64, landmark_dropout=0.5)
+    seen = []
+    network.hidden[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    network(torch.rand(2, 3, 16, 16))
+    condensed = seen[0].reshape(2, 64, -1)
+    hidden = (condensed == 0).all(-1).float().mean()
+    assert 0.3 < hidden < 0.7
+    network.eval()(torch.rand(2, 3, 16, 16))
+    assert (seen[-1].reshape(2, 64, -1) == 0).all(-1).float().mean() < 0.1
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 3}, {"input_size": 18}, {"n_landmarks": 0}])

@@ -1,0 +1,126 @@
+"""Faces to measure on, cut into folds that share no photograph and no person.
+
+The folds depend on the faces alone: every trial, every peer and every seed of training
+sees the same ones.
+
+- ``300w``: the training subsets of 300-W that are there (LFPW, HELEN, AFW), never its test
+  sets; folds by photograph, since AFW and HELEN have photographs with several faces.
+- ``youtube``: frames of YouTube Faces with automatic landmarks, as a folder with
+  ``training_frames_keypoints.csv``, ``training/`` and ``boxes.csv``; folds by person, those
+  of the column ``fold``. Frames without a detector's box are left out. A frame that is
+  listed twice counts once, by its last row: the name stands for two frames, and the
+  picture that is there is the later one's. The labels differ in kind from 300-W's, so the
+  errors on the two are not to be compared.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+from sklearn.utils import Bunch
+
+from skwing.datasets import load_300w, read_csv
+from skwing.geometry import boxes_of
+
+FOLD_SEED = 2018
+SUBSETS_300W = ("lfpw/trainset", "helen/trainset", "afw")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which faces, with which boxes, in how many folds."""
+
+    data: str
+    faces: str = "300w"
+    boxes: str = "detector"
+    n_folds: int = 5
+    n_faces: int | None = None
+
+    def told(self):
+        """What of it belongs in a line of results; not where the files lie."""
+        told = {"faces": self.faces, "boxes": self.boxes, "n_faces": self.n_faces}
+        return told | {"n_folds": self.n_folds if self.faces == "300w" else "by person"}
+
+
+def _load_300w(root, boxes):
+    present = [subset for subset in SUBSETS_300W if (Path(root) / subset).is_dir()]
+    if not present:
+        raise SystemExit(f"{root} holds none of {', '.join(SUBSETS_300W)}")
+    faces = load_300w(root, subsets=present, boxes=boxes)
+    return Bunch(**{key: faces[key] for key in ("data", "target", "groups", "subset")}, fold=None)
+
+
+def _load_youtube(root, boxes):
+    root = Path(root)
+    table = read_csv(
+        root / "training_frames_keypoints.csv",
+        images=root / "training",
+        boxes=root / "boxes.csv",
+        groups="person",
+        schema="ibug68",
+    )
+    last = np.unique(table.names[::-1], return_index=True)[1]
+    rows = np.sort(len(table.names) - 1 - last)
+    data, target = table.data[rows], table.target[rows]
+    if boxes == "landmarks":
+        data = data.with_boxes(boxes_of(target))
+    elif boxes != "detector":
+        raise SystemExit(f"youtube has detector boxes and landmark boxes, no {boxes} boxes")
+    kept = ~np.isnan(data.boxes).any(1)
+    rows, data, target = rows[kept], data[kept], target[kept]
+    subset = np.full(len(rows), "youtube")
+    return Bunch(
+        data=data, target=target, groups=table.groups[rows], subset=subset, fold=table.fold[rows]
+    )
+
+
+LOADERS = {"300w": _load_300w, "youtube": _load_youtube}
+
+
+@lru_cache(maxsize=2)
+def load_faces(source):
+    """Bunch of data, target, groups, subset and, where the data set has any, fold."""
+    faces = LOADERS[source.faces](source.data, source.boxes)
+    if source.n_faces is None or source.n_faces >= len(faces.groups):
+        return faces
+    names, sizes = np.unique(faces.groups, return_counts=True)
+    order = np.random.RandomState(FOLD_SEED).permutation(len(names))
+    n_groups = np.searchsorted(np.cumsum(sizes[order]), source.n_faces) + 1
+    rows = np.flatnonzero(np.isin(faces.groups, names[order[:n_groups]]))
+    return Bunch(**{key: value if value is None else value[rows] for key, value in faces.items()})
+
+
+def make_folds(faces, n_folds):
+    """Rows to train on and rows to test on, by the number of the fold."""
+    if faces.fold is not None:
+        return {
+            int(fold): (np.flatnonzero(faces.fold != fold), np.flatnonzero(faces.fold == fold))
+            for fold in np.unique(faces.fold)
+        }
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=FOLD_SEED)
+    return dict(enumerate(splitter.split(faces.target, groups=faces.groups)))
+
+
+def add_options(parser):
+    """Give a parser the options that choose faces and folds."""
+    parser.add_argument("--data", required=True, help="folder of the data set")
+    parser.add_argument("--faces", default="300w", choices=list(LOADERS))
+    parser.add_argument(
+        "--boxes", default="detector", choices=["detector", "ground_truth", "landmarks"]
+    )
+    parser.add_argument("--folds", type=int, default=5, help="of 300-W; the others have their own")
+    parser.add_argument("--use", type=int, nargs="+", help="folds to run; default: all of them")
+    parser.add_argument("--n-faces", type=int, help="take about so many faces only")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
+
+
+def chosen(args):
+    """Source and numbers of the folds that the command line asks for."""
+    source = Source(args.data, args.faces, args.boxes, args.folds, args.n_faces)
+    there = list(make_folds(load_faces(source), source.n_folds))
+    use = there if args.use is None else args.use
+    if unknown := sorted(set(use) - set(there)):
+        raise SystemExit(f"--use: there is no fold {unknown}, only {there}")
+    return source, use

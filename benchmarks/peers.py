@@ -1,0 +1,287 @@
+"""Train what users would otherwise take, on the folds, boxes and faces of recipe.py.
+
+    python benchmarks/peers.py --data 300w
+    python benchmarks/peers.py --data 300w --peers dlib dlib-tuned --use 0 1 --threads 2
+    python benchmarks/peers.py --data 300w --peers skorch-l1 skorch-l2 --set max_epochs=50
+
+dlib's shape predictor (`pip install dlib`), trained from Python objects:
+
+- ``dlib``: the options that `shape_predictor_training_options` has by itself.
+- ``dlib-tuned``: a cascade of 15 as in Kazemi and Sullivan (CVPR 2014) and in OpenCV's
+  settings of the same method; 800 pixels to choose features from and 50 splits tried a
+  node, twice what is there by itself and more, as its users do where time does not matter
+  (dlib issue 1256); depth 4, nu 0.1 and oversampling 20 stay, which those agree on; and
+  mirrored copies of the training faces, with which dlib's own 68-point model was trained
+  (dlib issue 359).
+
+dlib's points and boxes are whole numbers. In small pictures rounding costs accuracy in the
+training labels and once more in the answers: ``--scale 2`` enlarges the pictures, boxes and
+labels for dlib before both. Errors are always measured in the pictures as they are.
+
+The network of the first stage, CNN-6 with batch normalisation, under skorch's
+`NeuralNetRegressor` (`pip install skorch`):
+
+- ``skorch-l1``, ``skorch-l2``: crops of the boxes, 64x64 pixels, cut once and in the same
+  way as skwing cuts them; targets are pixels of the crop minus the mean shape; training
+  faces and their mirror images in equal parts, and no other augmentation; Adam at 1e-3
+  with cosine annealing over 100 epochs of batches of 32; `nn.L1Loss` or `nn.MSELoss`.
+
+``--set`` replaces settings of those peers that have them; dlib's have the names of its
+options. Lines of results are those of recipe.py, with one stage, and go to ``--out``; what
+is there already is skipped.
+"""
+
+import argparse
+import time
+from importlib import import_module
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from _errors import error_table, show_differences, show_row, show_spread
+from _folds import add_options as add_face_options
+from _folds import chosen, load_faces, make_folds
+from _report import add_out, environment
+from _runs import add_options as add_run_options
+from _runs import parse_settings, plain, run_all
+from torch import nn
+
+from skwing import geometry
+from skwing._chips import ChipFrame, cut_chips
+from skwing._cv2 import cv2
+from skwing._settings import check_device
+from skwing.networks import cnn6
+from skwing.schema import IBUG68
+
+AROUND = 0.5  # what dlib sees around the box, as a fraction of its longer side
+
+DLIB = {
+    "cascade_depth": 10,
+    "tree_depth": 4,
+    "num_trees_per_cascade_level": 500,
+    "nu": 0.1,
+    "oversampling_amount": 20,
+    "oversampling_translation_jitter": 0.0,
+    "feature_pool_size": 400,
+    "feature_pool_region_padding": 0.0,
+    "lambda_param": 0.1,
+    "num_test_splits": 20,
+}
+DLIB_TUNED = DLIB | {"cascade_depth": 15, "feature_pool_size": 800, "num_test_splits": 50}
+SKORCH = {"max_epochs": 100, "batch_size": 32, "lr": 1e-3, "mirror": True}
+
+
+def import_or_say(name):
+    """A module, or the end with a hint how to install it."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SystemExit(f"{error}; this peer needs it: pip install {name}") from None
+
+
+def mirrored(points, width):
+    """Landmarks of the mirror image of a picture of this width."""
+    return IBUG68.mirror_points(geometry.apply(geometry.reflect(width), points))
+
+
+# ---------------------------------------------------------------------------------------
+# dlib
+# ---------------------------------------------------------------------------------------
+def grey_part(data, i, scale):
+    """Grey picture around a box, and the matrix from image pixels to its pixels.
+
+    Cut, so that memory does not depend on how much of a photograph is not the face.
+    """
+    image = data.decode(i)
+    x, y, width, height = data.boxes[i]
+    pad = AROUND * max(width, height)
+    left, top = max(int(x - pad), 0), max(int(y - pad), 0)
+    part = image[top : int(np.ceil(y + height + pad)), left : int(np.ceil(x + width + pad))]
+    part = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
+    matrix = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
+    if scale != 1:
+        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        shift = (scale - 1) / 2  # so that outer edges of pixels stay outer edges
+        enlarge = np.array([[scale, 0.0, shift], [0.0, scale, shift]])
+        matrix = geometry.compose(enlarge, matrix)
+    return part, matrix
+
+
+def dlib_box(dlib, box, matrix):
+    """Box as dlib's rectangle: whole numbers, of the first and the last pixel."""
+    x, y, width, height = box
+    corners = geometry.apply(matrix, np.array([[x, y], [x + width - 1, y + height - 1]]))
+    return dlib.rectangle(*(round(float(value)) for value in corners.ravel()))
+
+
+def dlib_face(dlib, box, points):
+    """Box and landmarks as dlib's training takes them."""
+    points = [dlib.point(int(x), int(y)) for x, y in np.rint(points)]
+    return dlib.full_object_detection(box, points)
+
+
+def fit_dlib(data, points, settings, seed, threads, device):
+    """Function that locates landmarks with a trained shape predictor."""
+    dlib = import_or_say("dlib")
+    own = dict(settings)
+    mirror, scale = own.pop("mirror"), own.pop("scale")
+    options = dlib.shape_predictor_training_options()
+    for key, value in own.items():
+        setattr(options, key, value)
+    options.num_threads, options.random_seed, options.be_verbose = threads, str(seed), False
+    pictures, detections = [], []
+    for i in range(len(data)):
+        picture, matrix = grey_part(data, i, scale)
+        box, shape = data.boxes[i], geometry.apply(matrix, points[i])
+        rectangle = dlib_box(dlib, box, matrix)
+        pictures.append(picture)
+        detections.append([dlib_face(dlib, rectangle, shape)])
+        if mirror:
+            width = picture.shape[1]
+            rectangle = dlib.rectangle(
+                width - 1 - rectangle.right(),
+                rectangle.top(),
+                width - 1 - rectangle.left(),
+                rectangle.bottom(),
+            )
+            pictures.append(np.ascontiguousarray(picture[:, ::-1]))
+            detections.append([dlib_face(dlib, rectangle, mirrored(shape, width))])
+    predictor = dlib.train_shape_predictor(pictures, detections, options)
+
+    def locate(images):
+        answer = np.empty((len(images), points.shape[1], 2))
+        for i in range(len(images)):
+            picture, matrix = grey_part(images, i, scale)
+            found = predictor(picture, dlib_box(dlib, images.boxes[i], matrix))
+            found = np.array([[part.x, part.y] for part in found.parts()], dtype=float)
+            answer[i] = geometry.apply(geometry.invert(matrix), found)
+        return [answer]
+
+    return locate
+
+
+# ---------------------------------------------------------------------------------------
+# skorch
+# ---------------------------------------------------------------------------------------
+def as_input(pixels):
+    """Crops as networks take them."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 255
+
+
+def fit_skorch(data, points, settings, seed, threads, device):
+    """Function that locates landmarks with a network trained under skorch."""
+    skorch = import_or_say("skorch")
+    callbacks = import_or_say("skorch.callbacks")
+    torch.manual_seed(seed)
+    network = cnn6(points.shape[1], batch_norm=True)
+    frame = ChipFrame(network.input_size, 0.0)
+    chips = cut_chips(data, frame)
+    pixels, shapes = chips.pixels, chips.to_chip(points)
+    if settings["mirror"]:
+        pixels = np.concatenate([pixels, pixels[:, :, ::-1]])
+        shapes = np.concatenate([shapes, mirrored(shapes, frame.size)])
+    mean = shapes.mean(0)
+    regressor = skorch.NeuralNetRegressor(
+        network,
+        criterion={"l1": nn.L1Loss, "l2": nn.MSELoss}[settings["loss"]],
+        optimizer=torch.optim.Adam,
+        lr=settings["lr"],
+        max_epochs=settings["max_epochs"],
+        batch_size=settings["batch_size"],
+        iterator_train__shuffle=True,
+        train_split=None,
+        callbacks=[callbacks.LRScheduler("CosineAnnealingLR", T_max=settings["max_epochs"])],
+        device=device,
+        verbose=0,
+    )
+    regressor.fit(as_input(pixels), (shapes - mean).astype(np.float32))
+
+    def locate(images):
+        chips = cut_chips(images, frame)
+        return [chips.to_image(regressor.predict(as_input(chips.pixels)) + mean)]
+
+    return locate
+
+
+PEERS = {
+    "dlib": (fit_dlib, {**DLIB, "mirror": False}),
+    "dlib-tuned": (fit_dlib, {**DLIB_TUNED, "mirror": True}),
+    "skorch-l1": (fit_skorch, {**SKORCH, "loss": "l1"}),
+    "skorch-l2": (fit_skorch, {**SKORCH, "loss": "l2"}),
+}
+
+
+def settings_of(peer, given, scale):
+    """Function that fits a peer, its settings, and the version of its library."""
+    fit, settings = PEERS[peer]
+    settings = settings | {key: value for key, value in given.items() if key in settings}
+    library = "dlib" if fit is fit_dlib else "skorch"
+    if fit is fit_dlib:
+        settings["scale"] = scale
+    import_or_say(library)
+    return settings | {"peer": peer, "library": f"{library} {version(library)}"}
+
+
+def run(task, threads):
+    """Fit on the training faces of a fold, measure on the others."""
+    faces = load_faces(task["_source"])
+    train, test = make_folds(faces, task["_source"].n_folds)[task["fold"]]
+    settings = {k: v for k, v in task["parameters"].items() if k not in ("peer", "library")}
+    fit = PEERS[task["parameters"]["peer"]][0]
+    device = check_device(task["_device"]) if fit is fit_skorch else torch.device("cpu")
+    told = environment(device)
+    start = time.perf_counter()
+    locate = fit(faces.data[train], faces.target[train], settings, task["seed"], threads, device)
+    seconds = time.perf_counter() - start
+    return {
+        **told,
+        "fit_seconds": round(seconds, 1),
+        **error_table(faces, train, test, locate),
+    }
+
+
+def parse(argv=None):
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_face_options(parser)
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--set", nargs="+", default=[], metavar="setting=value")
+    parser.add_argument("--scale", type=int, default=1, help="enlargement of pictures for dlib")
+    parser.add_argument("--device", default="auto", help="of the networks")
+    add_run_options(parser)
+    add_out(parser, "peers")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run what the command line asks for."""
+    args = parse(argv)
+    given = parse_settings(" ".join(args.set)) if args.set else {}
+    known = set().union(*(PEERS[peer][1] for peer in args.peers))
+    if unknown := sorted(set(given) - known):
+        raise SystemExit(f"--set: no setting {unknown}; there are {sorted(known)}")
+    parameters = {peer: settings_of(peer, given, args.scale) for peer in args.peers}
+    source, folds = chosen(args)
+    tasks = [
+        {
+            "trial": f"{peer}, scale {args.scale}" if "scale" in parameters[peer] else peer,
+            **source.told(),
+            "fold": fold,
+            "seed": seed,
+            "parameters": plain(parameters[peer]),
+            "_source": source,
+            "_device": args.device,
+        }
+        for seed in args.seeds
+        for fold in folds
+        for peer in args.peers
+    ]
+    print(f"{len(tasks)} runs: {args.peers}; folds {folds}, seeds {args.seeds}", flush=True)
+    rows = run_all(tasks, run, args, show_row)
+    if rows:
+        show_spread(rows)
+        show_differences(rows)
+
+
+if __name__ == "__main__":
+    main()

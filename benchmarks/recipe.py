@@ -1,0 +1,197 @@
+"""Compare ways to train on the same folds, and keep every figure.
+
+    python benchmarks/recipe.py --data 300w --trial "wing: loss=wing" --trial "l2: loss=l2"
+    python benchmarks/recipe.py --data youtube_faces --faces youtube --use 2 3 --seeds 0 1 2
+    python benchmarks/recipe.py --data 300w --quick
+
+A trial is a name and settings of `CascadeLandmarkRegressor`, which replace its defaults::
+
+    --trial "small: networks=cnn6 max_epochs=50"
+    --trial "two: networks=cnn6,cnn7 learning_rate=0.002 weight_decay=(0.5, 0.1)"
+    --trial "own: networks=mynets:wide"          a name in a module that Python finds
+    --trial "paper: recipe=paper balance=no"     a recipe of skwing.recipes, no PoseBalancer
+    --trial "rare: balance__max_repeats=5"       a setting of the PoseBalancer
+    --trial "default:"                           no settings at all, as without --trial
+
+``--set``, ``--recipe`` and ``--balance`` hold for all trials that do not say otherwise;
+``--balance yes no`` runs each both ways. Every trial runs on every fold with every seed,
+each pair of fold and seed seeing the same photographs in all trials; the differences to
+the first trial are told at the end, pair by pair.
+
+Each run adds a line to ``--out`` as it ends: where and with what it was measured, all
+settings, errors of every stage on unseen faces and on a sample of the training faces, and
+seconds. A run that is in the file already, by its settings, fold, seed and the version of
+the package, is skipped: a command that was interrupted goes on where it stopped. After a
+change of the code within one version that takes ``--again``.
+
+``--jobs`` runs several at once: on a GPU, one small network leaves most of it idle.
+"""
+
+import argparse
+import inspect
+import time
+
+from _errors import error_table, show_differences, show_row, show_spread
+from _folds import add_options as add_face_options
+from _folds import chosen, load_faces, make_folds
+from _report import add_out, environment
+from _runs import add_options as add_run_options
+from _runs import parse_settings, parse_trial, plain, resolve, run_all
+from sklearn.pipeline import Pipeline
+
+from skwing import CascadeLandmarkRegressor, PoseBalancer
+from skwing._settings import check_device
+from skwing.schema import IBUG68
+
+YES_NO = {"yes": True, "no": False, True: True, False: False}
+QUICK = {"max_epochs": (15, 8)}
+
+
+def find_recipe(name, n_samples):
+    """Settings that a recipe of the package has for so many training faces."""
+    from skwing import recipes
+
+    if name not in recipes.__all__:
+        raise SystemExit(f"unknown recipe {name!r}: choose from {', '.join(recipes.__all__)}")
+    recipe = getattr(recipes, name)
+    known = {"n_samples": n_samples, "n_landmarks": IBUG68.n_landmarks}
+    asked = inspect.signature(recipe).parameters
+    return recipe(**{key: value for key, value in known.items() if key in asked})
+
+
+def make_pipeline(settings, n_samples):
+    """Pipeline of a trial: a balancer or none, and the regressor."""
+    name = settings.get("recipe")
+    recipe = {} if name is None else find_recipe(name, n_samples)
+    own = {"balance": True, **recipe, **settings}
+    own.pop("recipe", None)
+    if own["balance"] not in YES_NO:
+        raise SystemExit(f"balance must be yes or no, got {own['balance']!r}")
+    balance = YES_NO[own.pop("balance")]
+    if isinstance(own.get("networks"), str):
+        own["networks"] = (own["networks"],)
+    pipeline = Pipeline(
+        [
+            ("balance", PoseBalancer() if balance else "passthrough"),
+            ("reg", CascadeLandmarkRegressor()),
+        ]
+    )
+    names = {key: key if key.startswith("balance__") else f"reg__{key}" for key in own}
+    try:
+        return pipeline.set_params(**{names[key]: resolve(own[key]) for key in own})
+    except (ValueError, ImportError, AttributeError) as error:
+        raise SystemExit(f"{settings}: {error}") from None
+
+
+def all_parameters(settings, n_samples):
+    """Every setting of a trial, defaults too, as it goes into the results."""
+    pipeline = make_pipeline(settings, n_samples)
+    balancer, regressor = (step for _, step in pipeline.steps)
+    shown = plain(regressor.get_params())
+    for key in ("verbose", "random_state", "device"):
+        del shown[key]
+    return shown | {"balance": False if balancer == "passthrough" else plain(balancer.get_params())}
+
+
+def run(task, threads):
+    """Fit on the training faces of a fold, measure on the others."""
+    faces = load_faces(task["_source"])
+    train, test = make_folds(faces, task["_source"].n_folds)[task["fold"]]
+    pipeline = make_pipeline(task["_settings"], len(train)).set_params(
+        reg__random_state=task["seed"], reg__device=task["_device"], reg__verbose=task["_verbose"]
+    )
+    told = environment(check_device(task["_device"]))
+    start = time.perf_counter()
+    pipeline.fit(faces.data[train], faces.target[train])
+    seconds = time.perf_counter() - start
+    regressor = pipeline.named_steps["reg"]
+    history = regressor.history_
+    return {
+        **told,
+        "fit_seconds": round(seconds, 1),
+        "seconds_of_stages": [
+            round(sum(row["seconds"] for row in history if row["stage"] == i + 1), 1)
+            for i in range(len(regressor.n_iter_))
+        ],
+        "epochs": regressor.n_iter_,
+        "fit_samples_per_second": round(sum(row["n_samples"] for row in history) / seconds, 1),
+        **error_table(faces, train, test, lambda images: list(regressor.staged_predict(images))),
+    }
+
+
+def read_trials(args):
+    """Name and settings of each trial of the command line, in its order."""
+    common = parse_settings(" ".join(args.set)) if args.set else {}
+    if args.recipe is not None:
+        common["recipe"] = args.recipe
+    trials = {}
+    for text in args.trial or ["default:"]:
+        name, settings = parse_trial(text)
+        for balance in args.balance if "balance" not in settings else [None]:
+            own = (QUICK if args.quick else {}) | common
+            own |= {"balance": balance} if balance is not None else {}
+            full = f"{name}, balance {balance}" if balance and len(args.balance) > 1 else name
+            if full in trials:
+                raise SystemExit(f"two trials are called {full!r}")
+            trials[full] = own | settings
+    return trials
+
+
+def parse(argv=None):
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_face_options(parser)
+    parser.add_argument(
+        "--trial", action="append", help='"name: setting=value ..."; may be given several times'
+    )
+    parser.add_argument("--set", nargs="+", metavar="setting=value", help="settings for all trials")
+    parser.add_argument("--recipe", help="of skwing.recipes, for all trials")
+    parser.add_argument("--balance", nargs="+", default=[None], choices=["yes", "no"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--quick", action="store_true", help="few faces, few epochs, one fold: minutes on a CPU"
+    )
+    add_run_options(parser)
+    add_out(parser, "recipe")
+    parser.add_argument("--verbose", type=int, default=0, help="of fit; for --jobs 1")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.n_faces = args.n_faces or 300
+        args.use = args.use or ([0] if args.faces == "300w" else [2])
+    return args
+
+
+def main(argv=None):
+    """Run what the command line asks for."""
+    args = parse(argv)
+    trials = read_trials(args)
+    for settings in trials.values():
+        make_pipeline(settings, 1000)  # so that a wrong name is told before files are read
+    source, folds = chosen(args)
+    cut = make_folds(load_faces(source), source.n_folds)
+    tasks = [
+        {
+            "trial": name,
+            **source.told(),
+            "fold": fold,
+            "seed": seed,
+            "recipe": trials[name].get("recipe"),
+            "parameters": all_parameters(trials[name], len(cut[fold][0])),
+            "_settings": trials[name],
+            "_source": source,
+            "_device": args.device,
+            "_verbose": args.verbose if args.jobs == 1 else 0,
+        }
+        for seed in args.seeds
+        for fold in folds
+        for name in trials
+    ]
+    print(f"{len(tasks)} runs: {', '.join(trials)}; folds {folds}, seeds {args.seeds}", flush=True)
+    rows = run_all(tasks, run, args, show_row)
+    if rows:
+        show_spread(rows)
+        show_differences(rows)
+
+
+if __name__ == "__main__":
+    main()

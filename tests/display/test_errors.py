@@ -1,0 +1,275 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.pipeline import Pipeline
+
+from skwing import BoxedImages, PoseBalancer
+from skwing.display import CumulativeErrorDisplay, ErrorByPoseDisplay, LandmarkDisplay
+from skwing.metrics import ced_auc, ced_curve, failure_rate, nme
+
+
+def legend_of(display):
+    return [text.get_text() for text in display.ax_.get_legend().get_texts()]
+
+
+def test_cumulative_error_is_what_the_metrics_give(faces, predicted):
+    y = faces.target.copy()
+    y[2] = np.nan
+    display = CumulativeErrorDisplay.from_predictions(
+        y, predicted, normalizer="box", boxes=faces.data.boxes, threshold=0.05
+    )
+    errors = nme(y, predicted, normalizer="box", boxes=faces.data.boxes, per_sample=True)
+    thresholds, fractions = ced_curve(errors)
+    np.testing.assert_array_equal(display.thresholds, thresholds)
+    np.testing.assert_array_equal(display.fractions, fractions)
+    assert display.auc == ced_auc(errors, 0.05)
+    assert display.failure_rate == failure_rate(errors, 0.05)
+    drawn = display.line_.get_xydata()[:-1]  # the last point leads out of the picture
+    np.testing.assert_allclose(drawn, 100 * np.column_stack([thresholds, fractions]))
+    assert display.line_.get_drawstyle() == "steps-post"
+    assert display.ax_.get_xlabel() == "NME (% of the size of the box)"
+    assert display.ax_.get_xlim() == (0, 5)
+
+
+def test_legend_tells_area_and_failures_with_their_threshold():
+    display = CumulativeErrorDisplay.from_errors(
+        [0.0, 0.05, 0.3, np.inf], name="ours", normalizer="inter_pupil"
+    )
+    assert legend_of(display) == ["ours: AUC 37.5 %, failures 50.0 % (at 10 %)"]
+    assert legend_of(display.plot(name="theirs"))[0].startswith("theirs: ")
+    in_pixels = CumulativeErrorDisplay.from_errors([1, 9], threshold=4, normalizer="pixels")
+    assert legend_of(in_pixels) == ["AUC 37.5 %, failures 50.0 % (at 4 px)"]
+    assert in_pixels.ax_.get_xlabel() == "Mean error (pixels)"
+
+
+def test_several_curves_share_axes_in_different_colours():
+    first = CumulativeErrorDisplay.from_errors([0.02, 0.04], name="a")
+    second = CumulativeErrorDisplay.from_errors([0.03], name="b", threshold=0.2, ax=first.ax_)
+    third = CumulativeErrorDisplay.from_errors([0.03], name="c", ax=first.ax_, color="k")
+    assert first.ax_ is second.ax_ is third.ax_
+    assert second.figure_ is first.ax_.figure
+    assert [text[0] for text in legend_of(third)] == ["a", "b", "c"]
+    assert first.line_.get_color() != second.line_.get_color()
+    assert first.line_.get_linestyle() != second.line_.get_linestyle()
+    assert third.line_.get_color() == "k"
+    # Both thresholds stay in the picture, and the first curve reaches to its end.
+    assert first.ax_.get_xlim() == (0, 20)
+    assert first.line_.get_xdata()[-1] >= 20
+
+
+def test_curves_by_different_measures_do_not_mix():
+    first = CumulativeErrorDisplay.from_errors([0.1], normalizer="box")
+    with pytest.raises(ValueError, match=r"size of the box.*inter-pupil"):
+        CumulativeErrorDisplay.from_errors([0.1], normalizer="inter_pupil", ax=first.ax_)
+
+
+def test_cumulative_error_of_an_estimator_takes_schema_and_boxes_of_the_data(
+    faces, predicted, remembered
+):
+    pipe = Pipeline([("reg", remembered(predicted))])
+    by_eyes = CumulativeErrorDisplay.from_estimator(pipe, faces.data, faces.target)
+    assert by_eyes.ax_.get_xlabel() == "NME (% of the inter-ocular distance)"
+    assert legend_of(by_eyes)[0].startswith("Remembered: ")
+    by_box = CumulativeErrorDisplay.from_estimator(pipe, faces.data, faces.target, normalizer="box")
+    expected = nme(
+        faces.target, predicted, normalizer="box", boxes=faces.data.boxes, per_sample=True
+    )
+    assert by_box.auc == ced_auc(expected, 0.1)
+
+
+def test_cumulative_error_refuses_what_cannot_be_measured():
+    with pytest.raises(ValueError, match="None of the 2 errors is a number"):
+        CumulativeErrorDisplay.from_errors([np.nan, np.nan])
+    with pytest.raises(ValueError, match="threshold must be"):
+        CumulativeErrorDisplay.from_errors([0.1], threshold=0)
+
+
+def test_error_by_pose_is_mean_and_interval_of_each_bin():
+    errors = np.array([1.0, 3, 2, 4, 9, 5, 7, np.nan])
+    pose = np.array([-10.0, -5, 0, 4, 9, np.nan, 40, 0])
+    y = np.zeros((8, 1, 2))
+    y[7] = np.nan
+    predicted = np.zeros((8, 1, 2))
+    predicted[:, 0, 0] = np.nan_to_num(errors)
+    display = ErrorByPoseDisplay.from_predictions(
+        y, predicted, pose, bins=[-10, 0, 10, 20, 40], normalizer=1.0, confidence=0.9
+    )
+    assert display.bin_counts.tolist() == [2, 3, 0, 1]
+    np.testing.assert_allclose(display.bin_errors, [2, 5, np.nan, 7])
+    low, high = stats.t.interval(0.9, 2, 5, stats.sem([2, 4, 9]))
+    np.testing.assert_allclose(display.bin_intervals[:, 1], [low, high])
+    assert np.isnan(display.bin_intervals[:, 2:]).all()
+    np.testing.assert_array_equal(display.line_.get_xdata(), [-5, 5, 15, 30])
+    assert {text.get_text() for text in display.ax_.texts} == {"n =", "2", "3", "0", "1"}
+    assert display.ax_.get_ylabel() == "Mean error (pixels)"
+    # The greatest edge belongs to the last bin, as in numpy.histogram.
+    last = ErrorByPoseDisplay.from_predictions(y, predicted, pose, bins=2, normalizer=1.0)
+    assert last.bin_counts.sum() == 6
+
+
+def test_error_by_pose_shares_axes_and_writes_counts_once(faces, predicted, remembered):
+    yaw = faces.pose[:, 0]
+    shared = {"bins": [-90, 0, 90], "normalizer": "box", "pose_label": "Yaw (degrees)"}
+    data = faces.data, faces.target, yaw
+    first = ErrorByPoseDisplay.from_estimator(remembered(predicted), *data, **shared)
+    second = ErrorByPoseDisplay.from_estimator(
+        remembered(faces.target + 1), *data, **shared, name="off by one", ax=first.ax_
+    )
+    assert legend_of(second) == ["Remembered", "off by one"]
+    assert len(second.ax_.texts) == 3
+    assert second.ax_.get_xlabel() == "Yaw (degrees)"
+    assert first.bin_counts.tolist() == np.histogram(yaw, [-90, 0, 90])[0].tolist()
+    with pytest.raises(ValueError, match="do not compare"):
+        ErrorByPoseDisplay.from_predictions(
+            faces.target, predicted, yaw, normalizer=1.0, ax=first.ax_
+        )
+
+
+def test_error_by_pose_of_a_balancer(faces, predicted):
+    balancer = PoseBalancer().fit(faces.data, faces.target)
+    display = ErrorByPoseDisplay.from_predictions(
+        faces.target, predicted, balancer, absolute=True, bins=3
+    )
+    assert display.bin_edges[0] == 0
+    assert display.bin_counts.sum() == 30
+    assert display.pose_label == "|Coefficient of shape mode 0| (radii of the mean shape)"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bins": 0}, "bins must be an integer of at least 1"),
+        ({"bins": [3, 1]}, "ascending edges"),
+        ({"bins": [300, 400]}, "no pose lies within the bins, from 300 to 400"),
+        ({"confidence": 95}, "confidence must be"),
+        ({"poses": np.full(30, np.nan)}, "none of the 30 samples"),
+    ],
+)
+def test_error_by_pose_refuses(faces, predicted, change, message):
+    keywords = {"poses": faces.pose[:, 0], **change}
+    with pytest.raises(ValueError, match=message):
+        ErrorByPoseDisplay.from_predictions(faces.target, predicted, **keywords)
+
+
+def test_landmarks_are_shown_worst_first_with_errors_in_the_titles(faces, predicted):
+    y = faces.target.copy()
+    y[4] = np.nan
+    boxes = faces.data.boxes
+    display = LandmarkDisplay.from_predictions(
+        faces.data, y, predicted, n_images=5, normalizer="box"
+    )
+    errors = nme(y, predicted, normalizer="box", boxes=boxes, per_sample=True)
+    known = np.delete(np.arange(30), 4)
+    assert display.indices.tolist() == known[np.argsort(-errors[known])][:5].tolist()
+    titles = [ax.get_title() for ax in display.axes_]
+    assert titles == [f"#{i}, {100 * errors[i]:.1f} %" for i in display.indices]
+    everything = LandmarkDisplay.from_predictions(
+        faces.data, y, predicted, n_images=99, order="best", normalizer="box"
+    )
+    assert len(everything.axes_) == 30
+    assert everything.indices[0] == np.nanargmin(errors)
+    assert everything.axes_[-1].get_title() == "#4, no error"
+
+
+def test_landmarks_lie_where_they_are_in_the_image(faces, predicted):
+    display = LandmarkDisplay.from_predictions(faces.data, faces.target, predicted, order=[7, 2])
+    for ax, i in zip(display.axes_, (7, 2), strict=True):
+        dots = {line.get_label(): line.get_xydata() for line in ax.lines}
+        np.testing.assert_array_equal(dots["true"], faces.target[i])
+        np.testing.assert_array_equal(dots["predicted"], predicted[i])
+        assert len(ax.lines) == 2 * (1 + len(faces.schema.contours))
+        left, right, bottom, top = ax.images[0].get_extent()
+        x, y, width, height = faces.data.boxes[i]
+        assert left <= x <= x + width - 1 <= right
+        assert top <= y <= y + height - 1 <= bottom
+        pixels = np.asarray(ax.images[0].get_array())
+        whole = faces.data.decode(i)
+        rows = slice(int(top + 0.5), int(bottom + 0.5))
+        np.testing.assert_array_equal(pixels, whole[rows, int(left + 0.5) : int(right + 0.5)])
+
+
+def test_landmark_display_decodes_only_what_it_shows(faces, tmp_path):
+    paths = [str(tmp_path / f"{i}.png") for i in range(3)]
+    plt.imsave(paths[1], faces.data.decode(1))
+    y = faces.target[:3, :4]
+    display = LandmarkDisplay.from_predictions(BoxedImages(paths), y, order=[1])
+    assert display.crops[0].pixels.shape == (128, 128, 3)
+    with pytest.raises(FileNotFoundError, match=r"2\.png"):
+        LandmarkDisplay.from_predictions(BoxedImages(paths), y, order=[2])
+
+
+def test_landmarks_in_order_of_pose_spread_over_all(faces, predicted):
+    yaw = faces.pose[:, 0].copy()
+    yaw[0] = np.nan
+    display = LandmarkDisplay.from_predictions(
+        faces.data, faces.target, predicted, n_images=4, order="pose", poses=yaw
+    )
+    assert np.all(np.diff(display.poses) > 0)
+    assert display.poses[[0, -1]].tolist() == [np.nanmin(yaw), np.nanmax(yaw)]
+    assert display.axes_[0].get_title().endswith(f"pose {np.nanmin(yaw):.3g}")
+
+
+def test_landmarks_by_chance_repeat_with_the_same_seed(faces):
+    shown = [
+        LandmarkDisplay.from_predictions(
+            faces.data, faces.target, n_images=3, order="random", random_state=seed
+        ).indices.tolist()
+        for seed in (0, 0, 1)
+    ]
+    assert shown[0] == shown[1] != shown[2]
+
+
+def test_landmarks_of_an_estimator_without_truth(faces, predicted, remembered):
+    display = LandmarkDisplay.from_estimator(remembered(predicted), faces.data, n_images=2)
+    assert display.indices.tolist() == [0, 1]
+    assert (display.errors, display.y_true) == (None, None)
+    assert display.axes_[0].get_title() == "#0"
+    flat = LandmarkDisplay.from_estimator(
+        remembered(predicted.reshape(30, -1)), faces.data, faces.target, n_images=1
+    )
+    assert (
+        flat.errors[0]
+        == LandmarkDisplay.from_predictions(faces.data, faces.target, predicted, n_images=1).errors[
+            0
+        ]
+    )
+
+
+def test_landmarks_go_into_the_place_of_given_axes(faces, predicted):
+    figure, axes = plt.subplots(1, 2)
+    display = LandmarkDisplay.from_predictions(
+        faces.data, faces.target, predicted, n_images=4, ax=axes[1]
+    )
+    assert (display.ax_, display.figure_) == (axes[1], figure)
+    left = axes[0].get_position().x1
+    assert all(ax.get_position().x0 > left for ax in display.axes_)
+
+
+def test_legend_and_titles_of_landmarks_do_not_overlap(faces, predicted):
+    display = LandmarkDisplay.from_predictions(faces.data, faces.target, predicted)
+    figure = display.figure_
+    figure.draw_without_rendering()
+    legend = next(ax.get_legend() for ax in figure.axes if ax.get_legend() is not None)
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["true", "predicted"]
+    bottom = legend.get_window_extent().y0
+    assert all(ax.title.get_window_extent().y1 < bottom for ax in display.axes_)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"order": "odd"}, "order must be one of worst, best, pose, random, first"),
+        ({"order": [30]}, "order holds 30, but X has 30 samples"),
+        ({"order": "pose"}, "needs poses"),
+        ({"order": "worst", "y_pred": None}, "pass both y_true and y_pred"),
+        ({"y_true": None, "y_pred": None}, "no landmarks to draw"),
+        ({"n_images": 0}, "n_images must be"),
+        ({"y_true": np.zeros((3, 68, 2))}, "X has 30 samples, y_true has 3"),
+        ({"schema": "wflw98"}, "98 landmarks, the data have 68"),
+    ],
+)
+def test_landmark_display_refuses(faces, predicted, change, message):
+    keywords = {"y_true": faces.target, "y_pred": predicted, **change}
+    with pytest.raises(ValueError, match=message):
+        LandmarkDisplay.from_predictions(faces.data, **keywords)
