@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -69,3 +71,14 @@ def append(row, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(row, default=str) + "\n")
+
+
+def peak_bytes():
+    """Highest resident memory of this process so far."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        # Of a process that was started by another, this may hold the other's peak.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])

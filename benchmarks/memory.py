@@ -15,7 +15,6 @@ The peak is VmHWM of /proc on Linux, which starts anew in each process, else get
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,24 +23,13 @@ from pathlib import Path
 import cv2
 import joblib
 import numpy as np
-from _report import add_out, append, environment, show_environment
+from _report import add_out, append, environment, peak_bytes, show_environment
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
 
 N_FILES = 16
 FIT_SIDE, PREDICT_SIDE = 256, 128  # of the images, in pixels
-
-
-def peak_bytes():
-    """Highest resident memory of this process so far."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        # Of a process that was started by another, this may hold the other's peak.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def write_faces(folder, side):

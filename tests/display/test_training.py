@@ -72,7 +72,8 @@ def test_losses_take_functions_by_name_and_draw_what_they_hold():
 
 
 def test_losses_of_an_estimator_are_those_of_its_stages():
-    reg = CascadeLandmarkRegressor(w=(10.0, 15.0), epsilon=(2.0, 3.0))
+    networks = ("cnn6", "cnn7")
+    reg = CascadeLandmarkRegressor(networks=networks, w=(10.0, 15.0), epsilon=(2.0, 3.0))
     display = LossDisplay.from_estimator(Pipeline([("reg", reg)]), n_points=31)
     assert list(display.values) == ["wing, w = 10, ε = 2", "wing, w = 15, ε = 3", "l2", "l1"]
     assert display.errors[-1] == 22.5

@@ -1,0 +1,267 @@
+"""CumulativeErrorDisplay: which fraction of samples has at most which error."""
+
+import numpy as np
+
+from skwing.display._figures import curve_style, import_pyplot, n_curves, one_axes, percent_ticks
+from skwing.display._inputs import boxes_of_data, name_of, sample_errors, schema_of, unit_of
+from skwing.metrics import ced_auc, ced_curve, failure_rate
+
+
+class CumulativeErrorDisplay:
+    """Cumulative error distribution (CED), with its area and the failure rate.
+
+    Draw several models into one picture by passing the `ax_` of the first on as `ax`. It is
+    recommended to create a display by :meth:`from_estimator` or :meth:`from_predictions`.
+
+    Parameters
+    ----------
+    thresholds, fractions : ndarray of shape (n_thresholds,)
+        The curve, as :func:`skwing.metrics.ced_curve` returns it.
+    threshold : float
+        Up to which `auc` counts, and above which a sample is a failure.
+    auc, failure_rate : float
+        Fractions.
+    name : str, default=None
+        Name of the model in the legend.
+    normalizer : str, default="lengths"
+        What errors are measured by: "pixels" for none, else a word or a key of the schema
+        such as "inter_ocular"; the axis is labelled by it.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    ErrorByPoseDisplay : The error by pose.
+    skwing.metrics.ced_curve : The curve alone.
+
+    Examples
+    --------
+    >>> from skwing.datasets import make_faces
+    >>> from skwing.display import CumulativeErrorDisplay
+    >>> y = make_faces(8, random_state=0).target
+    >>> good = CumulativeErrorDisplay.from_predictions(y, y + 1, schema="ibug68", name="good")
+    >>> poor = CumulativeErrorDisplay.from_predictions(
+    ...     y, y + 1.5, schema="ibug68", name="poor", ax=good.ax_
+    ... )
+    >>> [text.get_text() for text in poor.ax_.get_legend().get_texts()]
+    ['good: AUC 50.9 %, failures 0.0 % (at 10 %)', 'poor: AUC 30.3 %, failures 25.0 % (at 10 %)']
+    """
+
+    def __init__(
+        self,
+        *,
+        thresholds,
+        fractions,
+        threshold,
+        auc,
+        failure_rate,
+        name=None,
+        normalizer="lengths",
+    ):
+        self.thresholds = thresholds
+        self.fractions = fractions
+        self.threshold = threshold
+        self.auc = auc
+        self.failure_rate = failure_rate
+        self.name = name
+        self.normalizer = normalizer
+
+    def plot(self, ax=None, *, name=None, max_error=None, **line_kwargs):
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        name : str, default=None
+            In place of `self.name`.
+        max_error : float, default=None
+            Where the picture ends, in the unit of `threshold`; None ends it there, or
+            leaves it as far as it reaches already.
+        **line_kwargs : dict
+            For matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : CumulativeErrorDisplay
+
+        Raises
+        ------
+        ValueError
+            If `ax` shows errors in another unit.
+        """
+        unit = unit_of(self.normalizer)
+        ax = one_axes(type(self), ax)
+        number = n_curves(ax)
+        if number and ax.get_xlabel() not in ("", unit.label):
+            raise ValueError(
+                f"ax shows {ax.get_xlabel()!r}, this display {unit.label!r}: errors by "
+                "different measures do not compare. Draw them into different axes."
+            )
+        end = self.threshold if max_error is None else max_error
+        if number and max_error is None:
+            end = max(end, ax.get_xlim()[1] / unit.factor)
+        # The last fraction holds for all greater errors, in a wider picture drawn later too.
+        far = max(self.thresholds[-1], 100 * end)
+        name = self.name if name is None else name
+        style = curve_style(number, {"label": self._legend(name, unit), **line_kwargs})
+        (self.line_,) = ax.plot(
+            unit.factor * np.append(self.thresholds, far),
+            100 * np.append(self.fractions, self.fractions[-1]),
+            drawstyle="steps-post",
+            **style,
+        )
+        if end > self.threshold:
+            ax.axvline(unit.factor * self.threshold, color="0.6", linewidth=0.8, zorder=0)
+        ax.set(xlim=(0, unit.factor * end), ylim=(0, 101), xlabel=unit.label, ylabel="Samples (%)")
+        percent_ticks(ax.xaxis)
+        ax.grid(True, color="0.9")
+        ax.set_axisbelow(True)
+        ax.legend(loc="best", fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _legend(self, name, unit):
+        numbers = (
+            f"AUC {100 * self.auc:.1f} %, failures {100 * self.failure_rate:.1f} % "
+            f"(at {unit.factor * self.threshold:g}{unit.sign})"
+        )
+        return numbers if name is None else f"{name}: {numbers}"
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        threshold=0.1,
+        normalizer="auto",
+        schema=None,
+        boxes=None,
+        name=None,
+        ax=None,
+        **line_kwargs,
+    ):
+        """Predict, measure and draw.
+
+        Parameters
+        ----------
+        estimator : fitted regressor of landmarks, or pipeline or search with one
+        X : BoxedImages, array, sequence or DataFrame of n_samples images
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing.
+        threshold, normalizer, schema, ax, **line_kwargs
+            See :meth:`from_predictions`. The schema of the estimator or of X serves where
+            none is given, and so do the boxes of X.
+        boxes : array-like of shape (n_samples, 4), default=None
+            For ``normalizer="box"``.
+        name : str, default=None
+            None takes the name of the estimator's class.
+
+        Returns
+        -------
+        display : CumulativeErrorDisplay
+        """
+        import_pyplot(cls)
+        return cls.from_predictions(
+            y,
+            estimator.predict(X),
+            threshold=threshold,
+            normalizer=normalizer,
+            schema=schema_of(schema, estimator, X),
+            boxes=boxes_of_data(X, boxes),
+            name=name_of(estimator) if name is None else name,
+            ax=ax,
+            **line_kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true,
+        y_pred,
+        *,
+        threshold=0.1,
+        normalizer="auto",
+        schema=None,
+        boxes=None,
+        name=None,
+        ax=None,
+        **line_kwargs,
+    ):
+        """Measure predictions and draw.
+
+        Parameters
+        ----------
+        y_true, y_pred : array-like of shape (n_samples, n_landmarks, 2) or \
+                (n_samples, 2 * n_landmarks)
+            In image pixels; NaN in `y_true` = missing.
+        threshold : float, default=0.1
+            A fraction of the normalising length; pixels if `normalizer` is 1.
+        normalizer : str, float or array-like of shape (n_samples,), default="auto"
+            As for :func:`skwing.metrics.normalizing_lengths`. "auto" is the inter-ocular
+            distance where the schema has one, else the size of the box round the true
+            landmarks.
+        schema : str or LandmarkSchema, default=None
+        boxes : array-like of shape (n_samples, 4), default=None
+            For ``normalizer="box"``.
+        name : str, default=None
+            Name of the model in the legend.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        **line_kwargs : dict
+            For matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : CumulativeErrorDisplay
+
+        Raises
+        ------
+        ValueError
+            If shapes do not belong together, no sample can be measured, or the threshold
+            is not above 0.
+        """
+        import_pyplot(cls)
+        errors, word = sample_errors(y_true, y_pred, normalizer, schema, boxes)
+        return cls.from_errors(
+            errors, threshold=threshold, normalizer=word, name=name, ax=ax, **line_kwargs
+        )
+
+    @classmethod
+    def from_errors(
+        cls, errors, *, threshold=0.1, normalizer="lengths", name=None, ax=None, **line_kwargs
+    ):
+        """Draw the curve of errors that were measured elsewhere.
+
+        Parameters
+        ----------
+        errors : array-like of shape (n_samples,)
+            Error of each sample, a fraction; NaN is left out, infinity is a failure.
+        threshold : float, default=0.1
+        normalizer : str, default="lengths"
+            What they are measured by, for the label; "pixels" if they are no fraction.
+        name, ax, **line_kwargs
+            See :meth:`from_predictions`.
+
+        Returns
+        -------
+        display : CumulativeErrorDisplay
+        """
+        import_pyplot(cls)
+        thresholds, fractions = ced_curve(errors)
+        display = cls(
+            thresholds=thresholds,
+            fractions=fractions,
+            threshold=threshold,
+            auc=ced_auc(errors, threshold),
+            failure_rate=failure_rate(errors, threshold),
+            name=name,
+            normalizer=normalizer,
+        )
+        return display.plot(ax, **line_kwargs)

@@ -1,0 +1,216 @@
+"""TrainingHistoryDisplay: loss, learning rate and validation error over the epochs."""
+
+from textwrap import fill
+
+import numpy as np
+
+from skwing.display._figures import GREY, aliases_resolved, first_colours, grid_axes, import_pyplot
+from skwing.display._inputs import find_fitted, unit_of
+
+
+class TrainingHistoryDisplay:
+    """How the loss, the learning rate and the validation error went, stage by stage.
+
+    Stages are trained one after the other, and so they are drawn. It is recommended to
+    create a display by :meth:`from_estimator` or :meth:`from_history`.
+
+    Parameters
+    ----------
+    stages : ndarray of int of shape (n_epochs,)
+        Number of the stage in each epoch, from 1.
+    loss, learning_rate : ndarray of shape (n_epochs,)
+    validation_error : ndarray of shape (n_epochs,), default=None
+        A fraction; NaN where it was not measured, None if never.
+    normalizer : str, default="lengths"
+        What validation errors are measured by, see :class:`CumulativeErrorDisplay`.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (n_panels,)
+        Of the loss, the validation error if there is one, and the learning rate.
+    ax_ : matplotlib Axes
+        The frame round them, which shows nothing itself.
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    skwing.CascadeLandmarkRegressor : Its `history_` is drawn.
+
+    Examples
+    --------
+    >>> from skwing import CascadeLandmarkRegressor
+    >>> from skwing.datasets import make_faces
+    >>> from skwing.display import TrainingHistoryDisplay
+    >>> X, y = make_faces(8, random_state=0, return_X_y=True)
+    >>> reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=2, random_state=0)
+    >>> display = TrainingHistoryDisplay.from_estimator(reg.fit(X, y))
+    >>> display.loss.shape, [ax.get_ylabel() for ax in display.axes_]
+    ((2,), ['Training loss', 'Learning rate'])
+    """
+
+    def __init__(self, *, stages, loss, learning_rate, validation_error=None, normalizer="lengths"):
+        self.stages = stages
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.validation_error = validation_error
+        self.normalizer = normalizer
+
+    def plot(self, ax=None, **line_kwargs):
+        """Draw a panel for each quantity, over epochs counted through all stages.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Its place is divided into panels. None makes a new figure.
+        **line_kwargs : dict
+            For matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : TrainingHistoryDisplay
+        """
+        unit = unit_of(self.normalizer)
+        rows = {"Training loss": self.loss}
+        if self.validation_error is not None:
+            rows[fill(f"Validation {unit.label}", 24)] = unit.factor * self.validation_error
+        rows["Learning rate"] = self.learning_rate
+        ax, spec = grid_axes(type(self), ax, figsize=(6.4, 2.0 * len(rows) + 0.6))
+        heights = [2] * (len(rows) - 1) + [1]
+        grid = spec.subgridspec(len(rows), 1, height_ratios=heights)
+        panels = []
+        for cell, (label, values) in zip(grid, rows.items(), strict=True):
+            panel = ax.figure.add_subplot(cell, sharex=panels[0] if panels else None)
+            self._draw(panel, values, line_kwargs)
+            panel.set_ylabel(label)
+            panel.tick_params(labelbottom=False)
+            panels.append(panel)
+        if self.validation_error is not None:
+            self._mark_best(panels[1], unit)
+        self._name_stages(panels[0])
+        panels[-1].tick_params(labelbottom=True)
+        panels[-1].set_xlabel("Epoch")
+        panels[-1].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
+        return self
+
+    def _draw(self, panel, values, line_kwargs):
+        from matplotlib.ticker import MaxNLocator
+
+        epochs, numbers = np.arange(1, len(values) + 1), np.unique(self.stages)
+        marker = "." if len(values) <= 60 else None
+        for number, colour in zip(numbers, first_colours(len(numbers)), strict=True):
+            own = self.stages == number
+            style = {"color": colour, "marker": marker, "label": f"stage {number}"}
+            panel.plot(epochs[own], values[own], **(style | aliases_resolved(line_kwargs)))
+        for last in np.flatnonzero(np.diff(self.stages)) + 1:
+            panel.axvline(last + 0.5, color="0.7", linewidth=0.8, zorder=0)
+        panel.set_xlim(0.5, len(values) + 0.5)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(True, axis="y", color="0.9")
+
+    def _mark_best(self, panel, unit):
+        """Write the least validation error of each stage at its epoch."""
+        for number in np.unique(self.stages):
+            values = np.where(self.stages == number, self.validation_error, np.nan)
+            if np.isnan(values).all():
+                continue
+            best = int(np.nanargmin(values))
+            value = unit.factor * values[best]
+            panel.plot(best + 1, value, marker="*", color="black", markersize=9, zorder=4)
+            own = np.flatnonzero(self.stages == number)
+            share = (best - own[0]) / max(len(own) - 1, 1)
+            side = "left" if share < 0.2 else "right" if share > 0.8 else "center"
+            panel.annotate(
+                f"{value:.2f}{unit.sign}",
+                (best + 1, value),
+                (0, -8),
+                textcoords="offset points",
+                ha=side,
+                va="top",
+                fontsize="small",
+            )
+        low, high = panel.get_ylim()
+        panel.set_ylim(low - 0.15 * (high - low), high)  # room for the numbers
+
+    def _name_stages(self, panel):
+        numbers = np.unique(self.stages)
+        if len(numbers) < 2:
+            return
+        for number in numbers:
+            middle = np.flatnonzero(self.stages == number).mean() + 1
+            panel.annotate(
+                f"stage {number}",
+                (middle, 1),
+                (0, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                color=GREY,
+            )
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, **line_kwargs):
+        """Draw the history of a fitted regressor.
+
+        Parameters
+        ----------
+        estimator : fitted CascadeLandmarkRegressor, or pipeline or search with one
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        **line_kwargs : dict
+            For matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : TrainingHistoryDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If nothing in it has a `history_`.
+        """
+        regressor = find_fitted(estimator, "history_", "a CascadeLandmarkRegressor")
+        schema = getattr(regressor, "schema_", None)
+        has_eyes = schema is not None and "inter_ocular" in schema.normalizers
+        normalizer = "inter_ocular" if has_eyes else "landmark_box"
+        return cls.from_history(regressor.history_, normalizer=normalizer, ax=ax, **line_kwargs)
+
+    @classmethod
+    def from_history(cls, history, *, normalizer="lengths", ax=None, **line_kwargs):
+        """Draw rows of a history, such as were saved beside a model.
+
+        Parameters
+        ----------
+        history : sequence of dict
+            A row an epoch, with stage, loss, learning_rate and perhaps validation_error.
+        normalizer : str, default="lengths"
+            What validation errors are measured by, for the label.
+        ax, **line_kwargs
+            See :meth:`from_estimator`.
+
+        Returns
+        -------
+        display : TrainingHistoryDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no row, or one lacks a quantity.
+        """
+        import_pyplot(cls)
+        history = list(history)
+        if not history:
+            raise ValueError("history has no row: there is no epoch to draw.")
+        for i, row in enumerate(history):
+            missing = [key for key in ("stage", "loss", "learning_rate") if key not in row]
+            if missing:
+                raise ValueError(f"history[{i}] has no {', '.join(missing)}: {dict(row)!r:.120}.")
+        errors = np.array([row.get("validation_error", np.nan) for row in history], dtype=float)
+        display = cls(
+            stages=np.array([row["stage"] for row in history]),
+            loss=np.array([row["loss"] for row in history], dtype=float),
+            learning_rate=np.array([row["learning_rate"] for row in history], dtype=float),
+            validation_error=None if np.isnan(errors).all() else errors,
+            normalizer=normalizer,
+        )
+        return display.plot(ax, **line_kwargs)

@@ -1,0 +1,209 @@
+"""What displays read off estimators, predictions and poses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from skwing._landmarks import as_points
+from skwing._measure import own_nme
+from skwing.metrics import nme
+from skwing.schema import check_schema
+from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How errors are written: a label for an axis, a sign for a number, and a factor."""
+
+    label: str
+    sign: str
+    factor: float
+
+
+_LENGTHS = {
+    "inter_ocular": "the inter-ocular distance",
+    "inter_pupil": "the inter-pupil distance",
+    "box": "the size of the box",
+    "landmark_box": "the size of the box round the landmarks",
+    "lengths": "the length given",
+}
+
+
+def unit_of(normalizer):
+    """Unit of errors by the word that `sample_errors` gave, or by a key of a schema.
+
+    Examples
+    --------
+    >>> from skwing.display._inputs import unit_of
+    >>> unit_of("inter_pupil").label, unit_of("pixels").sign
+    ('NME (% of the inter-pupil distance)', ' px')
+    """
+    if normalizer == "pixels":
+        return Unit("Mean error (pixels)", " px", 1.0)
+    length = _LENGTHS.get(normalizer, str(normalizer).replace("_", " "))
+    return Unit(f"NME (% of {length})", " %", 100.0)
+
+
+def sample_errors(y_true, y_pred, normalizer, schema, boxes):
+    """Error of each sample, and the word for what it is measured by.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples, n_landmarks, 2) or \
+            (n_samples, 2 * n_landmarks)
+    normalizer : str, float or array-like of shape (n_samples,)
+        "auto", or as for :func:`skwing.metrics.normalizing_lengths`.
+    schema : str, LandmarkSchema or None
+    boxes : array-like of shape (n_samples, 4) or None
+
+    Returns
+    -------
+    errors : ndarray of shape (n_samples,)
+        A fraction; NaN where it cannot be measured.
+    normalizer : str
+        For :func:`unit_of`.
+    """
+    true, pred = as_points(y_true, name="y_true"), as_points(y_pred, name="y_pred")
+    schema = check_schema(schema, true.shape[1])
+    if isinstance(normalizer, str) and normalizer == "auto":
+        has_eyes = schema is not None and "inter_ocular" in schema.normalizers
+        return own_nme(true, pred, schema), "inter_ocular" if has_eyes else "landmark_box"
+    errors = nme(true, pred, normalizer=normalizer, schema=schema, boxes=boxes, per_sample=True)
+    if isinstance(normalizer, str):
+        return errors, normalizer
+    in_pixels = np.ndim(normalizer) == 0 and float(normalizer) == 1.0
+    return errors, "pixels" if in_pixels else "lengths"
+
+
+def _chain(estimator):
+    """An estimator, and what it wraps: the best candidate of a search, the steps of a pipeline."""
+    yield estimator
+    if hasattr(estimator, "best_estimator_"):
+        yield from _chain(estimator.best_estimator_)
+    for _, step in reversed(getattr(estimator, "steps", None) or []):
+        yield from _chain(step)
+
+
+def find_fitted(estimator, attribute, what):
+    """The estimator, or the part of it, that has a fitted attribute.
+
+    Raises
+    ------
+    NotFittedError
+        If none has; `what` says which kind of estimator would.
+    """
+    for part in _chain(estimator):
+        if hasattr(part, attribute):
+            return part
+    raise NotFittedError(
+        f"{type(estimator).__name__} has no {attribute}: expected {what}, fitted, or a fitted "
+        "pipeline or search that holds one."
+    )
+
+
+def name_of(estimator):
+    """Class name of what predicts: the last step of a pipeline, the best of a search."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif getattr(estimator, "steps", None):
+            estimator = estimator.steps[-1][1]
+        else:
+            return type(estimator).__name__
+
+
+def schema_of(schema, estimator=None, data=None):
+    """The schema given, else that of an estimator, else that of images; None if none has any."""
+    if schema is not None:
+        return schema
+    for part in () if estimator is None else _chain(estimator):
+        for name in ("schema_", "schema"):
+            if getattr(part, name, None) is not None:
+                return getattr(part, name)
+    # A column of a table may have that name and is no schema.
+    return None if hasattr(data, "columns") else getattr(data, "schema", None)
+
+
+def boxes_of_data(data, boxes=None):
+    """The boxes given, else those that X carries; None if it carries none."""
+    if boxes is not None:
+        return boxes
+    columns = ["x", "y", "width", "height"]
+    if hasattr(data, "columns"):
+        return data[columns].to_numpy() if set(columns) <= set(data.columns) else None
+    return getattr(data, "boxes", None)
+
+
+def poses_of(poses, y_true, n_samples):
+    """Pose of each sample, and words for what it is.
+
+    Parameters
+    ----------
+    poses : array-like of shape (n_samples,), or fitted PoseBalancer or pipeline with one
+        A balancer gives the coefficients of its component in `y_true`: the samples need
+        not be those that it was fitted to.
+    y_true : array-like of landmarks or None
+        Asked only for a balancer.
+    n_samples : int
+
+    Returns
+    -------
+    poses : ndarray of shape (n_samples,)
+        NaN where unknown.
+    label : str
+
+    Raises
+    ------
+    ValueError
+        If there is not one number for each sample.
+    """
+    if hasattr(poses, "get_params"):
+        return _coefficients_of(poses, y_true)
+    poses = np.asarray(poses, dtype=np.float64)
+    if poses.shape != (n_samples,):
+        hint = ""
+        if poses.ndim == 2 and len(poses) == n_samples:
+            hint = " Pass one column, such as poses[:, 0] for the yaw of make_faces."
+        raise ValueError(
+            f"poses has shape {poses.shape}, expected one number for each of the {n_samples} "
+            f"samples, ({n_samples},).{hint}"
+        )
+    if np.isinf(poses).any():
+        first = int(np.flatnonzero(np.isinf(poses))[0])
+        raise ValueError(f"poses[{first}] is {poses[first]}; mark unknown poses with NaN.")
+    return poses, "Pose"
+
+
+def _coefficients_of(estimator, y_true):
+    balancer = find_fitted(estimator, "components_", "a PoseBalancer")
+    if y_true is None:
+        raise ValueError("a PoseBalancer tells poses by landmarks: pass y_true, or poses.")
+    points = as_points(y_true, len(balancer.mean_shape_), "y_true")
+    usable = is_shape(points)
+    known = ~np.isnan(points).any(-1)
+    poses = np.full(len(points), np.nan)
+    if usable.any():
+        # As the balancer does it: whole shapes may be reflected, halves are completed first.
+        whole = known[usable][:, known[usable].any(0)].all(1)
+        reference = normalize(balancer.mean_shape_)
+        modes = _Modes(balancer.mean_shape_, balancer.components_[[balancer.component_]])
+        aligned = align(complete_shapes(points[usable]), reference, allow_reflection=whole)
+        poses[usable] = coefficients(aligned, modes)[:, 0]
+    return poses, coefficient_label(balancer.component_)
+
+
+@dataclass(frozen=True)
+class _Modes:
+    mean: np.ndarray
+    components: np.ndarray
+
+
+def coefficient_label(component, absolute=False):
+    """Label of an axis of pose coefficients."""
+    what = f"coefficient of shape mode {component}"
+    return (
+        f"|{what}| (radii of the mean shape)"
+        if absolute
+        else (f"{what.capitalize()} (radii of the mean shape)")
+    )

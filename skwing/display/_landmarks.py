@@ -1,0 +1,347 @@
+"""LandmarkDisplay: pictures with their predicted and true landmarks."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skwing._landmarks import as_points
+from skwing.display._crops import cut_crop, show_crop
+from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
+from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, schema_of, unit_of
+from skwing.images import as_boxed_images
+from skwing.schema import check_schema
+
+# Sky blue and yellow of Okabe and Ito: apart for all eyes, and bright on skin and shadow.
+_TRUE, _PREDICTED = "#56B4E9", "#F0E442"
+_ORDERS = ("worst", "best", "pose", "random", "first")
+
+
+class LandmarkDisplay:
+    """Grid of pictures with predicted and true landmarks, the worst ones first.
+
+    It is recommended to create a display by :meth:`from_estimator` or
+    :meth:`from_predictions`. Only the pictures shown are decoded.
+
+    Parameters
+    ----------
+    crops : list of Crop
+        Pixels with their place in the image (`pixels`, `extent`).
+    indices : ndarray of int of shape (n_shown,)
+        Their positions in X.
+    y_true, y_pred : ndarray of shape (n_shown, n_landmarks, 2) or None
+        In image pixels; NaN = missing.
+    errors : ndarray of shape (n_shown,) or None
+        Of each one shown, a fraction; NaN where it cannot be measured.
+    poses : ndarray of shape (n_shown,) or None
+    schema : LandmarkSchema or None
+        Tells the contours.
+    normalizer : str, default="lengths"
+        What errors are measured by, see :class:`CumulativeErrorDisplay`.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (n_shown,)
+    ax_ : matplotlib Axes
+        The frame round them, which carries the legend only.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skwing.datasets import make_faces
+    >>> from skwing.display import LandmarkDisplay
+    >>> X, y = make_faces(6, random_state=0, return_X_y=True)
+    >>> wrong = y.copy()
+    >>> wrong[4] += 9
+    >>> display = LandmarkDisplay.from_predictions(X, y, wrong, n_images=2)
+    >>> int(display.indices[0]), [len(ax.images) for ax in display.axes_]
+    (4, [1, 1])
+    """
+
+    def __init__(
+        self,
+        *,
+        crops,
+        indices,
+        y_true=None,
+        y_pred=None,
+        errors=None,
+        poses=None,
+        schema=None,
+        normalizer="lengths",
+    ):
+        self.crops = crops
+        self.indices = indices
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.errors = errors
+        self.poses = poses
+        self.schema = schema
+        self.normalizer = normalizer
+
+    def plot(self, ax=None, *, n_columns=None, contours=True, size=2.8, width=0.9):
+        """Draw the grid.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Its place is divided into panels. None makes a new figure.
+        n_columns : int, default=None
+            None makes the grid about as wide as high, with few empty places.
+        contours : bool, default=True
+            Whether to join landmarks as the schema says.
+        size, width : float, default=2.8, 0.9
+            Of dots and lines, in typographic points.
+
+        Returns
+        -------
+        display : LandmarkDisplay
+        """
+        n = len(self.crops)
+        columns = _n_columns(n) if n_columns is None else min(n_columns, n)
+        rows = -(-n // columns)
+        ax, spec = grid_axes(type(self), ax, (max(4.4, 2.2 * columns), 2.4 * rows + 0.5))
+        schema = self.schema if contours else None
+        sets = [("true", self.y_true, _TRUE), ("predicted", self.y_pred, _PREDICTED)]
+        sets = [one for one in sets if one[1] is not None]
+        below = self._add_legend(ax, spec, sets, 4.8 * rows, size)
+        grid, panels = below.subgridspec(rows, columns), []
+        for i, crop in enumerate(self.crops):
+            panel = ax.figure.add_subplot(grid[i // columns, i % columns])
+            show_crop(panel, crop)
+            for label, points, colour in sets:
+                draw_shape(
+                    panel,
+                    points[i],
+                    schema,
+                    color=colour,
+                    label=label,
+                    size=size,
+                    width=width,
+                    outline=True,
+                )
+            panel.set_title(self._title(i), fontsize="small")
+            panels.append(panel)
+        self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
+        return self
+
+    def _add_legend(self, ax, spec, sets, ratio, size):
+        from matplotlib.lines import Line2D
+
+        style = {"marker": "o", "markersize": 2 * size, "markeredgecolor": "0.1"}
+        handles = [Line2D([], [], color=colour, **style) for _, _, colour in sets]
+        labels = [label for label, _, _ in sets]
+        if self.errors is not None:
+            handles.append(Line2D([], [], linestyle="none"))
+            labels.append(unit_of(self.normalizer).label)
+        keywords = {"ncols": len(labels), "columnspacing": 1.2}
+        return legend_above(ax, spec, handles, labels, ratio, **keywords)
+
+    def _title(self, i):
+        parts = [f"#{self.indices[i]}"]
+        if self.errors is not None:
+            unit = unit_of(self.normalizer)
+            known = not np.isnan(self.errors[i])
+            parts.append(f"{unit.factor * self.errors[i]:.1f}{unit.sign}" if known else "no error")
+        if self.poses is not None:
+            parts.append(f"pose {self.poses[i]:.3g}")
+        return ", ".join(parts)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        n_images=12,
+        order=None,
+        poses=None,
+        margin=0.25,
+        normalizer="auto",
+        schema=None,
+        boxes=None,
+        random_state=None,
+        ax=None,
+        **plot_kwargs,
+    ):
+        """Predict and draw.
+
+        Parameters
+        ----------
+        estimator : fitted regressor of landmarks, or pipeline or search with one
+        X : BoxedImages, array, sequence or DataFrame of n_samples images
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks), \
+                default=None
+            In image pixels; NaN = missing. None where the truth is not known.
+        n_images, order, poses, margin, normalizer, boxes, random_state, ax, **plot_kwargs
+            See :meth:`from_predictions`.
+        schema : str or LandmarkSchema, default=None
+            None takes that of the estimator or of X.
+
+        Returns
+        -------
+        display : LandmarkDisplay
+        """
+        import_pyplot(cls)
+        return cls.from_predictions(
+            X,
+            y,
+            estimator.predict(X),
+            n_images=n_images,
+            order=order,
+            poses=poses,
+            margin=margin,
+            normalizer=normalizer,
+            schema=schema_of(schema, estimator, X),
+            boxes=boxes,
+            random_state=random_state,
+            ax=ax,
+            **plot_kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X,
+        y_true=None,
+        y_pred=None,
+        *,
+        n_images=12,
+        order=None,
+        poses=None,
+        margin=0.25,
+        normalizer="auto",
+        schema=None,
+        boxes=None,
+        random_state=None,
+        ax=None,
+        **plot_kwargs,
+    ):
+        """Choose, decode and draw.
+
+        Parameters
+        ----------
+        X : BoxedImages, array, sequence or DataFrame of n_samples images
+        y_true, y_pred : array-like of shape (n_samples, n_landmarks, 2) or \
+                (n_samples, 2 * n_landmarks), default=None
+            In image pixels; NaN = missing. One of them may be left out: to look at
+            annotations, or at predictions where the truth is not known.
+        n_images : int, default=12
+            Number of pictures, at most.
+        order : {"worst", "best", "pose", "random", "first"} or sequence of int, default=None
+            Which to show, and in which order: those with the greatest or the least errors;
+            from the least to the greatest of `poses`, spread evenly over the samples in
+            that order; by chance; or the first. Or positions in X. None is "worst" where
+            there are errors, else "first".
+        poses : array-like of shape (n_samples,), or fitted PoseBalancer, default=None
+            For ``order="pose"``, and to be written over the pictures. A balancer gives the
+            coefficients of its component in `y_true`.
+        margin : float, default=0.25
+            What is shown round each box, on each side, as a fraction of its longer side. A
+            picture is widened to show all true landmarks.
+        normalizer : str, float or array-like of shape (n_samples,), default="auto"
+            See :meth:`CumulativeErrorDisplay.from_predictions`.
+        schema : str or LandmarkSchema, default=None
+            None takes that of X; without any there are no contours.
+        boxes : array-like of shape (n_samples, 4), default=None
+            For ``normalizer="box"``; None takes those of X.
+        random_state : int, RandomState or None, default=None
+            For ``order="random"``.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        **plot_kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : LandmarkDisplay
+
+        Raises
+        ------
+        ValueError
+            If the numbers of samples differ, `order` is unknown or lacks what it goes by,
+            or an image cannot be decoded.
+        FileNotFoundError
+            If there is no such file.
+        """
+        import_pyplot(cls)
+        images = as_boxed_images(X)
+        schema = schema_of(schema, None, images)
+        true, pred, schema = _check_points(y_true, y_pred, len(images), schema)
+        errors, word = None, "lengths"
+        if true is not None and pred is not None:
+            boxes = boxes_of_data(images, boxes)
+            errors, word = sample_errors(true, pred, normalizer, schema, boxes)
+        values = None if poses is None else poses_of(poses, true, len(images))[0]
+        if order is None:
+            order = "first" if errors is None else "worst"
+        chosen = _choose(order, n_images, len(images), errors, values, random_state)
+        points = pred if true is None else true
+        display = cls(
+            crops=[cut_crop(images, i, points[i], margin) for i in chosen],
+            indices=chosen,
+            y_true=None if true is None else true[chosen],
+            y_pred=None if pred is None else pred[chosen],
+            errors=None if errors is None else errors[chosen],
+            poses=None if values is None else values[chosen],
+            schema=schema,
+            normalizer=word,
+        )
+        return display.plot(ax, **plot_kwargs)
+
+
+def _n_columns(n):
+    """A number of columns, at least that of rows, that leaves few places empty."""
+    least = int(np.ceil(np.sqrt(n)))
+    return min(range(least, int(1.6 * least) + 1), key=lambda columns: (-n % columns, columns))
+
+
+def _check_points(y_true, y_pred, n_samples, schema):
+    if y_true is None and y_pred is None:
+        raise ValueError("there are no landmarks to draw: pass y_true, y_pred or both.")
+    true, pred = (
+        None if y is None else as_points(y, name=name)
+        for y, name in ((y_true, "y_true"), (y_pred, "y_pred"))
+    )
+    for points, name in ((true, "y_true"), (pred, "y_pred")):
+        if points is not None and len(points) != n_samples:
+            raise ValueError(f"X has {n_samples} samples, {name} has {len(points)}.")
+    points = pred if true is None else true
+    return true, pred, check_schema(schema, points.shape[1])
+
+
+def _choose(order, n_images, n_samples, errors, poses, random_state):
+    """Positions of the samples to show."""
+    if not isinstance(order, str):
+        return _check_positions(order, n_samples)
+    if order not in _ORDERS:
+        raise ValueError(f"order must be one of {', '.join(_ORDERS)} or positions; got {order!r}.")
+    if isinstance(n_images, bool) or n_images != int(n_images) or n_images < 1:
+        raise ValueError(f"n_images must be an integer of at least 1; got {n_images!r}.")
+    n = min(int(n_images), n_samples)
+    if order == "random":
+        return check_random_state(random_state).permutation(n_samples)[:n]
+    if order == "first":
+        return np.arange(n)
+    if order == "pose":
+        if poses is None:
+            raise ValueError("order='pose' needs poses: numbers, or a fitted PoseBalancer.")
+        known = np.argsort(poses, kind="stable")[: (~np.isnan(poses)).sum()]
+        if not len(known):
+            raise ValueError(f"order='pose', but the pose of all {n_samples} samples is NaN.")
+        return known[np.unique(np.linspace(0, len(known) - 1, n).round().astype(int))]
+    if errors is None:
+        raise ValueError(f"order={order!r} goes by errors: pass both y_true and y_pred.")
+    # NaN comes last either way.
+    return np.argsort(-errors if order == "worst" else errors, kind="stable")[:n]
+
+
+def _check_positions(order, n_samples):
+    positions = np.asarray(order)
+    if positions.ndim != 1 or not len(positions) or positions.dtype.kind not in "iu":
+        raise ValueError(f"order must be one of {', '.join(_ORDERS)} or positions; got {order!r}.")
+    outside = (positions < 0) | (positions >= n_samples)
+    if outside.any():
+        raise ValueError(
+            f"order holds {positions[outside][0]}, but X has {n_samples} samples, counted from 0."
+        )
+    return positions

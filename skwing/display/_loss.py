@@ -1,0 +1,270 @@
+"""LossDisplay: what a loss makes of an error: its value, its pull, and the step it asks for."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from skwing._settings import per_stage
+from skwing.display._figures import curve_style, grid_axes, import_pyplot, legend_above
+from skwing.display._inputs import find_fitted
+from skwing.losses import LOSSES, bind_loss
+
+_PANELS = {
+    "values": "Loss f(x)",
+    "gradients": "Gradient |f'(x)|",
+    "steps": "Optimal step |x| / |f'(x)|",
+}
+_N_POINTS = 601
+
+
+class LossDisplay:
+    """Value, gradient and optimal step of losses over the error of a coordinate.
+
+    The optimal step is the learning rate that would bring the error to 0 in one step of
+    gradient descent, ``|x| / |f'(x)|``. Where it is the same for all errors, as that of L2,
+    one learning rate suits all, but large errors pull hardest; where the gradient is the
+    same for all, as that of L1, large errors need the greater steps. The logarithm of Wing
+    lets small errors pull harder than large ones. Create a display by :meth:`from_losses`
+    or :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (n_points,)
+        Sizes of the error x, in pixels of the network's input.
+    values, gradients, steps : dict of str to ndarray of shape (n_points,)
+        By name of the loss. Steps are NaN where the gradient is 0.
+    labels : dict of str to str, default=None
+        What the legend says in place of some names.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes of shape (3,)
+        Of value, gradient and step.
+    ax_ : matplotlib Axes
+        The frame round them, which shows nothing itself.
+    figure_ : matplotlib Figure
+
+    Notes
+    -----
+    This is the analysis by which Feng et al. (2018), section 4, arrive at the Wing loss. It
+    is about single coordinates; the optimal step is no Newton step ``f' / f''``, which the
+    straight parts of a loss would not have.
+
+    Examples
+    --------
+    >>> from skwing.display import LossDisplay
+    >>> display = LossDisplay.from_losses(["l1", "l2", "wing"], max_error=8, n_points=5)
+    >>> display.errors
+    array([0., 2., 4., 6., 8.])
+    >>> display.gradients["wing"].round(3)
+    array([0.   , 2.5  , 1.667, 1.25 , 1.   ])
+    >>> display.steps["l2"], display.steps["l1"]
+    (array([nan,  1.,  1.,  1.,  1.]), array([nan,  2.,  4.,  6.,  8.]))
+    """
+
+    def __init__(self, *, errors, values, gradients, steps, labels=None):
+        self.errors = errors
+        self.values = values
+        self.gradients = gradients
+        self.steps = steps
+        self.labels = labels
+
+    def plot(self, ax=None, **line_kwargs):
+        """Draw three panels side by side.
+
+        A curve that towers above all others leaves the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Its place is divided into panels. None makes a new figure.
+        **line_kwargs : dict
+            For matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : LossDisplay
+        """
+        ax, spec = grid_axes(type(self), ax, figsize=(11, 3.8))
+        labels = {name: (self.labels or {}).get(name, name) for name in self.values}
+        styles = {
+            name: curve_style(number, {"label": label, **line_kwargs})
+            for number, (name, label) in enumerate(labels.items())
+        }
+        handles = [_proxy(style) for style in styles.values()]
+        columns = min(len(labels), 4)
+        below = legend_above(
+            ax, spec, handles, list(labels.values()), 10 / -(-len(labels) // 4), ncols=columns
+        )
+        grid = below.subgridspec(1, len(_PANELS))
+        panels = []
+        for cell, (quantity, title) in zip(grid, _PANELS.items(), strict=True):
+            panel = ax.figure.add_subplot(cell)
+            curves = getattr(self, quantity)
+            if quantity == "gradients":  # of size 0 at the bottom of a kink, which has no slope
+                curves = {k: np.where(self.errors > 0, v, np.nan) for k, v in curves.items()}
+            for name, values in curves.items():
+                panel.plot(self.errors, values, **styles[name])
+            panel.set_title(title, fontsize="medium")
+            panel.set(
+                xlabel="Error |x| (input pixels)",
+                xlim=(0, self.errors[-1]),
+                ylim=(0, _top(curves.values())),
+            )
+            panel.grid(True, color="0.9")
+            panels.append(panel)
+        self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
+        return self
+
+    @classmethod
+    def from_losses(
+        cls,
+        losses=("wing", "l2", "l1", "smooth_l1"),
+        *,
+        w=10.0,
+        epsilon=2.0,
+        max_error=None,
+        n_points=_N_POINTS,
+        ax=None,
+        **line_kwargs,
+    ):
+        """Compute and draw.
+
+        Parameters
+        ----------
+        losses : str, sequence of str, or mapping of str to callable, \
+                default=("wing", "l2", "l1", "smooth_l1")
+            Names in :data:`skwing.losses.LOSSES`; or functions of a tensor of residuals,
+            by the names they are to have, such as several `functools.partial` of one loss.
+        w, epsilon : float, default=10.0, 2.0
+            For the losses that take them, in pixels of the network's input.
+        max_error : float, default=None
+            Greatest error drawn, in pixels; None takes one and a half times `w`.
+        n_points : int, default=601
+            Number of errors at which the losses are evaluated.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        **line_kwargs : dict
+            For matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : LossDisplay
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a loss is unknown or its parameters out of range.
+        """
+        import_pyplot(cls)
+        losses = _by_name(losses)
+        bound = {name: bind_loss(loss, w, epsilon) for name, loss in losses.items()}
+        labels = {name: _title(loss, w, epsilon, name) for name, loss in losses.items()}
+        max_error = 1.5 * w if max_error is None else max_error
+        return cls._from_bound(bound, labels, max_error, n_points, ax, line_kwargs)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        *,
+        baselines=("l2", "l1"),
+        max_error=None,
+        n_points=_N_POINTS,
+        ax=None,
+        **line_kwargs,
+    ):
+        """Draw the loss that a regressor is trained with, beside others.
+
+        Parameters
+        ----------
+        estimator : CascadeLandmarkRegressor, or pipeline or search with one
+            Need not be fitted. Its loss is drawn once for each `w` and `epsilon` that its
+            stages have.
+        baselines : sequence of str, default=("l2", "l1")
+            Further names in :data:`skwing.losses.LOSSES`.
+        max_error, n_points, ax, **line_kwargs
+            See :meth:`from_losses`.
+
+        Returns
+        -------
+        display : LossDisplay
+        """
+        import_pyplot(cls)
+        regressor = find_fitted(estimator, "loss", "a CascadeLandmarkRegressor")
+        n_stages = len(regressor.networks)
+        pairs = zip(
+            per_stage(regressor.w, n_stages), per_stage(regressor.epsilon, n_stages), strict=True
+        )
+        pairs = list(dict.fromkeys(pairs))
+        bound, labels = {}, {}
+        ((name, loss),) = _by_name([regressor.loss]).items()
+        for w, epsilon in pairs:
+            title = _title(loss, w, epsilon, name)
+            key = name if len(pairs) == 1 else title
+            bound[key], labels[key] = bind_loss(loss, w, epsilon), title
+        w, epsilon = pairs[0]
+        for other in [other for other in baselines if other != regressor.loss]:
+            bound[other] = bind_loss(other, w, epsilon)
+            labels[other] = _title(other, w, epsilon, other)
+        max_error = 1.5 * max(w for w, _ in pairs) if max_error is None else max_error
+        return cls._from_bound(bound, labels, max_error, n_points, ax, line_kwargs)
+
+    @classmethod
+    def _from_bound(cls, bound, labels, max_error, n_points, ax, line_kwargs):
+        if not (np.isfinite(max_error) and max_error > 0):
+            raise ValueError(f"max_error must be a finite number > 0 (pixels); got {max_error!r}.")
+        errors = np.linspace(0, max_error, n_points)
+        values, gradients, steps = {}, {}, {}
+        for name, loss in bound.items():
+            values[name], gradients[name] = _value_and_gradient(loss, errors)
+            pulls = gradients[name] > 0
+            steps[name] = np.full(n_points, np.nan)
+            steps[name][pulls] = errors[pulls] / gradients[name][pulls]
+        display = cls(errors=errors, values=values, gradients=gradients, steps=steps, labels=labels)
+        return display.plot(ax, **line_kwargs)
+
+
+def _by_name(losses):
+    """Losses, names or functions, by their names."""
+    if isinstance(losses, Mapping):
+        return dict(losses)
+    losses = [losses] if isinstance(losses, str) or callable(losses) else losses
+    return {
+        loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__): loss
+        for loss in losses
+    }
+
+
+def _title(loss, w, epsilon, name):
+    """What the legend says of a loss: with `w` and `epsilon` for those of the package."""
+    if loss != name or loss not in LOSSES:
+        return name
+    plain = {"l1": "L1", "l2": "L2", "smooth_l1": "smooth L1"}
+    return plain.get(loss) or f"{loss.replace('_', ' ')}, w = {w:g}, ε = {epsilon:g}"
+
+
+def _value_and_gradient(loss, errors):
+    """A loss and the size of its gradient at these errors."""
+    residual = torch.tensor(errors, requires_grad=True)
+    with torch.enable_grad():
+        value = loss(residual)
+        (gradient,) = torch.autograd.grad(value.sum(), residual)
+    return value.detach().numpy(), gradient.abs().numpy()
+
+
+def _proxy(style):
+    """A line that stands for a curve in the legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **style)
+
+
+def _top(curves):
+    """Upper end of a panel: the highest curve, unless it towers above the second highest."""
+    highest = sorted(np.nanmax(curve) for curve in curves)
+    top = highest[-1]
+    if len(highest) > 1 and top > 2 * highest[-2] > 0:
+        top = highest[-2]
+    return 1.08 * top if top > 0 else 1.0
