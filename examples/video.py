@@ -1,0 +1,206 @@
+"""Follow faces through a video, and draw their landmarks into it.
+
+    python examples/video.py
+    python examples/video.py --video clip.mp4 --model landmarks.joblib
+
+Without arguments a model is trained on drawn faces, for about a minute on two cores, and
+follows two others through a clip that is made of them: one swings to and fro, one walks
+past it and out of the picture, where it is dropped. With a video and a model of your own,
+scikit-image's detector looks for faces every 30 frames; give --box instead to say where
+they are in the first frame.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from skwing import CascadeLandmarkRegressor, geometry
+from skwing._cv2 import cv2
+from skwing.datasets import SkimageCascade, make_faces
+from skwing.metrics import nme
+from skwing.schema import IBUG68
+from skwing.tracking import read_video, track
+
+HEIGHT, WIDTH = 280, 360
+FPS = 25
+COLOURS = [(80, 255, 80), (255, 200, 60), (90, 200, 255), (255, 120, 200)]  # RGB
+
+
+def train(n_samples, epochs, seed):
+    """Fit a model on drawn faces."""
+    print(f"Training on {n_samples} drawn faces ...", flush=True)
+    faces = make_faces(n_samples, max_yaw=45, random_state=seed)
+    reg = CascadeLandmarkRegressor(
+        networks=("cnn6",),
+        max_epochs=epochs,
+        shift=0.1,  # more than usual: boxes lie where faces were one frame before
+        random_state=seed,
+        verbose=1,
+    )
+    return reg.fit(faces.data, faces.target)
+
+
+def plan_moves(n_frames):
+    """Matrices from the pixels of the two pictures to those of the clip, (n, 2, 2, 3)."""
+    time = np.linspace(0, 1, n_frames)
+    swing = np.sin(2 * np.pi * time)
+    angle = np.stack([0.2 * swing, np.zeros(n_frames)], 1)
+    scale = np.stack([1.0 + 0.15 * swing, np.full(n_frames, 0.8)], 1)
+    x = np.stack([150 + 50 * swing, 60 + 420 * time], 1)
+    y = np.stack([195 + 10 * np.cos(6 * time), np.full(n_frames, 65.0)], 1)
+    middle = np.full(2, 79.5)  # of the pictures
+    return geometry.from_parts(angle, scale, np.stack([x, y], -1) - middle, middle)
+
+
+def cut_out(image, box):
+    """Picture of a head without its background: four channels, the last from 0 to 1."""
+    x, y, width, height = box
+    middle = (round(x + width / 2), round(y + 0.42 * height))
+    axes = (round(0.62 * width), round(0.85 * height))
+    mask = np.zeros(image.shape[:2], np.float32)
+    cv2.ellipse(mask, middle, axes, 0, 0, 360, 1, -1)
+    mask = cv2.GaussianBlur(mask, None, 3)[..., None]
+    return np.concatenate([mask * image, mask], axis=2)
+
+
+def make_clip(n_frames, seed):
+    """Clip of two drawn faces: frames, true landmarks (n, 2, 68, 2), boxes in the first."""
+    faces = make_faces(
+        2, pose=[[8, 0, 0], [-15, 5, 0]], faces_per_identity=1, image_size=160, occlusion=0,
+        box_error=0, random_state=seed,
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    wall = cv2.resize(
+        rng.uniform(90, 170, (6, 9, 1)) + rng.uniform(-15, 15, 3),
+        (WIDTH, HEIGHT),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    cuts = [cut_out(faces.data.decode(i), box) for i, box in enumerate(faces.data.boxes)]
+    matrices = plan_moves(n_frames)
+    frames = []
+    for moves in matrices:
+        frame = wall
+        for cut, matrix in zip(cuts, moves, strict=True):
+            moved = cv2.warpAffine(cut, matrix, (WIDTH, HEIGHT))
+            frame = frame * (1 - moved[..., 3:]) + moved[..., :3]
+        frames.append(np.clip(frame + rng.normal(0, 3, frame.shape), 0, 255).astype(np.uint8))
+    truth = geometry.apply(matrices, faces.target)
+    x, y, width, height = faces.data.boxes.T
+    corners = np.stack([np.stack([x, y], 1), np.stack([x + width - 1, y + height - 1], 1)], 1)
+    low, high = geometry.apply(matrices[0], corners).swapaxes(0, 1)
+    return frames, truth, np.concatenate([low, high - low + 1], axis=1)
+
+
+def draw(frame):
+    """Image of a tracked frame with the landmarks, boxes and numbers of its faces."""
+    image = frame.image.copy()
+    thick = max(1, round(min(image.shape[:2]) / 240))
+    for number, points, box, score in zip(
+        frame.ids, frame.landmarks, frame.boxes, frame.scores, strict=True
+    ):
+        colour = COLOURS[number % len(COLOURS)]
+        if np.isnan(points).any():  # looked for, but not seen
+            colour = (128, 128, 128)
+        else:
+            for point in np.int32(np.round(8 * points)):
+                cv2.circle(image, point.tolist(), 10 * thick, colour, -1, cv2.LINE_AA, 3)
+        x, y, width, height = np.int32(np.round(box)).tolist()
+        cv2.rectangle(image, (x, y), (x + width, y + height), colour, thick)
+        text = f"{number}" if np.isnan(score) else f"{number}: {score:.2f}"
+        cv2.putText(image, text, (x, y - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thick, colour, thick)
+    return image
+
+
+class Writer:
+    """Writes a video file, or numbered PNG files where OpenCV cannot write the video."""
+
+    def __init__(self, path, fps):
+        self.path, self.fps, self.video, self.n_frames = Path(path), fps, None, 0
+
+    def write(self, image):
+        """Write a frame, RGB."""
+        if self.n_frames == 0:
+            self._open(image.shape)
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        if self.video is not None:
+            self.video.write(image)
+        else:
+            cv2.imwrite(str(self.path / f"{self.n_frames:05d}.png"), image)
+        self.n_frames += 1
+
+    def _open(self, shape):
+        code = "MJPG" if self.path.suffix == ".avi" else "mp4v"
+        size = (shape[1], shape[0])
+        self.video = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*code), self.fps, size)
+        if not self.video.isOpened():
+            self.video, self.path = None, self.path.with_suffix("")
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    def close(self):
+        """Finish the file."""
+        if self.video is not None:
+            self.video.release()
+
+
+def follow(regressor, frames, boxes, detect, path, fps=FPS):
+    """Track faces and write what is found; the tracked frames without their images."""
+    writer, found, start = Writer(path, fps), [], time.perf_counter()
+    for frame in track(regressor, frames, boxes, detect=detect):
+        writer.write(draw(frame))
+        found.append((frame.index, frame.ids, frame.landmarks))
+        for number in frame.lost:
+            print(f"frame {frame.index}: face {number} is lost")
+    writer.close()
+    rate = len(found) / (time.perf_counter() - start)
+    print(f"{len(found)} frames at {rate:.0f} a second, drawing included: {writer.path}")
+    return found
+
+
+def measure(found, truth):
+    """Errors in percent of the distance of the eyes, of the two faces, NaN where not seen."""
+    errors = np.full(truth.shape[:2], np.nan)
+    for index, ids, landmarks in found:
+        for number, points in zip(ids, landmarks, strict=True):
+            if number < 2 and np.isfinite(points).all():
+                errors[index, number] = 100 * nme(
+                    truth[index, [number]], points[None], schema=IBUG68
+                )
+    for number, column in enumerate(errors.T):
+        seen = np.isfinite(column)
+        mean = f", NME {column[seen].mean():.1f} %" if seen.any() else ""
+        print(f"face {number}: seen in {seen.sum()} of {len(seen)} frames{mean}")
+    return errors
+
+
+def main(argv=None):
+    """Run the example; the errors of the two drawn faces, or what was found in a video."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--video", help="file to follow faces in, in place of the drawn clip")
+    parser.add_argument(
+        "--model", help="joblib file of a fitted regressor; load none that you do not trust"
+    )
+    parser.add_argument("--box", type=float, nargs=4, action="append", metavar=("X", "Y", "W", "H"))
+    parser.add_argument("--out", default="tracked.mp4", help=".mp4 or .avi file to write")
+    parser.add_argument("--frames", type=int, default=150, help="of the drawn clip")
+    parser.add_argument("--n-samples", type=int, default=400, help="drawn faces to train on")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    if args.model:
+        regressor = joblib.load(args.model)
+    else:
+        regressor = train(args.n_samples, args.epochs, args.seed)
+    if args.video:
+        detect = None if args.box else SkimageCascade()
+        return follow(regressor, read_video(args.video), args.box, detect, args.out)
+    frames, truth, boxes = make_clip(args.frames, args.seed + 1)
+    return measure(follow(regressor, frames, boxes, None, args.out), truth)
+
+
+if __name__ == "__main__":
+    main()
