@@ -85,7 +85,11 @@ def make_pipeline(settings, n_samples):
 
 def all_parameters(settings, n_samples):
     """Every setting of a trial, defaults too, as it goes into the results."""
-    pipeline = make_pipeline(settings, n_samples)
+    return parameters_of(make_pipeline(settings, n_samples))
+
+
+def parameters_of(pipeline):
+    """Every setting of a pipeline but those that say where and with what chance it runs."""
     balancer, regressor = (step for _, step in pipeline.steps)
     shown = plain(regressor.get_params())
     for key in ("verbose", "random_state", "device"):

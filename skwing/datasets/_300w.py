@@ -9,7 +9,7 @@ import numpy as np
 from skwing.datasets._common import as_bunch
 from skwing.datasets._mat import read_mat
 from skwing.datasets._protocols import check_choice, warn_if_incomplete
-from skwing.datasets._pts import read_pts
+from skwing.datasets._pts import IMAGE_SUFFIXES, annotated_images, read_pts
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68
@@ -37,7 +37,6 @@ PROTOCOLS = {
     "test": {"01_Indoor": 300, "02_Outdoor": 300},
 }
 BOXES = ("detector", "ground_truth", "landmarks")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")  # the first that is there is taken
 
 # One file per face: NAME_2.jpg is the second face of photo NAME. LFPW and the 300-W test
 # set number their photos in the same manner, image_0001, so the name alone does not tell.
@@ -81,29 +80,6 @@ def _check_subsets(root, subsets):
     if not subsets or len(set(subsets)) < len(subsets):
         raise ValueError(f"subsets must name each subset once, and one at least; got {subsets}.")
     return subsets
-
-
-def _files_of(folder):
-    """Names of the annotated faces of a folder, sorted, their .pts files and their images."""
-    images, annotations = {}, {}
-    for file in sorted(os.listdir(folder)):
-        name, suffix = os.path.splitext(file)
-        if file.startswith("."):  # what file managers leave behind
-            continue
-        if suffix.lower() == ".pts":
-            annotations[name] = os.path.join(folder, file)
-        elif suffix.lower() in IMAGE_SUFFIXES:
-            images.setdefault(name, {})[suffix.lower()] = os.path.join(folder, file)
-    if not annotations:
-        raise ValueError(f"{folder} holds no .pts files.")
-    missing = [name for name in annotations if name not in images]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder}: {len(missing)} of {len(annotations)} .pts files have no image beside "
-            f"them ({', '.join(IMAGE_SUFFIXES)}), the first is {missing[0]}.pts."
-        )
-    paths = [next(filter(None, map(images[name].get, IMAGE_SUFFIXES))) for name in annotations]
-    return list(annotations), list(annotations.values()), paths
 
 
 def _read_landmarks(files):
@@ -255,7 +231,7 @@ def load_300w(root, *, subsets=None, protocol=None, boxes="detector", return_X_y
         raise FileNotFoundError(f"there is no folder {root}.")
     paths, target, rows, names, groups, subset_of = [], [], [], [], [], []
     for subset in _check_subsets(root, subsets):
-        faces, files, images = _files_of(root / subset)
+        faces, files, images = annotated_images(root / subset, key=str)
         points = _read_landmarks(files)
         if boxes == "landmarks":
             rows.append(boxes_of(points))

@@ -195,8 +195,11 @@ def _walk(folder, recursive):
         yield root, [name for name in files if not name.startswith(".")]
 
 
-def _annotated(folder, recursive):
-    """Names of the annotated faces, relative to the folder, without suffix; and their paths."""
+def annotated_images(folder, recursive=False, key=natural_key):
+    """Names of the annotated faces of a folder, their .pts files and their images.
+
+    Names are relative to the folder, without suffix, in the order of `key` of them.
+    """
     faces = []
     for root, files in _walk(folder, recursive):
         images = {}
@@ -218,7 +221,7 @@ def _annotated(folder, recursive):
             f"{folder}: {len(missing)} of {len(faces)} .pts files have no image beside them "
             f"({', '.join(IMAGE_SUFFIXES)}), the first is {min(missing)}."
         )
-    faces.sort(key=lambda face: natural_key(face[0]))
+    faces.sort(key=lambda face: key(face[0]))
     return tuple(map(list, zip(*faces, strict=True)))
 
 
@@ -303,7 +306,7 @@ def read_pts_folder(folder, *, boxes="landmarks", schema=None, recursive=False, 
     schema = check_schema(schema)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder}.")
-    names, files, images = _annotated(os.fspath(folder), recursive)
+    names, files, images = annotated_images(os.fspath(folder), recursive)
     target = _read_all(files)
     try:
         check_schema(schema, target.shape[1])
