@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from skwing.datasets._common import as_bunch
+from skwing.datasets._common import IMAGE_SUFFIXES, as_bunch
 from skwing.datasets._mat import read_mat
 from skwing.datasets._protocols import check_choice, warn_if_incomplete
-from skwing.datasets._pts import IMAGE_SUFFIXES, annotated_images, read_pts
+from skwing.datasets._pts import annotated_images, read_pts
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing.datasets._common import natural_key
-from skwing.datasets._rows import IMAGE_SUFFIXES, is_missing, is_number
+from skwing.datasets._common import IMAGE_SUFFIXES, natural_key
+from skwing.datasets._rows import is_missing, is_number
 from skwing.images import BOX_COLUMNS, PATH_COLUMNS
 from skwing.schema import LandmarkSchema, check_schema
 

@@ -14,6 +14,7 @@ from skwing._landmarks import as_points
 from skwing.images import as_boxed_images
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "as_bunch",
     "as_number",
     "check_written",
@@ -24,6 +25,9 @@ __all__ = [
     "relative_path",
     "replacing",
 ]
+
+# In the order in which one is taken where a name has several.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _DIGITS = re.compile(r"([0-9]+)")

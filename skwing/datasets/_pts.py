@@ -10,6 +10,7 @@ import numpy as np
 
 from skwing._landmarks import as_points
 from skwing.datasets._common import (
+    IMAGE_SUFFIXES,
     as_bunch,
     check_written,
     inside,
@@ -24,7 +25,6 @@ from skwing.schema import check_schema
 __all__ = ["read_pts", "read_pts_folder", "write_pts", "write_pts_folder"]
 
 # The first that is there is taken.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 # 1 is added and subtracted in decimals: what a file says as 1.1 is the float 0.1, which the
 # difference of the floats misses by a rounding. No float has more digits than this.

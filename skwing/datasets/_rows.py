@@ -9,10 +9,9 @@ from array import array
 
 import numpy as np
 
-from skwing.datasets._common import as_number, read_text
+from skwing.datasets._common import IMAGE_SUFFIXES, as_number, read_text
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "Numbers",
     "as_column",
     "check_name",
@@ -23,7 +22,6 @@ __all__ = [
     "split_rows",
 ]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 MISSING = frozenset(["", "nan", "na", "n/a", "#n/a", "null", "none", "<na>"])
 LONGEST_NAME = 4096  # characters of a column's or an image's name; file systems allow no more
 
