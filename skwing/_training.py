@@ -5,8 +5,9 @@ import math
 import numpy as np
 import torch
 
-from skwing import _engine
+from skwing import _engine, geometry
 from skwing._chips import ChipFrame
+from skwing._confidence import spread_in_crops
 from skwing._settings import check_mixed
 from skwing._stages import (
     Crop,
@@ -136,6 +137,10 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     )
 
 
+def _batch_size(device):
+    return _BATCH.get(device.type, _BATCH_ELSEWHERE)
+
+
 def locate_all(stages, chips):
     """Landmarks that each stage finds on all chips.
 
@@ -144,7 +149,7 @@ def locate_all(stages, chips):
     points : list of float64 arrays of shape (n, L, 2)
         In image pixels, one a stage.
     """
-    size = _BATCH.get(chips.device.type, _BATCH_ELSEWHERE)
+    size = _batch_size(chips.device)
     answers = [
         [points.cpu().numpy() for points in locate_in_stages(stages, chips, indices)]
         for indices in torch.arange(len(chips)).split(size)
@@ -153,3 +158,30 @@ def locate_all(stages, chips):
         chips.to_image(np.concatenate(points).astype(np.float64))
         for points in zip(*answers, strict=True)
     ]
+
+
+def spread_all(stages, chips, before):
+    """How much each landmark of the last stage moves when its crop does.
+
+    Parameters
+    ----------
+    stages : list of Stage
+    chips : Chips
+    before : array of shape (n, L, 2) or None
+        Landmarks of the stage before the last in image pixels; None for a single stage.
+
+    Returns
+    -------
+    spread : float64 array of shape (n, L)
+        In image pixels.
+    """
+    last, spreads = stages[-1], []
+    points = None
+    if before is not None:
+        points = torch.as_tensor(chips.to_chip(before), dtype=torch.float32, device=chips.device)
+    for indices in torch.arange(len(chips)).split(_batch_size(chips.device)):
+        rows = indices.to(chips.device)
+        known = None if points is None else points[rows]
+        matrices = last.crop.matrices(len(indices), chips.device, known)
+        spreads.append(spread_in_crops(last, chips, indices, matrices).cpu().numpy())
+    return np.concatenate(spreads) / geometry.scale_of(chips.matrices)[:, None]

@@ -25,6 +25,7 @@ ROWS = [
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
     ["_augment", "_samples", "_measure", "datasets"],
     ["_chips", "_stages", "_settings", "balance"],
+    ["_confidence"],
     ["_training"],
     ["cascade"],
     ["display", "export", "tracking", "recipes"],

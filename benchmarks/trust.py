@@ -1,0 +1,121 @@
+"""Does predict(X, return_std=True) know where it is wrong?
+
+    python benchmarks/trust.py --data DIR --use 0 1
+
+For each fold: train on three quarters of its training photographs, calibrate on the others,
+and measure on the test photographs how often errors stay within one and two standard
+deviations, and how well faces with more than --failure NME (inter-pupil) are told from the
+rest: the area under the ROC curve of the mean deviation, beside the plain spread of moved
+crops and the disagreement of a crop and its mirror image. The settings are the regressor's,
+with --epochs for its stages.
+"""
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+from _folds import add_options, chosen, load_faces, make_folds
+from _report import add_out, append, environment, show_environment
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupShuffleSplit
+
+from skwing import CascadeLandmarkRegressor, metrics
+from skwing._confidence import shape_sizes
+from skwing.metrics import nme
+from skwing.schema import check_schema
+
+
+def judge(regressor, images, points, std):
+    """Doubt about each face, by each way to have any; higher is less sure."""
+    size = shape_sizes(points)
+    n_landmarks = points.shape[1]
+    uncalibrated = replace(regressor.calibration_, own=np.zeros(n_landmarks), near=1.0, whole=0.0)
+    calibrated = regressor.calibration_
+    regressor.calibration_ = uncalibrated
+    spread = regressor.predict(images, return_std=True)[1]
+    regressor.calibration_ = calibrated
+    average = regressor.average_mirrored
+    once = regressor.set_params(average_mirrored=False).predict(images)
+    both = regressor.set_params(average_mirrored=True).predict(images)
+    regressor.set_params(average_mirrored=average)
+    # The mean of both lies halfway between the crop's answer and its mirror image's.
+    mirrored = np.linalg.norm(2 * (both - once), axis=-1)
+    return {
+        "calibrated": np.sqrt(np.square(std).mean(1)) / size,
+        "spread": spread.mean(1) / size,
+        "mirrored": mirrored.mean(1) / size,
+    }
+
+
+def run(faces, train, test, settings, failure):
+    """Figures of one fold."""
+    split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
+    fit, held_out = next(split.split(train, groups=faces.groups[train]))
+    fit, held_out = train[fit], train[held_out]
+    regressor = CascadeLandmarkRegressor(**settings).fit(faces.data[fit], faces.target[fit])
+    regressor.calibrate(faces.data[held_out], faces.target[held_out])
+    points, std = regressor.predict(faces.data[test], return_std=True)
+    truth = faces.target[test]
+    z = np.abs(points - truth) / std[..., None]
+    errors = nme(
+        truth, points, normalizer="inter_pupil", schema=check_schema("ibug68"), per_sample=True
+    )
+    failed = errors > failure
+    doubts = judge(regressor, faces.data[test], points, std)
+    surest = np.argsort(doubts["calibrated"])
+    kept = {
+        f"nme_pupil_surest_{share}": 100 * errors[surest[: len(surest) * share // 100]].mean()
+        for share in (100, 95, 90, 80)
+    }
+    return {
+        "n_fit": len(fit),
+        "n_calibrate": len(held_out),
+        "n_test": len(test),
+        "n_failures": int(failed.sum()),
+        "within_1_std": float((z < 1).mean()),
+        "within_2_std": float((z < 2).mean()),
+        "rms_z": float(np.sqrt(np.mean(z**2))),
+        "landmark_rank_correlation": _rank_correlation(
+            std, np.linalg.norm(points - truth, axis=-1)
+        ),
+        **{
+            f"auc_{name}": float(roc_auc_score(failed, doubt)) if 0 < failed.sum() else None
+            for name, doubt in doubts.items()
+        },
+        **{key: float(value) for key, value in kept.items()},
+        "failure_rate": 100 * metrics.failure_rate(errors, failure),
+    }
+
+
+def _rank_correlation(a, b):
+    """Spearman's correlation of two arrays."""
+    ranks = [np.argsort(np.argsort(x.ravel())) for x in (a, b)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_options(parser)
+    parser.add_argument("--epochs", type=int, nargs="+", default=[50, 80])
+    parser.add_argument("--networks", nargs="+")
+    parser.add_argument("--failure", type=float, default=0.10)
+    add_out(parser, "trust")
+    args = parser.parse_args()
+    source, folds = chosen(args)
+    faces = load_faces(source)
+    cut = make_folds(faces, source.n_folds)
+    settings = {"max_epochs": tuple(args.epochs)}
+    if args.networks:
+        settings["networks"] = tuple(args.networks)
+    for seed in args.seeds:
+        for fold in folds:
+            row = {**environment(), **source.told(), "fold": fold, "seed": seed, **settings}
+            show_environment(row)
+            row |= run(faces, *cut[fold], {**settings, "random_state": seed}, args.failure)
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
+            append(row, args.out)
+
+
+if __name__ == "__main__":
+    main()
