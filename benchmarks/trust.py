@@ -1,4 +1,4 @@
-"""Does predict(X, return_std=True) know where it is wrong?
+"""Measure whether predict(X, return_std=True) knows where it is wrong.
 
     python benchmarks/trust.py --data DIR --use 0 1
 
@@ -79,7 +79,7 @@ def run(faces, train, test, settings, failure):
             std, np.linalg.norm(points - truth, axis=-1)
         ),
         **{
-            f"auc_{name}": float(roc_auc_score(failed, doubt)) if 0 < failed.sum() else None
+            f"auc_{name}": float(roc_auc_score(failed, doubt)) if failed.sum() > 0 else None
             for name, doubt in doubts.items()
         },
         **{key: float(value) for key, value in kept.items()},
