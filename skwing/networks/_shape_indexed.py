@@ -43,6 +43,8 @@ class ShapeIndexedCNN(nn.Module):
         Probability that a number read is left out, in training.
     landmark_dropout : float, default=0.2
         Probability that all that was read about a landmark is left out, in training.
+    batch_norm : bool, default=True
+        Whether each convolution is followed by batch normalisation.
     in_channels : int, default=3
 
     Attributes
@@ -91,6 +93,7 @@ class ShapeIndexedCNN(nn.Module):
         n_steps=3,
         dropout=0.1,
         landmark_dropout=0.2,
+        batch_norm=True,
         in_channels=3,
     ):
         super().__init__()
@@ -107,9 +110,9 @@ class ShapeIndexedCNN(nn.Module):
         self.dropout = dropout
         self.landmark_dropout = landmark_dropout
         self.features = nn.Sequential(
-            _convolution(in_channels, 32, size=5, stride=2),
-            _convolution(32, width, size=3, stride=stride // 2),
-            *[_Residual(width) for _ in range(n_blocks)],
+            *_convolution(in_channels, 32, 5, 2, batch_norm),
+            *_convolution(32, width, 3, stride // 2, batch_norm),
+            *[_Residual(width, batch_norm) for _ in range(n_blocks)],
             nn.Conv2d(width, n_features, 1),
         )
         n_read = n_features * (1 + n_around)
@@ -169,7 +172,7 @@ def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
     ----------
     n_landmarks : int
     batch_norm : bool, default=True
-        Taken as all builders take it; this network always has batch normalisation.
+        Whether to normalise after each convolution.
     **settings
         Passed on to :class:`ShapeIndexedCNN`.
 
@@ -183,7 +186,9 @@ def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
     >>> shape_indexed_64(n_landmarks=19).input_size
     64
     """
-    return ShapeIndexedCNN(n_landmarks, 64, **{"stride": 2, "n_steps": 4, **settings})
+    return ShapeIndexedCNN(
+        n_landmarks, 64, **{"stride": 2, "n_steps": 4, "batch_norm": batch_norm, **settings}
+    )
 
 
 def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
@@ -193,7 +198,7 @@ def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
     ----------
     n_landmarks : int
     batch_norm : bool, default=True
-        Taken as all builders take it; this network always has batch normalisation.
+        Whether to normalise after each convolution.
     **settings
         Passed on to :class:`ShapeIndexedCNN`.
 
@@ -207,7 +212,7 @@ def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
     >>> shape_indexed_128(n_landmarks=19).input_size
     128
     """
-    return ShapeIndexedCNN(n_landmarks, 128, **settings)
+    return ShapeIndexedCNN(n_landmarks, 128, batch_norm=batch_norm, **settings)
 
 
 class _LinearEach(nn.Module):
@@ -227,24 +232,26 @@ class _LinearEach(nn.Module):
 class _Residual(nn.Module):
     """Two convolutions whose sum with the input starts as the input itself."""
 
-    def __init__(self, width):
+    def __init__(self, width, batch_norm):
         super().__init__()
-        self.first = _convolution(width, width, size=3, stride=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        nn.init.zeros_(self.norm.weight)
+        self.first = nn.Sequential(*_convolution(width, width, 3, 1, batch_norm))
+        *layers, _ = _convolution(width, width, 3, 1, batch_norm)
+        nn.init.zeros_(layers[-1].weight)
+        if layers[-1].bias is not None:
+            nn.init.zeros_(layers[-1].bias)
+        self.second = nn.Sequential(*layers)
 
     def forward(self, maps):
-        return F.relu(maps + self.norm(self.second(self.first(maps))), inplace=True)
+        return F.relu(maps + self.second(self.first(maps)), inplace=True)
 
 
-def _convolution(n_in, n_out, size, stride):
-    # Batch norm has a shift of its own, so the convolution has none.
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=False),
-        nn.BatchNorm2d(n_out),
-        nn.ReLU(inplace=True),
-    )
+def _convolution(n_in, n_out, size, stride, batch_norm):
+    """Layers of a convolution: itself, batch normalisation if wanted, ReLU."""
+    # Batch norm has a shift of its own, so the convolution before it has none.
+    layers = [nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=not batch_norm)]
+    if batch_norm:
+        layers.append(nn.BatchNorm2d(n_out))
+    return [*layers, nn.ReLU(inplace=True)]
 
 
 def _circle(n_points, radius):

@@ -6,7 +6,7 @@ import torch
 from skwing import _engine
 from skwing._warp import read_at
 from skwing.losses import wing
-from skwing.networks import ShapeIndexedCNN, locate, start_at
+from skwing.networks import ShapeIndexedCNN, check_network, locate, start_at
 
 SMALL = {
     "input_size": 16,
@@ -141,6 +141,20 @@ def test_landmark_dropout_hides_whole_landmarks():
     assert 0.3 < hidden < 0.7
     network.eval()(torch.rand(2, 3, 16, 16))
     assert (seen[-1].reshape(2, 64, -1) == 0).all(-1).float().mean() < 0.1
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_batch_norm_is_there_or_not_and_blocks_start_as_the_identity(batch_norm):
+    network = check_network("shape_indexed_64", batch_norm)(5)
+    kinds = {type(module).__name__ for module in network.modules()}
+    assert ("BatchNorm2d" in kinds) == batch_norm
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all((m.bias is None) == batch_norm for m in convolutions[:-1])
+    maps = torch.rand(2, 48, 8, 8)
+    blocks = [m for m in network.features if type(m).__name__ == "_Residual"]
+    assert len(blocks) == 2
+    for block in blocks:
+        torch.testing.assert_close(block(maps), maps)
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 3}, {"input_size": 18}, {"n_landmarks": 0}])
