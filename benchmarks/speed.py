@@ -37,7 +37,7 @@ from skwing import CascadeLandmarkRegressor, _engine
 from skwing._chips import cut_chips
 from skwing._settings import check_device, stage_settings
 from skwing._stages import Stage
-from skwing._training import _BATCH, locate_all
+from skwing._training import crops_a_pass, locate_all
 from skwing.datasets import load_300w, make_faces
 from skwing.images import as_boxed_images
 
@@ -68,6 +68,8 @@ class BareTraining:
             images, targets = self.batches[step % len(self.batches)]
             with _engine.autocast(self.device, self.mixed):
                 points = self.network(images)
+            if points.ndim == 4:  # several estimates of each image, all taught
+                targets = targets[:, None]
             value = self.loss(points.float() - targets).mean()
             self.optimizer.zero_grad(set_to_none=True)
             value.backward()
@@ -172,10 +174,11 @@ class BarePrediction:
 
     def __init__(self, networks, n_samples, device):
         self.networks, self.device = networks, device
-        self.sizes = [len(rows) for rows in torch.arange(n_samples).split(_BATCH)]
+        size = crops_a_pass(device)
+        self.sizes = [len(rows) for rows in torch.arange(n_samples).split(size)]
         self.batches = []
         for network in networks:
-            shape = (_BATCH, 3, network.input_size, network.input_size)
+            shape = (size, 3, network.input_size, network.input_size)
             ready = [torch.rand(shape, device=device) for _ in range(min(8, len(self.sizes)))]
             last = torch.channels_last
             self.batches.append([batch.contiguous(memory_format=last) for batch in ready])
@@ -195,7 +198,7 @@ class BarePrediction:
 def measure_predict(regressor, X, repeats):
     """Results of predict: from chips for each depth of the cascade, and whole."""
     device = check_device(regressor.device)
-    regressor.predict(X[:_BATCH])  # brings the networks onto the device
+    regressor.predict(X[: crops_a_pass(device)])  # brings the networks onto the device
     chips = cut_chips(as_boxed_images(X), regressor._frame, device)
     stages = [Stage(*parts) for parts in zip(regressor.networks_, regressor.crops_, strict=True)]
     bare = BarePrediction(regressor.networks_, len(chips), device)
@@ -251,7 +254,7 @@ def show(row):
         )
     wall, cpu = row["fit_one_off_seconds"]
     print(f"  computed; whole has {wall} s of one-off work on top, of CPU time {cpu} s")
-    print(f"predict {row['n_samples']} faces in batches of {_BATCH}, float32:")
+    print(f"predict {row['n_samples']} faces in batches, float32:")
     for depth in row["predict_chips"]:
         tell(f"from chips, {' + '.join(depth['networks'])}", depth)
     whole = row["predict_whole"]
@@ -271,7 +274,11 @@ def main(argv=None):
     args = parser.parse_args(argv)
     given = {"networks": tuple(args.networks)} if args.networks else {}
     regressor = CascadeLandmarkRegressor(
-        **given, precision=args.precision, device=args.device, random_state=0
+        **given,
+        average_mirrored=False,  # one look at a crop, as the bare networks take
+        precision=args.precision,
+        device=args.device,
+        random_state=0,
     )
     epochs = [own.max_epochs for own in stage_settings(regressor, len(regressor.networks))]
     regressor.set_params(max_epochs=args.repeats + 1)

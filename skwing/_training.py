@@ -21,8 +21,8 @@ from skwing.shapes import mean_shape, symmetric
 
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
 _REACH = 1.5  # side of a chip at the least, in sides of the widest crop
-_BATCH = {"cpu": 64}  # crops a forward pass; larger ones leave the caches of a CPU
-_BATCH_ELSEWHERE = 512  # fills other devices, whose memory it hardly touches
+_CROPS_A_PASS = {"cpu": 64}  # more would leave the caches
+_CROPS_A_PASS_ELSEWHERE = 512  # fills a GPU, whose memory it hardly touches
 
 
 def chip_frame(sizes, margins):
@@ -137,8 +137,9 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     )
 
 
-def _batch_size(device):
-    return _BATCH.get(device.type, _BATCH_ELSEWHERE)
+def crops_a_pass(device):
+    """How many crops a forward pass of predict reads."""
+    return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
 
 
 def locate_all(stages, chips):
@@ -149,7 +150,7 @@ def locate_all(stages, chips):
     points : list of float64 arrays of shape (n, L, 2)
         In image pixels, one a stage.
     """
-    size = _batch_size(chips.device)
+    size = crops_a_pass(chips.device)
     answers = [
         [points.cpu().numpy() for points in locate_in_stages(stages, chips, indices)]
         for indices in torch.arange(len(chips)).split(size)
@@ -179,7 +180,7 @@ def spread_all(stages, chips, before):
     points = None
     if before is not None:
         points = torch.as_tensor(chips.to_chip(before), dtype=torch.float32, device=chips.device)
-    for indices in torch.arange(len(chips)).split(_batch_size(chips.device)):
+    for indices in torch.arange(len(chips)).split(crops_a_pass(chips.device)):
         rows = indices.to(chips.device)
         known = None if points is None else points[rows]
         matrices = last.crop.matrices(len(indices), chips.device, known)
