@@ -13,9 +13,10 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
 from torch import nn
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
+from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
 from skwing.datasets import make_faces
 from skwing.losses import wing
 from skwing.metrics import nme
@@ -781,3 +782,18 @@ def test_a_model_trained_on_a_gpu_predicts_the_same_on_the_cpu(X, y):
     loaded = pickle.loads(pickle.dumps(reg)).set_params(device="cpu")
     np.testing.assert_allclose(loaded.predict(X), on_gpu, atol=0.1)
     assert next(loaded.networks_[0].parameters()).device.type == "cpu"
+
+
+def test_the_regressor_as_it_comes_learns_and_is_kept(faces, tmp_path):
+    """All defaults but the number of epochs, in the pipeline that users write."""
+    pipe = Pipeline([("balance", PoseBalancer()), ("reg", CascadeLandmarkRegressor())])
+    pipe.set_params(reg__max_epochs=(15, 2), reg__random_state=0, reg__device="cpu")
+    pipe.fit(faces.data, faces.target)
+    first, last = pipe.named_steps["reg"].staged_predict(faces.data)
+    guess = faces.target.mean(0)
+    errors = [np.linalg.norm(y - faces.target, axis=-1).mean() for y in (guess, first, last)]
+    assert errors[1] < 0.7 * errors[0] and errors[2] < 0.7 * errors[0]
+    joblib.dump(pipe, tmp_path / "pipe.joblib")
+    np.testing.assert_array_equal(
+        joblib.load(tmp_path / "pipe.joblib").predict(faces.data), pipe.predict(faces.data)
+    )
