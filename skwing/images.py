@@ -254,6 +254,25 @@ class BoxedImages:
         of_files = source.dtype == object and all(isinstance(item, str) for item in source[index])
         return source[index] if of_files else None
 
+    def by_image(self):
+        """Positions of the samples of each image, in the order of first appearance.
+
+        Returns
+        -------
+        samples : list of int arrays
+            Samples are of one image where they have the same path, or the same array in
+            memory; two spellings of a path, and equal arrays, are different images.
+        """
+        source, index = self._store
+        keys = index.tolist()
+        if source.dtype == object:
+            # An array of arrays holds the same one several times where a list did.
+            keys = [item if isinstance(item, str) else id(item) for item in source[index]]
+        samples = {}
+        for position, key in enumerate(keys):
+            samples.setdefault(key, []).append(position)
+        return [np.array(positions) for positions in samples.values()]
+
     def __len__(self):
         return len(self._numbers)
 

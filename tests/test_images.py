@@ -550,3 +550,11 @@ def test_paths_follow_the_view_and_are_absent_for_pixels():
     images = BoxedImages(["a.png", Path("b.png"), "c.png"])
     assert images[[2, 1]].paths.tolist() == ["c.png", "b.png"]
     assert BoxedImages(np.zeros((2, 8, 8), np.uint8)).paths is None
+
+
+def test_samples_of_one_image_are_found_by_path_or_array():
+    a, b = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    for images in (["a.png", "b.png", "a.png"], [a, b, a]):
+        view = BoxedImages(images)[[1, 0, 2]]
+        assert [samples.tolist() for samples in view.by_image()] == [[0], [1, 2]]
+    assert len(BoxedImages(np.zeros((3, 8, 8), np.uint8)).by_image()) == 3

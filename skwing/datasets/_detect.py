@@ -139,7 +139,7 @@ def detect_boxes(
     if reference is None and fallback == "reference":
         raise ValueError("fallback='reference' needs a target or a reference.")
     match_boxes([], [], min_overlap=min_overlap)  # complains before the work, not after
-    photos = _photos(images)
+    photos = images.by_image()
     detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
     rows, n_detections, n_extra = _assign(photos, detections, reference, min_overlap)
     boxes, scores = rows[:, :4], rows[:, 4]
@@ -214,7 +214,7 @@ def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=
     images = as_boxed_images(images)
     detector = _check_detector(detector)
     _check_choice("prefer", prefer, ("largest", "score"))
-    photos = _photos(images)
+    photos = images.by_image()
     detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
     first = np.array([samples[0] for samples in photos], dtype=np.int64)
     source = np.repeat(first, np.array([len(rows) for rows in detections], dtype=np.int64))
@@ -259,19 +259,6 @@ def _check_reference(images, target, reference):
     if len(points) != len(images):
         raise ValueError(f"target has {len(points)} samples, images has {len(images)}.")
     return boxes_of(points)
-
-
-def _photos(images):
-    """Samples of each photo: those of one file, or of one array in memory."""
-    source, index = images._store
-    # An array of arrays holds the same one several times where a list did.
-    keys = index.tolist()
-    if source.dtype == object:
-        keys = [item if isinstance(item, str) else id(item) for item in source[index]]
-    photos = {}
-    for sample, key in enumerate(keys):
-        photos.setdefault(key, []).append(sample)
-    return [np.array(samples) for samples in photos.values()]
 
 
 def _detect(images, photos, detector, prefer, n_jobs, verbose):
