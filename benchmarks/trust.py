@@ -97,7 +97,7 @@ def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[50, 80])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[60, 160])
     parser.add_argument("--networks", nargs="+")
     parser.add_argument("--failure", type=float, default=0.10)
     add_out(parser, "trust")

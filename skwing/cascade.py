@@ -79,7 +79,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     schema : str or LandmarkSchema, default=None
         What the landmarks mean; None takes the schema that the data carry. Without any,
         nothing is mirrored.
-    max_epochs : int, per stage, default=(50, 80)
+    max_epochs : int, per stage, default=(60, 160)
         An epoch is as many draws as there are samples, with repeats or without: so
         training with and without balancing costs the same and compares fairly. Over
         the epochs each sample is drawn in proportion to its repeats.
@@ -186,7 +186,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         w=10.0,
         epsilon=2.0,
         schema=None,
-        max_epochs=(50, 80),
+        max_epochs=(60, 160),
         batch_size=32,
         optimizer="adamw",
         learning_rate=3e-3,
