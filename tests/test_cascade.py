@@ -399,11 +399,12 @@ def test_faces_are_mirrored_only_where_a_schema_says_how(X, y):
 
 def test_a_mirrored_training_set_finds_mirrored_faces(X, y):
     """Trained on mirrored faces alone, it finds them in mirrored images."""
-    settings = {**STILL, "mirror": 1.0, "max_epochs": 40, "learning_rate": 1e-2}
+    settings = {**STILL, "mirror": 1.0, "max_epochs": 80, "batch_size": 12, "learning_rate": 1e-2}
     reg = tiny(schema=SCHEMA, **settings).fit(X, y)
     mirrored = SCHEMA.mirror_points(y) * [-1, 1] + [X.shape[2] - 1, 0]
     X_mirrored = np.ascontiguousarray(X[:, :, ::-1])
-    assert errors_of(reg, X_mirrored, mirrored).mean() < 0.5 * errors_of(reg, X, y).mean()
+    # With five seeds between 0.33 and 0.47; about 1 if nothing were mirrored or renamed.
+    assert errors_of(reg, X_mirrored, mirrored).mean() < 0.7 * errors_of(reg, X, y).mean()
 
 
 def test_the_schema_comes_with_the_data_unless_given(X, y):
