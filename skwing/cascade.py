@@ -399,8 +399,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         X : as in `fit`
             Read in portions, so that memory does not grow with the number of files.
         return_std : bool, default=False
-            Return also how far off each landmark may be. It takes seven looks at each crop
-            instead of one, and :meth:`calibrate` before.
+            Return also how far off each landmark may be. It takes seven more looks at each
+            crop of the last stage, and :meth:`calibrate` before.
 
         Returns
         -------

@@ -30,6 +30,11 @@ def paper(n_samples, n_landmarks):
     parameters : dict
         For :class:`skwing.CascadeLandmarkRegressor`; go before it with a `PoseBalancer`.
 
+    Raises
+    ------
+    ValueError
+        If there is no sample or no landmark.
+
     Notes
     -----
     Stated in the paper or by its author: CNN-6 and CNN-7 without normalisation, Wing loss
@@ -45,6 +50,10 @@ def paper(n_samples, n_landmarks):
     >>> settings["max_epochs"], settings["learning_rate"]
     (305, (0.00408, 0.00136))
     """
+    if n_samples < 1 or n_landmarks < 1:
+        raise ValueError(
+            f"n_samples and n_landmarks must be at least 1, got {n_samples} and {n_landmarks}"
+        )
     return {
         "networks": ("cnn6", "cnn7"),
         "batch_norm": False,

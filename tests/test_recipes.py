@@ -1,0 +1,22 @@
+import pytest
+
+from skwing import CascadeLandmarkRegressor, recipes
+from skwing._settings import stage_settings
+
+
+def test_the_paper_recipe_is_what_the_regressor_takes():
+    settings = recipes.paper(n_samples=3148, n_landmarks=68)
+    regressor = CascadeLandmarkRegressor(**settings)
+    first, second = stage_settings(regressor, 2)
+    # 120000 steps of 8 images; 3e-5 for a sum over 136 coordinates, a third of that for CNN-7.
+    assert first.max_epochs * -(-3148 // 8) == pytest.approx(120_000, rel=0.01)
+    assert first.learning_rate == pytest.approx(3e-5 * 136)
+    assert second.learning_rate == pytest.approx(1e-5 * 136)
+    assert (first.w, first.epsilon, second.w, second.epsilon) == (10, 2, 15, 3)
+    assert first.augmentation.rotation == 30 and second.augmentation.rotation == 10
+
+
+@pytest.mark.parametrize("wrong", [{"n_samples": 0}, {"n_landmarks": 0}])
+def test_a_recipe_for_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        recipes.paper(**{"n_samples": 10, "n_landmarks": 5, **wrong})
