@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skwing._landmarks import as_points
+from skwing._measure import check_measurable, own_nme
 from skwing.images import BoxedImages, as_boxed_images
 
 
@@ -104,18 +105,26 @@ def drop_idle(samples):
     return samples if counts.all() else samples[counts]
 
 
-def check_learnable(samples):
-    """Check that every landmark is known in some sample.
+def check_learnable(train, held_out, schema):
+    """Check that every landmark is known in some sample, and that errors can be measured.
+
+    Parameters
+    ----------
+    train : Samples
+    held_out : Samples or None
+    schema : LandmarkSchema or None
 
     Raises
     ------
     ValueError
         Names the landmark that is missing in all samples.
     """
-    seen = ~np.isnan(samples.points).any(-1)
+    seen = ~np.isnan(train.points).any(-1)
     if not seen.any(0).all():
         lost = np.flatnonzero(~seen.any(0)).tolist()
         raise ValueError(f"landmarks {lost} are missing in every sample: they can not be learned")
+    if held_out is not None:
+        check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
 
 
 def warn_of_misplaced(samples, chips):
@@ -145,6 +154,35 @@ def warn_of_misplaced(samples, chips):
             "the same image, in the same order of samples",
             stacklevel=4,
         )
+
+
+def hold_out(train, X_val, y_val, fraction, rng):
+    """Samples to train on, and those to validate on.
+
+    Parameters
+    ----------
+    train : Samples
+    X_val, y_val : as `fit` takes them
+        What a user held out, or None.
+    fraction : float or None
+        Of `train`, drawn at random to be held out if the user did not; None holds out nothing.
+    rng : RandomState
+
+    Returns
+    -------
+    train : Samples
+    held_out : Samples or None
+
+    Raises
+    ------
+    ValueError
+        If `X_val` and `y_val` do not fit, or there are too few samples for one on each side.
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val go together: only one of them was passed")
+    if X_val is not None:
+        return train, check_samples(X_val, y_val, None, train.points.shape[1], name="y_val")
+    return (train, None) if fraction is None else split_samples(train, fraction, rng)
 
 
 def split_samples(samples, fraction, rng):

@@ -1,6 +1,5 @@
 """CascadeLandmarkRegressor: networks in a row, each reading the crop that the last one asks for."""
 
-import contextlib
 import copy
 import warnings
 from dataclasses import replace
@@ -18,11 +17,12 @@ from skwing._confidence import calibrate, shape_sizes
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._measure import check_measurable, own_nme
 from skwing._progress import FitProgress
+from skwing._random import seeded
 from skwing._samples import (
     check_learnable,
     check_samples,
     drop_idle,
-    split_samples,
+    hold_out,
     warn_of_misplaced,
 )
 from skwing._settings import check_device, check_flag, stage_settings
@@ -40,7 +40,7 @@ from skwing._training import (
 )
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
-from skwing.networks import check_network, start_at, without_weights
+from skwing.networks import as_arrays, check_networks, rebuild, start_at
 from skwing.schema import check_schema
 
 _NOT_CALIBRATED = (
@@ -272,16 +272,22 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             For a setting, image, box, landmark or weight that does not fit, before any
             training; names the sample.
         """
-        builders = self._check_networks()
+        builders = check_networks(self.networks, check_flag(self.batch_norm, "batch_norm"))
         settings = stage_settings(self, len(builders))
         losses = [bind_loss(self.loss, own.w, own.epsilon) for own in settings]
         device = check_device(self.device)
         rng = check_random_state(self.random_state)
-        train, held_out, schema = self._check_data(X, y, sample_weight, X_val, y_val, rng)
+        train = drop_idle(check_samples(X, y, sample_weight))
+        schema = check_schema(
+            train.data.schema if self.schema is None else self.schema, train.points.shape[1]
+        )
+        fraction = self.validation_fraction if self.early_stopping else None
+        train, held_out = hold_out(train, X_val, y_val, fraction, rng)
+        check_learnable(train, held_out, schema)
         goes_on = self._check_warm_start(train, len(builders))
         shape = self.mean_shape_ if goes_on else upright_shape(train.points, len(builders), schema)
         seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
-        with _seeded(seed, device):
+        with seeded(seed, device):
             networks = self._make_networks(builders, train, goes_on)
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
             frame = self._frame if goes_on else chip_frame(sizes, margins)
@@ -343,36 +349,6 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self._frame = frame
         self._flat = flat
         vars(self).pop("calibration_", None)  # it is of the networks before
-
-    def _check_networks(self):
-        if isinstance(self.networks, str) or not np.iterable(self.networks):
-            raise TypeError(
-                f"networks must be a sequence of names or callables, such as ('cnn6', 'cnn7'), "
-                f"got {self.networks!r}"
-            )
-        batch_norm = check_flag(self.batch_norm, "batch_norm")
-        builders = [check_network(network, batch_norm) for network in self.networks]
-        if not builders:
-            raise ValueError("networks is empty: at least one network is needed")
-        return builders
-
-    def _check_data(self, X, y, sample_weight, X_val, y_val, rng):
-        """Samples to train on, samples held out or None, and the schema or None."""
-        train, held_out = drop_idle(check_samples(X, y, sample_weight)), None
-        n_landmarks = train.points.shape[1]
-        schema = check_schema(
-            train.data.schema if self.schema is None else self.schema, n_landmarks
-        )
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together: only one of them was passed")
-        if X_val is not None:
-            held_out = check_samples(X_val, y_val, None, n_landmarks, name="y_val")
-        elif self.early_stopping:
-            train, held_out = split_samples(train, self.validation_fraction, rng)
-        check_learnable(train)
-        if held_out is not None:
-            check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
-        return train, held_out, schema
 
     def _check_warm_start(self, train, n_stages):
         """Whether the networks of the last fit go on."""
@@ -547,17 +523,14 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """State without torch objects, so that it loads on any machine."""
         state = super().__getstate__().copy()
         if "networks_" in state:
-            state["networks_"] = [
-                {key: value.cpu().numpy() for key, value in network.state_dict().items()}
-                for network in self.networks_
-            ]
+            state["networks_"] = [as_arrays(network) for network in self.networks_]
         return state
 
     def __setstate__(self, state):
         super().__setstate__(state)
         if "networks_" in state:
             self.networks_ = [
-                _rebuild(build, self.n_landmarks_, arrays)
+                rebuild(build, self.n_landmarks_, arrays)
                 for build, arrays in zip(self._builders, state["networks_"], strict=True)
             ]
 
@@ -568,28 +541,6 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         tags.target_tags.multi_output = True
         tags.regressor_tags.poor_score = True
         return tags
-
-
-def _rebuild(build, n_landmarks, arrays):
-    # Building draws random numbers that are overwritten: the caller's are kept. Nor is a
-    # file of weights needed that a network started from.
-    with torch.random.fork_rng(devices=[]), without_weights():
-        network = build(n_landmarks)
-    # Copied: arrays that joblib maps from a file are read-only.
-    network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
-    return network.eval()
-
-
-@contextlib.contextmanager
-def _seeded(seed, device):
-    """Seed torch's global generators inside, and put them back as they were."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def _without_mirror(augmentation, schema):

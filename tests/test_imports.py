@@ -21,6 +21,7 @@ ROWS = [
         "_solid",
         "_callbacks",
         "_progress",
+        "_random",
     ],
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
     ["_augment", "_samples", "_measure", "datasets"],

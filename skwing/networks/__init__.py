@@ -3,9 +3,11 @@
 from functools import partial
 from numbers import Integral
 
+import numpy as np
 import torch
 from torch import nn
 
+from skwing._random import kept
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
 from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
@@ -15,10 +17,13 @@ __all__ = [
     "PlainCNN",
     "ResNet",
     "ShapeIndexedCNN",
+    "as_arrays",
     "check_network",
+    "check_networks",
     "cnn6",
     "cnn7",
     "locate",
+    "rebuild",
     "resnet50",
     "shape_indexed_64",
     "shape_indexed_128",
@@ -96,6 +101,43 @@ def check_network(network, batch_norm=False):
             f"returns a torch.nn.Module, got {network!r}"
         )
     return partial(_build_and_try, network)
+
+
+def check_networks(networks, batch_norm=False):
+    """Functions that build the networks of a cascade.
+
+    Parameters
+    ----------
+    networks : sequence of str or callable
+        Each as :func:`check_network` takes it.
+    batch_norm : bool, default=False
+
+    Returns
+    -------
+    builders : list of callable
+
+    Raises
+    ------
+    TypeError
+        If `networks` is a single name or callable.
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> from skwing.networks import check_networks
+    >>> [build(19).input_size for build in check_networks(["cnn6", "cnn7"])]
+    [64, 128]
+    """
+    if isinstance(networks, str) or not np.iterable(networks):
+        raise TypeError(
+            f"networks must be a sequence of names or callables, such as ('cnn6', 'cnn7'), "
+            f"got {networks!r}"
+        )
+    builders = [check_network(network, batch_norm) for network in networks]
+    if not builders:
+        raise ValueError("networks is empty: at least one network is needed")
+    return builders
 
 
 def start_at(network, points):
@@ -177,6 +219,51 @@ def locate(network, images):
     """
     points = network(images)
     return points if points.ndim == 4 else points.reshape(len(images), -1, 2)
+
+
+def as_arrays(network):
+    """State of a network as numpy arrays, which any machine can read.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    """
+    return {key: value.cpu().numpy() for key, value in network.state_dict().items()}
+
+
+def rebuild(build, n_landmarks, arrays):
+    """Network that :func:`as_arrays` was asked about, on the CPU.
+
+    Parameters
+    ----------
+    build : callable
+        As :func:`check_network` returns it.
+    n_landmarks : int
+    arrays : dict of str to ndarray
+
+    Returns
+    -------
+    network : torch.nn.Module
+        In evaluation mode.
+
+    Examples
+    --------
+    >>> from skwing.networks import as_arrays, check_network, rebuild
+    >>> build = check_network("cnn6")
+    >>> rebuild(build, 19, as_arrays(build(19))).training
+    False
+    """
+    # Building draws random numbers that are overwritten: the caller's are kept. Nor is a
+    # file of weights needed that a network started from.
+    with kept(), without_weights():
+        network = build(n_landmarks)
+    # Copied: arrays that joblib maps from a file are read-only.
+    network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+    return network.eval()
 
 
 def _build_and_try(builder, n_landmarks):
