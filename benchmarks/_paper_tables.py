@@ -1,6 +1,6 @@
 """What each table trains: the settings of its trials, and which rows they give."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from _paper_figures import GRID_EPSILON, GRID_W, LOSSES
@@ -142,9 +142,15 @@ def architectures(base, own, args):
 TABLES = {f.__name__: f for f in (losses, grid, balancing, architectures)}
 
 
+def first_stages(trial, n):
+    """The trial without the stages after the n-th."""
+    settings = trial.settings | {"networks": trial.settings["networks"][:n]}
+    return replace(trial, settings=settings, stages=trial.stages[:n])
+
+
 def make_trials(table, args, n_train, n_landmarks):
     """Trials of a table for so many training faces."""
     base, own = (
         base_settings(args, recipe, n_train, n_landmarks) for recipe in (args.recipe, None)
     )
-    return TABLES[table](base, own, args)
+    return [first_stages(trial, args.stages) for trial in TABLES[table](base, own, args)]

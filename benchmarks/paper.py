@@ -75,6 +75,9 @@ def parse(argv=None):
     parser.add_argument(
         "--quick", action="store_true", help="few faces, few epochs: all tables in 20 minutes"
     )
+    parser.add_argument(
+        "--stages", type=int, help="leave out later stages, so that CNN-6/7 is CNN-6: far cheaper"
+    )
     parser.add_argument("--recipe", choices=["paper"], help="train as the paper did")
     parser.add_argument("--weights", help="file that ResNet-50 starts from")
     parser.add_argument("--set", nargs="+", metavar="setting=value", help="settings for all cells")

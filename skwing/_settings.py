@@ -1,14 +1,12 @@
 """Settings of an estimator: one value for every stage or one a stage, checked by name."""
 
-import math
-import numbers
 import platform
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from skwing._augment import Augmentation
+from skwing._checks import check_choice, check_flag, check_number
 from skwing._engine import OPTIMIZERS, SCHEDULES
 
 AUGMENTATIONS = tuple(Augmentation.__dataclass_fields__)
@@ -26,36 +24,6 @@ def per_stage(value, n_stages):
         return [value] * n_stages
     value = list(value)
     return (value + value[-1:] * n_stages)[:n_stages]
-
-
-def check_number(value, name, low, high=math.inf, *, ends="[]", integer=False):
-    """Check that a setting is a finite number in a range; bool is not a number here.
-
-    `ends` says by "[" or "(" and "]" or ")" whether `low` and `high` belong to the range.
-    """
-    kind = numbers.Integral if integer else numbers.Real
-    if isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value):
-        above = value >= low if ends[0] == "[" else value > low
-        below = value <= high if ends[1] == "]" else value < high
-        if above and below:
-            return value
-    what = "an integer" if integer else "a number"
-    close = ends[1] if math.isfinite(high) else ")"
-    raise ValueError(f"{name} must be {what} in {ends[0]}{low}, {high}{close}, got {value!r}")
-
-
-def check_flag(value, name):
-    """Check that a setting is True or False: any text, "no" too, would count as true."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def check_choice(value, name, choices):
-    """Check that a setting is one of a few names."""
-    if value not in choices:
-        raise ValueError(f"unknown {name} {value!r}: choose from {', '.join(map(repr, choices))}")
-    return value
 
 
 _RANGES = {

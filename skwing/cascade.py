@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
+from skwing._checks import check_flag
 from skwing._chips import cut_chips, iter_chips
 from skwing._confidence import calibrate, shape_sizes
 from skwing._landmarks import as_layout, as_points, is_flat
@@ -25,7 +26,7 @@ from skwing._samples import (
     hold_out,
     warn_of_misplaced,
 )
-from skwing._settings import check_device, check_flag, stage_settings
+from skwing._settings import check_device, stage_settings
 from skwing._stages import Stage
 from skwing._training import (
     can_mirror,

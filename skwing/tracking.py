@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skwing._checks import check_number
 from skwing._cv2 import cv2
 from skwing._landmarks import as_points
-from skwing._settings import check_number
 from skwing.boxes import match_boxes
 from skwing.datasets import detect_all
 from skwing.geometry import boxes_of

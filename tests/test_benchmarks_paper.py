@@ -186,6 +186,11 @@ def test_tables_have_the_papers_cells(load):
     assert {"CNN-6", "CNN-7", "CNN-6/7", "shape_indexed_64", "ResNet-50"} < set(names)
 
 
+def test_later_stages_can_be_left_out(load):
+    for trial in trials_of(load, "balancing", "--stages", "1"):
+        assert (trial.settings["networks"], trial.stages) == (("cnn6",), ("CNN-6",))
+
+
 def test_published_figures_agree_with_each_other(load):
     paper = load("_paper_figures")
     assert paper.GRID[10, 2] == paper.AFLW["CNN-6", False]["wing"]

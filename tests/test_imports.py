@@ -17,6 +17,7 @@ ROWS = [
         "schema",
         "losses",
         "_landmarks",
+        "_checks",
         "_cv2",
         "_solid",
         "_callbacks",

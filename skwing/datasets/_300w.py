@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from skwing._checks import check_choice
 from skwing.datasets._common import IMAGE_SUFFIXES, as_bunch
 from skwing.datasets._mat import read_mat
-from skwing.datasets._protocols import check_choice, warn_if_incomplete
+from skwing.datasets._protocols import warn_if_incomplete
 from skwing.datasets._pts import annotated_images, read_pts
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
@@ -221,8 +222,8 @@ def load_300w(root, *, subsets=None, protocol=None, boxes="detector", return_X_y
     BoxedImages(337 paths, boxes, schema='ibug68')
     """
     root = Path(root)
-    check_choice("boxes", boxes, BOXES)
-    check_choice("protocol", protocol, (None, *PROTOCOLS))
+    check_choice(boxes, "boxes", BOXES)
+    check_choice(protocol, "protocol", (None, *PROTOCOLS))
     if protocol is not None:
         if subsets is not None:
             raise ValueError("subsets and protocol exclude each other: give one of them.")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from skwing._checks import check_choice
 from skwing.datasets._common import as_bunch, inside
 from skwing.datasets._mat import as_numbers, read_mat
-from skwing.datasets._protocols import HIDDEN, check_choice, hide
+from skwing.datasets._protocols import HIDDEN, hide
 from skwing.images import BoxedImages
 from skwing.schema import AFLW19
 
@@ -153,9 +154,9 @@ def load_aflw(root, *, split="train", subset="full", hidden="keep", return_X_y=F
     >>> faces.data  # doctest: +SKIP
     BoxedImages(20000 paths, boxes, schema='aflw19')
     """
-    check_choice("split", split, ("train", "test", None))
-    check_choice("subset", subset, ("full", "frontal"))
-    check_choice("hidden", hidden, HIDDEN)
+    check_choice(split, "split", ("train", "test", None))
+    check_choice(subset, "subset", ("full", "frontal"))
+    check_choice(hidden, "hidden", HIDDEN)
     root = Path(root)
     path = root / FILE
     variables = read_mat(path, ("bbox", "data", "mask_new", "nameList", "ra"))

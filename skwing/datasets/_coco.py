@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from skwing._checks import check_choice
 from skwing.datasets._coco_json import (
     find_category,
     id_of,
@@ -111,8 +112,7 @@ def read_coco(
     >>> people.data  # doctest: +SKIP
     BoxedImages(6352 paths, boxes, schema='person')
     """
-    if boxes not in BOXES:
-        raise ValueError(f"boxes must be one of {', '.join(map(repr, BOXES))}; got {boxes!r}.")
+    check_choice(boxes, "boxes", BOXES)
     content = load_json(path)
     chosen = find_category(objects_of(content, "categories", path), category, path)
     n_landmarks = len(chosen["keypoints"])

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from skwing._checks import check_choice
 from skwing.datasets._common import as_bunch
 from skwing.datasets._mat import as_numbers, read_mat
-from skwing.datasets._protocols import HIDDEN, check_choice, hide, warn_if_incomplete
+from skwing.datasets._protocols import HIDDEN, hide, warn_if_incomplete
 from skwing.images import BoxedImages
 from skwing.schema import COFW29, IBUG68
 
@@ -188,9 +189,9 @@ def load_cofw(root, *, split="train", mark_up=29, hidden="keep", return_X_y=Fals
     >>> faces.data  # doctest: +SKIP
     BoxedImages(507 arrays, boxes, schema='cofw29')
     """
-    check_choice("split", split, ("train", "test", None))
-    check_choice("mark_up", mark_up, (29, 68))
-    check_choice("hidden", hidden, HIDDEN)
+    check_choice(split, "split", ("train", "test", None))
+    check_choice(mark_up, "mark_up", (29, 68))
+    check_choice(hidden, "hidden", HIDDEN)
     if mark_up == 68 and split != "test":
         raise ValueError(f"mark_up=68 exists for split='test' only; got split={split!r}.")
     root = Path(root)

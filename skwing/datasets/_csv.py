@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from operator import itemgetter
 
+from skwing._checks import check_choice
 from skwing.datasets._columns import check_box_rows, check_points, find_columns, schema_of
 from skwing.datasets._common import as_bunch, inside
 from skwing.datasets._csv_long import long_columns, read_long
@@ -126,8 +127,7 @@ def _join_boxes(file, names, path, options):
 
 
 def _check_options(layout, decimal, encoding, boxes):
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout must be one of {', '.join(map(repr, LAYOUTS))}; got {layout!r}.")
+    check_choice(layout, "layout", LAYOUTS)
     if decimal not in (".", ","):
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}.")
     if encoding is not None and not isinstance(encoding, str):

@@ -5,6 +5,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
+from skwing._checks import check_choice
 from skwing._landmarks import as_points
 from skwing.boxes import adjust_boxes, box_overlaps, match_boxes
 from skwing.datasets._detectors import SkimageCascade
@@ -133,8 +134,8 @@ def detect_boxes(
     """
     images = as_boxed_images(images)
     detector = _check_detector(detector)
-    _check_choice("prefer", prefer, ("largest", "score"))
-    _check_choice("fallback", fallback, ("nan", "reference"))
+    check_choice(prefer, "prefer", ("largest", "score"))
+    check_choice(fallback, "fallback", ("nan", "reference"))
     reference = _check_reference(images, target, reference)
     if reference is None and fallback == "reference":
         raise ValueError("fallback='reference' needs a target or a reference.")
@@ -213,7 +214,7 @@ def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=
     """
     images = as_boxed_images(images)
     detector = _check_detector(detector)
-    _check_choice("prefer", prefer, ("largest", "score"))
+    check_choice(prefer, "prefer", ("largest", "score"))
     photos = images.by_image()
     detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
     first = np.array([samples[0] for samples in photos], dtype=np.int64)
@@ -240,11 +241,6 @@ def _check_detector(detector):
             f"width, height), or SkimageCascade or YuNet; got {detector!r:.60}."
         )
     return detector
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
 
 
 def _check_reference(images, target, reference):

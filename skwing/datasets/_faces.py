@@ -1,13 +1,14 @@
 """Drawn faces with exact landmarks: data that needs no download."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from skwing._checks import check_choice, check_number
 from skwing.datasets._face_marks import MARK_UPS
 from skwing.datasets._face_picture import draw_person, line_up, shape_of, sit, take_picture
+from skwing.datasets._protocols import HIDDEN
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
@@ -35,13 +36,13 @@ _YAW = {
 _HIDDEN = {"keep": "", "nan": ", NaN where hidden"}
 # What numbers the parameters may be.
 _NUMBERS = (
-    ("n_samples", Integral, 1, np.inf),
-    ("image_size", Integral, 32, np.inf),
-    ("faces_per_identity", Integral, 1, np.inf),
-    ("n_faces_per_image", Integral, 1, 20),
-    ("max_yaw", Real, 1, 90),
-    ("occlusion", Real, 0, 1),
-    ("box_error", Real, 0, 5),
+    ("n_samples", True, 1, np.inf),
+    ("image_size", True, 32, np.inf),
+    ("faces_per_identity", True, 1, np.inf),
+    ("n_faces_per_image", True, 1, 20),
+    ("max_yaw", False, 1, 90),
+    ("occlusion", False, 0, 1),
+    ("box_error", False, 0, 5),
 )
 
 
@@ -66,23 +67,6 @@ def _draw_box(landmarks, yaw, error, rng):
     middle = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
     middle += side * error * np.array([0.04, 0.03]) * rng.standard_normal(2)
     return np.array([*(middle - (wanted - 1) / 2), wanted, wanted])
-
-
-def _check_number(name, value, kind, low, high):
-    if kind is Integral:
-        if not isinstance(value, Integral) or isinstance(value, bool):
-            raise TypeError(f"{name} must be an integer; got {value!r}.")
-        if value < low:
-            raise ValueError(f"{name} must be at least {low}; got {value}.")
-        if value > high:
-            raise ValueError(f"{name} must be at most {high}; got {value}.")
-    elif not isinstance(value, Real) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low} to {high}; got {value!r}.")
-
-
-def _check_choice(name, value, choices):
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {choices}; got {value!r}.")
 
 
 def _check_mark_up(schema):
@@ -128,10 +112,10 @@ class _Plan:
     box_error: float
 
     def __post_init__(self):
-        for name, *bounds in _NUMBERS:
-            _check_number(name, getattr(self, name), *bounds)
-        _check_choice("yaw", self.yaw, ("natural", "uniform"))
-        _check_choice("hidden", self.hidden, ("keep", "nan"))
+        for name, integer, low, high in _NUMBERS:
+            check_number(getattr(self, name), name, low, high, integer=integer)
+        check_choice(self.yaw, "yaw", ("natural", "uniform"))
+        check_choice(self.hidden, "hidden", HIDDEN)
         object.__setattr__(self, "schema", _check_mark_up(self.schema))
         if self.pose is not None:
             object.__setattr__(self, "pose", _check_pose(self.pose, self.n_samples))
@@ -317,7 +301,7 @@ def make_faces(
     ValueError
         If a parameter is out of range, `pose` has another shape, or `schema` is unknown.
     TypeError
-        If a number of things is no integer.
+        If `schema` is neither a name nor a schema.
 
     Notes
     -----

@@ -1,23 +1,18 @@
-"""What the readers of published face data sets share: choices, counts, hidden landmarks."""
+"""What the readers of published face data sets share: counts and hidden landmarks."""
 
 import warnings
 
 import numpy as np
 
-__all__ = ["HIDDEN", "check_choice", "hide", "warn_if_incomplete"]
+from skwing._checks import check_choice
+
+__all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
 
 # What may be done with hidden landmarks, and the words for it in a description.
 HIDDEN = {
     "keep": "the hidden ones are in target too",
     "nan": "the hidden ones are NaN in target",
 }
-
-
-def check_choice(name, value, choices):
-    """Raise a ValueError that lists the choices, unless the value is one of them."""
-    if value not in choices:
-        listed = ", ".join(map(repr, choices))
-        raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
 
 
 def hide(target, visible, hidden):
@@ -33,7 +28,7 @@ def hide(target, visible, hidden):
     -------
     target : ndarray of shape (n, n_landmarks, 2)
     """
-    check_choice("hidden", hidden, HIDDEN)
+    check_choice(hidden, "hidden", HIDDEN)
     return target if hidden == "keep" else np.where(visible[..., None], target, np.nan)
 
 

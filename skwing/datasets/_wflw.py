@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skwing._checks import check_choice
 from skwing.datasets._common import as_bunch, as_number, inside, read_text
-from skwing.datasets._protocols import check_choice, warn_if_incomplete
+from skwing.datasets._protocols import warn_if_incomplete
 from skwing.images import BoxedImages
 from skwing.schema import WFLW98
 
@@ -167,8 +168,8 @@ def load_wflw(root, *, split="train", attribute=None, return_X_y=False):
     >>> faces.data  # doctest: +SKIP
     BoxedImages(326 paths, boxes, schema='wflw98')
     """
-    check_choice("split", split, ("train", "test", None))
-    check_choice("attribute", attribute, (None, *ATTRIBUTES))
+    check_choice(split, "split", ("train", "test", None))
+    check_choice(attribute, "attribute", (None, *ATTRIBUTES))
     root = Path(root)
     numbers, paths, names, split_of = [], [], [], []
     for part in ("train", "test") if split is None else (split,):

@@ -1,0 +1,126 @@
+"""What the package asks of a network, whoever wrote it: see `check_network`."""
+
+from numbers import Integral
+
+import torch
+from torch import nn
+
+
+def locate(network, images):
+    """Points that a network sees in images, whichever layout it answers in.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        As :func:`check_network` describes it.
+    images : tensor of shape (n_samples, 3, input_size, input_size)
+        Values in [0, 1].
+
+    Returns
+    -------
+    points : tensor of shape (n_samples, n_landmarks, 2), or in training mode \
+            (n_samples, n_estimates, n_landmarks, 2) from a network that makes several
+        In pixels of the input.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import locate
+    >>> flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2 * 5))
+    >>> locate(flat, torch.zeros(4, 3, 8, 8)).shape
+    torch.Size([4, 5, 2])
+    """
+    points = network(images)
+    return points if points.ndim == 4 else points.reshape(len(images), -1, 2)
+
+
+def start_at(network, points):
+    """Make a network say `points` whatever the image, as the start of training.
+
+    A network with a buffer `start` takes `points` there. Of one with an output layer, the
+    weight is set to zero and the bias to `points`: the first step moves the weight, and
+    from the second step on the layers below learn too.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place, if it has a buffer `start` of shape (n_landmarks, 2), or an
+        attribute `output` that is a linear layer with a bias; left alone otherwise.
+    points : array-like of shape (n_landmarks, 2)
+        In pixels of the network's input.
+
+    Returns
+    -------
+    started : bool
+        Whether the network has either.
+
+    Raises
+    ------
+    ValueError
+        If the network has room for another number of coordinates than `points` has.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import cnn6, start_at
+    >>> network = cnn6(n_landmarks=2)
+    >>> start_at(network, [[20.0, 30.0], [40.0, 30.0]])
+    True
+    >>> network(torch.rand(1, 3, 64, 64)).tolist()
+    [[[20.0, 30.0], [40.0, 30.0]]]
+    """
+    layer = getattr(network, "output", None)
+    start = getattr(network, "start", None)
+    if not isinstance(start, torch.Tensor):
+        if not isinstance(layer, nn.Linear) or layer.bias is None:
+            return False
+        start = layer.bias
+        nn.init.zeros_(layer.weight)
+    points = torch.as_tensor(points, dtype=start.dtype, device=start.device)
+    if points.numel() != start.numel():
+        raise ValueError(
+            f"the network has {start.numel()} outputs, but points of shape "
+            f"{tuple(points.shape)} need {points.numel()}"
+        )
+    with torch.no_grad():
+        start.copy_(points.reshape(start.shape))
+    return True
+
+
+def build_and_try(builder, n_landmarks):
+    """Network that a user's function builds, tried once on a black image.
+
+    Raises
+    ------
+    TypeError
+        If it is not a module.
+    ValueError
+        If `input_size` is missing or odd, or the answer has the wrong shape.
+    """
+    network = builder(n_landmarks)
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"{builder!r} must return a torch.nn.Module, got {type(network).__name__}")
+    size = getattr(network, "input_size", None)
+    if not isinstance(size, Integral) or size < 1:
+        raise ValueError(
+            f"{type(network).__name__} needs an integer attribute input_size, the side of its "
+            f"square input in pixels; found {size!r}"
+        )
+    shape = tuple(_answer_to_black(network, size).shape)
+    if shape not in ((1, n_landmarks, 2), (1, 2 * n_landmarks)):
+        raise ValueError(
+            f"{type(network).__name__} answers one image with an array of shape {shape}; "
+            f"expected {(1, n_landmarks, 2)} or {(1, 2 * n_landmarks)} for {n_landmarks} landmarks"
+        )
+    return network
+
+
+def _answer_to_black(network, size):
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    was_training = network.training
+    # In evaluation mode no running statistics move and no random numbers are drawn.
+    network.eval()
+    with torch.no_grad():
+        answer = network(torch.zeros(1, 3, size, size, device=device))
+    network.train(was_training)
+    return answer

@@ -1,0 +1,51 @@
+"""Networks as numpy arrays, which load on any machine, and back."""
+
+import torch
+
+from skwing._random import kept
+from skwing.networks._resnet import without_weights
+
+
+def as_arrays(network):
+    """State of a network as numpy arrays, which any machine can read.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    """
+    return {key: value.cpu().numpy() for key, value in network.state_dict().items()}
+
+
+def rebuild(build, n_landmarks, arrays):
+    """Network that :func:`as_arrays` was asked about, on the CPU.
+
+    Parameters
+    ----------
+    build : callable
+        As :func:`check_network` returns it.
+    n_landmarks : int
+    arrays : dict of str to ndarray
+
+    Returns
+    -------
+    network : torch.nn.Module
+        In evaluation mode.
+
+    Examples
+    --------
+    >>> from skwing.networks import as_arrays, check_network, rebuild
+    >>> build = check_network("cnn6")
+    >>> rebuild(build, 19, as_arrays(build(19))).training
+    False
+    """
+    # Building draws random numbers that are overwritten: the caller's are kept. Nor is a
+    # file of weights needed that a network started from.
+    with kept(), without_weights():
+        network = build(n_landmarks)
+    # Copied: arrays that joblib maps from a file are read-only.
+    network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+    return network.eval()
