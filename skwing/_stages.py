@@ -126,18 +126,14 @@ class Stage:
 
 def locate_in_crops(stage, chips, indices, matrices):
     """Landmarks, in chip pixels, that a stage sees in crops of those matrices."""
-    points = _locate_once(stage, chips, indices, matrices)
-    if stage.permutation is None:
-        return points
-    reflection = torch.as_tensor(geometry.reflect(stage.crop.size), dtype=torch.float32)
-    mirrored = geometry.compose(reflection.to(matrices.device).expand_as(matrices), matrices)
-    renamed = _locate_once(stage, chips, indices, mirrored)[:, stage.permutation]
-    return (points + renamed) / 2
-
-
-def _locate_once(stage, chips, indices, matrices):
     images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
     points = locate(stage.network, images).float()
+    if stage.permutation is not None:
+        # A crop of the mirrored face is the crop mirrored, pixel by pixel.
+        seen = locate(stage.network, images.flip(-1)).float()
+        reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
+        mirrored = geometry.apply(reflection.to(seen.device).expand(len(seen), 2, 3), seen)
+        points = (points + mirrored[:, stage.permutation]) / 2
     return geometry.apply(geometry.invert(matrices), points)
 
 
