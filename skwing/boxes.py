@@ -18,7 +18,7 @@ from skwing._landmarks import as_points
 from skwing.geometry import boxes_of
 from skwing.images import check_boxes
 
-__all__ = ["adjust_boxes", "box_overlaps", "landmark_boxes", "match_boxes"]
+__all__ = ["adjust_boxes", "box_overlaps", "box_relation", "landmark_boxes", "match_boxes"]
 
 
 def landmark_boxes(
@@ -168,6 +168,61 @@ def _pair(value, name):
     if len(value) != 2:
         raise ValueError(f"{name} must be one number or two; got {value!r:.60}.")
     return tuple(value)
+
+
+def box_relation(boxes, reference):
+    """How boxes lie to others, as parameters that make such boxes out of the others.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (n, 4)
+        ``(x, y, width, height)`` in image pixels.
+    reference : array-like of shape (n, 4)
+        Those that they are compared with, such as boxes around landmarks. A sample with a
+        NaN in either does not count.
+
+    Returns
+    -------
+    relation : dict or None
+        Parameters of :func:`adjust_boxes` and :func:`landmark_boxes`: the median margin and
+        shift by the longer side of the reference, `square`, and as jitter the even spread
+        that scatters as much. None if no sample counts.
+
+    Raises
+    ------
+    ValueError
+        If the boxes are not as many, or no boxes.
+
+    Examples
+    --------
+    >>> from skwing.boxes import box_relation
+    >>> around = [[20, 20, 40, 40], [5, 8, 20, 20]]
+    >>> relation = box_relation([[10, 12, 60, 60], [0, 4, 30, 30]], around)
+    >>> round(relation["margin"], 3), relation["shift"]
+    (0.25, (0.0, 0.05))
+    """
+    boxes = check_boxes(boxes, len(boxes))
+    reference = check_boxes(reference, len(boxes), "box {} of the reference".format)
+    known = ~np.isnan(np.concatenate([boxes, reference], axis=1)).any(axis=1)
+    boxes, reference = boxes[known], reference[known]
+    if not len(boxes):
+        return None
+    side = reference[:, 2:].max(axis=1)
+    sizes = np.log(boxes[:, 2:].max(axis=1) / side)
+    middles = (boxes[:, :2] + boxes[:, 2:] / 2) - (reference[:, :2] + reference[:, 2:] / 2)
+    shifts = middles / side[:, None]
+    size, shift = np.median(sizes), np.median(shifts, axis=0)
+    # 1.4826 makes the median deviation of a normal distribution its standard deviation,
+    # and the root of 3 that of an even spread its half width.
+    half_width = 3**0.5 * 1.4826
+    jitter_shift = half_width * np.median(abs(shifts - shift))
+    jitter_scale = np.exp(half_width * np.median(abs(sizes - size))) - 1
+    return {
+        "margin": float(np.exp(size) - 1) / 2,
+        "shift": tuple(shift.tolist()),
+        "square": True,
+        "jitter": (min(float(jitter_shift), 0.99), min(float(jitter_scale), 0.99)),
+    }
 
 
 def box_overlaps(boxes, others):

@@ -39,6 +39,8 @@ from skwing._training import (
     train_last,
     upright_shape,
 )
+from skwing.boxes import box_relation
+from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
 from skwing.networks import as_arrays, check_networks, rebuild, start_at
@@ -149,6 +151,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Generalised Procrustes mean of the training shapes, made symmetric where the schema
         tells how they are mirrored: mirrored crops are then cut as predict cuts them.
     n_landmarks_ : int
+    box_relation_ : dict or None
+        How the boxes of the training samples lie around their landmarks, see
+        :func:`skwing.boxes.box_relation`; None where they had no boxes. A face that is
+        followed through a video gets such boxes, see :func:`skwing.tracking.track`.
     schema_ : LandmarkSchema or None
     history_ : list of dict
         A row an epoch: stage (from 1), epoch, loss, learning_rate, seconds, n_samples and,
@@ -308,6 +314,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
         self._builders = self._builders if goes_on else builders
         self._keep(stages, frame, shape, schema, history, flat=is_flat(y))
+        self.box_relation_ = box_relation(train.data.boxes, boxes_of(train.points))
         return self
 
     def _train(self, stages, chips, train, held_out, schema, settings, losses, seed):

@@ -112,9 +112,11 @@ def track(
     like : mapping, default=None
         How boxes lie around landmarks: `margin` and `shift` as
         :func:`skwing.boxes.landmark_boxes` takes them, and as
-        ``detect_boxes(...).like`` of the training images has them. None learns it from
-        the boxes that are passed or detected, by the median over the last hundred of
-        them. A few boxes tell it less well than training images do.
+        :func:`skwing.boxes.box_relation` and ``detect_boxes(...).like`` have them. None
+        takes that of the training boxes, which a `CascadeLandmarkRegressor` knows, at the
+        end of a pipeline as well. For another regressor, and one that was trained
+        without boxes, it is learned from the boxes that are passed or detected, by the
+        median over the last hundred of them; a few tell it less well.
 
     Yields
     ------
@@ -176,8 +178,16 @@ def track(
     if boxes is not None:
         boxes = np.empty((0, 4)) if len(boxes) == 0 else boxes
         boxes = check_boxes(boxes, len(boxes), "box {}".format)
+    like = _relation_of_training(regressor) if like is None else like
     search = _Search(regressor, threshold, smoothing, _Relation(like))
     return _follow(search, frames, boxes, detect, every, patience)
+
+
+def _relation_of_training(regressor):
+    """How the boxes lay that a regressor was trained with, or None."""
+    regressor = getattr(regressor, "best_estimator_", regressor)
+    last = regressor.steps[-1][1] if hasattr(regressor, "steps") else regressor
+    return getattr(last, "box_relation_", None)
 
 
 def read_video(path):

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skwing.boxes import adjust_boxes, box_overlaps, landmark_boxes, match_boxes
+from skwing.boxes import (
+    adjust_boxes,
+    box_overlaps,
+    box_relation,
+    landmark_boxes,
+    match_boxes,
+)
 from skwing.geometry import boxes_of, from_box
 from skwing.images import BoxedImages
 
@@ -207,6 +213,26 @@ def test_matching_does_not_depend_on_the_order_of_detections(found, reference, r
     hit = indices >= 0
     assert np.array_equal(found[indices[hit]], found[order][shuffled[hit]])
     assert np.array_equal(hit, shuffled >= 0)
+
+
+@quick
+@given(st.floats(-0.4, 1.0), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.integers(0, 2**31 - 1))
+def test_a_relation_makes_the_boxes_that_it_was_learned_from(margin, right, down, seed):
+    rng = np.random.RandomState(seed)
+    around = np.concatenate([rng.uniform(0, 50, (5, 2)), rng.uniform(5, 80, (5, 2))], 1)
+    boxes = adjust_boxes(around, margin=margin, shift=(right, down), square=True)
+    relation = box_relation(boxes, around)
+    assert relation["jitter"] == pytest.approx((0, 0), abs=1e-9)
+    np.testing.assert_allclose(adjust_boxes(around, **relation), boxes, atol=1e-6)
+
+
+def test_samples_without_a_box_do_not_count_in_a_relation():
+    boxes, around = [[0, 0, 40, 40], [np.nan] * 4], [[10, 10, 20, 20], [0, 0, 1, 1]]
+    assert box_relation(boxes, around)["margin"] == pytest.approx(0.5)
+    assert box_relation(around, boxes)["margin"] == pytest.approx(-0.25)
+    assert box_relation(boxes[1:], around[1:]) is None
+    with pytest.raises(ValueError, match=r"boxes have shape \(2, 4\), expected \(1, 4\)"):
+        box_relation(boxes[:1], around)
 
 
 def test_huge_boxes_match_without_a_warning():

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
+from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
 from skwing.losses import wing
 from skwing.metrics import nme
@@ -174,6 +175,14 @@ def test_score_leaves_missing_landmarks_out(fitted, X, y):
 # ---------------------------------------------------------------------------------------
 # Weights and repeats
 # ---------------------------------------------------------------------------------------
+def test_fit_keeps_how_its_boxes_lie_around_landmarks(X, y):
+    boxes = landmark_boxes(y, margin=0.1, shift=(0.0, 0.05), square=True)
+    boxes[0] = np.nan
+    known = tiny().fit(BoxedImages(X, boxes), y).box_relation_
+    assert (known["margin"], known["shift"]) == (pytest.approx(0.1), pytest.approx((0.0, 0.05)))
+    assert tiny().fit(X, y).box_relation_ is None
+
+
 def test_weight_zero_leaves_a_sample_out(X, y):
     wild = y.copy()
     wild[3] = 1e6

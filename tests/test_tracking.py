@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, tracking
 from skwing._cv2 import cv2
@@ -13,7 +15,7 @@ BOX = np.array([-12.0, -12, 24, 24])  # around the shape's middle
 HEIGHT, WIDTH = 120, 160
 
 
-class Perfect:
+class Perfect(BaseEstimator):
     """Knows where faces are in each frame, and gives the one that is nearest to a box.
 
     Where none is near, the landmarks lie in the box as usual, as those of a real regressor
@@ -25,6 +27,12 @@ class Perfect:
         self.paths, self.follow, self.size = np.asarray(paths, dtype=np.float64), follow, size
         self.n_calls = 0
         self.boxes = []
+
+    def fit(self, X, y):
+        """Nothing to learn; a pipeline asks for it."""
+
+    def __sklearn_is_fitted__(self):
+        return True
 
     def predict(self, X):
         self.n_calls += 1
@@ -270,6 +278,21 @@ def test_boxes_lie_around_landmarks_as_told():
     found = follow(paths, like={"margin": 0.25, "shift": (0.0, 0.1), "square": True, "jitter": 0})
     # Landmarks have a box of 21 pixels.
     np.testing.assert_allclose(found[1].boxes, [[70 - 5.25, 50 - 5.25 + 2.1, 31.5, 31.5]])
+
+
+def in_pipeline(regressor):
+    return Pipeline([("balance", "passthrough"), ("reg", regressor)])
+
+
+@pytest.mark.parametrize("wrap", [lambda regressor: regressor, in_pipeline])
+def test_boxes_lie_around_landmarks_as_those_of_training_did(wrap):
+    paths = still(2, [80, 60])
+    regressor = Perfect(paths)
+    regressor.box_relation_ = {"margin": 0.25, "shift": (0.0, 0.0), "square": True, "jitter": 0}
+    found = follow(paths, regressor=wrap(regressor))
+    np.testing.assert_allclose(found[1].boxes, [[70 - 5.25, 50 - 5.25, 31.5, 31.5]])
+    found = follow(paths, regressor=wrap(regressor), like={"margin": 0.0})
+    np.testing.assert_allclose(found[1].boxes, [[70, 50, 21, 21]])
 
 
 def test_all_faces_of_a_frame_are_predicted_together():

@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from skwing._checks import check_choice
 from skwing._landmarks import as_points
-from skwing.boxes import adjust_boxes, box_overlaps, match_boxes
+from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.datasets._detectors import SkimageCascade
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images, check_box_inside, check_boxes
@@ -149,7 +149,7 @@ def detect_boxes(
     if reference is not None and hits.any():
         pairs = zip(boxes[hits], reference[hits], strict=True)
         overlaps[hits] = [box_overlaps([box], [other])[0, 0] for box, other in pairs]
-        like = _relation(boxes[hits], reference[hits])
+        like = box_relation(boxes[hits], reference[hits])
     found = Bunch(
         boxes=_filled(boxes, hits, reference, like) if fallback == "reference" else boxes,
         scores=scores,
@@ -351,26 +351,6 @@ def _choose(detections, samples, reference, min_overlap):
     if reference is None:
         return np.full(len(samples), 0 if len(detections) else -1)
     return match_boxes(detections[:, :4], reference[samples], min_overlap=min_overlap)[0]
-
-
-def _relation(boxes, reference):
-    """How boxes lie to reference boxes, as parameters of `adjust_boxes`."""
-    side = reference[:, 2:].max(axis=1)
-    sizes = np.log(boxes[:, 2:].max(axis=1) / side)
-    middles = (boxes[:, :2] + boxes[:, 2:] / 2) - (reference[:, :2] + reference[:, 2:] / 2)
-    shifts = middles / side[:, None]
-    size, shift = np.median(sizes), np.median(shifts, axis=0)
-    # 1.4826 makes the median deviation of a normal distribution its standard deviation,
-    # and the root of 3 that of an even spread its half width.
-    half_width = 3**0.5 * 1.4826
-    jitter_shift = half_width * np.median(abs(shifts - shift))
-    jitter_scale = np.exp(half_width * np.median(abs(sizes - size))) - 1
-    return {
-        "margin": float(np.exp(size) - 1) / 2,
-        "shift": tuple(shift.tolist()),
-        "square": True,
-        "jitter": (min(float(jitter_shift), 0.99), min(float(jitter_scale), 0.99)),
-    }
 
 
 def _filled(boxes, hits, reference, like):
