@@ -12,7 +12,7 @@ CASCADE = ("cnn6", "cnn7")
 STAGES = ("CNN-6", "CNN-6/7")  # what the stages of CASCADE are called
 DRAWS = (100_000, 64_000)  # training samples drawn for each stage, to save time
 LEAST_EPOCHS, MOST_EPOCHS = (10, 6), (100, 64)
-QUICK_FACES, QUICK_EPOCHS, QUICK_INPUT = 400, (30, 12), 96
+QUICK_FACES, QUICK_EPOCHS, QUICK_INPUT = 400, (30, 24), 96
 # Pixels of the input of 224; the paper says 10 and 2 for 64, others say 15 and 3 for 128.
 RESNET_WING = {"w": 20.0, "epsilon": 4.0}
 
