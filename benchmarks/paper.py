@@ -25,7 +25,8 @@ cluster, on this machine or where ``--scheduler`` says (its workers need this fo
 their PYTHONPATH and a common disk for ``--out``). A cell is kept as a line of
 ``paper_PROTOCOL.jsonl`` as it ends and is not trained again, for another table either,
 while its settings, split, seed and the version of the package are the same: a command that
-was interrupted goes on where it stopped. CNN-6 is the first stage of CNN-6/7.
+was interrupted goes on where it stopped. CNN-6 is the first stage of CNN-6/7; ``--stages 1``
+trains no other, for a tenth of the time.
 
 Unless ``--recipe paper`` asks for the paper's settings (days on a CPU), networks have batch
 normalisation and train for fewer steps with AdamW. For it the losses share one learning
@@ -130,7 +131,9 @@ def main(argv=None):
     speeds = run_speeds(args, trials, splits[0]) if args.table == "architectures" else {}
     records = make_records(trials, runs, args)
     recipe = "" if args.recipe is None else f"_as_{args.recipe}"
-    name = f"paper_{args.table}_{args.protocol}{recipe}{'_quick' if args.quick else ''}"
+    kind = f"{recipe}{'_quick' if args.quick else ''}"
+    kind += f"_stages_{args.stages}" if args.stages else ""
+    name = f"paper_{args.table}_{args.protocol}{kind}"
     args.out.mkdir(parents=True, exist_ok=True)
     text = make_markdown(records, runs, speeds, args, n_missing)
     (args.out / f"{name}.md").write_text(text)
