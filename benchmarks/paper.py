@@ -61,7 +61,7 @@ def command_of(argv):
             shown += [word, Path(next(words, "")).name]
         elif word in ("--out", "--scheduler"):
             next(words, None)
-        else:
+        elif word != "--report":  # as that makes no figures
             shown.append(word)
     return f"python benchmarks/paper.py {shlex.join(shown)}"
 
