@@ -30,9 +30,9 @@ def check_flag(value, name):
 
 
 def check_choice(value, name, choices):
-    """Check that a setting is one of a few names, or None where that is among them."""
-    # Of other types, an array would not even compare.
-    if not (value is None or isinstance(value, str)) or value not in choices:
+    """Check that a setting is one of a few names, numbers or None."""
+    # An array would not even compare.
+    if not (value is None or np.isscalar(value)) or value not in choices:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
     return value

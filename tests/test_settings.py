@@ -81,6 +81,11 @@ def test_unknown_names_are_told_the_choices():
     assert check_choice("b", "letter", ("a", "b")) == "b"
     with pytest.raises(ValueError, match="letter must be one of 'a', 'b'"):
         check_choice("c", "letter", ("a", "b"))
+    for odd in (np.array(["a", "b"]), ["a"], None):
+        with pytest.raises(ValueError, match="letter must be one of"):
+            check_choice(odd, "letter", {"a": 1, "b": 2})
+    assert check_choice(None, "letter", (None, 7)) is None
+    assert check_choice(7, "letter", (None, 7)) == 7
 
 
 def test_each_stage_gets_its_own_values():
