@@ -26,7 +26,7 @@ their PYTHONPATH and a common disk for ``--out``). A cell is kept as a line of
 ``paper_PROTOCOL.jsonl`` as it ends and is not trained again, for another table either,
 while its settings, split, seed and the version of the package are the same: a command that
 was interrupted goes on where it stopped. CNN-6 is the first stage of CNN-6/7; ``--stages 1``
-trains no other, for a tenth of the time.
+trains no other.
 
 Unless ``--recipe paper`` asks for the paper's settings (days on a CPU), networks have batch
 normalisation and train for fewer steps with AdamW. For it the losses share one learning
@@ -77,7 +77,10 @@ def parse(argv=None):
         "--quick", action="store_true", help="few faces, few epochs: all tables in 20 minutes"
     )
     parser.add_argument(
-        "--stages", type=int, help="leave out later stages, so that CNN-6/7 is CNN-6: far cheaper"
+        "--stages",
+        type=int,
+        choices=[1, 2],
+        help="leave out later stages: with 1, CNN-6/7 is CNN-6, far cheaper",
     )
     parser.add_argument("--recipe", choices=["paper"], help="train as the paper did")
     parser.add_argument("--weights", help="file that ResNet-50 starts from")

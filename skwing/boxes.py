@@ -179,7 +179,7 @@ def box_relation(boxes, reference):
         ``(x, y, width, height)`` in image pixels.
     reference : array-like of shape (n, 4)
         Those that they are compared with, such as boxes around landmarks. A sample with a
-        NaN in either does not count.
+        row of NaN, no box, in either does not count.
 
     Returns
     -------
