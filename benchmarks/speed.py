@@ -280,10 +280,11 @@ def main(argv=None):
         device=args.device,
         random_state=0,
     )
-    epochs = [own.max_epochs for own in stage_settings(regressor, len(regressor.networks))]
-    regressor.set_params(max_epochs=args.repeats + 1)
     faces = load_300w(args.data) if args.data else make_faces(args.n_samples, random_state=0)
     X, y = faces.data[: args.n_samples], faces.target[: args.n_samples]
+    stages = stage_settings(regressor, len(regressor.networks), len(X))
+    epochs = [own.max_epochs for own in stages]
+    regressor.set_params(max_epochs=args.repeats + 1)
     row = {
         **environment(check_device(args.device)),
         "n_samples": len(X),

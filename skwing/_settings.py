@@ -1,5 +1,6 @@
 """Settings of an estimator: one value for every stage or one a stage, checked by name."""
 
+import math
 import platform
 from dataclasses import dataclass
 
@@ -64,7 +65,40 @@ class StageSettings:
     patience: int | None
 
 
-def stage_settings(estimator, n_stages):
+# Epochs of the first stage and of later ones that serve so many samples well.
+_AUTO_EPOCHS = (60, 160)
+_AUTO_SAMPLES = 1600
+
+
+def auto_epochs(stage, n_samples):
+    """Number of epochs that ``max_epochs="auto"`` stands for.
+
+    With a fraction of the samples, as many epochs would be too few steps, and as many steps
+    far more passes than pay: it lies half way, and both grow with the root of the fraction.
+
+    Parameters
+    ----------
+    stage : int
+        From 0.
+    n_samples : int
+
+    Returns
+    -------
+    n_epochs : int
+
+    Examples
+    --------
+    >>> from skwing._settings import auto_epochs
+    >>> [auto_epochs(stage, n_samples=1600) for stage in range(3)]
+    [60, 160, 160]
+    >>> auto_epochs(0, n_samples=100), auto_epochs(0, n_samples=40_000)
+    (240, 12)
+    """
+    epochs = per_stage(_AUTO_EPOCHS, stage + 1)[stage]
+    return max(1, round(epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
+
+
+def stage_settings(estimator, n_stages, n_samples):
     """Checked settings of each stage.
 
     Parameters
@@ -72,6 +106,8 @@ def stage_settings(estimator, n_stages):
     estimator : object
         Has an attribute for each setting, as its user gave it.
     n_stages : int
+    n_samples : int
+        That the stages are trained on.
 
     Returns
     -------
@@ -100,6 +136,11 @@ def stage_settings(estimator, n_stages):
         values = per_stage(getattr(estimator, name), n_stages)
         if not values:
             raise ValueError(f"{name} is empty: give one value for all stages, or one for each")
+        if name == "max_epochs":
+            values = [
+                auto_epochs(i, n_samples) if isinstance(value, str) and value == "auto" else value
+                for i, value in enumerate(values)
+            ]
         columns[name] = [check_number(value, name, **limits) for value in values]
     settings = []
     for i in range(n_stages):

@@ -82,7 +82,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     schema : str or LandmarkSchema, default=None
         What the landmarks mean; None takes the schema that the data carry. Without any,
         nothing is mirrored.
-    max_epochs : int, per stage, default=(60, 160)
+    max_epochs : int or "auto", per stage, default="auto"
+        "auto" is 60 for the first stage and 160 for later ones with 1600 samples, and
+        falls with the square root of their number: 240 and 640 with 100, 17 and 46 with
+        20000.
         An epoch is as many draws as there are samples, with repeats or without: so
         training with and without balancing costs the same and compares fairly. Over
         the epochs each sample is drawn in proportion to its repeats.
@@ -193,7 +196,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         w=10.0,
         epsilon=2.0,
         schema=None,
-        max_epochs=(60, 160),
+        max_epochs="auto",
         batch_size=32,
         optimizer="adamw",
         learning_rate=3e-3,
@@ -280,11 +283,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             training; names the sample.
         """
         builders = check_networks(self.networks, check_flag(self.batch_norm, "batch_norm"))
-        settings = stage_settings(self, len(builders))
+        train = drop_idle(check_samples(X, y, sample_weight))
+        settings = stage_settings(self, len(builders), len(train.data))
         losses = [bind_loss(self.loss, own.w, own.epsilon) for own in settings]
         device = check_device(self.device)
         rng = check_random_state(self.random_state)
-        train = drop_idle(check_samples(X, y, sample_weight))
         schema = check_schema(
             train.data.schema if self.schema is None else self.schema, train.points.shape[1]
         )

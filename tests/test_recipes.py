@@ -7,7 +7,7 @@ from skwing._settings import stage_settings
 def test_the_paper_recipe_is_what_the_regressor_takes():
     settings = recipes.paper(n_samples=3148, n_landmarks=68)
     regressor = CascadeLandmarkRegressor(**settings)
-    first, second = stage_settings(regressor, 2)
+    first, second = stage_settings(regressor, 2, 3148)
     # 120000 steps of 8 images; 3e-5 for a sum over 136 coordinates, a third of that for CNN-7.
     assert first.max_epochs * -(-3148 // 8) == pytest.approx(120_000, rel=0.01)
     assert first.learning_rate == pytest.approx(3e-5 * 136)

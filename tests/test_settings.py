@@ -10,6 +10,7 @@ from skwing._augment import Augmentation
 from skwing._checks import check_choice, check_number
 from skwing._settings import (
     AUGMENTATIONS,
+    auto_epochs,
     check_device,
     check_mixed,
     per_stage,
@@ -19,6 +20,10 @@ from skwing._settings import (
 
 def estimator(**changes):
     return SimpleNamespace(**(CascadeLandmarkRegressor().get_params() | changes))
+
+
+def settings_of(n_stages, n_samples=100, **changes):
+    return stage_settings(estimator(**changes), n_stages, n_samples)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +94,8 @@ def test_unknown_names_are_told_the_choices():
 
 
 def test_each_stage_gets_its_own_values():
-    settings = stage_settings(
-        estimator(w=(10, 15), epsilon=3, max_epochs=[2, 3], rotation=(30, 20, 10), batch_size=7), 3
+    settings = settings_of(
+        3, w=(10, 15), epsilon=3, max_epochs=[2, 3], rotation=(30, 20, 10), batch_size=7
     )
     assert [own.w for own in settings] == [10, 15, 15]
     assert [own.epsilon for own in settings] == [3, 3, 3]
@@ -102,13 +107,24 @@ def test_each_stage_gets_its_own_values():
 
 @pytest.mark.parametrize("n_stages", [1, 2, 3])
 def test_defaults_are_good_for_any_number_of_stages(n_stages):
-    assert len(stage_settings(estimator(), n_stages)) == n_stages
+    assert len(settings_of(n_stages)) == n_stages
+
+
+def test_auto_epochs_grow_as_samples_get_fewer_and_steps_as_they_get_more():
+    assert [own.max_epochs for own in settings_of(3, 1600)] == [60, 160, 160]
+    assert [own.max_epochs for own in settings_of(2, 1600, max_epochs=(7, "auto"))] == [7, 160]
+    counts = [1, 10, 100, 1000, 10_000, 100_000, 10_000_000]
+    epochs = [auto_epochs(0, n) for n in counts]
+    steps = [n * e for n, e in zip(counts, epochs, strict=True)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert steps == sorted(steps)
+    assert auto_epochs(1, 10**9) == 1
 
 
 def test_patience_is_early_stopping():
-    (own,) = stage_settings(estimator(early_stopping=True, n_iter_no_change=4), 1)
+    (own,) = settings_of(1, early_stopping=True, n_iter_no_change=4)
     assert own.patience == 4
-    (own,) = stage_settings(estimator(early_stopping=False, n_iter_no_change=4), 1)
+    (own,) = settings_of(1, early_stopping=False, n_iter_no_change=4)
     assert own.patience is None
 
 
@@ -118,11 +134,11 @@ def test_a_wrong_value_of_any_stage_is_named(name):
     good = good[0] if isinstance(good, tuple) else good
     for wrong in (-1, "much", math.nan, math.inf):
         with pytest.raises(ValueError, match=f"^{name} must be a number"):
-            stage_settings(estimator(**{name: wrong}), 1)
+            settings_of(1, **{name: wrong})
         with pytest.raises(ValueError, match=f"^{name} must be a number"):
-            stage_settings(estimator(**{name: (good, wrong)}), 2)
+            settings_of(2, **{name: (good, wrong)})
     with pytest.raises(ValueError, match=f"{name} is empty"):
-        stage_settings(estimator(**{name: ()}), 2)
+        settings_of(2, **{name: ()})
 
 
 @pytest.mark.parametrize(
@@ -133,6 +149,7 @@ def test_a_wrong_value_of_any_stage_is_named(name):
         ({"learning_rate": 0}, r"learning_rate must be a number in \(0, inf\)"),
         ({"max_epochs": 0}, r"max_epochs must be an integer in \[1, inf\), got 0"),
         ({"max_epochs": 2.5}, "max_epochs must be an integer"),
+        ({"max_epochs": "many"}, "max_epochs must be an integer"),
         ({"batch_size": 0}, r"batch_size must be an integer in \[1, inf\), got 0"),
         ({"momentum": 1}, r"momentum must be a number in \[0, 1\), got 1"),
         ({"margin": -0.5}, r"margin must be a number in \[-0.4, 2\], got -0.5"),
@@ -146,13 +163,13 @@ def test_a_wrong_value_of_any_stage_is_named(name):
 )
 def test_settings_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        stage_settings(estimator(**changes), 1)
+        settings_of(1, **changes)
 
 
 def test_settings_are_only_read():
     given = estimator(rotation=[10, 20], w=(5, 6))
     before = dict(vars(given))
-    stage_settings(given, 3)
+    stage_settings(given, 3, 100)
     assert vars(given) == before
     assert given.rotation == [10, 20]
 

@@ -10,8 +10,9 @@ from skwing._warp import read_at
 class ShapeIndexedCNN(nn.Module):
     """Convolutions make a map; fully connected steps move the landmarks by what it says there.
 
-    The shape starts at `start`, the same for every image. Each step reads the map at the
-    present landmarks, and a few points around each. What it reads is condensed to a few
+    The shape starts at `start`, the same for every image. The first step looks at the whole
+    map, coarsely, and brings the shape to where the object is. Each further step reads the
+    map at the present landmarks, and a few points around each. What it reads is condensed to a few
     numbers for each landmark, and a hidden layer turns those of all landmarks into a move
     of the whole shape. Reading is differentiable, so the steps and the map are trained
     together.
@@ -38,9 +39,11 @@ class ShapeIndexedCNN(nn.Module):
     n_hidden : int, default=512
         Units of the hidden layer of each step.
     n_steps : int, default=3
-        Moves of the shape.
+        Moves of the shape after the first.
+    n_overview : int, default=256
+        Units of the hidden layer of the first step.
     dropout : float, default=0.1
-        Probability that a number read is left out, in training.
+        Probability that a number read off the map is left out, in training.
     landmark_dropout : float, default=0.2
         Probability that all that was read about a landmark is left out, in training.
     batch_norm : bool, default=True
@@ -91,6 +94,7 @@ class ShapeIndexedCNN(nn.Module):
         n_condensed=16,
         n_hidden=512,
         n_steps=3,
+        n_overview=256,
         dropout=0.1,
         landmark_dropout=0.2,
         batch_norm=True,
@@ -113,15 +117,17 @@ class ShapeIndexedCNN(nn.Module):
             *_convolution(in_channels, 32, 5, 2, batch_norm),
             *_convolution(32, width, 3, stride // 2, batch_norm),
             *[_Residual(width, batch_norm) for _ in range(n_blocks)],
-            nn.Conv2d(width, n_features, 1),
         )
+        self.overview = _overview(width, input_size // stride, n_overview, dropout, batch_norm)
+        self.first_move = nn.Linear(n_overview, 2 * n_landmarks)
+        self.readable = nn.Conv2d(width, n_features, 1)
         n_read = n_features * (1 + n_around)
         sizes = (n_landmarks, n_read, n_condensed)
         self.condense = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
         n_in = n_landmarks * n_condensed
         self.hidden = nn.ModuleList([nn.Linear(n_in, n_hidden) for _ in range(n_steps)])
         self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
-        for move in self.moves:
+        for move in (self.first_move, *self.moves):
             nn.init.zeros_(move.weight)
             nn.init.zeros_(move.bias)
         self.register_buffer("around", _circle(n_around, radius * input_size))
@@ -138,24 +144,25 @@ class ShapeIndexedCNN(nn.Module):
         Returns
         -------
         points : tensor of shape (n_samples, n_landmarks, 2), or in training mode \
-                (n_samples, n_steps, n_landmarks, 2)
+                (n_samples, 1 + n_steps, n_landmarks, 2)
             In pixels of the input, float32.
         """
-        maps = self.features(2 * images - 1).float()
-        points = self.start.expand(len(images), -1, -1)
-        shapes = []
-        for layers in zip(self.condense, self.hidden, self.moves, strict=True):
-            points = points + self._move(maps, points, *layers)
+        features = self.features(2 * images - 1)
+        points = self.start + self._by(self.first_move, self.overview(features))
+        shapes = [points]
+        maps = self.readable(features).float()
+        for condense, hidden, move in zip(self.condense, self.hidden, self.moves, strict=True):
+            condensed = F.relu(condense(self._read(maps, points)))
+            # Channels of a 1-d dropout are the landmarks: all or nothing of each.
+            kept = F.dropout1d(condensed.transpose(0, 1), self.landmark_dropout, self.training)
+            points = points + self._by(move, F.relu(hidden(kept.flatten(1))))
             shapes.append(points)
         return torch.stack(shapes, 1) if self.training else points
 
-    def _move(self, maps, points, condense, hidden, move):
-        condensed = F.relu(condense(self._read(maps, points)))
-        # Channels of a 1-d dropout are the landmarks: all or nothing of each.
-        condensed = F.dropout1d(condensed.transpose(0, 1), self.landmark_dropout, self.training)
-        summary = F.relu(hidden(condensed.flatten(1)))
+    def _by(self, move, summary):
+        """By how much a layer moves each landmark, of shape (n, n_landmarks, 2)."""
         # In bfloat16 a coordinate near 100 would be rounded to half a pixel.
-        with torch.autocast(maps.device.type, enabled=False):
+        with torch.autocast(summary.device.type, enabled=False):
             return move(summary.float()).unflatten(1, (self.n_landmarks, 2))
 
     def _read(self, maps, points):
@@ -166,7 +173,7 @@ class ShapeIndexedCNN(nn.Module):
 
 
 def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
-    """Shape-indexed network on crops of 64x64 pixels: four moves of the shape.
+    """Shape-indexed network on crops of 64x64 pixels: an overview and four moves.
 
     Parameters
     ----------
@@ -192,7 +199,7 @@ def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
 
 
 def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
-    """Shape-indexed network on crops of 128x128 pixels: three moves of the shape.
+    """Shape-indexed network on crops of 128x128 pixels: an overview and three moves.
 
     Parameters
     ----------
@@ -252,6 +259,18 @@ def _convolution(n_in, n_out, size, stride, batch_norm):
     if batch_norm:
         layers.append(nn.BatchNorm2d(n_out))
     return [*layers, nn.ReLU(inplace=True)]
+
+
+def _overview(width, side, n_units, dropout, batch_norm):
+    """Layers from a map to what it shows as a whole: n_units numbers."""
+    layers = []
+    while side > 8:
+        layers += _convolution(width, 32, 3, 2, batch_norm)
+        width, side = 32, (side + 1) // 2
+    n_in = width * side * side
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(n_in, n_units), nn.ReLU()
+    )
 
 
 def _circle(n_points, radius):
