@@ -37,10 +37,13 @@ class Source:
     boxes: str = "detector"
     n_folds: int = 5
     n_faces: int | None = None
+    n_train: int | None = None
 
     def told(self):
         """What of it belongs in a line of results; not where the files lie."""
         told = {"faces": self.faces, "boxes": self.boxes, "n_faces": self.n_faces}
+        if self.n_train is not None:
+            told["n_train_asked"] = self.n_train
         return told | {"n_folds": self.n_folds if self.faces == "300w" else "by person"}
 
 
@@ -85,22 +88,34 @@ def load_faces(source):
     faces = LOADERS[source.faces](source.data, source.boxes)
     if source.n_faces is None or source.n_faces >= len(faces.groups):
         return faces
-    names, sizes = np.unique(faces.groups, return_counts=True)
-    order = np.random.RandomState(FOLD_SEED).permutation(len(names))
-    n_groups = np.searchsorted(np.cumsum(sizes[order]), source.n_faces) + 1
-    rows = np.flatnonzero(np.isin(faces.groups, names[order[:n_groups]]))
+    rows = _some(faces.groups, source.n_faces)
     return Bunch(**{key: value if value is None else value[rows] for key, value in faces.items()})
 
 
-def make_folds(faces, n_folds):
+def _some(groups, n):
+    """Rows of about n faces, in order: all of one photograph or person, or none."""
+    names, sizes = np.unique(groups, return_counts=True)
+    order = np.random.RandomState(FOLD_SEED).permutation(len(names))
+    n_groups = np.searchsorted(np.cumsum(sizes[order]), n) + 1
+    return np.flatnonzero(np.isin(groups, names[order[:n_groups]]))
+
+
+def make_folds(faces, source):
     """Rows to train on and rows to test on, by the number of the fold."""
     if faces.fold is not None:
-        return {
+        folds = {
             int(fold): (np.flatnonzero(faces.fold != fold), np.flatnonzero(faces.fold == fold))
             for fold in np.unique(faces.fold)
         }
-    splitter = GroupKFold(n_folds, shuffle=True, random_state=FOLD_SEED)
-    return dict(enumerate(splitter.split(faces.target, groups=faces.groups)))
+    else:
+        splitter = GroupKFold(source.n_folds, shuffle=True, random_state=FOLD_SEED)
+        folds = dict(enumerate(splitter.split(faces.target, groups=faces.groups)))
+    if source.n_train is None:
+        return folds
+    return {
+        fold: (train[_some(faces.groups[train], source.n_train)], test)
+        for fold, (train, test) in folds.items()
+    }
 
 
 def add_options(parser):
@@ -113,13 +128,14 @@ def add_options(parser):
     parser.add_argument("--folds", type=int, default=5, help="of 300-W; the others have their own")
     parser.add_argument("--use", type=int, nargs="+", help="folds to run; default: all of them")
     parser.add_argument("--n-faces", type=int, help="take about so many faces only")
+    parser.add_argument("--n-train", type=int, help="train on about so many, test on all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
 
 
 def chosen(args):
     """Source and numbers of the folds that the command line asks for."""
-    source = Source(args.data, args.faces, args.boxes, args.folds, args.n_faces)
-    there = list(make_folds(load_faces(source), source.n_folds))
+    source = Source(args.data, args.faces, args.boxes, args.folds, args.n_faces, args.n_train)
+    there = list(make_folds(load_faces(source), source))
     use = there if args.use is None else args.use
     if unknown := sorted(set(use) - set(there)):
         raise SystemExit(f"--use: there is no fold {unknown}, only {there}")

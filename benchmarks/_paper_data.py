@@ -75,7 +75,7 @@ def _load_300w(args):
     tests = [name for name in PARTS if (root / name).is_dir()]
     use = args.use or ([PUBLISHED] if tests else [0])
     faces = load_faces(source)
-    folds = {str(name): rows for name, rows in make_folds(faces, args.folds).items()}
+    folds = {str(name): rows for name, rows in make_folds(faces, source).items()}
     splits = []
     for name in map(str, use):
         if name in folds:

@@ -15,7 +15,17 @@ from _report import append
 import skwing
 
 # Two lines of results that agree on these tell of the same run.
-IDENTITY = ("skwing", "faces", "boxes", "n_faces", "n_folds", "fold", "seed", "parameters")
+IDENTITY = (
+    "skwing",
+    "faces",
+    "boxes",
+    "n_faces",
+    "n_folds",
+    "n_train_asked",
+    "fold",
+    "seed",
+    "parameters",
+)
 
 
 def parse_value(text):

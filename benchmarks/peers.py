@@ -225,7 +225,7 @@ def settings_of(peer, given, scale):
 def run(task, threads):
     """Fit on the training faces of a fold, measure on the others."""
     faces = load_faces(task["_source"])
-    train, test = make_folds(faces, task["_source"].n_folds)[task["fold"]]
+    train, test = make_folds(faces, task["_source"])[task["fold"]]
     settings = {k: v for k, v in task["parameters"].items() if k not in ("peer", "library")}
     fit = PEERS[task["parameters"]["peer"]][0]
     device = check_device(task["_device"]) if fit is fit_skorch else torch.device("cpu")

@@ -100,7 +100,7 @@ def parameters_of(pipeline):
 def run(task, threads):
     """Fit on the training faces of a fold, measure on the others."""
     faces = load_faces(task["_source"])
-    train, test = make_folds(faces, task["_source"].n_folds)[task["fold"]]
+    train, test = make_folds(faces, task["_source"])[task["fold"]]
     pipeline = make_pipeline(task["_settings"], len(train)).set_params(
         reg__random_state=task["seed"], reg__device=task["_device"], reg__verbose=task["_verbose"]
     )
@@ -172,7 +172,7 @@ def main(argv=None):
     for settings in trials.values():
         make_pipeline(settings, 1000)  # so that a wrong name is told before files are read
     source, folds = chosen(args)
-    cut = make_folds(load_faces(source), source.n_folds)
+    cut = make_folds(load_faces(source), source)
     tasks = [
         {
             "trial": name,

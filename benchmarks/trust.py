@@ -97,15 +97,17 @@ def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[60, 160])
+    parser.add_argument("--epochs", type=int, nargs="+")
     parser.add_argument("--networks", nargs="+")
     parser.add_argument("--failure", type=float, default=0.10)
     add_out(parser, "trust")
     args = parser.parse_args()
     source, folds = chosen(args)
     faces = load_faces(source)
-    cut = make_folds(faces, source.n_folds)
-    settings = {"max_epochs": tuple(args.epochs)}
+    cut = make_folds(faces, source)
+    settings = {}
+    if args.epochs:
+        settings["max_epochs"] = tuple(args.epochs)
     if args.networks:
         settings["networks"] = tuple(args.networks)
     for seed in args.seeds:

@@ -1,0 +1,99 @@
+"""Find small objects that may be anywhere in the image, without boxes.
+
+    python benchmarks/anywhere.py
+    python benchmarks/anywhere.py --sizes 0.05 0.1 --networks shape_indexed_64 --epochs 60
+
+Animals in a cage and specimens on a tray come as whole images, with no detector to say
+where to look. The objects are drawn: a plain quadrilateral with a spot at each corner and
+one on a spike, of random shape, colour and turn, on a background of coloured clouds.
+Errors are per cent of the root of the area of the box of the true landmarks; "mean place"
+is what a regressor gets that says the mean of its training landmarks whatever the image.
+"""
+
+import argparse
+import time
+
+import cv2
+import numpy as np
+from _report import add_out, append, environment, show_environment
+
+from skwing import CascadeLandmarkRegressor
+from skwing._settings import check_device
+from skwing.geometry import boxes_of
+from skwing.metrics import nme
+
+SIDE = 160
+CORNERS = np.array([[-1, -0.4], [1, -0.4], [0.6, 0.6], [-0.6, 0.6], [0, -1]])
+OUTLINE = [0, 4, 1, 2, 3]
+SPOTS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
+
+
+def draw(n, sizes, seed):
+    """Images of shape (n, SIDE, SIDE, 3) and landmarks (n, 5, 2); sizes are a range, of SIDE."""
+    rng = np.random.RandomState(seed)
+    images, shapes = np.empty((n, SIDE, SIDE, 3), dtype=np.uint8), np.empty((n, 5, 2))
+    for image, shape in zip(images, shapes, strict=True):
+        clouds = rng.randint(64, 192, (8, 8, 3)).astype(np.uint8)
+        image[:] = cv2.resize(clouds, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        radius = SIDE * rng.uniform(*sizes) / 2
+        angle = np.deg2rad(rng.uniform(-30, 30))
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        varied = CORNERS * (1 + 0.15 * rng.standard_normal((5, 2)))
+        shape[:] = np.rint(
+            radius * varied @ turn + rng.uniform(1.3 * radius, SIDE - 1.3 * radius, 2)
+        )
+        points = shape.astype(np.int32)
+        cv2.fillPoly(image, [points[OUTLINE]], rng.randint(0, 256, 3).tolist())
+        for point, colour in zip(points, SPOTS, strict=True):
+            cv2.circle(image, point.tolist(), max(1, int(0.12 * radius)), colour, -1)
+    return images, shapes
+
+
+def told(errors):
+    """Mean, median and far quantiles of the errors of samples, in per cent."""
+    quantiles = np.quantile(errors, [0.5, 0.9, 0.99])
+    values = 100 * np.array([errors.mean(), *quantiles])
+    return dict(zip(("mean", "median", "90 %", "99 %"), values.round(2).tolist(), strict=True))
+
+
+def main(argv=None):
+    """Draw, fit, measure."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", type=float, nargs=2, default=[0.08, 0.2], help="of the image")
+    parser.add_argument("--n-train", type=int, default=300)
+    parser.add_argument("--n-test", type=int, default=400)
+    parser.add_argument("--networks", nargs="+", help="default: the regressor's")
+    parser.add_argument("--epochs", type=int, nargs="+", help="default: the regressor's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    add_out(parser, "anywhere")
+    args = parser.parse_args(argv)
+    settings = {}
+    if args.networks:
+        settings["networks"] = tuple(args.networks)
+    if args.epochs:
+        settings["max_epochs"] = tuple(args.epochs)
+    X, y = draw(args.n_train, args.sizes, seed=2 * args.seed)
+    unseen, truth = draw(args.n_test, args.sizes, seed=2 * args.seed + 1)
+    regressor = CascadeLandmarkRegressor(**settings, random_state=args.seed, device=args.device)
+    row = {**environment(check_device(args.device)), "sizes": args.sizes, "n_train": args.n_train}
+    row |= {"seed": args.seed, "networks": list(regressor.networks), "epochs": args.epochs}
+    show_environment(row)
+    start = time.perf_counter()
+    regressor.fit(X, y)
+    row |= {"epochs": regressor.n_iter_, "fit_seconds": round(time.perf_counter() - start, 1)}
+    answers = {"mean place": np.broadcast_to(y.mean(0), truth.shape)}
+    for i, points in enumerate(regressor.staged_predict(unseen)):
+        answers[f"stage {i + 1}"] = points
+    boxes = boxes_of(truth)
+    row["errors"] = {
+        name: told(nme(truth, points, normalizer="box", boxes=boxes, per_sample=True))
+        for name, points in answers.items()
+    }
+    for name, errors in row["errors"].items():
+        print(f"{name:12}", "   ".join(f"{key} {value:7.2f}" for key, value in errors.items()))
+    append(row, args.out)
+
+
+if __name__ == "__main__":
+    main()
