@@ -120,7 +120,7 @@ def run(folder, args):
 
     start = time.perf_counter()
     regressor = CascadeLandmarkRegressor(
-        networks=("cnn6", "cnn6"), max_epochs=tuple(args.epochs), random_state=args.seed, verbose=1
+        max_epochs=tuple(args.epochs), random_state=args.seed, verbose=1
     )
     regressor.fit(train.data, train.target)
     print(f"Training took {time.perf_counter() - start:.0f} s.")
