@@ -22,25 +22,24 @@ from skwing._settings import check_device
 from skwing.geometry import boxes_of
 from skwing.metrics import nme
 
-SIDE = 160
 CORNERS = np.array([[-1, -0.4], [1, -0.4], [0.6, 0.6], [-0.6, 0.6], [0, -1]])
 OUTLINE = [0, 4, 1, 2, 3]
 SPOTS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
 
 
-def draw(n, sizes, seed):
-    """Images of shape (n, SIDE, SIDE, 3) and landmarks (n, 5, 2); sizes are a range, of SIDE."""
+def draw(n, side, sizes, seed):
+    """Images of shape (n, side, side, 3) and landmarks (n, 5, 2); sizes are a range, of side."""
     rng = np.random.RandomState(seed)
-    images, shapes = np.empty((n, SIDE, SIDE, 3), dtype=np.uint8), np.empty((n, 5, 2))
+    images, shapes = np.empty((n, side, side, 3), dtype=np.uint8), np.empty((n, 5, 2))
     for image, shape in zip(images, shapes, strict=True):
         clouds = rng.randint(64, 192, (8, 8, 3)).astype(np.uint8)
-        image[:] = cv2.resize(clouds, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-        radius = SIDE * rng.uniform(*sizes) / 2
+        image[:] = cv2.resize(clouds, (side, side), interpolation=cv2.INTER_CUBIC)
+        radius = side * rng.uniform(*sizes) / 2
         angle = np.deg2rad(rng.uniform(-30, 30))
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         varied = CORNERS * (1 + 0.15 * rng.standard_normal((5, 2)))
         shape[:] = np.rint(
-            radius * varied @ turn + rng.uniform(1.3 * radius, SIDE - 1.3 * radius, 2)
+            radius * varied @ turn + rng.uniform(1.3 * radius, side - 1.3 * radius, 2)
         )
         points = shape.astype(np.int32)
         cv2.fillPoly(image, [points[OUTLINE]], rng.randint(0, 256, 3).tolist())
@@ -59,6 +58,7 @@ def told(errors):
 def main(argv=None):
     """Draw, fit, measure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--side", type=int, default=160, help="of the images, in pixels")
     parser.add_argument("--sizes", type=float, nargs=2, default=[0.08, 0.2], help="of the image")
     parser.add_argument("--n-train", type=int, default=300)
     parser.add_argument("--n-test", type=int, default=400)
@@ -73,11 +73,17 @@ def main(argv=None):
         settings["networks"] = tuple(args.networks)
     if args.epochs:
         settings["max_epochs"] = tuple(args.epochs)
-    X, y = draw(args.n_train, args.sizes, seed=2 * args.seed)
-    unseen, truth = draw(args.n_test, args.sizes, seed=2 * args.seed + 1)
+    X, y = draw(args.n_train, args.side, args.sizes, seed=2 * args.seed)
+    unseen, truth = draw(args.n_test, args.side, args.sizes, seed=2 * args.seed + 1)
     regressor = CascadeLandmarkRegressor(**settings, random_state=args.seed, device=args.device)
-    row = {**environment(check_device(args.device)), "sizes": args.sizes, "n_train": args.n_train}
-    row |= {"seed": args.seed, "networks": list(regressor.networks), "epochs": args.epochs}
+    row = {**environment(check_device(args.device)), "side": args.side}
+    row |= {
+        "sizes": args.sizes,
+        "n_train": args.n_train,
+        "seed": args.seed,
+        "networks": list(regressor.networks),
+        "epochs": args.epochs,
+    }
     show_environment(row)
     start = time.perf_counter()
     regressor.fit(X, y)

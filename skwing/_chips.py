@@ -18,6 +18,7 @@ from skwing._warp import cut, halve, sample, send
 from skwing.images import check_box_inside
 
 _CPU = torch.device("cpu")
+_PORTION = 48e6  # bytes of pixels that are decoded ahead of their use
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Chips:
         return sample(send(pixels, self.device), matrices, size)
 
 
-def iter_chips(data, frame, device="cpu", n_samples=256):
+def iter_chips(data, frame, device="cpu", n_samples=None):
     """Chips of a data set in portions, in constant memory; the next is cut while one is used.
 
     Parameters
@@ -131,13 +132,15 @@ def iter_chips(data, frame, device="cpu", n_samples=256):
     data : BoxedImages
     frame : ChipFrame
     device : torch.device or str, default="cpu"
-    n_samples : int, default=256
-        Samples a portion.
+    n_samples : int, default=None
+        Samples a portion; None means 256, or fewer of chips that are large.
 
     Yields
     ------
     chips : Chips
     """
+    if n_samples is None:
+        n_samples = max(1, min(256, int(_PORTION / (3 * frame.size**2))))
     starts = range(0, len(data), n_samples)
     with ThreadPoolExecutor(1) as ahead:
         waiting = None

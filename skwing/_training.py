@@ -1,12 +1,13 @@
 """Training of a cascade, stage after stage, on chips."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from skwing import _engine, geometry
-from skwing._chips import ChipFrame
+from skwing._chips import ChipFrame, cut_chips
 from skwing._confidence import spread_in_crops
 from skwing._settings import check_mixed
 from skwing._stages import (
@@ -21,6 +22,7 @@ from skwing.shapes import mean_shape, symmetric
 
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
 _REACH = 1.5  # side of a chip at the least, in sides of the widest crop
+_MOST_BYTES = 2e9  # of chips that are cut finer than their boxes ask for
 _CROPS_A_PASS = {"cpu": 64}  # more would leave the caches
 _CROPS_A_PASS_ELSEWHERE = 512  # fills a GPU, whose memory it hardly touches
 
@@ -38,6 +40,45 @@ def chip_frame(sizes, margins):
     finest = max(size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True))
     side = max(1 + 2 * _CHIP_MARGIN, _REACH * (1 + 2 * max(margins)))
     return ChipFrame(8 * math.ceil(finest * side / 8), (side - 1) / 2)
+
+
+def finer_frame(chips, points, sizes, margins):
+    """Frame that serves later stages where shapes are small in their boxes.
+
+    A later stage magnifies a shape to the size of its crop, and needs the pixels for that:
+    chips are doubled in side until they have half of them, or all that the images have, or
+    would take too much memory.
+
+    Parameters
+    ----------
+    chips : Chips
+    points : array of shape (n, L, 2)
+        Landmarks in chip pixels, NaN = missing.
+    sizes, margins : list
+        As in :func:`chip_frame`.
+
+    Returns
+    -------
+    frame : ChipFrame
+        The chips' own where that is fine enough.
+    """
+    wanted = [size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True)][1:]
+    extents = geometry.boxes_of(points)[:, 2:].max(-1)
+    extents = extents[extents > 1]  # of one landmark: a pixel
+    if not wanted or not len(extents):
+        return chips.frame
+    magnified = max(wanted) / np.median(extents)
+    there = 1 / np.median(geometry.scale_of(chips.matrices))
+    room = math.sqrt(_MOST_BYTES / chips.pixels.nbytes)
+    doublings = max(0, math.floor(math.log2(min(magnified, there, room))))
+    return replace(chips.frame, size=chips.frame.size * 2**doublings)
+
+
+def cut_to_learn_on(samples, sizes, margins, device):
+    """Chips of samples, fine enough for every stage."""
+    chips = cut_chips(samples.data, chip_frame(sizes, margins), device)
+    frame = finer_frame(chips, chips.to_chip(samples.points), sizes, margins)
+    return chips if frame == chips.frame else cut_chips(samples.data, frame, device)
 
 
 def can_mirror(schema):

@@ -30,7 +30,7 @@ from skwing._settings import check_device, stage_settings
 from skwing._stages import Stage
 from skwing._training import (
     can_mirror,
-    chip_frame,
+    cut_to_learn_on,
     locate_all,
     make_crops,
     make_truth,
@@ -300,8 +300,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         with seeded(seed, device):
             networks = self._make_networks(builders, train, goes_on)
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
-            frame = self._frame if goes_on else chip_frame(sizes, margins)
-            chips = cut_chips(train.data, frame, device)
+            if goes_on:
+                chips = cut_chips(train.data, self._frame, device)
+            else:
+                chips = cut_to_learn_on(train, sizes, margins, device)
+            frame = chips.frame
             warn_of_misplaced(train, chips)
             mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
             crops = make_crops(sizes, margins, frame, shape, mean_points)
