@@ -1,6 +1,7 @@
 """Settings of the regressor that belong together, as plain dictionaries of its parameters.
 
     CascadeLandmarkRegressor(**recipes.paper(n_samples=3148, n_landmarks=68))
+    CascadeLandmarkRegressor(**recipes.best(n_samples=3148))
 
 The parameters of the regressor itself are the third recipe: what was found best for its
 time on a CPU.
@@ -8,11 +9,46 @@ time on a CPU.
 
 import math
 
-__all__ = ["paper"]
+from skwing._settings import auto_epochs
+
+__all__ = ["best", "paper"]
+
+_LONGER = 3
 
 _PAPER_STEPS = 120_000
 _PAPER_BATCH = 8
 _PAPER_RATES = (3e-5, 1e-5)
+
+
+def best(n_samples):
+    """Parameters for the least error that is known, where a GPU makes steps cheap.
+
+    They are the regressor's own, trained for three times as many epochs.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of training samples.
+
+    Returns
+    -------
+    parameters : dict
+        For :class:`skwing.CascadeLandmarkRegressor`.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample.
+
+    Examples
+    --------
+    >>> from skwing import recipes
+    >>> recipes.best(n_samples=1600)
+    {'max_epochs': (180, 480)}
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    return {"max_epochs": tuple(_LONGER * auto_epochs(stage, n_samples) for stage in range(2))}
 
 
 def paper(n_samples, n_landmarks):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from skwing import CascadeLandmarkRegressor, recipes
@@ -14,6 +16,15 @@ def test_the_paper_recipe_is_what_the_regressor_takes():
     assert second.learning_rate == pytest.approx(1e-5 * 136)
     assert (first.w, first.epsilon, second.w, second.epsilon) == (10, 2, 15, 3)
     assert first.augmentation.rotation == 30 and second.augmentation.rotation == 10
+
+
+def test_the_best_recipe_is_the_default_for_longer():
+    plain = stage_settings(CascadeLandmarkRegressor(), 2, 500)
+    longer = stage_settings(CascadeLandmarkRegressor(**recipes.best(n_samples=500)), 2, 500)
+    for own, more in zip(plain, longer, strict=True):
+        assert more == replace(own, max_epochs=3 * own.max_epochs)
+    with pytest.raises(ValueError, match="at least 1"):
+        recipes.best(0)
 
 
 @pytest.mark.parametrize("wrong", [{"n_samples": 0}, {"n_landmarks": 0}])
