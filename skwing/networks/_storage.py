@@ -35,6 +35,11 @@ def rebuild(build, n_landmarks, arrays):
     network : torch.nn.Module
         In evaluation mode.
 
+    Raises
+    ------
+    ValueError
+        If the arrays are of another network than `build` makes.
+
     Examples
     --------
     >>> from skwing.networks import as_arrays, check_network, rebuild
@@ -47,5 +52,12 @@ def rebuild(build, n_landmarks, arrays):
     with kept(), without_weights():
         network = build(n_landmarks)
     # Copied: arrays that joblib maps from a file are read-only.
-    network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+    try:
+        network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights that were kept do not fit the {type(network).__name__} that is built "
+            "for them now: they were kept with another version of skwing, or the code of the "
+            "network has changed since; fit anew, or load them with that version"
+        ) from error
     return network.eval()
