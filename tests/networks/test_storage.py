@@ -20,5 +20,5 @@ def test_a_network_comes_back_from_its_arrays():
 @pytest.mark.parametrize("other", [{"widths": (8, 8)}, {"batch_norm": True}])
 def test_weights_of_another_network_are_refused(other):
     arrays = as_arrays(PLAIN(3))
-    with pytest.raises(ValueError, match="do not fit the PlainCNN .* another version of skwing"):
+    with pytest.raises(ValueError, match=r"do not fit the PlainCNN .* another version of skwing"):
         rebuild(partial(PLAIN, **other), 3, arrays)
