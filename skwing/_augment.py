@@ -34,6 +34,9 @@ class Augmentation:
     occlusion : float
         Probability that a rectangle is covered, half the time by one colour, else by a
         piece of another image of the batch.
+    deformation : float
+        Greatest part of the way to the shape of a similar sample, see
+        :func:`skwing._bend.bend`.
     """
 
     rotation: float = 0.0
@@ -44,6 +47,7 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     occlusion: float = 0.0
+    deformation: float = 0.0
 
 
 _COVERED = (0.08, 0.43)  # sides of a covering rectangle, as a fraction of the crop's

@@ -92,7 +92,7 @@ class Chips:
         matrix = geometry.invert(geometry.halving())
         return torch.as_tensor(matrix, dtype=torch.float32, device=self.device)
 
-    def sample(self, indices, matrices, size, scale=1.0):
+    def sample(self, indices, matrices, size, scale=1.0, field=None):
         """Batch of network inputs, resampled once.
 
         Parameters
@@ -107,6 +107,8 @@ class Chips:
             By how much such crops magnify, about: those that shrink are read from chips of
             half the side. To find it in `matrices` would make a GPU wait, and a crop
             depend on the others in its batch.
+        field : float tensor of shape (b, 2, size, size), default=None
+            Bends the inputs, see :func:`skwing._warp.sample`.
 
         Returns
         -------
@@ -114,14 +116,14 @@ class Chips:
         """
         if scale < 0.75 and self.frame.size % 2 == 0:
             matrices = geometry.compose(matrices, self._from_half)
-            return self._half.sample(indices, matrices, size, 2 * scale)
+            return self._half.sample(indices, matrices, size, 2 * scale, field)
         if isinstance(self.pixels, torch.Tensor):
-            return sample(self.pixels[send(indices, self.device)], matrices, size)
+            return sample(self.pixels[send(indices, self.device)], matrices, size, field)
         if self.device.type == "cpu":
-            return sample([self.pixels[i] for i in indices.tolist()], matrices, size)
+            return sample([self.pixels[i] for i in indices.tolist()], matrices, size, field)
         # .numpy(), as numpy takes a tensor of one index for a plain number.
         pixels = torch.from_numpy(self.pixels[indices.numpy()])
-        return sample(send(pixels, self.device), matrices, size)
+        return sample(send(pixels, self.device), matrices, size, field)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=None):

@@ -42,6 +42,7 @@ _RANGES = {
     "brightness": {"low": 0, "high": 1},
     "contrast": {"low": 0, "high": 1},
     "occlusion": {"low": 0, "high": 1},
+    "deformation": {"low": 0},
 }
 
 

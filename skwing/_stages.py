@@ -10,6 +10,7 @@ import torch
 
 from skwing import geometry
 from skwing._augment import Augmentation, photometric, random_matrices, rename_mirrored
+from skwing._bend import bend
 from skwing._warp import send
 from skwing.networks import locate
 
@@ -278,7 +279,11 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         targets = geometry.apply(matrices, truth.points[rows])
         if truth.permutation is not None:
             targets = rename_mirrored(targets, send(mirrored, device), truth.permutation)
-        images = chips.sample(indices, matrices, size, stage.crop.scale)
+        field = None
+        if stage.augmentation.deformation > 0:
+            amount = stage.augmentation.deformation
+            targets, field = bend(targets, rows, size, amount, generator)
+        images = chips.sample(indices, matrices, size, stage.crop.scale, field)
         images = photometric(images, stage.augmentation, generator)
         weights = None if truth.weights is None else truth.weights[rows]
         yield images, targets, weights

@@ -104,7 +104,7 @@ def send(tensor, device):
     return tensor.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
-def sample(images, matrices, size):
+def sample(images, matrices, size, field=None):
     """Sample a batch of squares, bilinearly, each through its own matrix.
 
     The same on the CPU (OpenCV, which is several times faster there) and on a GPU (one
@@ -119,6 +119,9 @@ def sample(images, matrices, size):
         From pixels of `images` to pixels of the result.
     size : int
         Side of the result in pixels.
+    field : float tensor of shape (n, 2, size, size), default=None
+        Bends the squares: from each pixel of the result to where it is read, in pixels of
+        the square as it would be without.
 
     Returns
     -------
@@ -126,21 +129,35 @@ def sample(images, matrices, size):
         In [0, 1], on the device of `images`.
     """
     if isinstance(images, torch.Tensor):
-        return _grid_sample(images, matrices, size)
-    matrices = np.asarray(matrices, dtype=np.float64)
+        return _grid_sample(images, matrices, size, field)
     batch = np.empty((len(images), size, size, 3), dtype=np.uint8)
-    for image, matrix, out in zip(images, matrices, batch, strict=True):
-        _warp_one(image, matrix, size, out)
+    if field is None:
+        matrices = np.asarray(matrices, dtype=np.float64)
+        for image, matrix, out in zip(images, matrices, batch, strict=True):
+            _warp_one(image, matrix, size, out)
+    else:
+        places = _places(matrices, size, field).numpy()
+        for image, own, out in zip(images, places, batch, strict=True):
+            cv2.remap(image, own, None, cv2.INTER_LINEAR, dst=out, borderMode=_BORDER)
     return torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
-def _grid_sample(images, matrices, size):
-    inverse = geometry.invert(matrices.to(images.device, torch.float32))
-    axis = torch.arange(size, device=images.device, dtype=torch.float32)
-    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(1, -1, 2)
-    points = geometry.apply(inverse, points).reshape(len(images), size, size, 2)
+def _grid_sample(images, matrices, size, field=None):
+    points = _places(matrices.to(images.device), size, field)
+    points = points.expand(len(images), -1, -1, -1)
     batch = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), points)
     return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _places(matrices, size, field):
+    """Where the pixels of squares are read, of shape (n, size, size, 2)."""
+    axis = torch.arange(size, device=matrices.device, dtype=torch.float32)
+    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    if field is not None:
+        pixels = pixels + field.permute(0, 2, 3, 1)
+    matrices = matrices.to(torch.float32)
+    places = geometry.apply(geometry.invert(matrices), pixels.reshape(-1, size * size, 2))
+    return places.reshape(-1, size, size, 2)
 
 
 def read_at(maps, points, stride):

@@ -118,6 +118,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     occlusion : float, per stage, default=0.3
         Probability that a random rectangle is covered in training, by one colour or by a
         piece of another image.
+    deformation : float, per stage, default=1.5
+        Greatest part of the way to the shape of a similar sample over which a crop is bent
+        in training: at 1, as far as that shape.
     refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
@@ -212,6 +215,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         brightness=0.2,
         contrast=0.2,
         occlusion=0.3,
+        deformation=1.5,
         refine_on="predicted",
         average_mirrored=True,
         early_stopping=False,
@@ -245,6 +249,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.brightness = brightness
         self.contrast = contrast
         self.occlusion = occlusion
+        self.deformation = deformation
         self.refine_on = refine_on
         self.average_mirrored = average_mirrored
         self.early_stopping = early_stopping

@@ -113,5 +113,6 @@ def paper(n_samples, n_landmarks):
         "brightness": 0.0,
         "contrast": 0.0,
         "occlusion": 0.0,
+        "deformation": 0.0,
         "refine_on": "truth",
     }

@@ -44,6 +44,7 @@ STILL = {
         "brightness",
         "contrast",
         "occlusion",
+        "deformation",
     )
 }
 # Steps too small to change a float32, and no statistics that move without them.
@@ -377,6 +378,7 @@ def test_settings_per_stage(X, y):
         {"shift": 0.0},
         {"blur": 1.0},
         {"occlusion": 1.0},
+        {"deformation": 0.0},
         {"brightness": 0.0},
         {"contrast": 0.0},
         {"margin": 0.4},

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -53,11 +54,15 @@ def make_shapes(seed=0):
 SHAPES = make_shapes()
 
 
+def draw_chips(shapes):
+    boxes = geometry.boxes_of(shapes) + np.random.default_rng(1).uniform(-8, 8, (N, 4))
+    images = BoxedImages([draw_discs(points, (230, 250)) for points in shapes], boxes=boxes)
+    return cut_chips(images, FRAME)
+
+
 @pytest.fixture(scope="module")
 def chips():
-    boxes = geometry.boxes_of(SHAPES) + np.random.default_rng(1).uniform(-8, 8, (N, 4))
-    images = BoxedImages([draw_discs(points, (230, 250)) for points in SHAPES], boxes=boxes)
-    return cut_chips(images, FRAME)
+    return draw_chips(SHAPES)
 
 
 class Fixed(torch.nn.Module):
@@ -93,8 +98,8 @@ def shape_crop(chips, size=96, margin=0.3):
     return Crop.of_shape(size, margin, LAYOUT, chips.to_chip(SHAPES).mean(0))
 
 
-def make_truth(chips, **extra):
-    points = torch.as_tensor(chips.to_chip(SHAPES), dtype=torch.float32)
+def make_truth(chips, shapes=SHAPES, **extra):
+    points = torch.as_tensor(chips.to_chip(shapes), dtype=torch.float32)
     return Truth(points, torch.as_tensor(MIRROR), **extra)
 
 
@@ -118,7 +123,7 @@ def look(image, target, radius):
     return tuple((image[:, row, column] > 0.5).astype(int)), center
 
 
-def check_batches(batches, radius):
+def check_batches(batches, radius, atol=0.35):
     """Every target lies on the disc of its own landmark; also how many crops are mirrored."""
     n_mirrored = n_crops = n_inside = 0
     for images, targets, _ in batches:
@@ -132,7 +137,7 @@ def check_batches(batches, radius):
             colors = [color for color, _ in seen]
             assert colors in (own, others)
             centers = [center for _, center in seen]
-            np.testing.assert_allclose(centers, points[inside], atol=0.35)
+            np.testing.assert_allclose(centers, points[inside], atol=atol)
             # Renamed, a mirrored shape turns the same way round as any other.
             (ax, ay), (bx, by) = points[1] - points[0], points[3] - points[0]
             assert ax * by - ay * bx > 0
@@ -164,6 +169,22 @@ def test_a_small_crop_is_read_from_halved_chips_and_stays_aligned(chips):
     stage = Stage(Fixed(LAYOUT), box_crop(60, 0.3), STRONG)
     assert stage.crop.scale < 0.75 / 2 + 0.01
     check_batches(make_batches([stage], chips, make_truth(chips), n_batches=3), radius=5)
+
+
+def test_bent_targets_lie_on_their_landmarks():
+    # Shapes that differ by more than a similarity; a batch holds each of them several times.
+    shapes = SHAPES + np.random.default_rng(3).normal(0, 4, SHAPES.shape)
+    chips = draw_chips(shapes)
+    truth = make_truth(chips, shapes)
+    stage = Stage(Fixed(LAYOUT), box_crop(), replace(STRONG, deformation=1.0))
+    # Discs are bent as well, so that their middles move.
+    check_batches(make_batches([stage], chips, truth), radius=9, atol=1.0)
+
+    bent, straight = (
+        make_batches([replace(stage, augmentation=changes)], chips, truth, n_batches=1)[0]
+        for changes in (Augmentation(deformation=1.0), Augmentation())
+    )
+    assert 0.5 < (bent[1] - straight[1]).norm(dim=-1).amax(-1).median() < 8
 
 
 def test_crops_by_truth_bring_landmarks_onto_the_mean_shape(chips):

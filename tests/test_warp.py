@@ -12,12 +12,12 @@ from skwing._warp import _grid_sample, cut, halve, sample
 GREY = 1.5 / 255
 
 
-def warp(images, matrices, size):
+def warp(images, matrices, size, field=None):
     """By OpenCV, and by what a GPU would run."""
     matrices = torch.as_tensor(np.asarray(matrices), dtype=torch.float32)
     return {
-        "cv2": sample(list(images), matrices, size),
-        "grid": _grid_sample(torch.from_numpy(np.asarray(images)), matrices, size),
+        "cv2": sample(list(images), matrices, size, field),
+        "grid": _grid_sample(torch.from_numpy(np.asarray(images)), matrices, size, field),
     }
 
 
@@ -113,6 +113,37 @@ def test_batches_lie_in_memory_as_convolutions_like_them():
         assert batch.dtype == torch.float32
         assert batch.is_contiguous(memory_format=torch.channels_last)
         assert 0 <= batch.min() < batch.max() <= 1
+
+
+@pytest.mark.parametrize("path", ["cv2", "grid"])
+def test_a_field_without_moves_bends_nothing(path):
+    images, matrices = smooth_noise(3, 44, 50), np.stack([*WARPS.values()])
+    plain = warp(images, matrices, 40)[path]
+    bent = warp(images, matrices, 40, torch.zeros(3, 2, 40, 40))[path]
+    # OpenCV rounds positions, and not in the same way.
+    np.testing.assert_allclose(bent, plain, atol=GREY if path == "cv2" else 1e-5)
+    assert bent.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("path", ["cv2", "grid"])
+def test_a_field_leads_to_pixels_of_the_square_that_would_be(path):
+    images = smooth_noise(2, 60, 60)
+    # A field that is a similarity itself, so that a matrix can say the same.
+    change = np.stack(
+        [
+            geometry.from_parts(np.array(0.2), np.array(1.1), np.array([3.0, -2.0]), 19.5),
+            geometry.from_parts(np.array(-0.1), np.array(0.9), np.array([-4.0, 1.0]), 19.5),
+        ]
+    )
+    axis = torch.arange(40.0)
+    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    moved = geometry.apply(torch.as_tensor(change, dtype=torch.float32), pixels.reshape(1, -1, 2))
+    field = (moved.reshape(2, 40, 40, 2) - pixels).permute(0, 3, 1, 2)
+    matrices = np.stack([TURN, WARPS["mirror"]])
+    bent = warp(images, matrices, 40, field)[path]
+    said = warp(images, geometry.compose(geometry.invert(change), matrices), 40)[path]
+    np.testing.assert_allclose(bent, said, atol=2 * GREY)
+    assert abs(bent - warp(images, matrices, 40)[path]).mean() > 2 * GREY
 
 
 def test_sampling_needs_no_square_and_no_equal_images():

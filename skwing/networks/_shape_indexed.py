@@ -12,10 +12,10 @@ class ShapeIndexedCNN(nn.Module):
 
     The shape starts at `start`, the same for every image. The first step looks at the whole
     map, coarsely, and brings the shape to where the object is. Each further step reads the
-    map at the present landmarks, and a few points around each. What it reads is condensed to a few
-    numbers for each landmark, and a hidden layer turns those of all landmarks into a move
-    of the whole shape. Reading is differentiable, so the steps and the map are trained
-    together.
+    map at the present landmarks, and a few points around each. What it reads is condensed
+    to a few numbers for each landmark. A hidden layer turns those of all landmarks into a
+    move of the whole shape, and besides, each landmark moves by its own numbers alone.
+    Reading is differentiable, so the steps and the map are trained together.
 
     Parameters
     ----------
@@ -127,7 +127,9 @@ class ShapeIndexedCNN(nn.Module):
         n_in = n_landmarks * n_condensed
         self.hidden = nn.ModuleList([nn.Linear(n_in, n_hidden) for _ in range(n_steps)])
         self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
-        for move in (self.first_move, *self.moves):
+        sizes = (n_landmarks, n_condensed, 2)
+        self.own_moves = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
+        for move in (self.first_move, *self.moves, *self.own_moves):
             nn.init.zeros_(move.weight)
             nn.init.zeros_(move.bias)
         self.register_buffer("around", _circle(n_around, radius * input_size))
@@ -148,22 +150,20 @@ class ShapeIndexedCNN(nn.Module):
             In pixels of the input, float32.
         """
         features = self.features(2 * images - 1)
-        points = self.start + self._by(self.first_move, self.overview(features))
+        move = _exactly(self.first_move, self.overview(features))
+        points = self.start + move.unflatten(1, (self.n_landmarks, 2))
         shapes = [points]
         maps = self.readable(features).float()
-        for condense, hidden, move in zip(self.condense, self.hidden, self.moves, strict=True):
+        steps = zip(self.condense, self.hidden, self.moves, self.own_moves, strict=True)
+        for condense, hidden, move_all, move_each in steps:
             condensed = F.relu(condense(self._read(maps, points)))
             # Channels of a 1-d dropout are the landmarks: all or nothing of each.
             kept = F.dropout1d(condensed.transpose(0, 1), self.landmark_dropout, self.training)
-            points = points + self._by(move, F.relu(hidden(kept.flatten(1))))
+            move = _exactly(move_all, F.relu(hidden(kept.flatten(1))))
+            own_move = _exactly(move_each, condensed).transpose(0, 1)
+            points = points + move.unflatten(1, (self.n_landmarks, 2)) + own_move
             shapes.append(points)
         return torch.stack(shapes, 1) if self.training else points
-
-    def _by(self, move, summary):
-        """By how much a layer moves each landmark, of shape (n, n_landmarks, 2)."""
-        # In bfloat16 a coordinate near 100 would be rounded to half a pixel.
-        with torch.autocast(summary.device.type, enabled=False):
-            return move(summary.float()).unflatten(1, (self.n_landmarks, 2))
 
     def _read(self, maps, points):
         """What the maps say at and around each landmark, of shape (n_landmarks, n, n_read)."""
@@ -259,6 +259,12 @@ def _convolution(n_in, n_out, size, stride, batch_norm):
     if batch_norm:
         layers.append(nn.BatchNorm2d(n_out))
     return [*layers, nn.ReLU(inplace=True)]
+
+
+def _exactly(layer, values):
+    """What a layer gives in float32: in bfloat16 a coordinate near 100 would lose half a pixel."""
+    with torch.autocast(values.device.type, enabled=False):
+        return layer(values.float())
 
 
 def _overview(width, side, n_units, dropout, batch_norm):

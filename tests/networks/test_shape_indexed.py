@@ -141,6 +141,15 @@ def test_each_landmark_reads_only_at_and_around_itself():
     torch.testing.assert_close(read[:, 0].reshape(3, 4, 5)[..., 0], own)
 
 
+def test_each_landmark_moves_by_its_own_numbers_besides():
+    network = small(n_steps=1).eval()
+    start_at(network, [[4.0, 5.0], [8.0, 8.0], [11.0, 6.0]])
+    with torch.no_grad():
+        network.own_moves[0].weight[1] = 1.0
+    moved = (network(torch.rand(2, 3, 16, 16)) - network.start).abs().amax((0, 2)) > 0
+    assert moved.tolist() == [False, True, False]
+
+
 def test_landmark_dropout_hides_whole_landmarks():
     network = small(64, landmark_dropout=0.5)
     seen = []

@@ -1,0 +1,131 @@
+"""Bending of crops in training: a shape goes part of the way to that of another sample.
+
+The other is one of the more similar ones in its batch, so what comes out is a shape that
+might occur, around a texture that never had it. A thin-plate spline takes the image along
+(Bookstein, *Principal Warps*, IEEE TPAMI 1989).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from skwing import geometry
+from skwing._warp import read_at, send
+
+_N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch of 32 has
+_SIMILAR = 0.2  # of them, by their number, count as similar
+_N_NODES = 24  # along each side of the crop, on which the spline is evaluated
+_SMOOTHING = 8e-4  # of the spline: landmarks that move apart do not tear the image
+_ANCHORS = (-0.35, 0.5, 1.35)  # what stays in place: a ring around the crop, in its sides
+_N_ITERATIONS = 6
+
+
+def bend(points, samples, size, amount, generator):
+    """Bend a batch of crops, each towards the shape of another one.
+
+    Parameters
+    ----------
+    points : float32 tensor of shape (n, L, 2)
+        In pixels of the crops, NaN = missing.
+    samples : int tensor of shape (n,)
+        Which sample each crop shows: a batch may hold one several times.
+    size : int
+        Side of the crops in pixels.
+    amount : float
+        Greatest part of the way to the other shape: 1 is all of it.
+    generator : torch.Generator
+
+    Returns
+    -------
+    points : float32 tensor of shape (n, L, 2)
+        Where the same landmarks lie in the bent crops.
+    field : float32 tensor of shape (n, 2, size, size)
+        From each pixel of a bent crop to where its content lies in the crop as it was, in
+        pixels; :func:`skwing._warp.sample` takes it.
+    """
+    part = send(amount * torch.rand(len(points), 1, 1, generator=generator), points.device)
+    moves = part * ways_to_others(points, samples, generator)
+    field = _back_from(points + moves, moves, size)
+    return _arrive(points, moves, field), field
+
+
+def ways_to_others(points, samples, generator):
+    """From each shape to a similar one of another sample, brought onto it by a similarity.
+
+    Parameters
+    ----------
+    points : tensor of shape (n, L, 2)
+        NaN = missing.
+    samples : int tensor of shape (n,)
+    generator : torch.Generator
+
+    Returns
+    -------
+    ways : tensor of shape (n, L, 2)
+        NaN for landmarks that one of the two shapes lacks, or where there is no other sample.
+    """
+    n = len(points)
+    rows = torch.arange(n, device=points.device)[:, None]
+    n_candidates = min(max(n - 1, 1), _N_CANDIDATES)
+    candidates = (rows + torch.arange(1, n_candidates + 1, device=points.device)) % n
+    others = points[candidates]
+    others = torch.where(
+        (samples[candidates] == samples[:, None])[..., None, None], math.nan, others
+    )
+    own = points[:, None]
+    ways = geometry.apply(geometry.similarity(others, own), others) - own
+    known = ~torch.isnan(ways).any(-1)
+    squares = torch.where(known[..., None], ways, 0.0).square().sum((-1, -2))
+    distance = torch.where(known.any(-1), squares / known.sum(-1), math.inf)
+    similar = distance.topk(math.ceil(_SIMILAR * n_candidates), largest=False).indices
+    chosen = send(torch.randint(similar.shape[1], (n, 1), generator=generator), points.device)
+    return ways[rows, similar.gather(1, chosen)][:, 0]
+
+
+def _back_from(places, moves, size):
+    """Field of shape (n, 2, size, size): from each pixel to where it was before the moves.
+
+    `places`, of shape (n, L, 2), are where `moves` led to; NaN = no move known.
+    """
+    n, device = len(places), places.device
+    known = ~torch.isnan(places).any(-1)
+    # In units of the shape, so that a small one in its crop bends like a large one.
+    unit = geometry.boxes_of(places)[:, 2:].amax(-1).nan_to_num(size)[:, None, None]
+    edge = size * torch.tensor(_ANCHORS, device=device)
+    ring = torch.cartesian_prod(edge, edge)[[0, 1, 2, 3, 5, 6, 7, 8]].expand(n, -1, 2)
+    weight = torch.cat([known, known.new_ones(n, len(ring[0]))], 1).to(places.dtype)[..., None]
+    knots = torch.cat([torch.where(known[..., None], places, 0.0), ring], 1) / unit
+    values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, ring.shape[1] + 3))
+    # A knot without weight has a row and a column of its own, and takes no part.
+    smoothing = torch.where(weight[..., 0] > 0, _SMOOTHING, 1.0)
+    bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
+    plane = F.pad(knots, (1, 0), value=1.0) * weight
+    system = torch.cat(
+        [torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))],
+        1,
+    )
+    factors = torch.linalg.solve(system, values)
+    axis = torch.linspace(0, size - 1, _N_NODES, device=device)
+    nodes = torch.cartesian_prod(axis, axis).flip(-1) / unit
+    field = (
+        _spline(nodes, knots) @ factors[:, :-3] + F.pad(nodes, (1, 0), value=1.0) @ factors[:, -3:]
+    )
+    field = field.mT.reshape(n, 2, _N_NODES, _N_NODES).contiguous()
+    return F.interpolate(field, size=(size, size), mode="bilinear", align_corners=True)
+
+
+def _spline(places, knots):
+    """Thin-plate spline of each knot at each place, of shape (n, n_places, n_knots)."""
+    square = torch.cdist(places, knots, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    return torch.xlogy(square, square)
+
+
+def _arrive(points, moves, field):
+    """Where landmarks are that a field leads back to `points`."""
+    places = points + moves.nan_to_num(0.0)
+    for _ in range(_N_ITERATIONS):
+        back = read_at(field, places.nan_to_num(0.0), 1).mT
+        # Half of what is missing: all of it can overshoot where the image is stretched.
+        places = places + (points - places - back) / 2
+    return places

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import torch
+
+from skwing import geometry
+from skwing._bend import bend, ways_to_others
+from skwing._warp import read_at
+
+SIZE = 64
+SHAPE = torch.tensor([[14.0, 20], [45, 22], [31, 33], [18, 50], [38, 47], [50, 38], [28, 12]])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def make_shapes(n, noise=1.5, seed=0):
+    return SHAPE + noise * torch.randn(n, *SHAPE.shape, generator=seeded(seed))
+
+
+def bent_spots(points, field):
+    """Bent images with a soft spot at each landmark, each landmark in a channel of its own."""
+    axis = torch.arange(SIZE, dtype=torch.float32)
+    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    places = (pixels + field.permute(0, 2, 3, 1))[:, None]
+    away = (places - points[:, :, None, None]).square().sum(-1)
+    return torch.exp(-away / (2 * 2.5**2))
+
+
+def middles(images):
+    """Middle of the spot in each channel, of its pixels above half its peak."""
+    axis = torch.arange(SIZE, dtype=torch.float32)
+    weight = (images - images.amax((-1, -2), keepdim=True) / 2).clamp_min(0)
+    x, y = (weight * axis).sum((-1, -2)), (weight * axis[:, None]).sum((-1, -2))
+    return torch.stack([x, y], -1) / weight.sum((-1, -2))[..., None]
+
+
+def test_pixels_go_with_their_landmarks():
+    points = make_shapes(12)
+    moved, field = bend(points, torch.arange(12), SIZE, 1.0, seeded())
+    assert (moved - points).norm(dim=-1).max() > 2
+    there = middles(bent_spots(points, field))
+    torch.testing.assert_close(there, moved, atol=0.5, rtol=0)
+    assert (there - moved).norm(dim=-1).mean() < 0.15
+    back = moved + read_at(field, moved, 1).mT
+    torch.testing.assert_close(back, points, atol=0.1, rtol=0)
+
+
+def test_a_shape_goes_part_of_the_way_to_another():
+    parts, off = [], []
+    for seed in range(40):
+        # Of so few others one alone counts as similar.
+        points, samples = make_shapes(6, seed=seed), torch.arange(6)
+        ways = ways_to_others(points, samples, seeded())
+        moved, _ = bend(points, samples, SIZE, 0.8, seeded(seed))
+        went = moved - points
+        part = (went * ways).sum((1, 2)) / ways.square().sum((1, 2))
+        parts.append(part)
+        off.append((went - part[:, None, None] * ways).norm(dim=(1, 2)) / ways.norm(dim=(1, 2)))
+    parts, off = torch.cat(parts), torch.cat(off)
+    assert parts.min() > -0.01
+    assert 0.7 < parts.max() < 0.85
+    np.testing.assert_allclose(parts.mean(), 0.4, atol=0.05)
+    # The spline gives way a little instead of tearing the image.
+    assert off.median() < 0.1
+
+
+def test_the_more_similar_ones_take_turns():
+    near, far = make_shapes(8, noise=0.5), make_shapes(24, noise=4.0, seed=1)
+    points, samples = torch.cat([near, far]), torch.arange(32)
+    generator = seeded()
+    ways = torch.stack([ways_to_others(points, samples, generator)[:8] for _ in range(60)])
+    # The seven others of its kind are the fifth of 31 that count as similar.
+    assert ways.norm(dim=(-1, -2)).max() < 8
+    assert {len(own.round(decimals=3).unique(dim=0)) for own in ways.transpose(0, 1)} == {7}
+
+
+def test_the_other_is_the_most_similar_of_another_sample():
+    square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    flat = square * torch.tensor([1.0, 0.5])
+    shapes = 10 * torch.stack([square, flat, 1.05 * flat + torch.tensor([0.1, 0.0]), square]) + 32
+    shapes[1, 0, 0] -= 1
+    turned = geometry.apply(
+        geometry.from_parts(
+            torch.rand(4, generator=seeded()), torch.full((4,), 1.3), torch.full((4, 2), 3.0), 31.5
+        ),
+        shapes,
+    )
+    ways = ways_to_others(turned, torch.tensor([0, 1, 2, 0]), seeded())
+    # Shape 3 is 0 again, and the same sample: each has to go to a flat one.
+    assert ways[0].norm() > 3
+    torch.testing.assert_close(ways[0].norm(), ways[3].norm(), rtol=0.3, atol=0)
+    assert ways[1].norm() < 2
+    assert ways[2].norm() < 2
+    alone = ways_to_others(turned, torch.arange(4), seeded())
+    torch.testing.assert_close(alone[[0, 3]], torch.zeros(2, 4, 2), atol=1e-4, rtol=0)
+
+
+def test_turned_moved_and_scaled_the_same_way_is_no_other_shape():
+    n = 8
+    angle, scale = torch.rand(n, generator=seeded()), 1 + torch.rand(n, generator=seeded(1)) / 4
+    points = geometry.apply(
+        geometry.from_parts(angle, scale, torch.full((n, 2), 2.0), 31.5), SHAPE.expand(n, -1, -1)
+    )
+    moved, field = bend(points, torch.arange(n), SIZE, 1.0, seeded())
+    torch.testing.assert_close(moved, points, atol=1e-3, rtol=0)
+    assert field.abs().max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    "n, samples, n_landmarks",
+    [(1, [0], 7), (3, [5, 5, 5], 7), (4, [0, 1, 2, 3], 1), (4, [0, 1, 2, 3], 2)],
+    ids=["one image", "one sample", "one landmark", "two landmarks"],
+)
+def test_without_another_shape_nothing_is_bent(n, samples, n_landmarks):
+    points = make_shapes(n)[:, :n_landmarks]
+    moved, field = bend(points, torch.tensor(samples), SIZE, 1.0, seeded())
+    torch.testing.assert_close(moved, points, atol=1e-3, rtol=0)
+    assert field.abs().max() < 2e-3
+
+
+def test_missing_landmarks_stay_missing_and_go_along_where_only_the_other_misses_them():
+    points = make_shapes(2)
+    whole, _ = bend(points, torch.arange(2), SIZE, 1.0, seeded())
+    lacking = points.clone()
+    lacking[0, 2] = torch.nan
+    moved, field = bend(lacking, torch.arange(2), SIZE, 1.0, seeded())
+    assert torch.equal(torch.isnan(moved), torch.isnan(lacking))
+    assert torch.isfinite(field).all()
+    there = middles(bent_spots(points, field))
+    torch.testing.assert_close(there[1], moved[1], atol=0.5, rtol=0)
+    assert (moved[1, 2] - points[1, 2]).norm() > 0.1  # between the others, which move
+    assert (moved - whole)[:, [0, 1, 3, 4, 5, 6]].norm(dim=-1).max() < 4
+
+
+def test_nothing_known_is_nothing_bent():
+    points = make_shapes(3)
+    points[1] = torch.nan
+    points[2, 1:] = torch.nan
+    moved, field = bend(points, torch.arange(3), SIZE, 1.0, seeded())
+    assert torch.equal(torch.isnan(moved), torch.isnan(points))
+    assert field.abs().max() < 2e-3
+
+
+def test_a_small_shape_bends_like_a_large_one():
+    large = make_shapes(6)
+    small = (large - 31.5) / 4 + 31.5
+    moves = [
+        bend(points, torch.arange(6), SIZE, 1.0, seeded())[0] - points for points in (large, small)
+    ]
+    # Not exactly, as its field is as coarse.
+    assert (moves[0] / 4 - moves[1]).norm() < 0.3 * moves[1].norm()
+
+
+def test_a_seed_decides_and_the_global_generator_is_left_alone():
+    points, state = make_shapes(5), torch.get_rng_state()
+    first, again, other = (
+        bend(points, torch.arange(5), SIZE, 1.0, seeded(seed)) for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    assert torch.equal(torch.get_rng_state(), state)
