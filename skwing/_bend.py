@@ -40,14 +40,14 @@ def bend(points, samples, size, amount, generator):
     -------
     points : float32 tensor of shape (n, L, 2)
         Where the same landmarks lie in the bent crops.
-    field : float32 tensor of shape (n, 2, size, size)
-        From each pixel of a bent crop to where its content lies in the crop as it was, in
+    field : float32 tensor of shape (n, 2, n_nodes, n_nodes)
+        From places in a bent crop to where their content lies in the crop as it was, in
         pixels; :func:`skwing._warp.sample` takes it.
     """
     part = send(amount * torch.rand(len(points), 1, 1, generator=generator), points.device)
     moves = part * ways_to_others(points, samples, generator)
     field = _back_from(points + moves, moves, size)
-    return _arrive(points, moves, field), field
+    return _arrive(points, moves, field, size), field
 
 
 def ways_to_others(points, samples, generator):
@@ -84,7 +84,7 @@ def ways_to_others(points, samples, generator):
 
 
 def _back_from(places, moves, size):
-    """Field of shape (n, 2, size, size): from each pixel to where it was before the moves.
+    """Field of shape (n, 2, n_nodes, n_nodes): from each node to where it was before the moves.
 
     `places`, of shape (n, L, 2), are where `moves` led to; NaN = no move known.
     """
@@ -101,18 +101,13 @@ def _back_from(places, moves, size):
     smoothing = torch.where(weight[..., 0] > 0, _SMOOTHING, 1.0)
     bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
     plane = F.pad(knots, (1, 0), value=1.0) * weight
-    system = torch.cat(
-        [torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))],
-        1,
-    )
+    system = torch.cat([torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))], 1)
     factors = torch.linalg.solve(system, values)
     axis = torch.linspace(0, size - 1, _N_NODES, device=device)
     nodes = torch.cartesian_prod(axis, axis).flip(-1) / unit
-    field = (
-        _spline(nodes, knots) @ factors[:, :-3] + F.pad(nodes, (1, 0), value=1.0) @ factors[:, -3:]
-    )
-    field = field.mT.reshape(n, 2, _N_NODES, _N_NODES).contiguous()
-    return F.interpolate(field, size=(size, size), mode="bilinear", align_corners=True)
+    bent = _spline(nodes, knots) @ factors[:, :-3]
+    field = bent + F.pad(nodes, (1, 0), value=1.0) @ factors[:, -3:]
+    return field.mT.unflatten(2, (_N_NODES, _N_NODES))
 
 
 def _spline(places, knots):
@@ -121,11 +116,12 @@ def _spline(places, knots):
     return torch.xlogy(square, square)
 
 
-def _arrive(points, moves, field):
+def _arrive(points, moves, field, size):
     """Where landmarks are that a field leads back to `points`."""
+    nodes_a_pixel = (field.shape[-1] - 1) / (size - 1)
     places = points + moves.nan_to_num(0.0)
     for _ in range(_N_ITERATIONS):
-        back = read_at(field, places.nan_to_num(0.0), 1).mT
+        back = read_at(field, nodes_a_pixel * places.nan_to_num(0.0), 1).mT
         # Half of what is missing: all of it can overshoot where the image is stretched.
         places = places + (points - places - back) / 2
     return places

@@ -107,7 +107,7 @@ class Chips:
             By how much such crops magnify, about: those that shrink are read from chips of
             half the side. To find it in `matrices` would make a GPU wait, and a crop
             depend on the others in its batch.
-        field : float tensor of shape (b, 2, size, size), default=None
+        field : float tensor of shape (b, 2, n_nodes, n_nodes), default=None
             Bends the inputs, see :func:`skwing._warp.sample`.
 
         Returns

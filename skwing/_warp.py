@@ -119,9 +119,10 @@ def sample(images, matrices, size, field=None):
         From pixels of `images` to pixels of the result.
     size : int
         Side of the result in pixels.
-    field : float tensor of shape (n, 2, size, size), default=None
-        Bends the squares: from each pixel of the result to where it is read, in pixels of
-        the square as it would be without.
+    field : float tensor of shape (n, 2, n_nodes, n_nodes), default=None
+        Bends the squares: from places in the result to where they are read, in pixels of
+        the square as it would be without. The places are nodes evenly spaced from its
+        first pixel to its last; between them it is interpolated.
 
     Returns
     -------
@@ -137,27 +138,31 @@ def sample(images, matrices, size, field=None):
             _warp_one(image, matrix, size, out)
     else:
         places = _places(matrices, size, field).numpy()
-        for image, own, out in zip(images, places, batch, strict=True):
-            cv2.remap(image, own, None, cv2.INTER_LINEAR, dst=out, borderMode=_BORDER)
+        for image, (x, y), out in zip(images, places, batch, strict=True):
+            cv2.remap(image, x, y, cv2.INTER_LINEAR, dst=out, borderMode=_BORDER)
     return torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 def _grid_sample(images, matrices, size, field=None):
-    points = _places(matrices.to(images.device), size, field)
-    points = points.expand(len(images), -1, -1, -1)
-    batch = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), points)
+    places = _places(matrices.to(images.device), size, field).permute(0, 2, 3, 1)
+    batch = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), places)
     return batch.contiguous(memory_format=torch.channels_last)
 
 
 def _places(matrices, size, field):
-    """Where the pixels of squares are read, of shape (n, size, size, 2)."""
-    axis = torch.arange(size, device=matrices.device, dtype=torch.float32)
-    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-    if field is not None:
-        pixels = pixels + field.permute(0, 2, 3, 1)
-    matrices = matrices.to(torch.float32)
-    places = geometry.apply(geometry.invert(matrices), pixels.reshape(-1, size * size, 2))
-    return places.reshape(-1, size, size, 2)
+    """Where the pixels of squares are read, of shape (n, 2, size, size)."""
+    n_nodes = size if field is None else field.shape[-1]
+    axis = torch.linspace(0, size - 1, n_nodes, device=matrices.device)
+    nodes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))
+    nodes = nodes[None] if field is None else nodes + field
+    inverse = geometry.invert(matrices.to(torch.float32))
+    places = geometry.apply(inverse, nodes.flatten(2).mT).mT.unflatten(2, (n_nodes, n_nodes))
+    if n_nodes == size:
+        return places
+    # A matrix keeps straight lines straight: before it or after it, interpolation is the same.
+    return F.interpolate(
+        places.contiguous(), size=(size, size), mode="bilinear", align_corners=True
+    )
 
 
 def read_at(maps, points, stride):

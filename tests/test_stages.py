@@ -173,7 +173,7 @@ def test_a_small_crop_is_read_from_halved_chips_and_stays_aligned(chips):
 
 def test_bent_targets_lie_on_their_landmarks():
     # Shapes that differ by more than a similarity; a batch holds each of them several times.
-    shapes = SHAPES + np.random.default_rng(3).normal(0, 4, SHAPES.shape)
+    shapes = SHAPES + np.random.default_rng(3).normal(0, 3, SHAPES.shape)
     chips = draw_chips(shapes)
     truth = make_truth(chips, shapes)
     stage = Stage(Fixed(LAYOUT), box_crop(), replace(STRONG, deformation=1.0))

@@ -115,18 +115,20 @@ def test_batches_lie_in_memory_as_convolutions_like_them():
         assert 0 <= batch.min() < batch.max() <= 1
 
 
+@pytest.mark.parametrize("n_nodes", [2, 7, 40])
 @pytest.mark.parametrize("path", ["cv2", "grid"])
-def test_a_field_without_moves_bends_nothing(path):
+def test_a_field_without_moves_bends_nothing(path, n_nodes):
     images, matrices = smooth_noise(3, 44, 50), np.stack([*WARPS.values()])
     plain = warp(images, matrices, 40)[path]
-    bent = warp(images, matrices, 40, torch.zeros(3, 2, 40, 40))[path]
+    bent = warp(images, matrices, 40, torch.zeros(3, 2, n_nodes, n_nodes))[path]
     # OpenCV rounds positions, and not in the same way.
     np.testing.assert_allclose(bent, plain, atol=GREY if path == "cv2" else 1e-5)
     assert bent.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("n_nodes", [2, 5, 40])
 @pytest.mark.parametrize("path", ["cv2", "grid"])
-def test_a_field_leads_to_pixels_of_the_square_that_would_be(path):
+def test_a_field_leads_to_pixels_of_the_square_that_would_be(path, n_nodes):
     images = smooth_noise(2, 60, 60)
     # A field that is a similarity itself, so that a matrix can say the same.
     change = np.stack(
@@ -135,10 +137,10 @@ def test_a_field_leads_to_pixels_of_the_square_that_would_be(path):
             geometry.from_parts(np.array(-0.1), np.array(0.9), np.array([-4.0, 1.0]), 19.5),
         ]
     )
-    axis = torch.arange(40.0)
-    pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-    moved = geometry.apply(torch.as_tensor(change, dtype=torch.float32), pixels.reshape(1, -1, 2))
-    field = (moved.reshape(2, 40, 40, 2) - pixels).permute(0, 3, 1, 2)
+    axis = torch.linspace(0, 39, n_nodes)
+    nodes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    moved = geometry.apply(torch.as_tensor(change, dtype=torch.float32), nodes.reshape(1, -1, 2))
+    field = (moved.reshape(2, n_nodes, n_nodes, 2) - nodes).permute(0, 3, 1, 2)
     matrices = np.stack([TURN, WARPS["mirror"]])
     bent = warp(images, matrices, 40, field)[path]
     said = warp(images, geometry.compose(geometry.invert(change), matrices), 40)[path]
