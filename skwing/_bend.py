@@ -17,7 +17,9 @@ _N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch o
 _SIMILAR = 0.2  # of them, by their number, count as similar
 _N_NODES = 24  # along each side of the crop, on which the spline is evaluated
 _SMOOTHING = 8e-4  # of the spline: landmarks that move apart do not tear the image
-_ANCHORS = (-0.35, 0.5, 1.35)  # what stays in place: a ring around the crop, in its sides
+# Around the shape, in units of its longer side from its middle: where a ring of anchors
+# stays in place, and beyond which nothing moves.
+_ANCHORS, _STILL = 1.0, 1.5
 _N_ITERATIONS = 6
 
 
@@ -90,23 +92,27 @@ def _back_from(places, moves, size):
     """
     n, device = len(places), places.device
     known = ~torch.isnan(places).any(-1)
-    # In units of the shape, so that a small one in its crop bends like a large one.
-    unit = geometry.boxes_of(places)[:, 2:].amax(-1).nan_to_num(size)[:, None, None]
-    edge = size * torch.tensor(_ANCHORS, device=device)
-    ring = torch.cartesian_prod(edge, edge)[[0, 1, 2, 3, 5, 6, 7, 8]].expand(n, -1, 2)
-    weight = torch.cat([known, known.new_ones(n, len(ring[0]))], 1).to(places.dtype)[..., None]
-    knots = torch.cat([torch.where(known[..., None], places, 0.0), ring], 1) / unit
-    values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, ring.shape[1] + 3))
-    # A knot without weight has a row and a column of its own, and takes no part.
-    smoothing = torch.where(weight[..., 0] > 0, _SMOOTHING, 1.0)
+    # In units of the shape, from its middle: one that is small in its crop bends likewise.
+    corner, extent = geometry.boxes_of(places)[:, None].nan_to_num(size).split(2, -1)
+    middle, unit = corner + extent / 2, extent.amax(-1, keepdim=True)
+    side = torch.tensor([-_ANCHORS, 0.0, _ANCHORS], device=device)
+    ring = torch.cartesian_prod(side, side)[[0, 1, 2, 3, 5, 6, 7, 8]].expand(n, -1, 2)
+    knots = torch.where(known[..., None], (places - middle) / unit, 0.0)
+    knots, moved = torch.cat([knots, ring], 1), torch.cat([known, known.new_ones(n, 8)], 1)
+    values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, 8 + 3))
+    # A landmark that is not known has a row and a column of its own, and takes no part.
+    weight = moved[..., None].to(places.dtype)
+    smoothing = torch.where(moved, _SMOOTHING, 1.0)
     bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
     plane = F.pad(knots, (1, 0), value=1.0) * weight
     system = torch.cat([torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))], 1)
     factors = torch.linalg.solve(system, values)
     axis = torch.linspace(0, size - 1, _N_NODES, device=device)
-    nodes = torch.cartesian_prod(axis, axis).flip(-1) / unit
+    nodes = (torch.cartesian_prod(axis, axis).flip(-1) - middle) / unit
     bent = _spline(nodes, knots) @ factors[:, :-3]
     field = bent + F.pad(nodes, (1, 0), value=1.0) @ factors[:, -3:]
+    away = nodes.abs().amax(-1, keepdim=True)
+    field = field * ((_STILL - away) / (_STILL - _ANCHORS)).clamp(0, 1)
     return field.mT.unflatten(2, (_N_NODES, _N_NODES))
 
 

@@ -155,6 +155,21 @@ def test_a_small_shape_bends_like_a_large_one():
     assert (moves[0] / 4 - moves[1]).norm() < 0.3 * moves[1].norm()
 
 
+@pytest.mark.parametrize("scale", [0.02, 0.1, 1.0, 5.0])
+@pytest.mark.parametrize("middle", [(31.5, 31.5), (5.0, 60.0)])
+def test_bending_stays_near_the_shape_and_within_its_moves(scale, middle):
+    points = (make_shapes(6) - 31.5) * scale + torch.tensor(middle)
+    points[:, 3] = points[:, 4]  # coincident landmarks
+    greatest = ways_to_others(points, torch.arange(6), seeded()).norm(dim=-1).amax(-1)
+    moved, field = bend(points, torch.arange(6), SIZE, 1.0, seeded())
+    assert ((moved - points).norm(dim=-1).amax(-1) < 1.2 * greatest).all()
+    assert (field.norm(dim=1).amax((1, 2)) < 1.5 * greatest).all()
+    axis = torch.linspace(0, SIZE - 1, field.shape[-1])
+    nodes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    away = (nodes - torch.tensor(middle)).abs().amax(-1) > 2 * (50 * scale + 1)
+    assert (field.norm(dim=1)[:, away] == 0).all()
+
+
 def test_a_seed_decides_and_the_global_generator_is_left_alone():
     points, state = make_shapes(5), torch.get_rng_state()
     first, again, other = (
