@@ -95,8 +95,9 @@ def _back_from(places, moves, size):
     # In units of the shape, from its middle: one that is small in its crop bends likewise.
     corner, extent = geometry.boxes_of(places)[:, None].nan_to_num(size).split(2, -1)
     middle, unit = corner + extent / 2, extent.amax(-1, keepdim=True)
-    side = torch.tensor([-_ANCHORS, 0.0, _ANCHORS], device=device)
-    ring = torch.cartesian_prod(side, side)[[0, 1, 2, 3, 5, 6, 7, 8]].expand(n, -1, 2)
+    side = torch.linspace(-_ANCHORS, _ANCHORS, 3, device=device)
+    square = torch.cartesian_prod(side, side)
+    ring = torch.cat([square[:4], square[5:]]).expand(n, -1, 2)
     knots = torch.where(known[..., None], (places - middle) / unit, 0.0)
     knots, moved = torch.cat([knots, ring], 1), torch.cat([known, known.new_ones(n, 8)], 1)
     values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, 8 + 3))
@@ -106,7 +107,8 @@ def _back_from(places, moves, size):
     bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
     plane = F.pad(knots, (1, 0), value=1.0) * weight
     system = torch.cat([torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))], 1)
-    factors = torch.linalg.solve(system, values)
+    # Smoothed and anchored, it has a solution; to check that would make a GPU wait.
+    factors, _ = torch.linalg.solve_ex(system, values)
     axis = torch.linspace(0, size - 1, _N_NODES, device=device)
     nodes = (torch.cartesian_prod(axis, axis).flip(-1) - middle) / unit
     bent = _spline(nodes, knots) @ factors[:, :-3]

@@ -368,7 +368,7 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
         truth = vars(make_truth(chips, weights=torch.ones(N))).values()
         truth = Truth(*(value.to(here.device) for value in truth))
         first = Stage(Fixed(mean).to(here.device), crop, STRONG)
-        stages = [first, Stage(None, shape_crop(chips), STRONG)]
+        stages = [first, Stage(None, shape_crop(chips), replace(STRONG, deformation=1.0))]
         both.append(make_batches(stages, here, truth, refine_on, n_batches=3))
     check_batches([[part.cpu() for part in batch] for batch in both[1]], radius=8)
     for expected, batch in zip(*both, strict=True):
@@ -379,7 +379,7 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
 
 @pytest.mark.gpu
 def test_batches_never_wait_for_the_gpu(chips):
-    stage = Stage(Fixed(LAYOUT), box_crop(), STRONG)
+    stage = Stage(Fixed(LAYOUT), box_crop(), replace(STRONG, deformation=1.0))
     on_gpu = Chips(
         torch.from_numpy(chips.pixels).cuda(), chips.matrices, FRAME, torch.device("cuda")
     )
