@@ -1,7 +1,7 @@
 """Bending of crops in training: a shape goes part of the way to that of another sample.
 
-The other is one of the more similar ones in its batch, so what comes out is a shape that
-might occur, around a texture that never had it. A thin-plate spline takes the image along
+The other is the most similar one in its batch, so what comes out is a shape that might
+occur, around a texture that never had it. A thin-plate spline takes the image along
 (Bookstein, *Principal Warps*, IEEE TPAMI 1989).
 """
 
@@ -14,7 +14,6 @@ from skwing import geometry
 from skwing._warp import read_at, send
 
 _N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch of 32 has
-_SIMILAR = 0.2  # of them, by their number, count as similar
 _N_NODES = 24  # along each side of the crop, on which the spline is evaluated
 _SMOOTHING = 8e-4  # of the spline: landmarks that move apart do not tear the image
 # Around the shape, in units of its longer side from its middle: where a ring of anchors
@@ -47,20 +46,19 @@ def bend(points, samples, size, amount, generator):
         pixels; :func:`skwing._warp.sample` takes it.
     """
     part = send(amount * torch.rand(len(points), 1, 1, generator=generator), points.device)
-    moves = part * ways_to_others(points, samples, generator)
+    moves = part * ways_to_others(points, samples)
     field = _back_from(points + moves, moves, size)
     return _arrive(points, moves, field, size), field
 
 
-def ways_to_others(points, samples, generator):
-    """From each shape to a similar one of another sample, brought onto it by a similarity.
+def ways_to_others(points, samples):
+    """From each shape to the most similar one of other samples, brought onto it by a similarity.
 
     Parameters
     ----------
     points : tensor of shape (n, L, 2)
         NaN = missing.
     samples : int tensor of shape (n,)
-    generator : torch.Generator
 
     Returns
     -------
@@ -80,9 +78,7 @@ def ways_to_others(points, samples, generator):
     known = ~torch.isnan(ways).any(-1)
     squares = torch.where(known[..., None], ways, 0.0).square().sum((-1, -2))
     distance = torch.where(known.any(-1), squares / known.sum(-1), math.inf)
-    similar = distance.topk(math.ceil(_SIMILAR * n_candidates), largest=False).indices
-    chosen = send(torch.randint(similar.shape[1], (n, 1), generator=generator), points.device)
-    return ways[rows, similar.gather(1, chosen)][:, 0]
+    return ways[rows[:, 0], distance.argmin(1)]
 
 
 def _back_from(places, moves, size):

@@ -118,9 +118,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     occlusion : float, per stage, default=0.3
         Probability that a random rectangle is covered in training, by one colour or by a
         piece of another image.
-    deformation : float, per stage, default=1.5
-        Greatest part of the way to the shape of a similar sample over which a crop is bent
-        in training: at 1, as far as that shape.
+    deformation : float, per stage, default=(0.0, 1.5)
+        How far a crop is bent in training, at the most, for its shape to become that of
+        the most similar other sample in the batch: 1 is all of the way. The fewer the
+        samples, the more it helps.
     refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
@@ -215,7 +216,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         brightness=0.2,
         contrast=0.2,
         occlusion=0.3,
-        deformation=1.5,
+        deformation=(0.0, 1.5),
         refine_on="predicted",
         average_mirrored=True,
         early_stopping=False,

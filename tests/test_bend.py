@@ -50,32 +50,17 @@ def test_pixels_go_with_their_landmarks():
 
 
 def test_a_shape_goes_part_of_the_way_to_another():
-    parts, off = [], []
-    for seed in range(40):
-        # Of so few others one alone counts as similar.
-        points, samples = make_shapes(6, seed=seed), torch.arange(6)
-        ways = ways_to_others(points, samples, seeded())
-        moved, _ = bend(points, samples, SIZE, 0.8, seeded(seed))
-        went = moved - points
-        part = (went * ways).sum((1, 2)) / ways.square().sum((1, 2))
-        parts.append(part)
-        off.append((went - part[:, None, None] * ways).norm(dim=(1, 2)) / ways.norm(dim=(1, 2)))
-    parts, off = torch.cat(parts), torch.cat(off)
+    points, samples = make_shapes(200), torch.arange(200)
+    ways = ways_to_others(points, samples)
+    moved, _ = bend(points, samples, SIZE, 0.8, seeded())
+    went = moved - points
+    parts = (went * ways).sum((1, 2)) / ways.square().sum((1, 2))
     assert parts.min() > -0.01
     assert 0.7 < parts.max() < 0.85
     np.testing.assert_allclose(parts.mean(), 0.4, atol=0.05)
     # The spline gives way a little instead of tearing the image.
+    off = (went - parts[:, None, None] * ways).norm(dim=(1, 2)) / ways.norm(dim=(1, 2))
     assert off.median() < 0.1
-
-
-def test_the_more_similar_ones_take_turns():
-    near, far = make_shapes(8, noise=0.5), make_shapes(24, noise=4.0, seed=1)
-    points, samples = torch.cat([near, far]), torch.arange(32)
-    generator = seeded()
-    ways = torch.stack([ways_to_others(points, samples, generator)[:8] for _ in range(60)])
-    # The seven others of its kind are the fifth of 31 that count as similar.
-    assert ways.norm(dim=(-1, -2)).max() < 8
-    assert {len(own.round(decimals=3).unique(dim=0)) for own in ways.transpose(0, 1)} == {7}
 
 
 def test_the_other_is_the_most_similar_of_another_sample():
@@ -89,13 +74,13 @@ def test_the_other_is_the_most_similar_of_another_sample():
         ),
         shapes,
     )
-    ways = ways_to_others(turned, torch.tensor([0, 1, 2, 0]), seeded())
+    ways = ways_to_others(turned, torch.tensor([0, 1, 2, 0]))
     # Shape 3 is 0 again, and the same sample: each has to go to a flat one.
     assert ways[0].norm() > 3
     torch.testing.assert_close(ways[0].norm(), ways[3].norm(), rtol=0.3, atol=0)
     assert ways[1].norm() < 2
     assert ways[2].norm() < 2
-    alone = ways_to_others(turned, torch.arange(4), seeded())
+    alone = ways_to_others(turned, torch.arange(4))
     torch.testing.assert_close(alone[[0, 3]], torch.zeros(2, 4, 2), atol=1e-4, rtol=0)
 
 
@@ -160,7 +145,7 @@ def test_a_small_shape_bends_like_a_large_one():
 def test_bending_stays_near_the_shape_and_within_its_moves(scale, middle):
     points = (make_shapes(6) - 31.5) * scale + torch.tensor(middle)
     points[:, 3] = points[:, 4]  # coincident landmarks
-    greatest = ways_to_others(points, torch.arange(6), seeded()).norm(dim=-1).amax(-1)
+    greatest = ways_to_others(points, torch.arange(6)).norm(dim=-1).amax(-1)
     moved, field = bend(points, torch.arange(6), SIZE, 1.0, seeded())
     assert ((moved - points).norm(dim=-1).amax(-1) < 1.2 * greatest).all()
     assert (field.norm(dim=1).amax((1, 2)) < 1.5 * greatest).all()
