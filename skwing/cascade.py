@@ -118,7 +118,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     occlusion : float, per stage, default=0.3
         Probability that a random rectangle is covered in training, by one colour or by a
         piece of another image.
-    deformation : float, per stage, default=(0.0, 1.5)
+    deformation : float, per stage, default=(0.5, 1.5)
         How far a crop is bent in training, at the most, for its shape to become that of
         the most similar other sample in the batch: 1 is all of the way. The fewer the
         samples, the more it helps.
@@ -216,7 +216,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         brightness=0.2,
         contrast=0.2,
         occlusion=0.3,
-        deformation=(0.0, 1.5),
+        deformation=(0.5, 1.5),
         refine_on="predicted",
         average_mirrored=True,
         early_stopping=False,
