@@ -14,6 +14,7 @@ from skwing import geometry
 from skwing._warp import read_at, send
 
 _N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch of 32 has
+_MOST_KNOTS = 128  # landmarks that the spline goes by: solving for it takes their number cubed
 _N_NODES = 24  # along each side of the crop, on which the spline is evaluated
 _SMOOTHING = 8e-4  # of the spline: landmarks that move apart do not tear the image
 # Around the shape, in units of its longer side from its middle: where a ring of anchors
@@ -87,6 +88,8 @@ def _back_from(places, moves, size):
     `places`, of shape (n, L, 2), are where `moves` led to; NaN = no move known.
     """
     n, device = len(places), places.device
+    every = math.ceil(places.shape[1] / _MOST_KNOTS)
+    places, moves = places[:, ::every], moves[:, ::every]
     known = ~torch.isnan(places).any(-1)
     # In units of the shape, from its middle: one that is small in its crop bends likewise.
     corner, extent = geometry.boxes_of(places)[:, None].nan_to_num(size).split(2, -1)

@@ -155,6 +155,17 @@ def test_bending_stays_near_the_shape_and_within_its_moves(scale, middle):
     assert (field.norm(dim=1)[:, away] == 0).all()
 
 
+def test_of_many_landmarks_all_go_along():
+    angle = torch.linspace(0, 6, 400)
+    circle = 31.5 + 20 * torch.stack([torch.cos(angle), torch.sin(angle)], -1)
+    wide = torch.tensor([[1.0, 1.0], [1.15, 0.9], [0.9, 1.1]])[:, None]
+    points = (circle - 31.5) * wide + 31.5
+    moved, field = bend(points, torch.arange(3), SIZE, 1.0, seeded())
+    assert (moved - points).norm(dim=-1).max() > 1
+    nodes = (field.shape[-1] - 1) / (SIZE - 1) * moved
+    torch.testing.assert_close(moved + read_at(field, nodes, 1).mT, points, atol=0.1, rtol=0)
+
+
 def test_a_seed_decides_and_the_global_generator_is_left_alone():
     points, state = make_shapes(5), torch.get_rng_state()
     first, again, other = (
