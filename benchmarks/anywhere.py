@@ -64,6 +64,9 @@ def main(argv=None):
     parser.add_argument("--n-test", type=int, default=400)
     parser.add_argument("--networks", nargs="+", help="default: the regressor's")
     parser.add_argument("--epochs", type=int, nargs="+", help="default: the regressor's")
+    parser.add_argument(
+        "--deformation", type=float, nargs="+", help="of each stage; default: the regressor's"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     add_out(parser, "anywhere")
@@ -73,6 +76,8 @@ def main(argv=None):
         settings["networks"] = tuple(args.networks)
     if args.epochs:
         settings["max_epochs"] = tuple(args.epochs)
+    if args.deformation:
+        settings["deformation"] = tuple(args.deformation)
     X, y = draw(args.n_train, args.side, args.sizes, seed=2 * args.seed)
     unseen, truth = draw(args.n_test, args.side, args.sizes, seed=2 * args.seed + 1)
     regressor = CascadeLandmarkRegressor(**settings, random_state=args.seed, device=args.device)
@@ -82,6 +87,7 @@ def main(argv=None):
         "n_train": args.n_train,
         "seed": args.seed,
         "networks": list(regressor.networks),
+        "deformation": regressor.deformation,
         "epochs": args.epochs,
     }
     show_environment(row)

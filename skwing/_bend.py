@@ -98,8 +98,11 @@ def _back_from(places, moves, size):
     square = torch.cartesian_prod(side, side)
     ring = torch.cat([square[:4], square[5:]]).expand(n, -1, 2)
     knots = torch.where(known[..., None], (places - middle) / unit, 0.0)
-    knots, moved = torch.cat([knots, ring], 1), torch.cat([known, known.new_ones(n, 8)], 1)
-    values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, 8 + 3))
+    knots, moved = (
+        torch.cat([knots, ring], 1),
+        torch.cat([known, known.new_ones(n, ring.shape[1])], 1),
+    )
+    values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, ring.shape[1] + 3))
     # A landmark that is not known has a row and a column of its own, and takes no part.
     weight = moved[..., None].to(places.dtype)
     smoothing = torch.where(moved, _SMOOTHING, 1.0)
