@@ -17,7 +17,9 @@ stages) and added to the default number of epochs at the measured seconds an epo
 bare side of this share gets its batches for nothing.
 
 predict: on chips that lie ready in memory, and whole from the images (decoding, chips,
-crops, mapping back), after each other in every repeat.
+crops, mapping back), after each other in every repeat. The bare side has the networks as
+they were trained; predict folds their batch normalisation into the convolutions first, so
+its share may be above 100 %.
 
 Shares hold on a busy machine, as both sides suffer alike; samples per second do not.
 Shares by CPU time (all threads of the process) stand beside them: other programs disturb
@@ -40,6 +42,7 @@ from skwing._stages import Stage
 from skwing._training import crops_a_pass, locate_all
 from skwing.datasets import load_300w, make_faces
 from skwing.images import as_boxed_images
+from skwing.networks import folded
 
 N_READY = 32  # batches kept ready; more than the caches of a processor hold
 
@@ -200,7 +203,8 @@ def measure_predict(regressor, X, repeats):
     device = check_device(regressor.device)
     regressor.predict(X[: crops_a_pass(device)])  # brings the networks onto the device
     chips = cut_chips(as_boxed_images(X), regressor._frame, device)
-    stages = [Stage(*parts) for parts in zip(regressor.networks_, regressor.crops_, strict=True)]
+    pairs = zip(regressor.networks_, regressor.crops_, strict=True)
+    stages = [Stage(folded(network), crop) for network, crop in pairs]
     bare = BarePrediction(regressor.networks_, len(chips), device)
     n_stages = len(stages)
     bare_seconds = [[] for _ in stages]

@@ -43,7 +43,7 @@ from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
-from skwing.networks import as_arrays, check_networks, rebuild, start_at
+from skwing.networks import as_arrays, check_networks, folded, rebuild, start_at
 from skwing.schema import check_schema
 
 _NOT_CALIBRATED = (
@@ -486,7 +486,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         for network, crop in zip(self.networks_, self.crops_, strict=True):
             network.to(device, memory_format=torch.channels_last).eval()
             mirrored = self._also_mirrored(self.schema_, device)
-            stages.append(Stage(network, crop, permutation=mirrored))
+            stages.append(Stage(folded(network), crop, permutation=mirrored))
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
         spreads = [np.empty((len(data), self.n_landmarks_))] if spread else []

@@ -21,7 +21,7 @@ from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
 from skwing.losses import wing
 from skwing.metrics import nme
-from skwing.networks import PlainCNN
+from skwing.networks import PlainCNN, ShapeIndexedCNN
 
 PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
 TINY = partial(PLAIN, batch_norm=True)  # learns in a second
@@ -585,6 +585,18 @@ def test_each_stage_reads_what_the_one_before_it_asks_for(fitted, X):
     first, second, third = longer.staged_predict(X)
     np.testing.assert_array_equal([first, second], list(fitted.staged_predict(X)))
     assert np.abs(third - second).max() > 10 * ROUNDING
+
+
+def test_predict_reads_the_networks_as_they_are_now(X, y, monkeypatch):
+    """It runs copies with normalisation folded in, which must not be those of before."""
+    small = partial(ShapeIndexedCNN, input_size=16, width=8, n_hidden=32)
+    reg = tiny(networks=(small,), learning_rate=1e-2, **STILL).fit(X, y)
+    before = reg.predict(X)
+    reg.networks_[0].features[1].running_mean.add_(0.5)
+    changed = reg.predict(X)
+    assert np.abs(changed - before).max() > 10 * ROUNDING
+    monkeypatch.setattr("skwing.cascade.folded", lambda network: network)
+    np.testing.assert_allclose(reg.predict(X), changed, atol=ROUNDING)
 
 
 def test_a_prediction_depends_on_its_own_image_alone(fitted, X):

@@ -7,6 +7,7 @@ from torch import nn
 
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
 from skwing.networks._contract import build_and_try, locate, start_at
+from skwing.networks._folding import folded
 from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
 from skwing.networks._storage import as_arrays, rebuild
@@ -21,6 +22,7 @@ __all__ = [
     "check_networks",
     "cnn6",
     "cnn7",
+    "folded",
     "locate",
     "rebuild",
     "resnet50",

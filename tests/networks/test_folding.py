@@ -1,0 +1,116 @@
+import copy
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from skwing.networks import NETWORKS, folded
+
+
+def seasoned(network, seed=0):
+    """A network whose batch normalisation has seen something."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                tensor.data.add_(0.3 * torch.randn(tensor.shape, generator=generator))
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    for parameter in network.parameters():
+        if not parameter.any():
+            parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+def small():
+    torch.manual_seed(0)
+    return seasoned(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    )
+
+
+def normalisations(network):
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", ["shape_indexed_64", "shape_indexed_128"])
+def test_it_answers_the_same_without_normalisation(name):
+    torch.manual_seed(0)
+    network = seasoned(NETWORKS[name](5, batch_norm=True))
+    before = copy.deepcopy(network.state_dict())
+    twin = folded(network)
+    assert normalisations(network) > normalisations(twin) == 0
+    images = torch.rand(3, 3, network.input_size, network.input_size)
+    with torch.no_grad():
+        expected, found = network(images), twin(images)
+    assert expected.std() > 1
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
+        nn.ModuleList([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)]),
+    ],
+    ids=["none", "not right after", "no statistics", "no order"],
+)
+def test_where_nothing_can_be_folded_it_is_the_network_itself(network):
+    assert folded(network.eval()) is network
+    assert folded(network) is network
+
+
+def test_it_is_made_once_and_anew_when_the_network_changes():
+    network = small()
+    first = folded(network)
+    assert folded(network) is first
+    network[1].running_mean.add_(1)
+    second = folded(network)
+    assert second is not first
+    torch.testing.assert_close(second(IMAGES), network(IMAGES))
+    network.load_state_dict(small().state_dict())
+    torch.testing.assert_close(folded(network)(IMAGES), first(IMAGES))
+    network[0].weight = nn.Parameter(torch.zeros(4, 3, 3, 3))
+    torch.testing.assert_close(folded(network)(IMAGES), network(IMAGES))
+    # What is not folded is shared, so it follows anyway.
+    network[3].bias.data.add_(5)
+    torch.testing.assert_close(folded(network)(IMAGES), network(IMAGES))
+
+
+def test_parts_that_are_watched_stay():
+    network, seen = small(), []
+    network[1].register_forward_hook(lambda *_: seen.append("normalisation"))
+    network[3].register_forward_hook(lambda *_: seen.append("last"))
+    folded(network)(IMAGES)
+    assert seen == ["normalisation", "last"]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+def test_weights_that_are_made_anew_each_time_stay(norm):
+    network = small()
+    norm(network[0])
+    assert folded(network) is network
+
+
+def test_a_network_made_in_inference_mode():
+    with torch.inference_mode():
+        network = small()
+        torch.testing.assert_close(folded(network)(IMAGES), network(IMAGES))
+
+
+def test_it_keeps_no_network_alive():
+    network = small()
+    folded(network)
+    gone = weakref.ref(network)
+    del network
+    gc.collect()
+    assert gone() is None
