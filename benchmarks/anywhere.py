@@ -1,11 +1,13 @@
-"""Find small objects that may be anywhere in the image, without boxes.
+"""Find drawn objects that may be anywhere in the image, without boxes.
 
     python benchmarks/anywhere.py
     python benchmarks/anywhere.py --sizes 0.05 0.1 --networks shape_indexed_64 --epochs 60
+    python benchmarks/anywhere.py --objects figures --sizes 0.6 0.8
 
 Animals in a cage and specimens on a tray come as whole images, with no detector to say
-where to look. The objects are drawn: a plain quadrilateral with a spot at each corner and
-one on a spike, of random shape, colour and turn, on a background of coloured clouds.
+where to look. The objects are drawn on a background of coloured clouds: kites, a plain
+quadrilateral with a spot at each corner and one on a spike, of random shape, colour and
+turn; or figures, whose limbs turn freely in two joints each, as those of animals do.
 Errors are per cent of the root of the area of the box of the true landmarks; "mean place"
 is what a regressor gets that says the mean of its training landmarks whatever the image.
 """
@@ -13,8 +15,8 @@ is what a regressor gets that says the mean of its training landmarks whatever t
 import argparse
 import time
 
-import cv2
 import numpy as np
+from _drawn import draw_figures, draw_kites
 from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
@@ -22,30 +24,7 @@ from skwing._settings import check_device
 from skwing.geometry import boxes_of
 from skwing.metrics import nme
 
-CORNERS = np.array([[-1, -0.4], [1, -0.4], [0.6, 0.6], [-0.6, 0.6], [0, -1]])
-OUTLINE = [0, 4, 1, 2, 3]
-SPOTS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
-
-
-def draw(n, side, sizes, seed):
-    """Images of shape (n, side, side, 3) and landmarks (n, 5, 2); sizes are a range, of side."""
-    rng = np.random.RandomState(seed)
-    images, shapes = np.empty((n, side, side, 3), dtype=np.uint8), np.empty((n, 5, 2))
-    for image, shape in zip(images, shapes, strict=True):
-        clouds = rng.randint(64, 192, (8, 8, 3)).astype(np.uint8)
-        image[:] = cv2.resize(clouds, (side, side), interpolation=cv2.INTER_CUBIC)
-        radius = side * rng.uniform(*sizes) / 2
-        angle = np.deg2rad(rng.uniform(-30, 30))
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        varied = CORNERS * (1 + 0.15 * rng.standard_normal((5, 2)))
-        shape[:] = np.rint(
-            radius * varied @ turn + rng.uniform(1.3 * radius, side - 1.3 * radius, 2)
-        )
-        points = shape.astype(np.int32)
-        cv2.fillPoly(image, [points[OUTLINE]], rng.randint(0, 256, 3).tolist())
-        for point, colour in zip(points, SPOTS, strict=True):
-            cv2.circle(image, point.tolist(), max(1, int(0.12 * radius)), colour, -1)
-    return images, shapes
+OBJECTS = {"kites": draw_kites, "figures": draw_figures}
 
 
 def told(errors):
@@ -58,6 +37,7 @@ def told(errors):
 def main(argv=None):
     """Draw, fit, measure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--objects", default="kites", choices=list(OBJECTS))
     parser.add_argument("--side", type=int, default=160, help="of the images, in pixels")
     parser.add_argument("--sizes", type=float, nargs=2, default=[0.08, 0.2], help="of the image")
     parser.add_argument("--n-train", type=int, default=300)
@@ -78,11 +58,14 @@ def main(argv=None):
         settings["max_epochs"] = tuple(args.epochs)
     if args.deformation:
         settings["deformation"] = tuple(args.deformation)
+    draw = OBJECTS[args.objects]
     X, y = draw(args.n_train, args.side, args.sizes, seed=2 * args.seed)
     unseen, truth = draw(args.n_test, args.side, args.sizes, seed=2 * args.seed + 1)
     regressor = CascadeLandmarkRegressor(**settings, random_state=args.seed, device=args.device)
-    row = {**environment(check_device(args.device)), "side": args.side}
+    row = environment(check_device(args.device))
     row |= {
+        "objects": args.objects,
+        "side": args.side,
         "sizes": args.sizes,
         "n_train": args.n_train,
         "seed": args.seed,

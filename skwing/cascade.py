@@ -121,7 +121,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     deformation : float, per stage, default=(0.5, 1.5)
         How far a crop is bent in training, at the most, for its shape to become that of
         the most similar other sample in the batch: 1 is all of the way. The fewer the
-        samples, the more it helps.
+        samples, the more it helps; where shapes have little in common, as limbs that turn
+        freely, nothing is bent.
     refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by

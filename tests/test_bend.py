@@ -63,6 +63,20 @@ def test_a_shape_goes_part_of_the_way_to_another():
     assert off.median() < 0.1
 
 
+@pytest.mark.parametrize("apart, low, high", [(0.03, 0.9, 1), (0.075, 0.4, 0.6), (0.1, 0, 0)])
+def test_a_shape_without_one_like_it_is_bent_less_or_not_at_all(apart, low, high):
+    points = SHAPE.expand(2, -1, -1).clone()
+    points[1] += 10 * torch.randn(SHAPE.shape, generator=seeded(3))
+    for _ in range(5):  # until they lie that far apart, turned and scaled onto each other
+        ways = ways_to_others(points, torch.arange(2))[0]
+        far = ways.square().sum(-1).mean().sqrt() / geometry.boxes_of(points)[0, 2:].amax()
+        points[1] = points[0] + (points[1] - points[0]) * apart / far
+    points = points[[0, 1] * 100]
+    moved, _ = bend(points, torch.arange(2).repeat(100), SIZE, 1.0, seeded())
+    went = (moved - points)[::2].norm(dim=(1, 2)) / ways.norm()
+    assert low - 0.02 <= went.max() <= high + 0.02
+
+
 def test_the_other_is_the_most_similar_of_another_sample():
     square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
     flat = square * torch.tensor([1.0, 0.5])
