@@ -10,9 +10,11 @@ from skwing._warp import read_at
 class ShapeIndexedCNN(nn.Module):
     """Convolutions make a map; fully connected steps move the landmarks by what it says there.
 
-    The shape starts at `start`, the same for every image. The first step looks at the whole
-    map, coarsely, and brings the shape to where the object is. Each further step reads the
-    map at the present landmarks, and a few points around each. What it reads is condensed
+    The shape starts at `start`, the same for every image. The first step brings it to where
+    the object is: it scores every cell of the map and moves the shape as a whole to the mean
+    of the cells, weighted by a softmax of their scores, and then looks at the whole map,
+    coarsely, for a first move of each landmark. Each further step reads the map at the
+    present landmarks, and a few points around each. What it reads is condensed
     to a few numbers for each landmark. A hidden layer turns those of all landmarks into a
     move of the whole shape, and besides, each landmark moves by its own numbers alone.
     Reading is differentiable, so the steps and the map are trained together.
@@ -63,8 +65,11 @@ class ShapeIndexedCNN(nn.Module):
     Reading features relative to the shape is from Cao, Wei, Wen and Sun, *Face Alignment
     by Explicit Shape Regression*, CVPR 2012; training all steps through one network from
     Trigeorgis, Snape, Nicolaou, Antonakos and Zafeiriou, *Mnemonic Descent Method*,
-    CVPR 2016. In training mode the shapes after every step are returned, so that each
-    step is taught.
+    CVPR 2016. The mean of a softmax over a map is the numerical coordinate regression of
+    Nibali, He, Morgan and Prendergast (arXiv 1801.07372), here for the shape as a whole:
+    it finds what it has learnt wherever that is, which a layer over the flattened map has
+    to be shown place by place. In training mode the shapes after every step are returned,
+    so that each step is taught.
 
     Examples
     --------
@@ -118,6 +123,7 @@ class ShapeIndexedCNN(nn.Module):
             *_convolution(32, width, 3, stride // 2, batch_norm),
             *[_Residual(width, batch_norm) for _ in range(n_blocks)],
         )
+        self.score = nn.Conv2d(width, 1, 1)
         self.overview = _overview(width, input_size // stride, n_overview, dropout, batch_norm)
         self.first_move = nn.Linear(n_overview, 2 * n_landmarks)
         self.readable = nn.Conv2d(width, n_features, 1)
@@ -129,9 +135,9 @@ class ShapeIndexedCNN(nn.Module):
         self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
         sizes = (n_landmarks, n_condensed, 2)
         self.own_moves = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
-        for move in (self.first_move, *self.moves, *self.own_moves):
-            nn.init.zeros_(move.weight)
-            nn.init.zeros_(move.bias)
+        for layer in (self.score, self.first_move, *self.moves, *self.own_moves):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.register_buffer("around", _circle(n_around, radius * input_size))
         self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
 
@@ -150,8 +156,9 @@ class ShapeIndexedCNN(nn.Module):
             In pixels of the input, float32.
         """
         features = self.features(2 * images - 1)
+        found = self.stride * _off_middle(_exactly(self.score, features)[:, 0])
         move = _exactly(self.first_move, self.overview(features))
-        points = self.start + move.unflatten(1, (self.n_landmarks, 2))
+        points = self.start + found[:, None] + move.unflatten(1, (self.n_landmarks, 2))
         shapes = [points]
         maps = self.readable(features).float()
         steps = zip(self.condense, self.hidden, self.moves, self.own_moves, strict=True)
@@ -265,6 +272,15 @@ def _exactly(layer, values):
     """What a layer gives in float32: in bfloat16 a coordinate near 100 would lose half a pixel."""
     with torch.autocast(values.device.type, enabled=False):
         return layer(values.float())
+
+
+def _off_middle(scores):
+    """How far the mean cell of square maps, by a softmax of their scores, is off the middle."""
+    n_cells = scores.shape[-1]
+    share = scores.flatten(1).softmax(1).unflatten(1, (n_cells, n_cells))
+    offset = torch.arange(n_cells, device=scores.device) - (n_cells - 1) / 2
+    # Not as a matrix product, which might be in bfloat16.
+    return torch.stack([(share.sum(i) * offset).sum(1) for i in (1, 2)], -1)
 
 
 def _overview(width, side, n_units, dropout, batch_norm):
