@@ -28,6 +28,11 @@ def folded(network):
         For prediction only. It shares all else with the network that it was made from, and
         is that network where nothing can be folded. Kept until the network changes.
 
+    Raises
+    ------
+    ValueError
+        If the network is in training mode, where normalisation depends on the batch.
+
     Examples
     --------
     >>> import torch
@@ -38,6 +43,8 @@ def folded(network):
     >>> folded(network) is folded(network)
     True
     """
+    if network.training:
+        raise ValueError(f"{type(network).__name__} is in training mode: call its eval() first")
     state = _state(network)
     known, twin = _KNOWN.get(network, (None, None))
     if known != state:

@@ -107,6 +107,11 @@ def test_a_network_made_in_inference_mode():
         torch.testing.assert_close(folded(network)(IMAGES), network(IMAGES))
 
 
+def test_a_network_in_training_is_refused():
+    with pytest.raises(ValueError, match="Sequential is in training mode"):
+        folded(small().train())
+
+
 def test_it_keeps_no_network_alive():
     network = small()
     folded(network)
