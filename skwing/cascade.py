@@ -122,7 +122,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         How far a crop is bent in training, at the most, for its shape to become that of
         the most similar other sample in the batch: 1 is all of the way. The fewer the
         samples, the more it helps; where shapes have little in common, as limbs that turn
-        freely, nothing is bent.
+        freely, crops are bent less or not at all.
     refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by

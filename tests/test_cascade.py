@@ -588,7 +588,7 @@ def test_each_stage_reads_what_the_one_before_it_asks_for(fitted, X):
 
 
 def test_predict_reads_the_networks_as_they_are_now(X, y, monkeypatch):
-    """It runs copies with normalisation folded in, which must not be those of before."""
+    """It runs copies with normalisation folded in."""
     small = partial(ShapeIndexedCNN, input_size=16, width=8, n_hidden=32)
     reg = tiny(networks=(small,), learning_rate=1e-2, **STILL).fit(X, y)
     before = reg.predict(X)

@@ -1,13 +1,10 @@
 """Networks as `predict` runs them: batch normalisation folded into the convolutions before it."""
 
 import copy
-from itertools import chain, pairwise
-from weakref import WeakKeyDictionary
+from itertools import pairwise
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-_KNOWN = WeakKeyDictionary()  # network: its state when it was folded, and the folded one
 
 
 def folded(network):
@@ -25,8 +22,8 @@ def folded(network):
     Returns
     -------
     network : torch.nn.Module
-        For prediction only. It shares all else with the network that it was made from, and
-        is that network where nothing can be folded. Kept until the network changes.
+        For prediction only, with the weights of now. It shares all that is not folded with
+        the network that it was made from, and is that network where nothing can be folded.
 
     Raises
     ------
@@ -40,27 +37,11 @@ def folded(network):
     >>> network, image = shape_indexed_64(n_landmarks=5).eval(), torch.rand(1, 3, 64, 64)
     >>> torch.allclose(folded(network)(image), network(image))
     True
-    >>> folded(network) is folded(network)
-    True
     """
     if network.training:
         raise ValueError(f"{type(network).__name__} is in training mode: call its eval() first")
-    state = _state(network)
-    known, twin = _KNOWN.get(network, (None, None))
-    if known != state:
-        # Without itself, as a value that refers to its key would never be let go.
-        twin = _fold(network)
-        _KNOWN[network] = state, None if twin is network else twin
-    return network if twin is None else twin
-
-
-def _state(network):
-    """Something that changes with any parameter or buffer, in place or not."""
-    return tuple(
-        # Tensors made in inference mode do not count their changes.
-        (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
-        for tensor in chain(network.parameters(), network.buffers())
-    )
+    # Made anew for each prediction: in less time than one crop takes, and never out of date.
+    return _fold(network)
 
 
 def _fold(module):

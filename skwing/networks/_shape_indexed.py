@@ -275,7 +275,10 @@ def _exactly(layer, values):
 
 
 def _off_middle(scores):
-    """How far the mean cell of square maps, by a softmax of their scores, is off the middle."""
+    """How far the mean cell of square maps, by a softmax of their scores, is off the middle.
+
+    Scores of shape (n, n_cells, n_cells) in, x and y in cells out, of shape (n, 2).
+    """
     n_cells = scores.shape[-1]
     share = scores.flatten(1).softmax(1).unflatten(1, (n_cells, n_cells))
     offset = torch.arange(n_cells, device=scores.device) - (n_cells - 1) / 2
