@@ -1,8 +1,9 @@
 """The training loop: a network, batches, a loss and an optimiser give rows of history.
 
-It knows no face, no chip and no matrix. A batch is a tuple ``(images, targets, weights)``
-on the device of the network: `targets` of shape (b, L, 2) in input pixels with NaN where
-a point is missing, `weights` of shape (b,) or None.
+It knows no face, no chip and no matrix. A batch is a tuple ``(inputs, targets, weights)``
+on the device of the network: `inputs` a tuple of what the network takes, `targets` of
+shape (b, L, 2) in input pixels with NaN where a point is missing, `weights` of shape (b,)
+or None.
 """
 
 import copy
@@ -11,8 +12,6 @@ import time
 from contextlib import nullcontext
 
 import torch
-
-from skwing.networks import locate
 
 
 def average_loss(values, weights=None):
@@ -150,9 +149,10 @@ def train(
     Parameters
     ----------
     network : torch.nn.Module
-        Changed in place; left in evaluation mode.
+        Answers ``*inputs`` by points, as :func:`batch_loss` takes them. Changed in place;
+        left in evaluation mode.
     batches : iterator
-        Endless; gives ``(images, targets, weights)``.
+        Endless; gives ``(inputs, targets, weights)``.
     loss : callable
         Residuals in input pixels in, values of the same shape out.
     optimizer : torch.optim.Optimizer
@@ -185,9 +185,9 @@ def train(
         start, total, n_samples = time.perf_counter(), torch.zeros((), device=device), 0
         network.train()
         for _ in range(n_steps):
-            images, targets, weights = next(batches)
+            inputs, targets, weights = next(batches)
             with autocast(device, mixed):
-                points = locate(network, images)
+                points = network(*inputs)
             value = batch_loss(points.float(), targets, weights, loss)
             optimizer.zero_grad(set_to_none=True)
             value.backward()
@@ -195,7 +195,7 @@ def train(
             scheduler.step()
             # Summed on the device: reading a number off a GPU would wait for it.
             total += value.detach()
-            n_samples += len(images)
+            n_samples += len(targets)
         network.eval()
         row = {
             "epoch": epoch,

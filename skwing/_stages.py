@@ -117,12 +117,16 @@ class Stage:
     permutation : int tensor of shape (L,) or None
         Renames the landmarks of a mirrored shape. Where it is given, each crop is read
         mirrored as well and the mean of both answers counts.
+    asymmetry : float tensor of shape (L, 2) or None
+        Added to what the network sees in a crop, in input pixels, see
+        :class:`skwing._asymmetry.Sided`.
     """
 
     network: torch.nn.Module
     crop: Crop
     augmentation: Augmentation = field(default_factory=Augmentation)
     permutation: torch.Tensor | None = None
+    asymmetry: torch.Tensor | None = None
 
 
 def locate_in_crops(stage, chips, indices, matrices):
@@ -135,6 +139,8 @@ def locate_in_crops(stage, chips, indices, matrices):
         reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
         mirrored = geometry.apply(reflection.to(seen.device).expand(len(seen), 2, 3), seen)
         points = (points + mirrored[:, stage.permutation]) / 2
+    if stage.asymmetry is not None:
+        points = points + stage.asymmetry
     return geometry.apply(geometry.invert(matrices), points)
 
 
@@ -267,8 +273,9 @@ def training_batches(stage, variants, chips, truth, draws, generator):
 
     Yields
     ------
-    images, targets, weights
-        As :mod:`skwing._engine` takes them.
+    (images, mirrored), targets, weights
+        As :mod:`skwing._engine` takes them; `mirrored`, of shape (b,), says which images
+        are mirrored.
     """
     size, device = stage.crop.size, chips.device
     for indices in draws:
@@ -277,8 +284,9 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         change, mirrored = random_matrices(n, size, stage.augmentation, generator)
         matrices = geometry.compose(send(change, device), variants[rows, send(chosen, device)])
         targets = geometry.apply(matrices, truth.points[rows])
+        mirrored = send(mirrored, device)
         if truth.permutation is not None:
-            targets = rename_mirrored(targets, send(mirrored, device), truth.permutation)
+            targets = rename_mirrored(targets, mirrored, truth.permutation)
         field = None
         if stage.augmentation.deformation > 0:
             amount = stage.augmentation.deformation
@@ -286,4 +294,4 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         images = chips.sample(indices, matrices, size, stage.crop.scale, field)
         images = photometric(images, stage.augmentation, generator)
         weights = None if truth.weights is None else truth.weights[rows]
-        yield images, targets, weights
+        yield (images, mirrored), targets, weights

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skwing import _engine, geometry
+from skwing._asymmetry import Sided
 from skwing._chips import ChipFrame, cut_chips
 from skwing._confidence import spread_in_crops
 from skwing._settings import check_mixed
@@ -23,6 +24,8 @@ from skwing.shapes import mean_shape, symmetric
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
 _REACH = 1.5  # side of a chip at the least, in sides of the widest crop
 _MOST_BYTES = 2e9  # of chips that are cut finer than their boxes ask for
+# In a side of the input: at the usual learning rates a hundred steps then learn a hundredth.
+_ASYMMETRY_UNITS = 16
 _CROPS_A_PASS = {"cpu": 64}  # more would leave the caches
 _CROPS_A_PASS_ELSEWHERE = 512  # fills a GPU, whose memory it hardly touches
 
@@ -133,7 +136,8 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     Parameters
     ----------
     stages : list of Stage
-        The last one's network is changed in place and left in evaluation mode.
+        The last one's network is changed in place and left in evaluation mode; its
+        asymmetry is learned from the one that it has, or from zero.
     chips : Chips
     truth : Truth
     repeats : int array of shape (n,)
@@ -152,18 +156,27 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     rows : list of dict
         A row an epoch, see :func:`skwing._engine.train`.
     """
-    network, size = stages[-1].network, settings.batch_size
+    stage, size = stages[-1], settings.batch_size
     generator = torch.Generator().manual_seed(seed)
     variants = crop_variants(stages, chips, truth, settings.refine_on, generator)
     # A copy, as views of the data forbid writing and torch warns of such arrays.
     draws = endless_draws(torch.tensor(repeats), size, generator)
-    return _engine.train(
-        network,
-        training_batches(stages[-1], variants, chips, truth, draws, generator),
+    mirrors = stage.augmentation.mirror > 0
+    asymmetry = torch.zeros_like(truth.points[0]) if stage.asymmetry is None else stage.asymmetry
+    unit = stage.crop.size / _ASYMMETRY_UNITS
+    sided = Sided(stage.network, asymmetry, truth.permutation if mirrors else None, unit)
+
+    def validate_now():
+        stage.asymmetry = sided.asymmetry
+        return validate()
+
+    rows = _engine.train(
+        sided,
+        training_batches(stage, variants, chips, truth, draws, generator),
         loss,
         _engine.make_optimizer(
             settings.optimizer,
-            network.parameters(),
+            sided.parameters(),
             settings.learning_rate,
             settings.momentum,
             settings.weight_decay,
@@ -171,11 +184,13 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
         _engine.SCHEDULES[settings.schedule],
         n_epochs=settings.max_epochs,
         n_steps=math.ceil(len(chips) / size),
-        mixed=check_mixed(settings.precision, chips.device, network),
-        validate=validate,
+        mixed=check_mixed(settings.precision, chips.device, stage.network),
+        validate=None if validate is None else validate_now,
         patience=settings.patience,
         on_epoch=report,
     )
+    stage.asymmetry = sided.asymmetry
+    return rows
 
 
 def crops_a_pass(device):

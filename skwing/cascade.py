@@ -158,6 +158,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     mean_shape_ : ndarray of shape (n_landmarks, 2)
         Generalised Procrustes mean of the training shapes, made symmetric where the schema
         tells how they are mirrored: mirrored crops are then cut as predict cuts them.
+    asymmetry_ : list of ndarray of shape (n_landmarks, 2)
+        What is added to the points that each network sees, in pixels of its input. Labels
+        need not be mirrored exactly when an image is, and mirrored samples do not teach a
+        network how they differ; this is learned beside it. Zero where nothing is mirrored.
     n_landmarks_ : int
     box_relation_ : dict or None
         How the boxes of the training samples lie around their landmarks, see
@@ -324,6 +328,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 network.to(device, memory_format=torch.channels_last)
                 changes = _without_mirror(own.augmentation, schema)
                 stages.append(Stage(network, crop, changes, self._also_mirrored(schema, device)))
+            if goes_on:
+                for stage, asymmetry in zip(stages, self.asymmetry_, strict=True):
+                    stage.asymmetry = torch.tensor(asymmetry, device=device)
             history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
         self._builders = self._builders if goes_on else builders
         self._keep(stages, frame, shape, schema, history, flat=is_flat(y))
@@ -362,6 +369,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Set the fitted attributes."""
         self.networks_ = [stage.network for stage in stages]
         self.crops_ = [stage.crop for stage in stages]
+        self.asymmetry_ = [stage.asymmetry.cpu().numpy() for stage in stages]
         self.mean_shape_ = shape
         self.n_landmarks_ = len(shape)
         self.schema_ = schema
@@ -484,10 +492,12 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             raise ValueError("X has 0 samples: at least one image is needed")
         device = self._device_here()
         stages = []
-        for network, crop in zip(self.networks_, self.crops_, strict=True):
+        parts = zip(self.networks_, self.crops_, self.asymmetry_, strict=True)
+        for network, crop, asymmetry in parts:
             network.to(device, memory_format=torch.channels_last).eval()
             mirrored = self._also_mirrored(self.schema_, device)
-            stages.append(Stage(folded(network), crop, permutation=mirrored))
+            asymmetry = torch.tensor(asymmetry, device=device)
+            stages.append(Stage(folded(network), crop, permutation=mirrored, asymmetry=asymmetry))
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
         spreads = [np.empty((len(data), self.n_landmarks_))] if spread else []

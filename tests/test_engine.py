@@ -157,7 +157,7 @@ class Toy(torch.nn.Module):
             self.layers[-1].bias.zero_()
 
     def forward(self, images):
-        return self.layers(images)
+        return self.layers(images).reshape(len(images), N_LANDMARKS, 2)
 
 
 def toy_batches(batch_size=16, device="cpu", weights=False):
@@ -168,7 +168,7 @@ def toy_batches(batch_size=16, device="cpu", weights=False):
         images = level.expand(-1, 3, SIZE, SIZE).clone().to(device)
         targets = (SIZE * level[:, :, :1, 0] * torch.tensor([1.0, 0.5])).expand(-1, N_LANDMARKS, 2)
         weight = torch.ones(batch_size, device=device) if weights else None
-        yield images, targets.to(device), weight
+        yield (images,), targets.to(device), weight
 
 
 def train(network=None, batches=None, loss=wing, optimizer="adamw", learning_rate=0.01, **options):
@@ -193,9 +193,9 @@ def test_training_lowers_the_loss(optimizer, learning_rate):
     assert all(row["n_samples"] == 160 and row["seconds"] > 0 for row in rows)
     assert "validation_error" not in rows[0]
     assert not network.training
-    images, targets, _ = next(toy_batches())
+    inputs, targets, _ = next(toy_batches())
     with torch.no_grad():
-        assert (network(images).reshape(targets.shape) - targets).abs().mean() < 0.5
+        assert (network(*inputs) - targets).abs().mean() < 0.5
 
 
 def test_the_schedule_runs_over_all_steps():
@@ -216,9 +216,9 @@ def test_the_mean_loss_of_an_epoch_is_told():
     batches, seen = toy_batches(), []
 
     def watched():
-        for images, targets, weights in batches:
+        for inputs, targets, weights in batches:
             seen.append(wing(-targets).mean())
-            yield images, targets, weights
+            yield inputs, targets, weights
 
     _, rows = train(batches=watched(), schedule=lambda _: 0.0, n_epochs=2, n_steps=5)
     assert rows[0]["loss"] == pytest.approx(float(torch.stack(seen[:5]).mean()))
@@ -311,7 +311,7 @@ def cnn6_batches(batch_size):
     generator = seeded()
     while True:
         images = torch.rand(batch_size, 3, 64, 64, generator=generator)
-        yield images, 64 * torch.rand(batch_size, N_LANDMARKS, 2, generator=generator), None
+        yield (images,), 64 * torch.rand(batch_size, N_LANDMARKS, 2, generator=generator), None
 
 
 def test_normalisation_is_trained_in_training_mode_and_used_in_the_other():
@@ -324,7 +324,7 @@ def test_mixed_precision_keeps_weights_and_coordinates_in_float32():
     network, rows = train(network, cnn6_batches(2), mixed=True, n_epochs=1, n_steps=2)
     assert math.isfinite(rows[0]["loss"])
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-    images, *_ = next(cnn6_batches(2))
+    (images,), *_ = next(cnn6_batches(2))
     with _engine.autocast("cpu", True):
         assert torch.is_autocast_enabled("cpu")
         assert network(images).dtype == torch.float32

@@ -25,7 +25,7 @@ ROWS = [
         "_random",
     ],
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
-    ["_augment", "_bend", "_samples", "_measure", "datasets"],
+    ["_asymmetry", "_augment", "_bend", "_samples", "_measure", "datasets"],
     ["_chips", "_stages", "_settings", "balance"],
     ["_confidence"],
     ["_training"],

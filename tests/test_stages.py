@@ -126,8 +126,8 @@ def look(image, target, radius):
 def check_batches(batches, radius, atol=0.35):
     """Every target lies on the disc of its own landmark; also how many crops are mirrored."""
     n_mirrored = n_crops = n_inside = 0
-    for images, targets, _ in batches:
-        for image, points in zip(images, targets.numpy(), strict=True):
+    for (images, mirrored), targets, _ in batches:
+        for image, is_mirrored, points in zip(images, mirrored, targets.numpy(), strict=True):
             size = image.shape[-1]
             inside = ((points > radius) & (points < size - 1 - radius)).all(-1)
             n_inside += inside.sum()
@@ -135,13 +135,13 @@ def check_batches(batches, radius, atol=0.35):
             own = [tuple(color) for color in COLORS[inside]]
             others = [tuple(color) for color in COLORS[MIRROR][inside]]
             colors = [color for color, _ in seen]
-            assert colors in (own, others)
+            assert colors == (others if is_mirrored else own)
             centers = [center for _, center in seen]
             np.testing.assert_allclose(centers, points[inside], atol=atol)
             # Renamed, a mirrored shape turns the same way round as any other.
             (ax, ay), (bx, by) = points[1] - points[0], points[3] - points[0]
             assert ax * by - ay * bx > 0
-            n_mirrored += colors == others
+            n_mirrored += int(is_mirrored)
             n_crops += 1
     assert n_inside > 0.8 * len(LAYOUT) * n_crops, "the crops show too little of the shapes"
     return n_mirrored, n_crops
@@ -280,7 +280,7 @@ def test_a_seed_decides_every_batch(chips):
         make_batches(stages, chips, make_truth(chips), n_batches=2, seed=seed) for seed in (3, 3, 4)
     )
     for a, b, c in zip(first, again, other, strict=True):
-        assert torch.equal(a[0], b[0])
+        assert all(map(torch.equal, a[0], b[0]))
         assert torch.equal(a[1], b[1])
         assert not torch.equal(a[1], c[1])
 
@@ -292,7 +292,7 @@ def test_gradients_flow_between_batches_but_not_in_them(chips):
     variants = crop_variants(stages, chips, truth, "predicted", generator)
     draws = endless_draws(torch.ones(N, dtype=torch.int64), 4, generator)
     batches = training_batches(stages[1], variants, chips, truth, draws, generator)
-    images, targets, _ = next(batches)
+    (images, _), targets, _ = next(batches)
     assert torch.is_grad_enabled()
     assert not (variants.requires_grad or images.requires_grad or targets.requires_grad)
 
@@ -370,11 +370,17 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
         first = Stage(Fixed(mean).to(here.device), crop, STRONG)
         stages = [first, Stage(None, shape_crop(chips), replace(STRONG, deformation=1.0))]
         both.append(make_batches(stages, here, truth, refine_on, n_batches=3))
-    check_batches([[part.cpu() for part in batch] for batch in both[1]], radius=8)
-    for expected, batch in zip(*both, strict=True):
-        assert {part.device.type for part in batch} == {device}
-        torch.testing.assert_close(batch[1].cpu(), expected[1], atol=0.01, rtol=0)
-        assert (batch[0].cpu() - expected[0]).abs().mean() < 1 / 255
+    on_cpu = [
+        ([part.cpu() for part in inputs], targets.cpu(), weights.cpu())
+        for inputs, targets, weights in both[1]
+    ]
+    check_batches(on_cpu, radius=8)
+    for batch in both[1]:
+        assert {part.device.type for part in (*batch[0], *batch[1:])} == {device}
+    for expected, batch in zip(both[0], on_cpu, strict=True):
+        torch.testing.assert_close(batch[1], expected[1], atol=0.01, rtol=0)
+        assert (batch[0][0] - expected[0][0]).abs().mean() < 1 / 255
+        assert torch.equal(batch[0][1], expected[0][1])
 
 
 @pytest.mark.gpu

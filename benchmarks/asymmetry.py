@@ -1,0 +1,102 @@
+"""Measure how far labels are from being mirrored when an image is, and what that costs.
+
+    python benchmarks/asymmetry.py --data 300w --use 1
+
+Half of the crops that a network learns on are mirrored, so it answers a mirrored image by
+mirrored landmarks. Labels need not be so: where annotators put every point a little to the
+right, it stays that far to the left. skwing learns the difference beside each network and
+adds it (`CascadeLandmarkRegressor.asymmetry_`). For each fold: train, and measure on unseen
+faces how far predictions lie off the labels on average, along the line through the eyes and
+across it, in percent of the inter-pupil distance and in pixels of the image, with what is
+added and without; over all faces and subset by subset. Points of the jaw and the brows are
+left out of that, as they slide along their contours. The settings are the regressor's, with
+--epochs for its stages.
+"""
+
+import argparse
+
+import numpy as np
+from _folds import add_options, chosen, load_faces, make_folds
+from _report import add_out, append, environment, show_environment
+
+from skwing import CascadeLandmarkRegressor
+from skwing.metrics import nme
+from skwing.schema import check_schema
+
+INNER = slice(27, 68)  # nose, eyes and mouth of the 68 points
+IBUG68 = check_schema("ibug68")
+
+
+def eye_to_eye(shapes):
+    """From the middle of the eye on the left to that of the other, of shape (n, 2)."""
+    left, right = (shapes[:, eye].mean(1) for eye in (slice(36, 42), slice(42, 48)))
+    return right - left
+
+
+def off_labels(true, predicted):
+    """Mean place of predictions as seen from the labels: a dict of figures."""
+    line = eye_to_eye(true)
+    length = np.linalg.norm(line, axis=1)
+    along = line / length[:, None]
+    across = along[:, ::-1] * [-1, 1]
+    off = (predicted - true)[:, INNER].mean(1)
+    figures = {"pixels_x": off[:, 0], "pixels_y": off[:, 1]}
+    for name, axis in (("along", along), ("across", across)):
+        figures[f"percent_{name}"] = 100 * (off * axis).sum(1) / length
+    return {name: values.mean() for name, values in figures.items()} | {
+        "percent_along_error": figures["percent_along"].std() / np.sqrt(len(off)),
+        "nme_pupil": 100 * nme(true, predicted, normalizer="inter_pupil", schema=IBUG68),
+    }
+
+
+def run(faces, train, test, settings):
+    """Figures of one fold, by what was added and by subset."""
+    regressor = CascadeLandmarkRegressor(**settings).fit(faces.data[train], faces.target[train])
+    learned, figures = regressor.asymmetry_, {}
+    for name, added in (("added", learned), ("not added", [0 * part for part in learned])):
+        regressor.asymmetry_ = added
+        points, truth = regressor.predict(faces.data[test]), faces.target[test]
+        figures[name] = {"all": off_labels(truth, points)}
+        for subset in np.unique(faces.subset[test]):
+            rows = faces.subset[test] == subset
+            figures[name][str(subset)] = off_labels(truth[rows], points[rows])
+    return {"asymmetry": [part[INNER].mean(0).tolist() for part in learned], **figures}
+
+
+def show(row):
+    """Print a table of one run."""
+    columns = list(row["added"]["all"])
+    print(f"{'':32}" + "".join(f"{column:>21}" for column in columns))
+    for added in ("not added", "added"):
+        for subset, figures in row[added].items():
+            values = "".join(f"{figures[column]:21.3f}" for column in columns)
+            print(f"{added:12}{subset:20}{values}")
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_options(parser)
+    parser.add_argument("--epochs", type=int, nargs="+")
+    parser.add_argument("--networks", nargs="+")
+    add_out(parser, "asymmetry")
+    args = parser.parse_args()
+    source, folds = chosen(args)
+    faces = load_faces(source)
+    cut = make_folds(faces, source)
+    settings = {}
+    if args.epochs:
+        settings["max_epochs"] = tuple(args.epochs)
+    if args.networks:
+        settings["networks"] = tuple(args.networks)
+    for seed in args.seeds:
+        for fold in folds:
+            row = {**environment(), **source.told(), "fold": fold, "seed": seed, **settings}
+            show_environment(row)
+            row |= run(faces, *cut[fold], {**settings, "random_state": seed})
+            show(row)
+            append(row, args.out)
+
+
+if __name__ == "__main__":
+    main()

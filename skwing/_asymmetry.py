@@ -1,0 +1,82 @@
+"""Labels that are not mirrored when the image is: by how much, learned beside the network.
+
+Mirroring an image and renaming its landmarks makes a new sample only if annotators would
+have marked the mirrored image so. Where all their points lie a little to the right, say,
+half of the samples then lie to the left, and a network learns the mean of both.
+"""
+
+import torch
+from torch import nn
+
+from skwing.networks import locate
+
+
+class Sided(nn.Module):
+    """A network that learns what mirror images have in common, and what they have not.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        See :func:`skwing.networks.check_network`.
+    asymmetry : float tensor of shape (n_landmarks, 2)
+        What is added to the network's points in an image that is not mirrored, in input
+        pixels; its mirror image, which is its negative, is added in a mirrored one.
+        Learned from there.
+    permutation : int tensor of shape (n_landmarks,) or None
+        Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original. None
+        where nothing is mirrored: the asymmetry then stays as it is, and does nothing.
+    unit : float
+        Pixels in which the asymmetry is learned: the larger, the faster.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing._asymmetry import Sided
+    >>> seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    >>> sided = Sided(seen, torch.tensor([[0.5, 0.0]]), torch.tensor([0]), unit=4.0)
+    >>> images, mirrored = torch.zeros(2, 3, 1, 1), torch.tensor([False, True])
+    >>> (sided(images, mirrored) - sided.network(images)[:, None]).tolist()
+    [[[0.5, 0.0]], [[-0.5, 0.0]]]
+    """
+
+    def __init__(self, network, asymmetry, permutation, unit):
+        super().__init__()
+        self.network = network
+        self.permutation = permutation
+        self.unit = unit
+        # Flat, as biases are: the optimiser knows by that what not to shrink.
+        self.flat = nn.Parameter(asymmetry.flatten() / unit)
+
+    @property
+    def asymmetry(self):
+        """The asymmetry as it is now, of shape (n_landmarks, 2), in input pixels."""
+        return self.unit * self.flat.detach().unflatten(0, (-1, 2))
+
+    def forward(self, images, mirrored):
+        """Points in images of which some are mirrored.
+
+        Parameters
+        ----------
+        images : tensor of shape (b, 3, input_size, input_size)
+        mirrored : bool tensor of shape (b,)
+
+        Returns
+        -------
+        points : tensor of shape (b, n_landmarks, 2) or (b, n_estimates, n_landmarks, 2)
+            In input pixels.
+        """
+        points = locate(self.network, images)
+        if self.permutation is None:
+            return points
+        asymmetry = self.unit * self.flat.unflatten(0, (-1, 2))
+        # What is the same on both sides is the network's to learn. Started without such a
+        # part, the asymmetry never gets one, as its gradient has none.
+        asymmetry = (asymmetry - mirror_image(asymmetry, self.permutation)) / 2
+        side = torch.where(mirrored, -1.0, 1.0).reshape(-1, *[1] * (points.ndim - 1))
+        return points + side * asymmetry
+
+
+def mirror_image(offsets, permutation):
+    """Offsets of landmarks, of shape (n_landmarks, 2), as they are in the mirror."""
+    x, y = offsets[permutation].unbind(-1)
+    return torch.stack([-x, y], -1)
