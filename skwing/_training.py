@@ -137,7 +137,7 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     ----------
     stages : list of Stage
         The last one's network is changed in place and left in evaluation mode; its
-        asymmetry is learned from the one that it has, or from zero.
+        asymmetry is learned as well, from the one that it has.
     chips : Chips
     truth : Truth
     repeats : int array of shape (n,)
@@ -162,9 +162,8 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     # A copy, as views of the data forbid writing and torch warns of such arrays.
     draws = endless_draws(torch.tensor(repeats), size, generator)
     mirrors = stage.augmentation.mirror > 0
-    asymmetry = torch.zeros_like(truth.points[0]) if stage.asymmetry is None else stage.asymmetry
     unit = stage.crop.size / _ASYMMETRY_UNITS
-    sided = Sided(stage.network, asymmetry, truth.permutation if mirrors else None, unit)
+    sided = Sided(stage.network, stage.asymmetry, truth.permutation if mirrors else None, unit)
 
     def validate_now():
         stage.asymmetry = sided.asymmetry

@@ -319,18 +319,19 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             warn_of_misplaced(train, chips)
             mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
             crops = make_crops(sizes, margins, frame, shape, mean_points)
+            asymmetries = np.zeros((len(networks), *mean_points.shape), dtype=np.float32)
             if goes_on:
-                crops = self.crops_
+                crops, asymmetries = self.crops_, self.asymmetry_
             stages = []
-            for network, crop, own in zip(networks, crops, settings, strict=True):
+            parts = zip(networks, crops, settings, asymmetries, strict=True)
+            for network, crop, own, asymmetry in parts:
                 if not goes_on:
                     start_at(network, crop.start(mean_points))
                 network.to(device, memory_format=torch.channels_last)
                 changes = _without_mirror(own.augmentation, schema)
-                stages.append(Stage(network, crop, changes, self._also_mirrored(schema, device)))
-            if goes_on:
-                for stage, asymmetry in zip(stages, self.asymmetry_, strict=True):
-                    stage.asymmetry = torch.tensor(asymmetry, device=device)
+                mirrored = self._also_mirrored(schema, device)
+                asymmetry = torch.tensor(asymmetry, device=device)
+                stages.append(Stage(network, crop, changes, mirrored, asymmetry))
             history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
         self._builders = self._builders if goes_on else builders
         self._keep(stages, frame, shape, schema, history, flat=is_flat(y))

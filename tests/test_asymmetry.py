@@ -50,7 +50,9 @@ def draw_spots(seed=0):
     return np.repeat(np.round(255 * spots).astype(np.uint8)[..., None], 3, axis=-1), centers
 
 
-def learn(labels, *, mirror=0.5, permutation=PERMUTATION, start=None, validate=None, **settings):
+def learn(
+    labels, *, mirror=0.5, permutation=PERMUTATION, start=0 * ASYMMETRY, validate=None, **settings
+):
     """A stage that was taught labels so far from the centres of the spots."""
     images, centers = draw_spots()
     frame = ChipFrame(SIZE, 0.0)
