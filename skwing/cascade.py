@@ -322,16 +322,14 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             asymmetries = np.zeros((len(networks), *mean_points.shape), dtype=np.float32)
             if goes_on:
                 crops, asymmetries = self.crops_, self.asymmetry_
-            stages = []
-            parts = zip(networks, crops, settings, asymmetries, strict=True)
-            for network, crop, own, asymmetry in parts:
-                if not goes_on:
+            else:
+                for network, crop in zip(networks, crops, strict=True):
                     start_at(network, crop.start(mean_points))
+            for network in networks:
                 network.to(device, memory_format=torch.channels_last)
-                changes = _without_mirror(own.augmentation, schema)
-                mirrored = self._also_mirrored(schema, device)
-                asymmetry = torch.tensor(asymmetry, device=device)
-                stages.append(Stage(network, crop, changes, mirrored, asymmetry))
+            stages = self._make_stages(networks, crops, asymmetries, schema, device)
+            for stage, own in zip(stages, settings, strict=True):
+                stage.augmentation = _without_mirror(own.augmentation, schema)
             history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
         self._builders = self._builders if goes_on else builders
         self._keep(stages, frame, shape, schema, history, flat=is_flat(y))
@@ -396,6 +394,16 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if goes_on:  # copies, so that training that fails leaves the old ones as they were
             return copy.deepcopy(self.networks_)
         return [build(train.points.shape[1]) for build in builders]
+
+    def _make_stages(self, networks, crops, asymmetries, schema, device):
+        """Stages on a device, without augmentation."""
+        average = check_flag(self.average_mirrored, "average_mirrored")
+        permutation = mirror_permutation(schema, device) if average else None
+        stages = []
+        for network, crop, asymmetry in zip(networks, crops, asymmetries, strict=True):
+            asymmetry = torch.tensor(asymmetry, device=device)
+            stages.append(Stage(network, crop, permutation=permutation, asymmetry=asymmetry))
+        return stages
 
     def predict(self, X, return_std=False):
         """Landmarks that the last stage finds.
@@ -492,13 +500,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if len(data) == 0:
             raise ValueError("X has 0 samples: at least one image is needed")
         device = self._device_here()
-        stages = []
-        parts = zip(self.networks_, self.crops_, self.asymmetry_, strict=True)
-        for network, crop, asymmetry in parts:
+        for network in self.networks_:
             network.to(device, memory_format=torch.channels_last).eval()
-            mirrored = self._also_mirrored(self.schema_, device)
-            asymmetry = torch.tensor(asymmetry, device=device)
-            stages.append(Stage(folded(network), crop, permutation=mirrored, asymmetry=asymmetry))
+        networks = [folded(network) for network in self.networks_]
+        stages = self._make_stages(networks, self.crops_, self.asymmetry_, self.schema_, device)
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
         spreads = [np.empty((len(data), self.n_landmarks_))] if spread else []
@@ -512,11 +517,6 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 answer[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
             start = rows.stop
         return answers + spreads
-
-    def _also_mirrored(self, schema, device):
-        """What renames the landmarks of the mirrored crops that are read too, or None."""
-        average = check_flag(self.average_mirrored, "average_mirrored")
-        return mirror_permutation(schema, device) if average else None
 
     def _device_here(self):
         """The device asked for; the CPU where a fitted model came to a machine without it."""
