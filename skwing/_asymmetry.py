@@ -8,6 +8,7 @@ half of the samples then lie to the left, and a network learns the mean of both.
 import torch
 from torch import nn
 
+from skwing._augment import rename_mirrored
 from skwing.networks import locate
 
 
@@ -19,9 +20,9 @@ class Sided(nn.Module):
     network : torch.nn.Module
         See :func:`skwing.networks.check_network`.
     asymmetry : float tensor of shape (n_landmarks, 2)
-        What is added to the network's points in an image that is not mirrored, in input
-        pixels; its mirror image, which is its negative, is added in a mirrored one.
-        Learned from there.
+        What is added to the network's points in a plain crop, in input pixels. In a
+        turned one it is turned with the crop, and in a mirrored one mirrored, which makes
+        it its negative. Learned from there.
     permutation : int tensor of shape (n_landmarks,) or None
         Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original. None
         where nothing is mirrored: the asymmetry then stays as it is, and does nothing.
@@ -34,9 +35,11 @@ class Sided(nn.Module):
     >>> from skwing._asymmetry import Sided
     >>> seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
     >>> sided = Sided(seen, torch.tensor([[0.5, 0.0]]), torch.tensor([0]), unit=4.0)
-    >>> images, mirrored = torch.zeros(2, 3, 1, 1), torch.tensor([False, True])
-    >>> (sided(images, mirrored) - sided.network(images)[:, None]).tolist()
-    [[[0.5, 0.0]], [[-0.5, 0.0]]]
+    >>> plain, reflected, upside_down = [1.0, 1], [-1, 1], [-1, -1]
+    >>> changes = torch.tensor([plain, reflected, upside_down]).diag_embed()
+    >>> images, mirrored = torch.zeros(3, 3, 1, 1), torch.tensor([False, True, False])
+    >>> (sided(images, changes, mirrored) - sided.network(images)[:, None]).tolist()
+    [[[0.5, 0.0]], [[-0.5, 0.0]], [[-0.5, 0.0]]]
     """
 
     def __init__(self, network, asymmetry, permutation, unit):
@@ -52,13 +55,16 @@ class Sided(nn.Module):
         """The asymmetry as it is now, of shape (n_landmarks, 2), in input pixels."""
         return self.unit * self.flat.detach().unflatten(0, (-1, 2))
 
-    def forward(self, images, mirrored):
-        """Points in images of which some are mirrored.
+    def forward(self, images, changes, mirrored):
+        """Points in crops that are changed from plain ones, some of them mirrored.
 
         Parameters
         ----------
         images : tensor of shape (b, 3, input_size, input_size)
+        changes : float tensor of shape (b, 2, 2)
+            From directions in the plain crop to directions in the image.
         mirrored : bool tensor of shape (b,)
+            Which of the changes contain a reflection.
 
         Returns
         -------
@@ -72,8 +78,12 @@ class Sided(nn.Module):
         # What is the same on both sides is the network's to learn. Started without such a
         # part, the asymmetry never gets one, as its gradient has none.
         asymmetry = (asymmetry - mirror_image(asymmetry, self.permutation)) / 2
-        side = torch.where(mirrored, -1.0, 1.0).reshape(-1, *[1] * (points.ndim - 1))
-        return points + side * asymmetry
+        asymmetry = rename_mirrored(
+            asymmetry.expand(len(images), -1, -1), mirrored, self.permutation
+        )
+        # Not as a matrix product, which might be in bfloat16.
+        added = (changes[:, None] * asymmetry[:, :, None]).sum(-1)
+        return points + added.reshape(len(added), *[1] * (points.ndim - 3), -1, 2)
 
 
 def mirror_image(offsets, permutation):

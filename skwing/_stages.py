@@ -273,18 +273,18 @@ def training_batches(stage, variants, chips, truth, draws, generator):
 
     Yields
     ------
-    (images, mirrored), targets, weights
-        As :mod:`skwing._engine` takes them; `mirrored`, of shape (b,), says which images
-        are mirrored.
+    (images, changes, mirrored), targets, weights
+        As :mod:`skwing._engine` takes them, with the inputs of
+        :class:`skwing._asymmetry.Sided`.
     """
     size, device = stage.crop.size, chips.device
     for indices in draws:
         n, rows = len(indices), send(indices, device)
         chosen = torch.randint(variants.shape[1], (n,), generator=generator)
         change, mirrored = random_matrices(n, size, stage.augmentation, generator)
-        matrices = geometry.compose(send(change, device), variants[rows, send(chosen, device)])
+        change, mirrored = send(change, device), send(mirrored, device)
+        matrices = geometry.compose(change, variants[rows, send(chosen, device)])
         targets = geometry.apply(matrices, truth.points[rows])
-        mirrored = send(mirrored, device)
         if truth.permutation is not None:
             targets = rename_mirrored(targets, mirrored, truth.permutation)
         field = None
@@ -294,4 +294,4 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         images = chips.sample(indices, matrices, size, stage.crop.scale, field)
         images = photometric(images, stage.augmentation, generator)
         weights = None if truth.weights is None else truth.weights[rows]
-        yield (images, mirrored), targets, weights
+        yield (images, change[:, :, :2], mirrored), targets, weights

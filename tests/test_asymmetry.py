@@ -5,7 +5,7 @@ from torch import nn
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
 from skwing._asymmetry import Sided, mirror_image
-from skwing._augment import Augmentation, rename_mirrored
+from skwing._augment import Augmentation, random_matrices, rename_mirrored
 from skwing._chips import ChipFrame, Chips
 from skwing._engine import make_optimizer
 from skwing._settings import stage_settings
@@ -19,7 +19,6 @@ PERMUTATION = torch.tensor(SCHEMA.mirror)
 LAYOUT = torch.tensor([[-6.0, -4], [6, -4], [0, 4]])
 # What the mirror makes of it is its negative.
 ASYMMETRY = torch.tensor([[0.5, 0.25], [0.5, -0.25], [-0.75, 0.0]])
-EITHER_SIDE = torch.tensor([False, True, True, False])
 
 
 class Spot(nn.Module):
@@ -51,7 +50,15 @@ def draw_spots(seed=0):
 
 
 def learn(
-    labels, *, mirror=0.5, permutation=PERMUTATION, start=0 * ASYMMETRY, validate=None, **settings
+    labels,
+    *,
+    mirror=0.5,
+    rotation=0.0,
+    permutation=PERMUTATION,
+    layout=LAYOUT,
+    start=0 * ASYMMETRY,
+    validate=None,
+    **settings,
 ):
     """A stage that was taught labels so far from the centres of the spots."""
     images, centers = draw_spots()
@@ -59,7 +66,10 @@ def learn(
     chips = Chips(images, np.broadcast_to(np.eye(2, 3), (N, 2, 3)).copy(), frame)
     points = torch.as_tensor(centers, dtype=torch.float32) + labels
     crop = Crop.of_box(SIZE, 0.0, frame)
-    stage = Stage(Spot(n_estimates=2), crop, Augmentation(mirror=mirror), asymmetry=start)
+    network, changes = Spot(n_estimates=2), Augmentation(mirror=mirror, rotation=rotation)
+    with torch.no_grad():
+        network.layout.copy_(layout)
+    stage = Stage(network, crop, changes, asymmetry=start)
     defaults = {"max_epochs": 40, "batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
     settings = {**defaults, **settings}
     (own,) = stage_settings(CascadeLandmarkRegressor(**settings), 1, N)
@@ -82,25 +92,35 @@ def test_the_example_asymmetry_is_one():
     torch.testing.assert_close(mirror_image(ASYMMETRY, PERMUTATION), -ASYMMETRY)
 
 
-def test_what_is_added_to_a_mirrored_image_is_what_the_mirror_shows():
+CHANGES = Augmentation(rotation=180, scale=0.3, mirror=0.5)
+
+
+def some_changes(n=8, augmentation=CHANGES):
+    """Matrices from plain crops to changed ones, and which of them mirror."""
+    return random_matrices(n, SIZE, augmentation, torch.Generator().manual_seed(0))
+
+
+def test_of_a_changed_crop_it_gives_what_it_gives_of_the_plain_one_changed():
     sided = Sided(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)
-    images = torch.rand(4, 3, SIZE, SIZE)
-    with torch.no_grad():
-        points = sided(images, torch.zeros(4, dtype=torch.bool))
-        seen = sided(images.flip(-1), torch.ones(4, dtype=torch.bool))
-    reflection = torch.tensor(geometry.reflect(SIZE), dtype=torch.float32).expand(4, 2, 3)
-    back = rename_mirrored(geometry.apply(reflection, seen), torch.tensor([True] * 4), PERMUTATION)
-    torch.testing.assert_close(back, points)
-    torch.testing.assert_close(points - sided.network(images), ASYMMETRY.expand(4, 3, 2))
+    matrices, mirrored = some_changes()
+    assert mirrored.any()
+    assert not mirrored.all()
+    plain = torch.full((1, 3, 2), 11.0) + ASYMMETRY
+    seen = rename_mirrored(geometry.apply(matrices, plain.expand(8, 3, 2)), mirrored, PERMUTATION)
+    at_spot = geometry.apply(matrices, torch.full((8, 3, 2), 11.0))
+    sided.network.forward = lambda images: at_spot
+    found = sided(torch.rand(8, 3, SIZE, SIZE), matrices[:, :, :2], mirrored)
+    torch.testing.assert_close(found.detach(), seen)
 
 
 @pytest.mark.parametrize("n_estimates", [None, 3])
 def test_every_estimate_gets_it(n_estimates):
     network = Spot(n_estimates=n_estimates)
     sided = Sided(network, ASYMMETRY, PERMUTATION, unit=2.0).train()
+    matrices, mirrored = some_changes(4, Augmentation(mirror=0.5))
     images = torch.rand(4, 3, SIZE, SIZE)
-    added = (sided(images, EITHER_SIDE) - network(images)).detach()
-    sign = torch.tensor([1.0, -1, -1, 1]).reshape(-1, *[1] * (added.ndim - 1))
+    added = (sided(images, matrices[:, :, :2], mirrored) - network(images)).detach()
+    sign = torch.where(mirrored, -1.0, 1.0).reshape(-1, *[1] * (added.ndim - 1))
     torch.testing.assert_close(added, (sign * ASYMMETRY).expand_as(added))
 
 
@@ -112,7 +132,8 @@ def test_the_part_that_both_sides_share_is_not_learned_here():
         images = torch.rand(4, 3, SIZE, SIZE, generator=generator)
         target = SIZE * torch.rand(4, 3, 2, generator=generator)
         optimizer.zero_grad()
-        (sided(images, EITHER_SIDE) - target).abs().mean().backward()
+        matrices, mirrored = some_changes(4)
+        (sided(images, matrices[:, :, :2], mirrored) - target).abs().mean().backward()
         optimizer.step()
     asymmetry = sided.asymmetry
     assert asymmetry.abs().max() > 0.01
@@ -130,6 +151,12 @@ def test_labels_that_lie_off_the_mirrored_ones_are_learned(optimizer):
         with torch.no_grad():
             found = locate_in_crops(stage, chips, torch.arange(N), matrices)
         torch.testing.assert_close(found, points, atol=0.1, rtol=0)
+
+
+def test_it_is_learned_in_crops_that_are_turned_any_way():
+    # All labels near the spot, so that the network has no way up to know.
+    stage, *_ = learn(ASYMMETRY, rotation=180.0, layout=torch.zeros(3, 2))
+    torch.testing.assert_close(stage.asymmetry, ASYMMETRY, atol=0.05, rtol=0)
 
 
 def test_labels_that_are_mirrored_exactly_have_none():
