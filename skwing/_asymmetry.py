@@ -33,12 +33,12 @@ class Sided(nn.Module):
     --------
     >>> import torch
     >>> from skwing._asymmetry import Sided
-    >>> seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    >>> seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2, bias=False))
     >>> sided = Sided(seen, torch.tensor([[0.5, 0.0]]), torch.tensor([0]), unit=4.0)
     >>> plain, reflected, upside_down = [1.0, 1], [-1, 1], [-1, -1]
     >>> changes = torch.tensor([plain, reflected, upside_down]).diag_embed()
     >>> images, mirrored = torch.zeros(3, 3, 1, 1), torch.tensor([False, True, False])
-    >>> (sided(images, changes, mirrored) - sided.network(images)[:, None]).tolist()
+    >>> sided(images, changes, mirrored).tolist()
     [[[0.5, 0.0]], [[-0.5, 0.0]], [[-0.5, 0.0]]]
     """
 
