@@ -229,3 +229,19 @@ def test_an_estimator_learns_adds_keeps_and_tells_it():
 
     plain = CascadeLandmarkRegressor(**{**settings, "schema": None}, **still, device="cpu")
     assert (plain.set_params(max_epochs=2).fit(images, y).asymmetry_[0] == 0).all()
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_gives_the_same_and_never_waits():
+    matrices, mirrored = some_changes()
+    inputs = torch.rand(8, 3, SIZE, SIZE), matrices[:, :, :2], mirrored
+    expected = Sided(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)(*inputs)
+    sided = Sided(Spot(), ASYMMETRY, PERMUTATION.cuda(), unit=2.0).cuda()
+    inputs = [part.cuda() for part in inputs]
+    sided(*inputs)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        points = sided(*inputs)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(points.cpu(), expected, atol=1e-3, rtol=0)
