@@ -11,20 +11,28 @@ across it, in percent of the inter-pupil distance and in pixels of the image, wi
 added and without; over all faces and subset by subset. Points of the jaw and the brows are
 left out of that, as they slide along their contours. The settings are the regressor's, with
 --epochs for its stages.
+
+``--average`` asks no network: all nearly frontal faces are brought onto one symmetric shape
+by their labels and averaged, and the average is compared with its mirror image moved
+until the two fit best: labels that mirror leave the average in the middle.
 """
 
 import argparse
 
+import cv2
 import numpy as np
 from _folds import add_options, chosen, load_faces, make_folds
 from _report import add_out, append, environment, show_environment
+from _yaw import estimate_yaw
 
-from skwing import CascadeLandmarkRegressor
+from skwing import CascadeLandmarkRegressor, geometry
 from skwing.metrics import nme
 from skwing.schema import check_schema
+from skwing.shapes import mean_shape, symmetric
 
 INNER = slice(27, 68)  # nose, eyes and mouth of the 68 points
 IBUG68 = check_schema("ibug68")
+SIDE, FRONTAL = 256, 10.0  # pixels of the average face, degrees of yaw
 
 
 def eye_to_eye(shapes):
@@ -47,6 +55,54 @@ def off_labels(true, predicted):
         "percent_along_error": figures["percent_along"].std() / np.sqrt(len(off)),
         "nme_pupil": 100 * nme(true, predicted, normalizer="inter_pupil", schema=IBUG68),
     }
+
+
+def average_off_labels(faces):
+    """How far the average of frontal faces lies off their labels, sideways, by subset."""
+    rows = np.flatnonzero(np.abs(estimate_yaw(faces.target)) < FRONTAL)
+    shapes = faces.target[rows]
+    shape = symmetric(mean_shape(shapes), IBUG68.mirror)
+    # Of size one in its root mean square, so that it fills the picture, with room around it.
+    shape = shape / np.sqrt(np.square(shape).sum(-1).mean()) * SIDE / 4 + (SIDE - 1) / 2
+    matrices = geometry.similarity(shapes, np.broadcast_to(shape, shapes.shape))
+    pictures = np.stack([_picture(faces.data, *pair) for pair in zip(rows, matrices, strict=True)])
+    length = np.linalg.norm(eye_to_eye(shape[None])[0])
+    figures = {}
+    for subset in ("all", *np.unique(faces.subset)):
+        chosen = np.full(len(rows), True) if subset == "all" else faces.subset[rows] == subset
+        off = _off_middle(pictures[chosen].mean(0), shape)
+        pixels = off / np.median(geometry.scale_of(matrices[chosen]))
+        figures[str(subset)] = {
+            "n": int(chosen.sum()),
+            "percent_along": 100 * off / length,
+            "pixels": float(pixels),
+        }
+    return figures
+
+
+def _picture(images, row, matrix):
+    """A face in the frame of the shape, in grey, of the same brightness and contrast as all."""
+    grey = cv2.cvtColor(images.decode(int(row)), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    picture = cv2.warpAffine(grey, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+    return (picture - picture.mean()) / (picture.std() + 1)
+
+
+def _off_middle(picture, shape):
+    """How far to the right of the middle a nearly symmetric picture lies, in its pixels.
+
+    Nose, eyes and mouth of its mirror image are moved until they fit best.
+    """
+    low, high = shape[INNER].min(0).astype(int), shape[INNER].max(0).astype(int) + 1
+    part = np.s_[low[1] : high[1], low[0] : high[0]]
+    mirrored = np.ascontiguousarray(picture[:, ::-1])
+    shifts = np.arange(-10, 10, 0.02)
+    misfit = [np.square(_moved(mirrored, shift)[part] - picture[part]).mean() for shift in shifts]
+    return shifts[np.argmin(misfit)] / 2
+
+
+def _moved(picture, shift):
+    matrix = np.array([[1, 0, shift], [0, 1, 0]])
+    return cv2.warpAffine(picture, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
 
 
 def run(faces, train, test, settings):
@@ -77,12 +133,20 @@ def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
+    parser.add_argument("--average", action="store_true", help="train nothing")
     parser.add_argument("--epochs", type=int, nargs="+")
     parser.add_argument("--networks", nargs="+")
     add_out(parser, "asymmetry")
     args = parser.parse_args()
     source, folds = chosen(args)
     faces = load_faces(source)
+    if args.average:
+        row = {**environment(), **source.told(), "average": average_off_labels(faces)}
+        show_environment(row)
+        for subset, figures in row["average"].items():
+            print(f"{subset:20}", {key: round(value, 2) for key, value in figures.items()})
+        append(row, args.out)
+        return
     cut = make_folds(faces, source)
     settings = {}
     if args.epochs:
