@@ -25,7 +25,7 @@ class Sided(nn.Module):
         it its negative. Learned from there.
     permutation : int tensor of shape (n_landmarks,) or None
         Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original. None
-        where nothing is mirrored: the asymmetry then stays as it is, and does nothing.
+        where nothing is mirrored: the asymmetry is then added as it is, and not learned.
     unit : float
         Pixels in which the asymmetry is learned: the larger, the faster.
 
@@ -48,7 +48,7 @@ class Sided(nn.Module):
         self.permutation = permutation
         self.unit = unit
         # Flat, as biases are: the optimiser knows by that what not to shrink.
-        self.flat = nn.Parameter(asymmetry.flatten() / unit)
+        self.flat = nn.Parameter(asymmetry.flatten() / unit, requires_grad=permutation is not None)
 
     @property
     def asymmetry(self):
@@ -72,21 +72,18 @@ class Sided(nn.Module):
             In input pixels.
         """
         points = locate(self.network, images)
-        if self.permutation is None:
-            return points
-        asymmetry = self.unit * self.flat.unflatten(0, (-1, 2))
-        # What is the same on both sides is the network's to learn. Started without such a
-        # part, the asymmetry never gets one, as its gradient has none.
-        asymmetry = (asymmetry - mirror_image(asymmetry, self.permutation)) / 2
-        asymmetry = rename_mirrored(
-            asymmetry.expand(len(images), -1, -1), mirrored, self.permutation
-        )
+        asymmetry = (self.unit * self.flat.unflatten(0, (-1, 2))).expand(len(images), -1, -1)
+        if self.permutation is not None:
+            # What is the same on both sides is the network's to learn. Started without such
+            # a part, the asymmetry never gets one, as its gradient has none.
+            asymmetry = (asymmetry - mirror_image(asymmetry, self.permutation)) / 2
+            asymmetry = rename_mirrored(asymmetry, mirrored, self.permutation)
         # Not as a matrix product, which might be in bfloat16.
         added = (changes[:, None] * asymmetry[:, :, None]).sum(-1)
         return points + added.reshape(len(added), *[1] * (points.ndim - 3), -1, 2)
 
 
 def mirror_image(offsets, permutation):
-    """Offsets of landmarks, of shape (n_landmarks, 2), as they are in the mirror."""
-    x, y = offsets[permutation].unbind(-1)
+    """Offsets of landmarks, of shape (..., n_landmarks, 2), as they are in the mirror."""
+    x, y = offsets[..., permutation, :].unbind(-1)
     return torch.stack([-x, y], -1)

@@ -24,7 +24,7 @@ from skwing.shapes import mean_shape, symmetric
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
 _REACH = 1.5  # side of a chip at the least, in sides of the widest crop
 _MOST_BYTES = 2e9  # of chips that are cut finer than their boxes ask for
-# In a side of the input: at the usual learning rates a hundred steps then learn a hundredth.
+# In a side of the input: at the usual rate, a hundred steps then learn a hundredth of it.
 _ASYMMETRY_UNITS = 16
 _CROPS_A_PASS = {"cpu": 64}  # more would leave the caches
 _CROPS_A_PASS_ELSEWHERE = 512  # fills a GPU, whose memory it hardly touches

@@ -171,6 +171,13 @@ def test_where_nothing_is_mirrored_the_network_learns_it_all(off):
     torch.testing.assert_close(stage.network.layout.detach(), LAYOUT + ASYMMETRY, atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("off", [{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}])
+def test_what_is_there_already_is_added_still(off):
+    stage, *_ = learn(LAYOUT + ASYMMETRY, start=ASYMMETRY, **off)
+    assert torch.equal(stage.asymmetry, ASYMMETRY)
+    torch.testing.assert_close(stage.network.layout.detach(), LAYOUT, atol=0.05, rtol=0)
+
+
 def test_training_goes_on_from_the_asymmetry_that_is_there():
     stage, *_ = learn(LAYOUT, start=ASYMMETRY, max_epochs=1, learning_rate=1e-9)
     torch.testing.assert_close(stage.asymmetry, ASYMMETRY)
@@ -226,6 +233,9 @@ def test_an_estimator_learns_adds_keeps_and_tells_it():
     reg.asymmetry_ = [asymmetry]
     reg.set_params(warm_start=True, max_epochs=1, learning_rate=1e-9).fit(images, y)
     np.testing.assert_allclose(reg.asymmetry_[0], asymmetry, atol=1e-6)
+    reg.set_params(mirror=0.0, max_epochs=20, learning_rate=1e-2).fit(images, y)
+    np.testing.assert_array_equal(reg.asymmetry_[0], asymmetry)
+    np.testing.assert_allclose(reg.predict(images), y, atol=0.15)
 
     plain = CascadeLandmarkRegressor(**{**settings, "schema": None}, **still, device="cpu")
     assert (plain.set_params(max_epochs=2).fit(images, y).asymmetry_[0] == 0).all()
