@@ -57,9 +57,10 @@ def clock(device):
 class BareTraining:
     """Training steps of a network with nothing around them."""
 
-    def __init__(self, network, optimizer, loss, batches, mixed):
+    def __init__(self, sided, optimizer, loss, batches, mixed):
         # Copied together, so that the optimiser's copy steps the network's copy.
-        self.network, self.optimizer = copy.deepcopy((network, optimizer))
+        sided, self.optimizer = copy.deepcopy((sided, optimizer))
+        self.network = sided.network
         self.loss, self.batches, self.mixed = loss, batches, mixed
         self.device = next(self.network.parameters()).device
 
@@ -68,7 +69,7 @@ class BareTraining:
         self.network.train()
         start = clock(self.device)
         for step in range(n_steps):
-            images, targets = self.batches[step % len(self.batches)]
+            (images, *_), targets = self.batches[step % len(self.batches)]
             with _engine.autocast(self.device, self.mixed):
                 points = self.network(images)
             if points.ndim == 4:  # several estimates of each image, all taught
