@@ -80,6 +80,18 @@ def plain(value):
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
+def add_brief_options(parser):
+    """Give a parser the settings of the regressor that small benchmarks change."""
+    parser.add_argument("--epochs", type=int, nargs="+", help="of each stage")
+    parser.add_argument("--networks", nargs="+", help="a name for each stage")
+
+
+def brief_settings(args):
+    """Settings of the regressor that :func:`add_brief_options` has read."""
+    given = {"max_epochs": args.epochs, "networks": args.networks}
+    return {name: tuple(value) for name, value in given.items() if value}
+
+
 def add_options(parser):
     """Give a parser the options of runs."""
     parser.add_argument("--jobs", type=int, default=1, help="runs at once, a process each")

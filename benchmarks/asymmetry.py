@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from _folds import add_options, chosen, load_faces, make_folds
 from _report import add_out, append, environment, show_environment
+from _runs import add_brief_options, brief_settings
 from _yaw import estimate_yaw
 
 from skwing import CascadeLandmarkRegressor, geometry
@@ -134,8 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
     parser.add_argument("--average", action="store_true", help="train nothing")
-    parser.add_argument("--epochs", type=int, nargs="+")
-    parser.add_argument("--networks", nargs="+")
+    add_brief_options(parser)
     add_out(parser, "asymmetry")
     args = parser.parse_args()
     source, folds = chosen(args)
@@ -148,11 +148,7 @@ def main():
         append(row, args.out)
         return
     cut = make_folds(faces, source)
-    settings = {}
-    if args.epochs:
-        settings["max_epochs"] = tuple(args.epochs)
-    if args.networks:
-        settings["networks"] = tuple(args.networks)
+    settings = brief_settings(args)
     for seed in args.seeds:
         for fold in folds:
             row = {**environment(), **source.told(), "fold": fold, "seed": seed, **settings}

@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from _folds import add_options, chosen, load_faces, make_folds
 from _report import add_out, append, environment, show_environment
+from _runs import add_brief_options, brief_settings
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
@@ -97,19 +98,14 @@ def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
-    parser.add_argument("--epochs", type=int, nargs="+")
-    parser.add_argument("--networks", nargs="+")
+    add_brief_options(parser)
     parser.add_argument("--failure", type=float, default=0.10)
     add_out(parser, "trust")
     args = parser.parse_args()
     source, folds = chosen(args)
     faces = load_faces(source)
     cut = make_folds(faces, source)
-    settings = {}
-    if args.epochs:
-        settings["max_epochs"] = tuple(args.epochs)
-    if args.networks:
-        settings["networks"] = tuple(args.networks)
+    settings = brief_settings(args)
     for seed in args.seeds:
         for fold in folds:
             row = {**environment(), **source.told(), "fold": fold, "seed": seed, **settings}
