@@ -130,14 +130,14 @@ def show(row):
             print(f"{added:12}{subset:20}{values}")
 
 
-def main():
+def main(argv=None):
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
     parser.add_argument("--average", action="store_true", help="train nothing")
     add_brief_options(parser)
     add_out(parser, "asymmetry")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     source, folds = chosen(args)
     faces = load_faces(source)
     if args.average:

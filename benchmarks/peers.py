@@ -34,7 +34,6 @@ is there already is skipped.
 import argparse
 import time
 from importlib import import_module
-from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -218,8 +217,8 @@ def settings_of(peer, given, scale):
     library = "dlib" if fit is fit_dlib else "skorch"
     if fit is fit_dlib:
         settings["scale"] = scale
-    import_or_say(library)
-    return settings | {"peer": peer, "library": f"{library} {version(library)}"}
+    version = import_or_say(library).__version__
+    return settings | {"peer": peer, "library": f"{library} {version}"}
 
 
 def run(task, threads):

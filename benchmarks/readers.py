@@ -70,7 +70,7 @@ def write(name, folder, n_images, n_landmarks):
     return folder / file
 
 
-def main():
+def main(argv=None):
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n-images", type=int, default=100_000)
@@ -78,7 +78,7 @@ def main():
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
     add_out(parser, "readers")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.read:
         return read(*args.read)
     row = {**environment(), "n_images": args.n_images, "n_landmarks": args.n_landmarks}

@@ -80,7 +80,9 @@ def run(faces, train, test, settings, failure):
             std, np.linalg.norm(points - truth, axis=-1)
         ),
         **{
-            f"auc_{name}": float(roc_auc_score(failed, doubt)) if failed.sum() > 0 else None
+            f"auc_{name}": float(roc_auc_score(failed, doubt))
+            if 0 < failed.sum() < len(failed)
+            else None
             for name, doubt in doubts.items()
         },
         **{key: float(value) for key, value in kept.items()},
@@ -94,14 +96,14 @@ def _rank_correlation(a, b):
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def main():
+def main(argv=None):
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
     add_brief_options(parser)
     parser.add_argument("--failure", type=float, default=0.10)
     add_out(parser, "trust")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     source, folds = chosen(args)
     faces = load_faces(source)
     cut = make_folds(faces, source)

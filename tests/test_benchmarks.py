@@ -1,0 +1,130 @@
+"""The other commands of the benchmarks, each from its options to its line of results."""
+
+import importlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from skwing.datasets import make_faces, write_pts
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BRIEF = ["--networks", "shape_indexed_64", "--epochs", "1"]
+
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="no benchmarks beside the tests")
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Import a module of the benchmarks by its name."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def faces_300w(tmp_path_factory):
+    """Options that choose 20 drawn faces, in the folders and files of 300-W."""
+    root = tmp_path_factory.mktemp("300w")
+    drawn = make_faces(20, image_size=96, random_state=0)
+    for i, points in enumerate(drawn.target):
+        folder = root / ("afw" if i < 8 else "helen/trainset")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_pts(folder / f"face{i}_1.pts", points)
+        cv2.imwrite(str(folder / f"face{i}_1.jpg"), drawn.data.decode(i)[..., ::-1])
+    return ["--data", str(root), "--boxes", "landmarks", "--folds", "2"]
+
+
+@pytest.fixture
+def run(load, tmp_path):
+    """Run a command with its results in a file of their own; its lines."""
+
+    def run_command(name, *options):
+        out = tmp_path / f"{name}.jsonl"
+        load(name).main([*options, "--out", str(out)])
+        return [json.loads(line) for line in out.read_text().splitlines()]
+
+    return run_command
+
+
+def test_trials_are_measured_on_each_fold_once(run, faces_300w, capsys):
+    command = [*faces_300w, "--threads", "1", "--balance", "no", "--set", "networks=cnn6"]
+    trials = ["--trial", "one: max_epochs=1", "--trial", "two: max_epochs=2 loss=l1"]
+    rows = run("recipe", *command, *trials)
+    assert [(row["trial"], row["fold"], row["epochs"]) for row in rows] == [
+        ("one", 0, [1]),
+        ("two", 0, [2]),
+        ("one", 1, [1]),
+        ("two", 1, [2]),
+    ]
+    assert all(row["n_train"] + row["n_test"] == 20 for row in rows)
+    assert all(np.isfinite(row["stages"][0]["nme_pupil"]) for row in rows)
+    assert all(set(row["by_subset"]) <= {"afw", "helen/trainset"} for row in rows)
+    assert "two: 2 pairs" in capsys.readouterr().out
+    assert run("recipe", *command, *trials) == rows  # all are there already
+
+
+def test_speed_is_told_for_every_stage(run):
+    settings = ["--networks", "cnn6", "shape_indexed_64", "--n-samples", "8", "--repeats", "1"]
+    (row,) = run("speed", *settings)
+    assert [stage["network"] for stage in row["fit_stages"]] == ["cnn6", "shape_indexed_64"]
+    assert len(row["predict_chips"]) == 2
+    shares = [part["share"] for part in (*row["fit_stages"], row["predict_whole"])]
+    assert all(0 < share < 1000 for share in shares)
+
+
+def test_objects_anywhere_are_measured_beside_their_mean_place(run):
+    settings = ["--n-train", "8", "--n-test", "4", "--side", "64", "--epochs", "1", "1"]
+    (row,) = run("anywhere", *settings)
+    assert list(row["errors"]) == ["mean place", "stage 1", "stage 2"]
+    assert row["errors"]["mean place"]["median"] > 0
+
+
+def test_the_average_of_drawn_faces_is_in_the_middle(run, faces_300w):
+    (row,) = run("asymmetry", *faces_300w, "--average")
+    # Drawn labels are exact; few faces leave some noise.
+    assert abs(row["average"]["all"]["pixels"]) < 0.5
+
+
+def test_asymmetry_is_told_with_and_without(run, faces_300w):
+    (row,) = run("asymmetry", *faces_300w, "--use", "0", *BRIEF)
+    assert len(row["asymmetry"]) == 1
+    assert row["added"].keys() == row["not added"].keys()
+
+
+def test_trust_is_told_for_a_fold(run, faces_300w):
+    (row,) = run("trust", *faces_300w, "--use", "1", *BRIEF)
+    assert row["n_fit"] + row["n_calibrate"] + row["n_test"] == 20
+    assert 0 <= row["within_1_std"] <= row["within_2_std"] <= 1
+
+
+def test_a_format_is_read_in_a_process_of_its_own(run):
+    (row,) = run("readers", "--n-images", "20", "--n-landmarks", "3", "--formats", "TPS")
+    assert row["formats"]["TPS"]["shape"] == [20, 3, 2]
+
+
+@pytest.mark.slow
+def test_memory_is_told_for_numbers_of_paths(run):
+    (row,) = run("memory", "--n-fit", "--n-predict", "4", "8")
+    assert [part["n_samples"] for part in row["predict"]] == [4, 8]
+    assert all(part["peak_mb"] > 10 for part in row["predict"])
+
+
+def test_balancing_is_timed_on_shapes_with_missing_points(run, tmp_path):
+    points = make_faces(60, random_state=0).target
+    points[::3, :8] = np.nan
+    np.savez(tmp_path / "shapes.npz", landmarks=points)
+    (row,) = run("balance_speed", "--data", str(tmp_path / "shapes.npz"), "--repeats", "1")
+    assert (row["n_shapes"], row["n_incomplete"]) == (60, 20)
+
+
+def test_dlib_is_measured_on_the_same_folds(run, faces_300w):
+    pytest.importorskip("dlib")
+    brief = ["--set", "cascade_depth=2", "num_trees_per_cascade_level=5", "--threads", "1"]
+    rows = run("peers", *faces_300w, "--peers", "dlib", *brief)
+    assert [(row["fold"], row["n_test"]) for row in rows] == [(0, 10), (1, 10)]
