@@ -75,13 +75,9 @@ class Chips:
     @cached_property
     def _half(self):
         # Averaged blocks are what sampling at half the scale needs against aliasing.
-        if isinstance(self.pixels, torch.Tensor):
-            pixels = torch.from_numpy(halve(self.pixels.cpu().numpy())).to(self.pixels.device)
-        else:
-            pixels = halve(self.pixels)
         to_half = geometry.halving()
         return Chips(
-            pixels,
+            halve(self.pixels),
             geometry.compose(to_half, self.matrices),
             ChipFrame(self.frame.size // 2, self.frame.margin),
             self.device,

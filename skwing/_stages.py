@@ -137,7 +137,7 @@ def locate_in_crops(stage, chips, indices, matrices):
         # A crop of the mirrored face is the crop mirrored, pixel by pixel.
         seen = locate(stage.network, images.flip(-1)).float()
         reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
-        mirrored = geometry.apply(reflection.to(seen.device).expand(len(seen), 2, 3), seen)
+        mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
         points = (points + mirrored[:, stage.permutation]) / 2
     if stage.asymmetry is not None:
         points = points + stage.asymmetry
@@ -156,7 +156,7 @@ def locate_in_stages(stages, chips, indices):
     answers = []
     for stage in stages:
         before = answers[-1] if answers else None
-        matrices = stage.crop.matrices(len(indices), chips.device, before)
+        matrices = stage.crop.matrices(indices.shape[0], chips.device, before)
         answers.append(locate_in_crops(stage, chips, indices, matrices))
     return answers
 

@@ -82,14 +82,19 @@ def halve(images):
 
     Parameters
     ----------
-    images : uint8 array of shape (n, 2 * size, 2 * size, 3)
+    images : uint8 array or tensor of shape (n, 2 * size, 2 * size, 3)
+        A tensor is halved on its own device.
 
     Returns
     -------
-    images : uint8 array of shape (n, size, size, 3)
+    images : uint8 array or tensor of shape (n, size, size, 3)
         Related to the input by :func:`skwing.geometry.halving`.
     """
     n, side = images.shape[:2]
+    if isinstance(images, torch.Tensor):
+        blocks = images.unflatten(2, (side // 2, 2)).unflatten(1, (side // 2, 2))
+        # As OpenCV rounds: a half goes up.
+        return blocks.sum((2, 4), dtype=torch.int32).add(2).div(4, rounding_mode="floor").byte()
     halves = np.empty((n, side // 2, side // 2, 3), dtype=np.uint8)
     for image, half in zip(images, halves, strict=True):
         cv2.resize(image, half.shape[:2], dst=half, interpolation=cv2.INTER_AREA)

@@ -405,6 +405,13 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             stages.append(Stage(network, crop, permutation=permutation, asymmetry=asymmetry))
         return stages
 
+    def _reading_stages(self, device):
+        """Stages as predict reads with them: on a device, their networks folded."""
+        for network in self.networks_:
+            network.to(device, memory_format=torch.channels_last).eval()
+        networks = [folded(network) for network in self.networks_]
+        return self._make_stages(networks, self.crops_, self.asymmetry_, self.schema_, device)
+
     def predict(self, X, return_std=False):
         """Landmarks that the last stage finds.
 
@@ -500,10 +507,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if len(data) == 0:
             raise ValueError("X has 0 samples: at least one image is needed")
         device = self._device_here()
-        for network in self.networks_:
-            network.to(device, memory_format=torch.channels_last).eval()
-        networks = [folded(network) for network in self.networks_]
-        stages = self._make_stages(networks, self.crops_, self.asymmetry_, self.schema_, device)
+        stages = self._reading_stages(device)
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
         spreads = [np.empty((len(data), self.n_landmarks_))] if spread else []

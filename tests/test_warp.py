@@ -268,6 +268,7 @@ def test_halved_pixels_are_means_of_four():
     means = images.reshape(2, 6, 2, 6, 2, 3).mean((2, 4))
     np.testing.assert_allclose(halve(images), means, atol=0.51)
     assert halve(images[:0]).shape == (0, 6, 6, 3)
+    np.testing.assert_array_equal(halve(torch.from_numpy(images)).numpy(), halve(images))
 
 
 @pytest.mark.gpu

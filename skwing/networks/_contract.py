@@ -31,7 +31,7 @@ def locate(network, images):
     torch.Size([4, 5, 2])
     """
     points = network(images)
-    return points if points.ndim == 4 else points.reshape(len(images), -1, 2)
+    return points if points.ndim == 4 else points.reshape(images.shape[0], -1, 2)
 
 
 def start_at(network, points):

@@ -1,0 +1,122 @@
+"""What is written to ONNX answers as predict does, run by ONNX Runtime."""
+
+import builtins
+import importlib.util
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
+
+from skwing import BoxedImages, CascadeLandmarkRegressor
+from skwing._chips import cut_chips
+from skwing.datasets import make_faces
+from skwing.export import to_onnx
+from skwing.networks import PlainCNN, ShapeIndexedCNN
+
+ROOT = Path(__file__).resolve().parents[1]
+PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
+INDEXED = partial(ShapeIndexedCNN, input_size=32, width=8, n_hidden=16, n_overview=16)
+SETTINGS = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    pytest.importorskip("onnxscript")
+    return pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_faces(12, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def cascade(faces):
+    regressor = CascadeLandmarkRegressor(networks=(PLAIN, INDEXED), **SETTINGS)
+    return regressor.fit(faces.data, faces.target)
+
+
+@pytest.fixture(scope="module")
+def wanted(cascade, faces):
+    return cascade.predict(faces.data)
+
+
+@pytest.fixture(scope="module")
+def model(runtime, cascade, wanted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "cascade.onnx"
+    to_onnx(cascade, path)
+    return path
+
+
+def answer(runtime, path, regressor, X):
+    chips = cut_chips(X, regressor._frame)
+    (points,) = runtime.InferenceSession(path).run(None, {"chips": chips.pixels})
+    return chips.to_image(points.astype(float))
+
+
+@pytest.mark.parametrize("n", [1, 2, 12])
+def test_any_number_of_chips_gives_what_predict_gives(runtime, model, cascade, faces, wanted, n):
+    found = answer(runtime, model, cascade, faces.data[:n])
+    # Crops are rounded to whole grey levels there, and not here.
+    np.testing.assert_allclose(found, wanted[:n], atol=0.02)
+
+
+def test_all_is_in_one_file_that_tells_what_a_chip_shows(runtime, model, cascade):
+    assert [path.name for path in model.parent.iterdir()] == [model.name]
+    told = runtime.InferenceSession(model).get_modelmeta().custom_metadata_map
+    assert int(told["chip_size"]) == cascade._frame.size
+    assert float(told["chip_margin"]) == cascade._frame.margin
+    assert json.loads(told["landmarks"]) == list(cascade.schema_.landmark_names)
+
+
+def test_a_single_stage_without_a_schema(runtime, faces, tmp_path):
+    X = BoxedImages([faces.data.decode(i) for i in range(12)], faces.data.boxes)
+    regressor = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS)
+    regressor.fit(X, faces.target[:, :5])
+    pipeline = Pipeline([("nothing", "passthrough"), ("reg", regressor)])
+    to_onnx(pipeline, tmp_path / "one.onnx")
+    found = answer(runtime, tmp_path / "one.onnx", regressor, X)
+    np.testing.assert_allclose(found, regressor.predict(X), atol=0.02)
+    session = runtime.InferenceSession(tmp_path / "one.onnx")
+    assert "landmarks" not in session.get_modelmeta().custom_metadata_map
+
+
+def test_the_regressor_stays_as_it_is(model, cascade, faces, wanted):
+    np.testing.assert_array_equal(cascade.predict(faces.data), wanted)
+
+
+def test_what_can_not_be_written_is_told(tmp_path):
+    with pytest.raises(NotFittedError):
+        to_onnx(CascadeLandmarkRegressor(), tmp_path / "a.onnx")
+    with pytest.raises(TypeError, match=r"only a CascadeLandmarkRegressor .* LinearRegression"):
+        to_onnx(LinearRegression(), tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_be_installed_is_told(cascade, tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without_onnx(name, *args, **kwargs):
+        if name == "onnx":
+            raise ImportError("no onnx")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_onnx)
+    with pytest.raises(ImportError, match=r'pip install "skwing\[onnx\]"'):
+        to_onnx(cascade, tmp_path / "a.onnx")
+
+
+def test_the_lines_of_the_example_give_what_predict_gives(model, faces, wanted):
+    spec = importlib.util.spec_from_file_location("deploy", ROOT / "examples" / "deploy.py")
+    deploy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(deploy)
+    locator = deploy.Locator(model)
+    for i, box in enumerate(faces.data.boxes):
+        (found,) = locator(faces.data.decode(i), [box])
+        # Chips lie on whole pixels there, so they show a little more or less.
+        np.testing.assert_allclose(found, wanted[i], atol=0.6)
