@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from skwing import geometry
+from skwing._box_checks import check_box_inside
 from skwing._warp import cut, halve, sample, send
-from skwing.images import check_box_inside
 
 _CPU = torch.device("cpu")
 _PORTION = 48e6  # bytes of pixels that are decoded ahead of their use

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils import check_random_state
 
+from skwing._box_checks import check_boxes
 from skwing._landmarks import as_points
 from skwing.geometry import boxes_of
-from skwing.images import check_boxes
 
 __all__ = ["adjust_boxes", "box_overlaps", "box_relation", "landmark_boxes", "match_boxes"]
 

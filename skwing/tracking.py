@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from skwing._box_checks import check_box_inside, check_boxes
 from skwing._checks import check_number
 from skwing._cv2 import cv2
 from skwing._landmarks import as_points
 from skwing.boxes import match_boxes
 from skwing.datasets import detect_all
 from skwing.geometry import boxes_of
-from skwing.images import BoxedImages, as_boxed_images, check_box_inside, check_boxes
+from skwing.images import BoxedImages, as_boxed_images
 
 __all__ = ["TrackedFrame", "read_video", "track"]
 

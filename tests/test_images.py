@@ -14,12 +14,11 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, trai
 from sklearn.utils import _safe_indexing, resample, shuffle
 
 from skwing import _decode
+from skwing._box_checks import check_box_inside, check_boxes
 from skwing._cv2 import cv2
 from skwing.images import (
     BoxedImages,
     as_boxed_images,
-    check_box_inside,
-    check_boxes,
     concatenate,
 )
 from skwing.schema import IBUG68

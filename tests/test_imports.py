@@ -18,6 +18,7 @@ ROWS = [
         "losses",
         "_landmarks",
         "_checks",
+        "_box_checks",
         "_cv2",
         "_solid",
         "_callbacks",

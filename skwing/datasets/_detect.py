@@ -5,12 +5,13 @@ from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
+from skwing._box_checks import check_box_inside, check_boxes
 from skwing._checks import check_choice
 from skwing._landmarks import as_points
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.datasets._detectors import SkimageCascade
 from skwing.geometry import boxes_of
-from skwing.images import as_boxed_images, check_box_inside, check_boxes
+from skwing.images import as_boxed_images
 
 __all__ = ["detect_all", "detect_boxes"]
 
