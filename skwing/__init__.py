@@ -5,7 +5,7 @@ from skwing.cascade import CascadeLandmarkRegressor
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "BoxedImages",
