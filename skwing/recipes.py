@@ -25,7 +25,7 @@ def best(n_samples):
 
     They are the regressor's own, for three times as many epochs. The whole of it was not
     measured: of the first stage alone it takes 4 % of the error (version 0.2.0), and twice
-    as many epochs take 1.6 % of that of the second (0.3.0).
+    as many epochs take 1.5 % of that of the second (0.5.0).
 
     Parameters
     ----------
