@@ -35,30 +35,33 @@ class Locator:
 
         `image` is RGB, of shape (height, width, 3): what OpenCV reads is BGR.
         """
-        cuts = [self.cut(image, box) for box in boxes]
-        chips = np.stack([chip for chip, _, _ in cuts])
+        chips = np.stack([self.cut(image, box) for box in boxes])
         (points,) = self.session.run(None, {"chips": chips})
-        for shape, (_, corner, scale) in zip(points, cuts, strict=True):
-            # An integer is the centre of a pixel, so that edges lie at halves.
-            shape[:] = (shape + 0.5) * scale - 0.5 + corner
+        for shape, box in zip(points, boxes, strict=True):
+            scale, middle = self.place(box)
+            shape[:] = (shape - (self.size - 1) / 2) / scale + middle
         return points
 
-    def cut(self, image, box):
-        """Square around a box, its corner in the image, and image pixels to one of its own."""
+    def place(self, box):
+        """Pixels of a chip to one of the image, and where in the image its middle is."""
         x, y, width, height = box
-        side = round((1 + 2 * self.margin) * max(width, height))
-        left, top = round(x + (width - side) / 2), round(y + (height - side) / 2)
-        beyond = [
-            max(0, -top),
-            max(0, top + side - image.shape[0]),
-            max(0, -left),
-            max(0, left + side - image.shape[1]),
-        ]
-        inside = image[max(0, top) : top + side, max(0, left) : left + side]
-        square = cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE)
-        how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
-        chip = cv2.resize(square, (self.size, self.size), interpolation=how)
-        return chip, (left, top), side / self.size
+        scale = self.size / ((1 + 2 * self.margin) * max(width, height))
+        # An integer is the centre of a pixel, so the last one is at x + width - 1.
+        return scale, np.array([x + (width - 1) / 2, y + (height - 1) / 2])
+
+    def cut(self, image, box):
+        """Chip of a box: area averaging where it is smaller, then the rest to the fraction."""
+        scale, middle = self.place(box)
+        height, width = image.shape[:2]
+        if scale < 1:
+            sides = max(1, round(scale * width)), max(1, round(scale * height))
+            image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
+        shrunk = np.array([image.shape[1] / width, image.shape[0] / height])
+        # Edges of the image stay edges, and they lie half a pixel from the centres.
+        shift = scale * (0.5 / shrunk - 0.5 - middle) + (self.size - 1) / 2
+        matrix = np.column_stack([np.diag(scale / shrunk), shift])
+        size = self.size, self.size
+        return cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
 
 
 def main(argv=None):

@@ -14,7 +14,7 @@ from skwing.cascade import CascadeLandmarkRegressor
 
 __all__ = ["to_onnx"]
 
-_OPSET = 20  # the first whose GridSample has the "linear" that newer runtimes ask for
+_OPSET = 20  # the first whose GridSample calls its mode "linear"
 _N_TRACED = 3  # chips that the exporter sees: of one or two it may take the number for fixed
 _HINT = 'writing ONNX takes onnx and onnxscript: pip install "skwing[onnx]"'
 

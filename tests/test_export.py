@@ -118,5 +118,5 @@ def test_the_lines_of_the_example_give_what_predict_gives(model, faces, wanted):
     locator = deploy.Locator(model)
     for i, box in enumerate(faces.data.boxes):
         (found,) = locator(faces.data.decode(i), [box])
-        # Chips lie on whole pixels there, so they show a little more or less.
-        np.testing.assert_allclose(found, wanted[i], atol=0.6)
+        # Chips that are shrunk are averaged over other blocks there.
+        np.testing.assert_allclose(found, wanted[i], atol=0.1)
