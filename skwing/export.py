@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,6 +48,8 @@ def to_onnx(regressor, path):
         If it is another estimator.
     ImportError
         If onnx or onnxscript is not installed.
+    FileNotFoundError
+        If there is no such folder.
 
     Notes
     -----
@@ -66,6 +69,9 @@ def to_onnx(regressor, path):
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(_HINT) from error
+    folder = Path(path).parent
+    if not folder.is_dir():  # before the minute that it may take, not after
+        raise FileNotFoundError(f"there is no folder {folder} to write {Path(path).name} to")
     cpu = torch.device("cpu")
     # A copy: it is on the CPU, and the original stays on its device.
     frame, stages = regressor._frame, copy.deepcopy(regressor)._reading_stages(cpu)
@@ -88,6 +94,8 @@ def to_onnx(regressor, path):
 
 def _cascade_in(estimator):
     """The regressor at the end of a pipeline or a search, or the estimator itself."""
+    if hasattr(estimator, "estimator"):  # a search
+        check_is_fitted(estimator)
     estimator = getattr(estimator, "best_estimator_", estimator)
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     if not isinstance(last, CascadeLandmarkRegressor):

@@ -1,13 +1,11 @@
 """The other commands of the benchmarks, each from its options to its line of results."""
 
-import importlib
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from skwing.datasets import make_faces, write_pts
 
@@ -15,16 +13,6 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 BRIEF = ["--networks", "shape_indexed_64", "--epochs", "1"]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="no benchmarks beside the tests")
-
-
-@pytest.fixture(scope="module")
-def load():
-    """Import a module of the benchmarks by its name."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,11 @@
 """The command that makes the paper's tables again, on a handful of faces."""
 
-import importlib
 import json
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing.datasets import make_faces, write_pts
@@ -17,16 +15,6 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY = ["--n-faces", "16", "--threads", "1", "--set", "max_epochs=1", "batch_size=8"]
 
 pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="no benchmarks beside the tests")
-
-
-@pytest.fixture(scope="module")
-def load():
-    """Import a module of the benchmarks by its name."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
@@ -95,7 +96,15 @@ def test_what_can_not_be_written_is_told(tmp_path):
         to_onnx(CascadeLandmarkRegressor(), tmp_path / "a.onnx")
     with pytest.raises(TypeError, match=r"only a CascadeLandmarkRegressor .* LinearRegression"):
         to_onnx(LinearRegression(), tmp_path / "a.onnx")
+    search = GridSearchCV(CascadeLandmarkRegressor(), {"w": [5, 10]})
+    with pytest.raises(NotFittedError):
+        to_onnx(search, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_told(runtime, cascade, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere to write a\.onnx"):
+        to_onnx(cascade, tmp_path / "nowhere" / "a.onnx")
 
 
 def test_what_is_to_be_installed_is_told(cascade, tmp_path, monkeypatch):
