@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skwing._chips import Chips
+from skwing._files import check_target, write_bytes
 from skwing._stages import locate_in_stages
 from skwing.cascade import CascadeLandmarkRegressor
 
@@ -69,9 +69,7 @@ def to_onnx(regressor, path):
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError(_HINT) from error
-    folder = Path(path).parent
-    if not folder.is_dir():  # before the minute that it may take, not after
-        raise FileNotFoundError(f"there is no folder {folder} to write {Path(path).name} to")
+    check_target(path)  # before the minute that it may take, not after
     cpu = torch.device("cpu")
     # A copy: it is on the CPU, and the original stays on its device.
     frame, stages = regressor._frame, copy.deepcopy(regressor)._reading_stages(cpu)
@@ -89,7 +87,7 @@ def to_onnx(regressor, path):
     if regressor.schema_ is not None:
         told["landmarks"] = json.dumps(regressor.schema_.landmark_names)
     program.model.metadata_props.update(told)
-    program.save(path, external_data=False)
+    write_bytes(path, program.model_proto.SerializeToString())
 
 
 def _cascade_in(estimator):

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from skwing import _markups
+from skwing._files import write_text
 from skwing._names import mirror_from_names, mirror_of_pairs, pairs_from_names
 from skwing._schema_json import as_text, parts_of_text
 
@@ -206,7 +207,7 @@ class LandmarkSchema:
         )
         if path is None:
             return text
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
         return None
 
     @classmethod

@@ -13,6 +13,7 @@ ROWS = [
         "geometry",
         "_names",
         "_markups",
+        "_files",
         "_schema_json",
         "schema",
         "losses",

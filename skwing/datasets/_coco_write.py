@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 
-from skwing.datasets._common import check_written, relative_path, replacing
+from skwing._files import replacing
+from skwing.datasets._common import check_written, relative_path
 from skwing.datasets._image_size import image_sizes as sizes_of_files
 from skwing.schema import LandmarkSchema, check_schema
 

@@ -1,10 +1,8 @@
 """What readers and writers of all formats share: paths, texts, numbers, the answer."""
 
-import contextlib
 import math
 import os
 import re
-import secrets
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,6 @@ __all__ = [
     "number_text",
     "read_text",
     "relative_path",
-    "replacing",
 ]
 
 # In the order in which one is taken where a name has several.
@@ -280,32 +277,3 @@ def check_written(data, target, *, needs_paths=True):
             "files and pass BoxedImages of these paths."
         )
     return data, points
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Text file to write, which takes the place of `path` only if all went well.
-
-    Examples
-    --------
-    >>> from skwing.datasets._common import replacing
-    >>> with replacing("labels.csv") as file:  # doctest: +SKIP
-    ...     file.write("image,x,y")
-    """
-    path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder} to write {path} into.")
-    if os.path.isdir(path):
-        raise ValueError(f"{path} is a folder, expected the name of a file to write.")
-    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, UnicodeEncodeError):  # a file name that is not Unicode
-            raise ValueError(f"{path}: {error.object!r:.60} cannot be written as UTF-8.") from None
-        raise

@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 
+from skwing._files import replacing
 from skwing.datasets._columns import check_points, find_columns, in_order, landmark_names
-from skwing.datasets._common import check_written, number_text, relative_path, replacing
+from skwing.datasets._common import check_written, number_text, relative_path
 from skwing.images import BOX_COLUMNS
 
 __all__ = ["write_csv"]

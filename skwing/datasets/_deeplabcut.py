@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from skwing._files import replacing
 from skwing.datasets._columns import check_points, landmark_names, schema_of
 from skwing.datasets._common import (
     as_bunch,
@@ -13,7 +14,6 @@ from skwing.datasets._common import (
     inside,
     number_text,
     relative_path,
-    replacing,
 )
 from skwing.datasets._rows import Numbers, check_name, read_rows
 from skwing.images import BoxedImages

@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from skwing._files import replacing
 from skwing.datasets._common import (
     as_bunch,
     check_written,
@@ -14,7 +15,6 @@ from skwing.datasets._common import (
     natural_key,
     number_text,
     relative_path,
-    replacing,
 )
 from skwing.datasets._dlib_parser import parse
 from skwing.images import BoxedImages

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skwing._files import replacing
 from skwing._landmarks import as_points
 from skwing.datasets._common import (
     IMAGE_SUFFIXES,
@@ -16,7 +17,6 @@ from skwing.datasets._common import (
     inside,
     natural_key,
     read_text,
-    replacing,
 )
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
@@ -367,6 +367,8 @@ def write_pts_folder(folder, data, target, *, names=None, overwrite=False):
     ------
     FileExistsError
         If one of the files is there, unless `overwrite`. None is written then.
+    OSError
+        If a file cannot be written, as on a full disk; says which files were.
     ValueError
         If two samples have one name, a name leaves the folder, or `target` does not fit.
 
@@ -391,5 +393,24 @@ def write_pts_folder(folder, data, target, *, names=None, overwrite=False):
         )
     for parent in dict.fromkeys(map(os.path.dirname, files)):
         os.makedirs(parent or ".", exist_ok=True)
-    for file, face in zip(files, points, strict=True):
-        write_pts(file, face)
+    _write_all(files, points)
+
+
+def _write_all(files, points):
+    """Write files in turn; an error says which of them are written."""
+    for n_written, (file, face) in enumerate(zip(files, points, strict=True)):
+        try:
+            write_pts(file, face)
+        except BaseException as error:
+            n_files = len(files)
+            told = f"{n_written} of {n_files} files were written"
+            if n_written:
+                told += f", the last is {files[n_written - 1]}"
+            told += (
+                f"; {file} and what comes after it in the order of the samples were not, and "
+                "what was there of them is as before."
+            )
+            if isinstance(error, OSError):
+                raise OSError(error.errno, f"{error.strerror or error}. {told}", file) from error
+            error.add_note(told)
+            raise

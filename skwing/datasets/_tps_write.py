@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import numpy as np
 
-from skwing.datasets._common import check_written, number_text, relative_path, replacing
+from skwing._files import replacing
+from skwing.datasets._common import check_written, number_text, relative_path
 from skwing.datasets._tps import EXACT, heights_of
 
 __all__ = ["write_tps"]

@@ -185,34 +185,6 @@ def test_paths_are_written_relative_to_the_file(tmp_path):
     assert os.path.normpath(written) == str(elsewhere)
 
 
-def test_a_failure_leaves_the_old_file(tmp_path):
-    path = tmp_path / "out.csv"
-    with common.replacing(path) as file:
-        file.write("ä\n")
-    assert path.read_bytes() == "ä\n".encode()
-    for error in (RuntimeError, KeyboardInterrupt):
-        with pytest.raises(error), common.replacing(path) as file:
-            file.write("half")
-            raise error
-    with (
-        pytest.raises(ValueError, match=r"out\.csv: .* cannot be written as UTF-8"),
-        common.replacing(path) as file,
-    ):
-        file.write("\udcff")
-    assert path.read_bytes() == "ä\n".encode()
-    assert os.listdir(tmp_path) == ["out.csv"]
-
-
-def test_nowhere_to_write(tmp_path):
-    with (
-        pytest.raises(FileNotFoundError, match="there is no folder"),
-        common.replacing(tmp_path / "none" / "out.csv"),
-    ):
-        pass
-    with pytest.raises(ValueError, match="is a folder"), common.replacing(tmp_path):
-        pass
-
-
 def test_what_a_writer_gets():
     data = BoxedImages(["a.jpg", "b.jpg"])
     for target in (np.ones((2, 3, 2)), np.ones((2, 6))):
