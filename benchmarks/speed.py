@@ -36,8 +36,9 @@ import torch
 from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor, _engine
+from skwing._checks import check_table
 from skwing._chips import cut_chips
-from skwing._settings import check_device, stage_settings
+from skwing._settings import SETTINGS, check_device, stage_settings
 from skwing._stages import Stage
 from skwing._training import crops_a_pass, locate_all
 from skwing.datasets import load_300w, make_faces
@@ -287,7 +288,7 @@ def main(argv=None):
     )
     faces = load_300w(args.data) if args.data else make_faces(args.n_samples, random_state=0)
     X, y = faces.data[: args.n_samples], faces.target[: args.n_samples]
-    stages = stage_settings(regressor, len(regressor.networks), len(X))
+    stages = stage_settings(check_table(SETTINGS, regressor), len(regressor.networks), len(X))
     epochs = [own.max_epochs for own in stages]
     regressor.set_params(max_epochs=args.repeats + 1)
     row = {

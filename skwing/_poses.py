@@ -176,10 +176,21 @@ def bin_poses(values, n_bins, from_zero):
     start = 0.0 if from_zero else low
     edges = start + steps * (high - start) / n_bins
     edges[-1] = high  # the quotient may round to a little less
-    counts = ((values >= edges[:-1, None]) & (values <= edges[1:, None])).sum(1)
+    first, last = _bins_of(values, edges)
+    starts = np.bincount(first, minlength=n_bins)
+    ends = np.bincount(last + 1, minlength=n_bins + 1)[:n_bins]
+    counts = np.cumsum(starts - ends)
     inner = (low + steps * (high - low) / n_bins)[1:-1]
     target = np.bincount(np.searchsorted(inner, values, side="left")).max()
     return edges, counts, int(target)
+
+
+def _bins_of(values, edges):
+    """First and last bin of each value, which are two where it lies on an inner edge."""
+    most = len(edges) - 2
+    first = np.searchsorted(edges, values, side="left") - 1
+    last = np.searchsorted(edges, values, side="right") - 1
+    return first.clip(0, most), last.clip(0, most)
 
 
 def count_repeats(values, edges, counts, target, max_repeats=None):
@@ -208,8 +219,11 @@ def count_repeats(values, edges, counts, target, max_repeats=None):
     >>> count_repeats(np.array([0.1, 0.6, 2.0]), np.array([0.0, 1, 2]), np.array([4, 1]), 4)
     array([1, 1, 4])
     """
-    inside = (values >= edges[:-1, None]) & (values <= edges[1:, None])
     # An empty bin has no sample to repeat; its count of 0 only must not divide.
     ratios = np.floor(target / np.maximum(counts, 1) + 0.5).astype(np.int64)
-    repeats = np.maximum(ratios @ inside, 1)
+    known = ~np.isnan(values)
+    first, last = _bins_of(values[known], edges)
+    total = np.concatenate([[0], np.cumsum(ratios)])
+    repeats = np.ones(len(values), dtype=np.int64)
+    repeats[known] = np.maximum(total[last + 1] - total[first], 1)
     return repeats if max_repeats is None else np.minimum(repeats, max_repeats)

@@ -2,17 +2,32 @@
 
 import math
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
 from skwing._augment import Augmentation
-from skwing._checks import check_choice, check_flag, check_number
+from skwing._checks import (
+    VERBOSE,
+    By,
+    Choice,
+    Either,
+    Flag,
+    Number,
+    Only,
+    PerStage,
+    Seed,
+    check_choice,
+    count,
+    told,
+)
 from skwing._engine import OPTIMIZERS, SCHEDULES
+from skwing.losses import check_loss
+from skwing.networks import check_networks
+from skwing.schema import check_schema
 
 AUGMENTATIONS = tuple(Augmentation.__dataclass_fields__)
 PRECISIONS = ("auto", "mixed", "float32")
-REFINE_ON = ("predicted", "truth")
 
 
 def per_stage(value, n_stages):
@@ -27,22 +42,63 @@ def per_stage(value, n_stages):
     return (value + value[-1:] * n_stages)[:n_stages]
 
 
-_RANGES = {
-    "max_epochs": {"low": 1, "integer": True},
-    "learning_rate": {"low": 0, "ends": "(]"},
-    "w": {"low": 0, "ends": "(]"},
-    "epsilon": {"low": 0, "ends": "(]"},
-    "weight_decay": {"low": 0},
-    "margin": {"low": -0.4, "high": 2},
-    "rotation": {"low": 0, "high": 180},
-    "scale": {"low": 0},
-    "shift": {"low": 0, "high": 1},
-    "mirror": {"low": 0, "high": 1},
-    "blur": {"low": 0, "high": 1},
-    "brightness": {"low": 0, "high": 1},
-    "contrast": {"low": 0, "high": 1},
-    "occlusion": {"low": 0, "high": 1},
-    "deformation": {"low": 0},
+def check_device(device):
+    """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or there is no such device.
+    """
+    wanted = device
+    if isinstance(device, str) and device == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
+        return torch.empty(0, device=torch.device(wanted)).device
+    except (RuntimeError, AssertionError, TypeError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={told(device)} can not be used here: {reason}") from error
+
+
+_POSITIVE = Number(0, ends="(]")
+_PROBABILITY = Number(0, 1)
+
+# All parameters of the regressor.
+SETTINGS = {
+    "networks": By(check_networks),
+    "batch_norm": Flag(),
+    "loss": By(check_loss),
+    "w": PerStage(_POSITIVE),
+    "epsilon": PerStage(_POSITIVE),
+    "schema": By(check_schema),
+    "max_epochs": PerStage(Either(count(), Only("auto"))),
+    "batch_size": count(),
+    "optimizer": Choice(OPTIMIZERS),
+    "learning_rate": PerStage(_POSITIVE),
+    "momentum": Number(0, 1, ends="[)"),
+    "weight_decay": PerStage(Number(0)),
+    "schedule": Choice(tuple(SCHEDULES)),
+    "margin": PerStage(Number(-0.4, 2)),
+    "rotation": PerStage(Number(0, 180)),
+    "scale": PerStage(Number(0, 10)),
+    "shift": PerStage(_PROBABILITY),
+    "mirror": PerStage(_PROBABILITY),
+    "blur": PerStage(_PROBABILITY),
+    "brightness": PerStage(_PROBABILITY),
+    "contrast": PerStage(_PROBABILITY),
+    "occlusion": PerStage(_PROBABILITY),
+    "deformation": PerStage(Number(0, 10)),
+    "refine_on": Choice(("predicted", "truth")),
+    "average_mirrored": Flag(),
+    "early_stopping": Flag(),
+    "validation_fraction": _PROBABILITY,
+    "n_iter_no_change": count(),
+    "precision": Choice(PRECISIONS),
+    "device": By(check_device),
+    "warm_start": Flag(),
+    "random_state": Seed(),
+    "verbose": VERBOSE,
 }
 
 
@@ -99,13 +155,13 @@ def auto_epochs(stage, n_samples):
     return max(1, round(epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
 
 
-def stage_settings(estimator, n_stages, n_samples):
-    """Checked settings of each stage.
+def stage_settings(settings, n_stages, n_samples):
+    """Settings of each stage.
 
     Parameters
     ----------
-    estimator : object
-        Has an attribute for each setting, as its user gave it.
+    settings : object
+        Has an attribute for each setting, checked by `SETTINGS`.
     n_stages : int
     n_samples : int
         That the stages are trained on.
@@ -114,59 +170,24 @@ def stage_settings(estimator, n_stages, n_samples):
     -------
     settings : list of StageSettings
         One a stage.
-
-    Raises
-    ------
-    ValueError
-        Names the setting, what was found and what was expected.
     """
-    check_number(estimator.n_iter_no_change, "n_iter_no_change", 1, integer=True)
-    check_number(estimator.validation_fraction, "validation_fraction", 0, 1)
-    early_stopping = check_flag(estimator.early_stopping, "early_stopping")
-    shared = {
-        "batch_size": check_number(estimator.batch_size, "batch_size", 1, integer=True),
-        "momentum": check_number(estimator.momentum, "momentum", 0, 1, ends="[)"),
-        "optimizer": check_choice(estimator.optimizer, "optimizer", OPTIMIZERS),
-        "schedule": check_choice(estimator.schedule, "schedule", tuple(SCHEDULES)),
-        "refine_on": check_choice(estimator.refine_on, "refine_on", REFINE_ON),
-        "precision": check_choice(estimator.precision, "precision", PRECISIONS),
-        "patience": estimator.n_iter_no_change if early_stopping else None,
+    own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
+    columns = {
+        name: per_stage(getattr(settings, name), n_stages) for name in (*own, *AUGMENTATIONS)
     }
-    columns = {}
-    for name, limits in _RANGES.items():
-        values = per_stage(getattr(estimator, name), n_stages)
-        if not values:
-            raise ValueError(f"{name} is empty: give one value for all stages, or one for each")
-        if name == "max_epochs":
-            values = [
-                auto_epochs(i, n_samples) if isinstance(value, str) and value == "auto" else value
-                for i, value in enumerate(values)
-            ]
-        columns[name] = [check_number(value, name, **limits) for value in values]
-    settings = []
-    for i in range(n_stages):
-        own = {name: column[i] for name, column in columns.items()}
-        strengths = {name: own.pop(name) for name in AUGMENTATIONS}
-        settings.append(StageSettings(**own, **shared, augmentation=Augmentation(**strengths)))
-    return settings
-
-
-def check_device(device):
-    """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or there is no such device.
-    """
-    if isinstance(device, str) and device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
-        return torch.empty(0, device=torch.device(device)).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={device!r} can not be used here: {reason}") from error
+    columns["max_epochs"] = [
+        auto_epochs(i, n_samples) if value == "auto" else value
+        for i, value in enumerate(columns["max_epochs"])
+    ]
+    patience = settings.n_iter_no_change if settings.early_stopping else None
+    return [
+        StageSettings(
+            **{name: columns[name][i] for name in own},
+            augmentation=Augmentation(**{name: columns[name][i] for name in AUGMENTATIONS}),
+            patience=patience,
+        )
+        for i in range(n_stages)
+    ]
 
 
 def check_mixed(precision, device, network):

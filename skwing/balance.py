@@ -7,7 +7,6 @@ scikit-learn, without copying a sample; :class:`PoseResampler` in one of imbalan
 """
 
 from contextlib import contextmanager
-from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -15,6 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
+from skwing._checks import By, Either, Flag, Only, check_table, count
 from skwing._landmarks import as_points
 from skwing._poses import bin_poses, choose_component, count_repeats, pose_modes
 from skwing.images import as_boxed_images
@@ -22,14 +22,19 @@ from skwing.schema import check_schema
 
 __all__ = ["PoseBalancer", "PoseResampler"]
 
+_MOST_BINS = 10**6
+
+# All parameters of balancer and resampler.
+SETTINGS = {
+    "n_bins": count(high=_MOST_BINS),
+    "component": Either(count(0), Only("auto")),
+    "max_repeats": Either(count(), Only(None)),
+    "absolute": Flag(),
+    "schema": By(check_schema),
+}
+
 # Spread of pose, in units of the radius of a shape, below which all poses are the same.
 _SAME_POSE = 1e-9
-
-
-def _check_integer(value, name, low, alternative):
-    known = isinstance(value, Integral) and not isinstance(value, bool) and value >= low
-    if not known:
-        raise ValueError(f"{name} must be an integer of at least {low}{alternative}; got {value!r}")
 
 
 @contextmanager
@@ -47,6 +52,8 @@ def _fit_task(estimator, X, y):
 class _PoseHistogram(BaseEstimator):
     """Parameters and fitted attributes that balancer and resampler share."""
 
+    _constraints = SETTINGS
+
     def __init__(self, *, n_bins=9, component="auto", max_repeats=20, absolute=True, schema=None):
         self.n_bins = n_bins
         self.component = component
@@ -55,11 +62,7 @@ class _PoseHistogram(BaseEstimator):
         self.schema = schema
 
     def _fit_poses(self, y, n_samples, data_schema):
-        _check_integer(self.n_bins, "n_bins", 1, "")
-        if not (isinstance(self.component, str) and self.component == "auto"):
-            _check_integer(self.component, "component", 0, ' or "auto"')
-        if self.max_repeats is not None:
-            _check_integer(self.max_repeats, "max_repeats", 1, " or None")
+        settings = check_table(self._constraints, self)
         if y is None:
             raise ValueError(f"{type(self).__name__} needs y, the landmarks; got None")
         points = as_points(y)
@@ -71,18 +74,18 @@ class _PoseHistogram(BaseEstimator):
         self.mean_shape_ = modes.mean
         self.components_ = modes.components
         self.explained_variance_ratio_ = modes.variance_ratios
-        self.component_ = choose_component(self.component, modes, schema)
+        self.component_ = choose_component(settings.component, modes, schema)
         self.poses_ = coefficient[:, self.component_]
-        self._fit_bins()
+        self._fit_bins(settings)
 
-    def _fit_bins(self):
-        values = np.abs(self.poses_) if self.absolute else self.poses_
+    def _fit_bins(self, settings):
+        values = np.abs(self.poses_) if settings.absolute else self.poses_
         known = values[~np.isnan(values)]
-        bins = bin_poses(known, self.n_bins, from_zero=bool(self.absolute))
+        bins = bin_poses(known, settings.n_bins, from_zero=settings.absolute)
         self.bin_edges_, self.bin_counts_, self.target_count_ = bins
         self.repeats_ = np.ones(len(values), dtype=np.int64)
         if np.ptp(self.poses_[~np.isnan(values)]) > _SAME_POSE:
-            self.repeats_ = count_repeats(values, *bins, self.max_repeats)
+            self.repeats_ = count_repeats(values, *bins, settings.max_repeats)
         self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
 
     def __sklearn_tags__(self):

@@ -15,10 +15,20 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils import check_random_state
 
 from skwing._box_checks import check_boxes
+from skwing._checks import Flag, Number, Pair, Seed, check_number, check_table
 from skwing._landmarks import as_points
 from skwing.geometry import boxes_of
 
 __all__ = ["adjust_boxes", "box_overlaps", "box_relation", "landmark_boxes", "match_boxes"]
+
+# What boxes are adjusted by.
+_ADJUSTMENTS = {
+    "margin": Number(-0.5, ends="(]"),
+    "shift": Pair(Number()),
+    "square": Flag(),
+    "jitter": Pair(Number(0, 1, ends="[)")),
+    "random_state": Seed(),
+}
 
 
 def landmark_boxes(
@@ -125,49 +135,26 @@ def adjust_boxes(
     >>> adjust_boxes([[10, 10, 40, 20]], margin=0.25, square=True)
     array([[ 0., -10.,  60.,  60.]])
     """
+    given = {
+        "margin": margin,
+        "shift": shift,
+        "square": square,
+        "jitter": jitter,
+        "random_state": random_state,
+    }
+    given = check_table(_ADJUSTMENTS, given)
     boxes = check_boxes(boxes, len(boxes))
-    margin = _number(margin, "margin", above=-0.5)
-    shift = np.array([_number(part, "shift") for part in _pair(shift, "shift")])
-    jitter_shift, jitter_scale = (
-        _number(part, "jitter", least=0.0, below=1.0) for part in _pair(jitter, "jitter")
-    )
+    margin, shift, (jitter_shift, jitter_scale) = given.margin, np.array(given.shift), given.jitter
     side = boxes[:, 2:].max(axis=1, keepdims=True, initial=0.0)
     middle = boxes[:, :2] + boxes[:, 2:] / 2
-    size = np.where(np.isnan(boxes[:, 2:]), np.nan, side) if square else boxes[:, 2:]
+    size = np.where(np.isnan(boxes[:, 2:]), np.nan, side) if given.square else boxes[:, 2:]
     size = size + 2 * margin * side
     if jitter_shift or jitter_scale:
-        noise = check_random_state(random_state).uniform(-1, 1, size=(len(boxes), 3))
+        noise = check_random_state(given.random_state).uniform(-1, 1, size=(len(boxes), 3))
         shift = shift + jitter_shift * noise[:, :2]
         size = size * (1 + jitter_scale) ** noise[:, 2:]
     middle = middle + shift * side
     return check_boxes(np.concatenate([middle - size / 2, size], axis=1), len(boxes))
-
-
-def _number(value, name, *, least=-np.inf, above=-np.inf, below=np.inf):
-    """A finite float within bounds."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number; got {value!r:.60}.") from None
-    if not (np.isfinite(number) and least <= number < below and above < number):
-        bounds = [
-            f"{word} {bound:g}"
-            for word, bound in (("at least", least), ("above", above), ("below", below))
-            if np.isfinite(bound)
-        ]
-        raise ValueError(
-            f"{name} must be finite{''.join(', ' + b for b in bounds)}; got {value!r}."
-        )
-    return number
-
-
-def _pair(value, name):
-    """Two values, from two or from one for both."""
-    if not np.iterable(value) or isinstance(value, str):
-        return value, value
-    if len(value) != 2:
-        raise ValueError(f"{name} must be one number or two; got {value!r:.60}.")
-    return tuple(value)
 
 
 def box_relation(boxes, reference):
@@ -290,9 +277,7 @@ def match_boxes(boxes, reference, *, min_overlap=0.3):
     >>> match_boxes(found, [[0, 0, 10, 10], [90, 0, 10, 10]])[0]
     array([ 1, -1])
     """
-    min_overlap = _number(min_overlap, "min_overlap", above=0.0)
-    if min_overlap > 1:
-        raise ValueError(f"min_overlap must be at most 1; got {min_overlap}.")
+    min_overlap = check_number(min_overlap, "min_overlap", 0, 1, ends="(]")
     boxes = np.asarray(boxes, dtype=np.float64).reshape(len(boxes), 4)
     indices = np.full(len(reference), -1)
     overlaps = np.full(len(reference), np.nan)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
-from skwing._checks import check_flag
+from skwing._checks import check_flag, check_table
 from skwing._chips import cut_chips, iter_chips
 from skwing._confidence import calibrate, shape_sizes
 from skwing._landmarks import as_layout, as_points, is_flat
@@ -26,7 +26,7 @@ from skwing._samples import (
     hold_out,
     warn_of_misplaced,
 )
-from skwing._settings import check_device, stage_settings
+from skwing._settings import SETTINGS, check_device, stage_settings
 from skwing._stages import Stage
 from skwing._training import (
     can_mirror,
@@ -43,7 +43,7 @@ from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.losses import bind_loss
-from skwing.networks import as_arrays, check_networks, folded, rebuild, start_at
+from skwing.networks import as_arrays, check_networks, folded, of_entry, rebuild, start_at
 from skwing.schema import check_schema
 
 _NOT_CALIBRATED = (
@@ -196,6 +196,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     (20, 68, 2)
     """
 
+    _constraints = SETTINGS
+
     def __init__(
         self,
         *,
@@ -293,16 +295,17 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             For a setting, image, box, landmark or weight that does not fit, before any
             training; names the sample.
         """
-        builders = check_networks(self.networks, check_flag(self.batch_norm, "batch_norm"))
+        given = check_table(self._constraints, self)
+        builders = check_networks(given.networks, given.batch_norm)
         train = drop_idle(check_samples(X, y, sample_weight))
-        settings = stage_settings(self, len(builders), len(train.data))
-        losses = [bind_loss(self.loss, own.w, own.epsilon) for own in settings]
-        device = check_device(self.device)
-        rng = check_random_state(self.random_state)
+        settings = stage_settings(given, len(builders), len(train.data))
+        losses = [bind_loss(given.loss, own.w, own.epsilon) for own in settings]
+        device = check_device(given.device)
+        rng = check_random_state(given.random_state)
         schema = check_schema(
             train.data.schema if self.schema is None else self.schema, train.points.shape[1]
         )
-        fraction = self.validation_fraction if self.early_stopping else None
+        fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         check_learnable(train, held_out, schema)
         goes_on = self._check_warm_start(train, len(builders))
@@ -393,7 +396,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     def _make_networks(self, builders, train, goes_on):
         if goes_on:  # copies, so that training that fails leaves the old ones as they were
             return copy.deepcopy(self.networks_)
-        return [build(train.points.shape[1]) for build in builders]
+        networks = []
+        for i, build in enumerate(builders):
+            with of_entry(i):
+                networks.append(build(train.points.shape[1]))
+        return networks
 
     def _make_stages(self, networks, crops, asymmetries, schema, device):
         """Stages on a device, without augmentation."""
@@ -438,7 +445,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ValueError, TypeError, FileNotFoundError
             For an image or a box that does not fit; names the sample.
         """
-        if return_std:
+        if check_flag(return_std, "return_std"):
             check_is_fitted(self, "calibration_", msg=_NOT_CALIBRATED)
             points, spread = self._locate(X, first=-1, spread=True)
             std = self.calibration_.std(spread, shape_sizes(points))

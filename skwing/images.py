@@ -19,6 +19,7 @@ __all__ = [
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
 BOX_COLUMNS = ("x", "y", "width", "height")
+_MOST_DRAWS = 10**12  # in a pass; even a thousandth of it takes days
 
 
 def _check_repeats(repeats, n_samples):
@@ -30,6 +31,13 @@ def _check_repeats(repeats, n_samples):
     if (repeats < 0).any():
         first = int(np.flatnonzero(repeats < 0)[0])
         raise ValueError(f"sample {first}: repeats is {repeats[first]}, expected 0 or more.")
+    # As floats, whose sum does not overflow.
+    total = repeats.sum(dtype=np.float64)
+    if total > _MOST_DRAWS:
+        raise ValueError(
+            f"the repeats add up to {total:.3g}, the greatest is {repeats.max()}; expected at "
+            f"most {_MOST_DRAWS:.0e} draws of all samples together."
+        )
     return repeats.astype(np.int64)
 
 

@@ -15,6 +15,8 @@ import math
 
 import torch
 
+from skwing._checks import Number, check_table, told
+
 __all__ = [
     "LOSSES",
     "bind_loss",
@@ -28,10 +30,13 @@ __all__ = [
 ]
 
 
-def _check_positive(**values):
-    for name, value in values.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be a finite number > 0 (pixels); got {value!r}.")
+_PIXELS = Number(0, ends="(]")
+# Of the Wing losses; all in pixels of the input.
+_SETTINGS = {"w": _PIXELS, "epsilon": _PIXELS, "threshold": _PIXELS}
+
+
+def _checked(**values):
+    return vars(check_table({name: _SETTINGS[name] for name in values}, values)).values()
 
 
 def l1(residual):
@@ -138,7 +143,7 @@ def wing(residual, w=10.0, epsilon=2.0):
     >>> wing(torch.tensor([-20.0, -2.0, 0.0, 2.0]))
     tensor([27.9176,  6.9315,  0.0000,  6.9315])
     """
-    _check_positive(w=w, epsilon=epsilon)
+    w, epsilon = _checked(w=w, epsilon=epsilon)
     size = residual.abs()
     offset = w - w * math.log1p(w / epsilon)
     return torch.where(size < w, w * torch.log1p(size / epsilon), size - offset)
@@ -182,9 +187,8 @@ def rectified_wing(residual, w=10.0, epsilon=2.0, r=0.5):
     >>> rectified_wing(torch.tensor([-20.0, -2.5, 0.5, 0.0]))
     tensor([27.4920,  6.9315,  0.0000,  0.0000])
     """
-    _check_positive(w=w, epsilon=epsilon)
-    if not 0 <= r < w:
-        raise ValueError(f"r must be at least 0 and below w={w!r} (pixels); got {r!r}.")
+    w, epsilon = _checked(w=w, epsilon=epsilon)
+    r = Number(0, w, ends="[)").check(r, "r")  # below w
     size = residual.abs()
     offset = w - w * math.log1p((w - r) / epsilon)
     curved = w * torch.log1p(torch.relu(size - r) / epsilon)
@@ -230,7 +234,7 @@ def soft_wing(residual, w=10.0, epsilon=2.0, threshold=2.0):
     >>> soft_wing(torch.tensor([-6.0, -1.5, 0.0]))
     tensor([8.9315, 1.5000, 0.0000])
     """
-    _check_positive(w=w, epsilon=epsilon, threshold=threshold)
+    w, epsilon, threshold = _checked(w=w, epsilon=epsilon, threshold=threshold)
     size = residual.abs()
     offset = threshold - w * math.log1p(threshold / epsilon)
     return torch.where(size < threshold, size, w * torch.log1p(size / epsilon) + offset)
@@ -274,10 +278,12 @@ def check_loss(loss):
     """
     if isinstance(loss, str):
         if loss not in LOSSES:
-            raise ValueError(f"Unknown loss {loss!r}; choose from {sorted(LOSSES)} or a callable.")
+            raise ValueError(
+                f"Unknown loss {told(loss)}; choose from {sorted(LOSSES)} or a callable."
+            )
         return LOSSES[loss]
     if not callable(loss) or isinstance(loss, type):
-        raise TypeError(f"loss must be one of {sorted(LOSSES)} or a callable; got {loss!r}.")
+        raise TypeError(f"loss must be one of {sorted(LOSSES)} or a callable; got {told(loss)}.")
     return loss
 
 

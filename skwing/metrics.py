@@ -8,6 +8,7 @@ import numbers
 
 import numpy as np
 
+from skwing._checks import check_flag, check_number, told
 from skwing._landmarks import as_points
 from skwing.schema import SCHEMAS, check_schema
 
@@ -132,7 +133,12 @@ def _short(normalizer):
 
 
 def _given_lengths(lengths, n_samples):
-    lengths = np.asarray(lengths, dtype=np.float64)
+    try:
+        lengths = np.asarray(lengths, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"normalizer must be a name, a length or one length per sample, got {told(lengths)}"
+        ) from None
     if lengths.ndim == 0:
         return np.full(n_samples, lengths)
     if lengths.shape != (n_samples,):
@@ -226,7 +232,7 @@ def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, p
     count = known.sum(1)
     total = np.where(known, errors, 0.0).sum(1)
     relative = np.where(count > 0, total, np.nan) / (np.maximum(count, 1) * lengths)
-    if per_sample:
+    if check_flag(per_sample, "per_sample"):
         return relative
     measured = relative[~np.isnan(relative)]
     if not len(measured):
@@ -247,11 +253,6 @@ def _known_errors(errors):
     if not len(known):
         raise ValueError(f"None of the {len(errors)} errors is a number.")
     return known
-
-
-def _check_threshold(threshold):
-    if not (threshold > 0 and np.isfinite(threshold)):
-        raise ValueError(f"threshold must be a finite number > 0; got {threshold!r}.")
 
 
 def ced_curve(errors):
@@ -317,7 +318,7 @@ def ced_auc(errors, threshold):
     >>> ced_auc([0.25, 0.75, 2.0], threshold=1.0)
     0.3333333333333333
     """
-    _check_threshold(threshold)
+    threshold = check_number(threshold, "threshold", 0, ends="(]")
     return float(np.maximum(0.0, 1.0 - _known_errors(errors) / threshold).mean())
 
 
@@ -346,7 +347,7 @@ def failure_rate(errors, threshold):
     >>> failure_rate([0.02, 0.1, 0.2, 0.03], threshold=0.1)
     0.25
     """
-    _check_threshold(threshold)
+    threshold = check_number(threshold, "threshold", 0, ends="(]")
     return float((_known_errors(errors) > threshold).mean())
 
 

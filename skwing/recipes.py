@@ -9,6 +9,7 @@ time on a CPU.
 
 import math
 
+from skwing._checks import count
 from skwing._settings import auto_epochs
 
 __all__ = ["best", "paper"]
@@ -48,8 +49,7 @@ def best(n_samples):
     >>> recipes.best(n_samples=1600)
     {'max_epochs': (180, 480)}
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    n_samples = count().check(n_samples, "n_samples")
     return {"max_epochs": tuple(_LONGER * auto_epochs(stage, n_samples) for stage in range(2))}
 
 
@@ -88,10 +88,8 @@ def paper(n_samples, n_landmarks):
     >>> settings["max_epochs"], settings["learning_rate"]
     (305, (0.00408, 0.00136))
     """
-    if n_samples < 1 or n_landmarks < 1:
-        raise ValueError(
-            f"n_samples and n_landmarks must be at least 1, got {n_samples} and {n_landmarks}"
-        )
+    n_samples = count().check(n_samples, "n_samples")
+    n_landmarks = count().check(n_landmarks, "n_landmarks")
     return {
         "networks": ("cnn6", "cnn7"),
         "batch_norm": False,

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from skwing import _markups
+from skwing._checks import told
 from skwing._files import write_text
 from skwing._names import mirror_from_names, mirror_of_pairs, pairs_from_names
 from skwing._schema_json import as_text, parts_of_text
@@ -348,7 +349,8 @@ def check_schema(schema, n_landmarks=None):
         schema = SCHEMAS[schema]
     if not isinstance(schema, LandmarkSchema):
         raise TypeError(
-            f"schema must be one of {sorted(SCHEMAS)}, a LandmarkSchema or None; got {schema!r}."
+            f"schema must be one of {sorted(SCHEMAS)}, a LandmarkSchema or None; got "
+            f"{told(schema)}."
         )
     if n_landmarks is not None and schema.n_landmarks != n_landmarks:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skwing._checks import Either, Only, count
 from skwing._solid import views_of_solid
 from skwing.geometry import apply, invert, scale_of, similarity
 
@@ -284,7 +285,8 @@ def shape_pca(aligned, n_components=None):
     Raises
     ------
     ValueError
-        If a point is missing in some shapes and there in others.
+        If a point is missing in some shapes and there in others, or `n_components` is not
+        an integer of at least 1.
 
     Examples
     --------
@@ -300,6 +302,7 @@ def shape_pca(aligned, n_components=None):
            [ 0.   ,  0.816],
            [ 0.   , -0.408]])
     """
+    n_components = Either(count(), Only(None)).check(n_components, "n_components")
     aligned = np.asarray(aligned, dtype=np.float64)
     missing = np.isnan(aligned).any(-1)
     partly = missing & ~missing.all(0)

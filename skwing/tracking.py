@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skwing._box_checks import check_box_inside, check_boxes
-from skwing._checks import check_number
+from skwing._checks import check_number, count
 from skwing._cv2 import cv2
 from skwing._landmarks import as_points
 from skwing.boxes import match_boxes
@@ -171,11 +171,11 @@ def track(
         raise ValueError("give the boxes of the first frame, or a function detect that finds them.")
     if detect is not None and not callable(detect):
         raise TypeError(f"detect must be a function of an RGB image; got {detect!r:.60}.")
-    check_number(every, "every", 1, integer=True)
-    check_number(patience, "patience", 0, integer=True)
-    check_number(smoothing, "smoothing", 0, 1, ends="[)")
+    every = count().check(every, "every")
+    patience = count(0).check(patience, "patience")
+    smoothing = check_number(smoothing, "smoothing", 0, 1, ends="[)")
     if threshold is not None:
-        check_number(threshold, "threshold", -np.inf, 1, ends="()")
+        threshold = check_number(threshold, "threshold", -np.inf, 1, ends="()")
     if boxes is not None:
         boxes = np.empty((0, 4)) if len(boxes) == 0 else boxes
         boxes = check_boxes(boxes, len(boxes), "box {}".format)

@@ -6,9 +6,10 @@ from torch import nn
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
 from skwing._asymmetry import Sided, mirror_image
 from skwing._augment import Augmentation, random_matrices, rename_mirrored
+from skwing._checks import check_table
 from skwing._chips import ChipFrame, Chips
 from skwing._engine import make_optimizer
-from skwing._settings import stage_settings
+from skwing._settings import SETTINGS, stage_settings
 from skwing._stages import Crop, Stage, Truth, locate_in_crops
 from skwing._training import train_last
 from skwing.losses import wing
@@ -72,7 +73,7 @@ def learn(
     stage = Stage(network, crop, changes, asymmetry=start)
     defaults = {"max_epochs": 40, "batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
     settings = {**defaults, **settings}
-    (own,) = stage_settings(CascadeLandmarkRegressor(**settings), 1, N)
+    (own,) = stage_settings(check_table(SETTINGS, CascadeLandmarkRegressor(**settings)), 1, N)
     loss, repeats = wing, np.ones(N, dtype=np.int64)
     train_last(
         [stage],

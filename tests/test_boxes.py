@@ -135,14 +135,18 @@ def test_the_boxes_given_are_left_alone():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"margin": -0.5}, "margin must be finite, above -0.5"),
-        ({"margin": np.nan}, "margin must be finite"),
-        ({"margin": "wide"}, "margin must be a number; got 'wide'"),
-        ({"jitter": -0.1}, "jitter must be finite, at least 0, below 1; got -0.1"),
-        ({"jitter": (0.1, 1)}, "jitter must be finite, at least 0, below 1; got 1"),
-        ({"jitter": (0.1, 0.1, 0.1)}, "jitter must be one number or two"),
+        ({"margin": -0.5}, r"margin must be a number in \(-0.5, inf\), got -0.5"),
+        ({"margin": np.nan}, "margin must be a number in .*, got nan"),
+        ({"margin": "wide"}, "margin must be a number in .*, got 'wide'"),
+        ({"jitter": -0.1}, r"jitter must be a number in \[0, 1\), or two of them, got -0.1"),
+        (
+            {"jitter": (0.1, 1)},
+            r"jitter must be a number in .* got \(0.1, 1\)",
+        ),
+        ({"jitter": (0.1, 0.1, 0.1)}, "jitter must be a number in .*, or two of them"),
         ({"jitter": "much"}, "jitter must be a number"),
-        ({"shift": (0, np.inf)}, "shift must be finite; got inf"),
+        ({"square": "no"}, "square must be True or False, got 'no'"),
+        ({"shift": (0, np.inf)}, r"shift must be a number in .* two of them, got \(0, inf\)"),
         ({"margin": -0.4}, "sample 1: the box .* expected a width and height above 0"),
     ],
 )

@@ -3,13 +3,14 @@ from dataclasses import replace
 import pytest
 
 from skwing import CascadeLandmarkRegressor, recipes
-from skwing._settings import stage_settings
+from skwing._checks import check_table
+from skwing._settings import SETTINGS, stage_settings
 
 
 def test_the_paper_recipe_is_what_the_regressor_takes():
     settings = recipes.paper(n_samples=3148, n_landmarks=68)
     regressor = CascadeLandmarkRegressor(**settings)
-    first, second = stage_settings(regressor, 2, 3148)
+    first, second = stage_settings(check_table(SETTINGS, regressor), 2, 3148)
     # 120000 steps of 8 images; 3e-5 for a sum over 136 coordinates, a third of that for CNN-7.
     assert first.max_epochs * -(-3148 // 8) == pytest.approx(120_000, rel=0.01)
     assert first.learning_rate == pytest.approx(3e-5 * 136)
@@ -19,15 +20,17 @@ def test_the_paper_recipe_is_what_the_regressor_takes():
 
 
 def test_the_best_recipe_is_the_default_for_longer():
-    plain = stage_settings(CascadeLandmarkRegressor(), 2, 500)
-    longer = stage_settings(CascadeLandmarkRegressor(**recipes.best(n_samples=500)), 2, 500)
+    plain, longer = (
+        stage_settings(check_table(SETTINGS, CascadeLandmarkRegressor(**recipe)), 2, 500)
+        for recipe in ({}, recipes.best(n_samples=500))
+    )
     for own, more in zip(plain, longer, strict=True):
         assert more == replace(own, max_epochs=3 * own.max_epochs)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="n_samples must be an integer"):
         recipes.best(0)
 
 
 @pytest.mark.parametrize("wrong", [{"n_samples": 0}, {"n_landmarks": 0}])
 def test_a_recipe_for_nothing_is_refused(wrong):
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be an integer"):
         recipes.paper(**{"n_samples": 10, "n_landmarks": 5, **wrong})

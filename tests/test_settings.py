@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,14 @@ import torch
 
 from skwing import CascadeLandmarkRegressor
 from skwing._augment import Augmentation
-from skwing._checks import check_choice, check_number
+from skwing._checks import (
+    check_choice,
+    check_number,
+    check_table,
+)
 from skwing._settings import (
     AUGMENTATIONS,
+    SETTINGS,
     auto_epochs,
     check_device,
     check_mixed,
@@ -18,12 +24,12 @@ from skwing._settings import (
 )
 
 
-def estimator(**changes):
-    return SimpleNamespace(**(CascadeLandmarkRegressor().get_params() | changes))
+def given(**changes):
+    return CascadeLandmarkRegressor().get_params() | changes
 
 
 def settings_of(n_stages, n_samples=100, **changes):
-    return stage_settings(estimator(**changes), n_stages, n_samples)
+    return stage_settings(check_table(SETTINGS, given(**changes)), n_stages, n_samples)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +56,19 @@ def test_one_value_holds_for_all_stages_and_the_last_for_those_beyond(value, exp
         (0.5, {}),
         (np.float32(0.5), {}),
         (np.int64(1), {"integer": True}),
+        (np.array(1), {"integer": True}),
+        (np.array(0.5), {}),
+        (Fraction(1, 2), {}),
         (1e300, {"high": math.inf}),
         (1, {"ends": "(]"}),
         (0, {"ends": "[)"}),
     ],
 )
-def test_numbers_in_range_pass_as_they_are(value, options):
-    assert check_number(value, "x", **{"low": 0, "high": 1, **options}) is value
+def test_numbers_in_range_pass_as_plain_ones(value, options):
+    """torch, as an instance, takes no integer 0 for a momentum and no float32 of numpy."""
+    number = check_number(value, "x", **{"low": 0, "high": 1, **options})
+    assert number == value
+    assert type(number) is (int if options.get("integer") else float)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +87,19 @@ def test_numbers_in_range_pass_as_they_are(value, options):
         (torch.tensor(0.5), {}, "got tensor"),
         (1.0, {"integer": True}, r"x must be an integer in \[0, 1\], got 1.0"),
         (2, {"integer": True}, "got 2"),
+        (10**400, {"high": math.inf}, r"x must be a number in \[0, inf\), got 10+\.\.\."),
+        (10**400, {"integer": True}, "x must be an integer"),
+        (np.array(True), {}, "got array"),
     ],
 )
 def test_other_values_are_refused_by_name(value, options, message):
     with pytest.raises(ValueError, match=message):
         check_number(value, "x", **{"low": 0, "high": 1, **options})
+
+
+def test_an_integer_without_a_text_is_refused_as_well():
+    with pytest.raises(ValueError, match=r"x must be a number in .*, got a value of type int"):
+        check_number(10**5000, "x")
 
 
 def test_unknown_names_are_told_the_choices():
@@ -147,10 +167,10 @@ def test_a_wrong_value_of_any_stage_is_named(name):
         ({"w": 0}, r"w must be a number in \(0, inf\), got 0"),
         ({"epsilon": 0.0}, r"epsilon must be a number in \(0, inf\), got 0.0"),
         ({"learning_rate": 0}, r"learning_rate must be a number in \(0, inf\)"),
-        ({"max_epochs": 0}, r"max_epochs must be an integer in \[1, inf\), got 0"),
+        ({"max_epochs": 0}, r"max_epochs must be an integer in \[1, 2147483647\] or 'auto', got 0"),
         ({"max_epochs": 2.5}, "max_epochs must be an integer"),
         ({"max_epochs": "many"}, "max_epochs must be an integer"),
-        ({"batch_size": 0}, r"batch_size must be an integer in \[1, inf\), got 0"),
+        ({"batch_size": 0}, r"batch_size must be an integer in \[1, 2147483647\], got 0"),
         ({"momentum": 1}, r"momentum must be a number in \[0, 1\), got 1"),
         ({"margin": -0.5}, r"margin must be a number in \[-0.4, 2\], got -0.5"),
         ({"n_iter_no_change": 0}, "n_iter_no_change must be an integer"),
@@ -167,11 +187,11 @@ def test_settings_out_of_range_are_refused(changes, message):
 
 
 def test_settings_are_only_read():
-    given = estimator(rotation=[10, 20], w=(5, 6))
-    before = dict(vars(given))
-    stage_settings(given, 3, 100)
-    assert vars(given) == before
-    assert given.rotation == [10, 20]
+    reg = CascadeLandmarkRegressor(rotation=[10, 20], w=(5, 6))
+    before = dict(vars(reg))
+    stage_settings(check_table(SETTINGS, reg), 3, 100)
+    assert vars(reg) == before
+    assert reg.rotation == [10, 20]
 
 
 def test_devices():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from skwing._checks import check_flag
 from skwing._landmarks import as_points
 from skwing.images import as_boxed_images
 
@@ -51,7 +52,7 @@ def as_bunch(data, target, *, names, descr, groups=None, return_X_y=False, **mor
     bunch : Bunch or (data, target)
     """
     target = np.asarray(target, dtype=np.float64)
-    if return_X_y:
+    if check_flag(return_X_y, "return_X_y"):
         return data, target
     groups = data.paths if groups is None else groups
     return Bunch(

@@ -6,7 +6,7 @@ from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from skwing._box_checks import check_box_inside, check_boxes
-from skwing._checks import check_choice
+from skwing._checks import VERBOSE, check_choice
 from skwing._landmarks import as_points
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.datasets._detectors import SkimageCascade
@@ -137,6 +137,7 @@ def detect_boxes(
     detector = _check_detector(detector)
     check_choice(prefer, "prefer", ("largest", "score"))
     check_choice(fallback, "fallback", ("nan", "reference"))
+    VERBOSE.check(verbose, "verbose")
     reference = _check_reference(images, target, reference)
     if reference is None and fallback == "reference":
         raise ValueError("fallback='reference' needs a target or a reference.")
@@ -216,6 +217,7 @@ def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=
     images = as_boxed_images(images)
     detector = _check_detector(detector)
     check_choice(prefer, "prefer", ("largest", "score"))
+    VERBOSE.check(verbose, "verbose")
     photos = images.by_image()
     detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
     first = np.array([samples[0] for samples in photos], dtype=np.int64)

@@ -7,11 +7,27 @@ from functools import lru_cache
 
 import numpy as np
 
+from skwing._checks import Number, check_table, count
 from skwing._cv2 import cv2
 
 __all__ = ["SkimageCascade", "YuNet"]
 
 _WINDOW = 24  # pixels; a cascade's smallest window, as good as all were trained with it
+
+
+_SKIMAGE_SETTINGS = {
+    "min_size": Number(0, 1, ends="(]"),
+    "scale_factor": Number(1, ends="(]"),
+    "step_ratio": Number(0, ends="(]"),
+    "min_neighbors": count(0),
+    "max_side": count(_WINDOW),
+}
+_YUNET_SETTINGS = {
+    "score_threshold": Number(0, 1),
+    "nms_threshold": Number(0, 1),
+    "top_k": count(),
+    "max_side": count(_WINDOW),
+}
 
 
 @dataclass(frozen=True)
@@ -78,13 +94,7 @@ class SkimageCascade:
     max_side: int = 640
 
     def __post_init__(self):
-        if not 0 < self.min_size <= 1:
-            raise ValueError(f"min_size must be above 0 and at most 1; got {self.min_size!r}.")
-        if not self.scale_factor > 1:
-            raise ValueError(f"scale_factor must be above 1; got {self.scale_factor!r}.")
-        if not self.step_ratio > 0:
-            raise ValueError(f"step_ratio must be above 0; got {self.step_ratio!r}.")
-        _check_side(self.max_side)
+        _set_checked(self, _SKIMAGE_SETTINGS)
         _loaded(self)
 
     def __call__(self, image):
@@ -191,7 +201,7 @@ class YuNet:
     max_side: int = 640
 
     def __post_init__(self):
-        _check_side(self.max_side)
+        _set_checked(self, _YUNET_SETTINGS)
         _loaded(self)
 
     def __call__(self, image):
@@ -255,9 +265,10 @@ def _existing(file):
     return file
 
 
-def _check_side(max_side):
-    if not max_side >= _WINDOW:
-        raise ValueError(f"max_side must be at least {_WINDOW} pixels; got {max_side!r}.")
+def _set_checked(detector, table):
+    """Replace the settings of a frozen detector by plain values."""
+    for name, value in vars(check_table(table, detector)).items():
+        object.__setattr__(detector, name, value)
 
 
 def _shrunk(image, max_side):

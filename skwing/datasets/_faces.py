@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from skwing._checks import check_choice, check_number
+from skwing._checks import Choice, Number, Seed, check_flag, check_table, count
 from skwing.datasets._face_marks import MARK_UPS
 from skwing.datasets._face_picture import draw_person, line_up, shape_of, sit, take_picture
 from skwing.datasets._protocols import HIDDEN
@@ -34,16 +34,17 @@ _YAW = {
     "given": "The poses were given.",
 }
 _HIDDEN = {"keep": "", "nan": ", NaN where hidden"}
-# What numbers the parameters may be.
-_NUMBERS = (
-    ("n_samples", True, 1, np.inf),
-    ("image_size", True, 32, np.inf),
-    ("faces_per_identity", True, 1, np.inf),
-    ("n_faces_per_image", True, 1, 20),
-    ("max_yaw", False, 1, 90),
-    ("occlusion", False, 0, 1),
-    ("box_error", False, 0, 5),
-)
+_SETTINGS = {
+    "n_samples": count(),
+    "image_size": count(32, 2**15),
+    "faces_per_identity": count(),
+    "n_faces_per_image": count(1, 20),
+    "yaw": Choice(("natural", "uniform")),
+    "max_yaw": Number(1, 90),
+    "occlusion": Number(0, 1),
+    "hidden": Choice(tuple(HIDDEN)),
+    "box_error": Number(0, 5),
+}
 
 
 def _draw_pose(rng, max_yaw):
@@ -112,10 +113,8 @@ class _Plan:
     box_error: float
 
     def __post_init__(self):
-        for name, integer, low, high in _NUMBERS:
-            check_number(getattr(self, name), name, low, high, integer=integer)
-        check_choice(self.yaw, "yaw", ("natural", "uniform"))
-        check_choice(self.hidden, "hidden", HIDDEN)
+        for name, value in vars(check_table(_SETTINGS, self)).items():
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "schema", _check_mark_up(self.schema))
         if self.pose is not None:
             object.__setattr__(self, "pose", _check_pose(self.pose, self.n_samples))
@@ -323,6 +322,8 @@ def make_faces(
     >>> crowd.target.shape, crowd.data.decode(0).shape, crowd.image.tolist()
     ((6, 98, 2), (128, 269, 3), [0, 0, 0, 1, 1, 1])
     """
+    return_X_y = check_flag(return_X_y, "return_X_y")
+    random_state = Seed().check(random_state, "random_state")
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
     plan = _Plan(
         seed=seed,

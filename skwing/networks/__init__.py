@@ -1,10 +1,12 @@
 """Networks that map square crops to landmarks, by name or as the user's own."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 from torch import nn
 
+from skwing._checks import told
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
 from skwing.networks._contract import build_and_try, locate, start_at
 from skwing.networks._folding import folded
@@ -24,6 +26,7 @@ __all__ = [
     "cnn7",
     "folded",
     "locate",
+    "of_entry",
     "rebuild",
     "resnet50",
     "shape_indexed_64",
@@ -88,7 +91,7 @@ def check_network(network, batch_norm=False):
         if network not in NETWORKS:
             choices = ", ".join(map(repr, NETWORKS))
             raise ValueError(
-                f"unknown network {network!r}: choose from {choices} or pass a callable"
+                f"unknown network {told(network)}: choose from {choices} or pass a callable"
             )
         return partial(NETWORKS[network], batch_norm=batch_norm)
     if isinstance(network, nn.Module):
@@ -99,7 +102,7 @@ def check_network(network, batch_norm=False):
     if not callable(network):
         raise TypeError(
             f"network must be a name or a callable that takes the number of landmarks and "
-            f"returns a torch.nn.Module, got {network!r}"
+            f"returns a torch.nn.Module, got {told(network)}"
         )
     return partial(build_and_try, network)
 
@@ -120,9 +123,9 @@ def check_networks(networks, batch_norm=False):
     Raises
     ------
     TypeError
-        If `networks` is a single name or callable.
+        If `networks` is a single name or callable, or an entry is neither.
     ValueError
-        If there is none.
+        If there is none, or a name is unknown.
 
     Examples
     --------
@@ -133,9 +136,21 @@ def check_networks(networks, batch_norm=False):
     if isinstance(networks, str) or not np.iterable(networks):
         raise TypeError(
             f"networks must be a sequence of names or callables, such as ('cnn6', 'cnn7'), "
-            f"got {networks!r}"
+            f"got {told(networks)}"
         )
-    builders = [check_network(network, batch_norm) for network in networks]
+    builders = []
+    for i, network in enumerate(networks):
+        with of_entry(i):
+            builders.append(check_network(network, batch_norm))
     if not builders:
         raise ValueError("networks is empty: at least one network is needed")
     return builders
+
+
+@contextmanager
+def of_entry(i):
+    """Errors inside say which entry of `networks` they are about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"networks[{i}]: {error}") from error

@@ -344,7 +344,7 @@ def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
 @pytest.mark.parametrize(
     ("error", "parameters", "message"),
     [
-        (ValueError, {"n_samples": 0}, r"n_samples must be an integer in \[1, inf\), got 0"),
+        (ValueError, {"n_samples": 0}, r"n_samples must be an integer in \[1, .*\], got 0"),
         (ValueError, {"n_samples": 2.5}, "n_samples must be an integer .*, got 2.5"),
         (ValueError, {"image_size": 16}, r"image_size must be an integer in \[32"),
         (ValueError, {"faces_per_identity": 0}, r"faces_per_identity must be an integer in \[1"),
@@ -355,7 +355,7 @@ def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
         (ValueError, {"n_samples": 2, "pose": [[0, 0, 0]]}, r"\(1, 3\), expected \(2, 3\)"),
         (ValueError, {"n_samples": 2, "pose": [[0, 0, 0], [0, 95, 0]]}, "sample 1: pose is"),
         (ValueError, {"n_samples": 1, "pose": [[np.nan, 0, 0]]}, "sample 0: pose is"),
-        (ValueError, {"random_state": "seed"}, "seed"),
+        (ValueError, {"random_state": "seed"}, "random_state must be .*, got 'seed'"),
         (
             ValueError,
             {"n_faces_per_image": 0},
