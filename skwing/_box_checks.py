@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from skwing._landmarks import FARTHEST
+
+_LEAST_SIDE = 1e-6  # below it matrices would have no finite numbers
+
 
 def check_boxes(boxes, n_samples, describe="sample {}".format):
     """Check one box per sample.
@@ -23,7 +27,8 @@ def check_boxes(boxes, n_samples, describe="sample {}".format):
     Raises
     ------
     ValueError
-        If the shape is another, or a box has values that are not finite, or no area.
+        If the shape is another, or a box has values that are not finite or beyond any image,
+        or no area.
 
     Examples
     --------
@@ -43,7 +48,8 @@ def check_boxes(boxes, n_samples, describe="sample {}".format):
     absent = np.isnan(boxes).all(axis=1)
     for wrong, expected in (
         (~np.isfinite(boxes).all(axis=1), "finite values, or NaN in all four for no box"),
-        ((boxes[:, 2:] <= 0).any(axis=1), "a width and height above 0"),
+        ((abs(boxes) > FARTHEST).any(axis=1), f"image pixels, at most {FARTHEST:g} from 0"),
+        ((boxes[:, 2:] < _LEAST_SIDE).any(axis=1), "a width and height above 0"),
     ):
         if (wrong := wrong & ~absent).any():
             first = int(np.flatnonzero(wrong)[0])

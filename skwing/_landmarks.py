@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ["as_layout", "as_points", "is_flat"]
+__all__ = ["FARTHEST", "as_layout", "as_points", "check_reach", "is_flat"]
+
+FARTHEST = 1e9  # pixels from 0; no image reaches there
 
 
 def as_points(y, n_landmarks=None, name="y"):
@@ -64,6 +66,39 @@ def as_points(y, n_landmarks=None, name="y"):
             f"{points[sample, landmark].tolist()}. Mark missing landmarks with NaN."
         )
     return points
+
+
+def check_reach(points, name="y"):
+    """Check that points may be those of an image.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_samples, n_landmarks, 2)
+        NaN = missing.
+    name : str, default="y"
+        What the error message calls the array.
+
+    Raises
+    ------
+    ValueError
+        If a coordinate is beyond any image, where its squares may overflow; names the sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._landmarks import check_reach
+    >>> check_reach(np.array([[[1e30, 5.0]]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: y is [1e+30, 5.0] at sample 0, landmark 0: expected image pixels, at most ...
+    """
+    beyond = np.abs(points) > FARTHEST
+    if beyond.any():
+        sample, landmark, _ = np.argwhere(beyond)[0]
+        raise ValueError(
+            f"{name} is {points[sample, landmark].tolist()} at sample {sample}, landmark "
+            f"{landmark}: expected image pixels, at most {FARTHEST:g} from 0"
+        )
 
 
 def _as_float(y, name):

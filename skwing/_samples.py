@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._landmarks import as_points
+from skwing._landmarks import as_points, check_reach
 from skwing._measure import check_measurable, own_nme
 from skwing.images import BoxedImages, as_boxed_images
 
@@ -57,6 +57,7 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
     if y is None:
         raise ValueError(f"requires {name} to be passed, but the target {name} is None")
     points = as_points(y, n_landmarks, name)
+    check_reach(points, name)
     if len(points) != len(data):
         raise ValueError(
             f"{X_name} has {len(data)} samples, but {name} has {len(points)}: one row for each "

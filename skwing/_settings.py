@@ -56,7 +56,7 @@ def check_device(device):
     try:
         # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
         return torch.empty(0, device=torch.device(wanted)).device
-    except (RuntimeError, AssertionError, TypeError, OverflowError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device={told(device)} can not be used here: {reason}") from error
 

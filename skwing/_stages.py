@@ -3,6 +3,8 @@
 Points are in chip pixels throughout; a stage's matrix maps them to its input.
 """
 
+import itertools
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from skwing._bend import bend
 from skwing._warp import send
 from skwing.networks import locate
 
+_MOST_WAITING = 10**7  # draws that are put in order at a time
 _N_VARIANTS = 8  # different guesses of the stages before, for each sample
 
 
@@ -165,7 +168,8 @@ def endless_draws(repeats, batch_size, generator):
     """Batches of indices without end.
 
     Every pass draws sample i ``repeats[i]`` times, in random order; passes follow each
-    other without a gap, so every batch is full.
+    other without a gap, so every batch is full. A pass of more than some millions of draws is
+    divided into parts, each with its share of every sample.
 
     Parameters
     ----------
@@ -182,15 +186,34 @@ def endless_draws(repeats, batch_size, generator):
     ValueError
         If all repeats are 0.
     """
-    pool = torch.repeat_interleave(torch.arange(len(repeats)), repeats)
-    if len(pool) == 0:
+    if not repeats.any():
         raise ValueError("the repeats of the samples to train on are all 0: none would be drawn")
-    waiting = pool[:0]
+    waiting = torch.empty(0, dtype=torch.int64)
+    pools = itertools.chain.from_iterable(_pools(repeats, generator) for _ in itertools.count())
     while True:
         while len(waiting) < batch_size:
+            pool = next(pools)
             waiting = torch.cat([waiting, pool[torch.randperm(len(pool), generator=generator)]])
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
+
+
+def _pools(repeats, generator):
+    """Indices of one pass, each as often as it is repeated, in parts that memory holds."""
+    n_parts = math.ceil(int(repeats.sum()) / _MOST_WAITING)
+    indices = torch.arange(len(repeats))
+    if n_parts == 1:
+        yield torch.repeat_interleave(indices, repeats)
+        return
+    # Part i ends after the share (i + 1) / n_parts of each sample's repeats, give or take a
+    # rounding that starts anywhere: otherwise all samples without repeats were in the last.
+    start = torch.randint(n_parts, repeats.shape, generator=generator)
+    before = torch.zeros_like(repeats)
+    for i in range(1, n_parts + 1):
+        whole, rest = repeats // n_parts, repeats % n_parts
+        after = whole * i + (rest * i + start) // n_parts
+        yield torch.repeat_interleave(indices, after - before)
+        before = after
 
 
 @dataclass

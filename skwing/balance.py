@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._checks import By, Either, Flag, Only, check_table, count
-from skwing._landmarks import as_points
+from skwing._landmarks import as_points, check_reach
 from skwing._poses import bin_poses, choose_component, count_repeats, pose_modes
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
@@ -66,6 +66,7 @@ class _PoseHistogram(BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} needs y, the landmarks; got None")
         points = as_points(y)
+        check_reach(points)
         if len(points) != n_samples:
             raise ValueError(f"X has {n_samples} samples, y has {len(points)}; expected as many")
         own = self.schema if self.schema is not None else data_schema

@@ -226,13 +226,14 @@ def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, p
     >>> nme(y_true, y_true + [3, 4], normalizer=[50, 20], per_sample=True)
     array([0.1 , 0.25])
     """
+    per_sample = check_flag(per_sample, "per_sample")
     errors = point_errors(y_true, y_pred)
     lengths = normalizing_lengths(y_true, normalizer, schema=schema, boxes=boxes)
     known = ~np.isnan(errors)
     count = known.sum(1)
     total = np.where(known, errors, 0.0).sum(1)
     relative = np.where(count > 0, total, np.nan) / (np.maximum(count, 1) * lengths)
-    if check_flag(per_sample, "per_sample"):
+    if per_sample:
         return relative
     measured = relative[~np.isnan(relative)]
     if not len(measured):

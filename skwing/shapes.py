@@ -28,10 +28,13 @@ __all__ = [
 _FLIP = np.array([-1.0, 1.0])
 # Least radius that the mean of shapes of radius 1 has when they stand much the same way.
 _UPRIGHT = 0.3
+_LEAST_EXTENT = 1e-140  # whose square is a number still, as is that of its inverse
 
 
 def is_shape(shapes):
     """Whether each shape has at least two distinct points, so that it can be aligned.
+
+    Points are not distinct where the square of their distance would be 0 or infinite.
 
     Parameters
     ----------
@@ -53,7 +56,8 @@ def is_shape(shapes):
     known = ~np.isnan(shapes).any(-1, keepdims=True)
     low = np.where(known, shapes, np.inf).min(-2)
     high = np.where(known, shapes, -np.inf).max(-2)
-    return (high > low).any(-1)
+    extent = (high - low).max(-1, initial=0.0)
+    return (extent > _LEAST_EXTENT) & (extent < 1 / _LEAST_EXTENT)
 
 
 def align(shapes, reference, allow_reflection=False, scaling=True):

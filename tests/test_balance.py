@@ -653,3 +653,18 @@ def test_both_steps_work_in_the_pipeline_of_imbalanced_learn(X, heads):
         assert pipe["reg"].seen_ is X
     np.testing.assert_allclose(means[0], means[1])
     assert np.abs(means[0] - y.mean(0)).max() > 1e-3
+
+
+@pytest.mark.parametrize("from_zero", [True, False])
+@pytest.mark.parametrize("n_bins", [1, 3, 8, 50])
+def test_bins_hold_both_of_their_edges(n_bins, from_zero):
+    """The definition itself, bin by bin and value by value."""
+    rng = np.random.default_rng(n_bins)
+    for values in (rng.integers(0, 9, 60) / 4, rng.uniform(0, 3, 60), np.full(5, 2.0)):
+        edges, counts, target = bin_poses(values, n_bins, from_zero)
+        inside = (values >= edges[:-1, None]) & (values <= edges[1:, None])
+        np.testing.assert_array_equal(counts, inside.sum(1))
+        ratios = np.floor(target / np.maximum(counts, 1) + 0.5).astype(int)
+        given = np.append(values, np.nan)
+        expected = np.append(np.maximum(ratios @ inside, 1), 1)
+        np.testing.assert_array_equal(count_repeats(given, edges, counts, target), expected)

@@ -311,6 +311,25 @@ def test_every_pass_draws_each_sample_as_often_as_it_repeats(repeats, batch_size
         assert torch.bincount(rows, minlength=len(repeats)).tolist() == repeats
 
 
+@pytest.mark.parametrize("repeats", [[1] * 40, [1, 500, 1, 30, 1, 1], [0, 7, 300, 0, 1]])
+def test_a_pass_in_parts_draws_each_sample_as_often_as_it_repeats(monkeypatch, repeats):
+    """And each part has its share, so that those drawn once do not come last."""
+    monkeypatch.setattr("skwing._stages._MOST_WAITING", 20)
+    n = sum(repeats)
+    draws = endless_draws(torch.tensor(repeats), 1, torch.Generator().manual_seed(0))
+    drawn = torch.cat(list(islice(draws, 2 * n))).numpy()
+    for part in (drawn[:n], drawn[n:]):
+        assert np.bincount(part, minlength=len(repeats)).tolist() == repeats
+    if len(repeats) == 40:
+        half = np.bincount(drawn[: n // 2], minlength=40)
+        assert 0 < half[:20].sum() < 20 and 0 < half[20:].sum() < 20
+        assert drawn[:n].tolist() != drawn[n:].tolist()
+    else:  # the sample that is drawn most is so in every part
+        most, share = int(np.argmax(repeats)), max(repeats) / n
+        for part in np.array_split(drawn[:n], 10):
+            assert abs((part == most).mean() - share) < 0.2
+
+
 def test_passes_are_shuffled_anew():
     draws = endless_draws(torch.ones(50, dtype=torch.int64), 50, torch.Generator().manual_seed(0))
     first, second = islice(draws, 2)
