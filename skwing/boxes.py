@@ -12,11 +12,11 @@ import warnings
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.utils import check_random_state
 
 from skwing._box_checks import check_boxes
 from skwing._checks import Flag, Number, Pair, Seed, check_number, check_table
 from skwing._landmarks import as_points
+from skwing._random import check_random_state
 from skwing.geometry import boxes_of
 
 __all__ = ["adjust_boxes", "box_overlaps", "box_relation", "landmark_boxes", "match_boxes"]

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
@@ -18,7 +17,7 @@ from skwing._confidence import calibrate, shape_sizes
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._measure import check_measurable, own_nme
 from skwing._progress import FitProgress
-from skwing._random import seeded
+from skwing._random import check_random_state, drawing, redirected
 from skwing._samples import (
     check_learnable,
     check_samples,
@@ -146,8 +145,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Whether `fit` goes on with the networks of the last fit, on the crops that they
         know: `networks` and `margin` are not read again.
     random_state : int, RandomState instance or None, default=None
-        The same integer gives the same result on the same CPU. Global random states stay
-        untouched.
+        The same integer gives the same result on the same CPU, beside other fits in threads
+        too. Global random states are neither read nor moved; None takes a seed from the
+        operating system.
     verbose : int, default=0
         1 shows a progress bar, 2 prints a line an epoch.
 
@@ -311,7 +311,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         goes_on = self._check_warm_start(train, len(builders))
         shape = self.mean_shape_ if goes_on else upright_shape(train.points, len(builders), schema)
         seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
-        with seeded(seed, device):
+        with drawing(seed):
             networks = self._make_networks(builders, train, goes_on)
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
             if goes_on:
@@ -398,7 +398,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             return copy.deepcopy(self.networks_)
         networks = []
         for i, build in enumerate(builders):
-            with of_entry(i):
+            with of_entry(i), redirected():
                 networks.append(build(train.points.shape[1]))
         return networks
 
@@ -504,6 +504,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         for points in self._locate(X, first=0):
             yield as_layout(points, self._flat)
 
+    @drawing(0)  # for networks that draw when they are not in training, too
     def _locate(self, X, first, spread=False):
         """Landmarks in image pixels of the stages from `first` on, an array each.
 

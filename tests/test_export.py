@@ -3,11 +3,13 @@
 import builtins
 import importlib.util
 import json
+import random
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
@@ -50,7 +52,10 @@ def wanted(cascade, faces):
 @pytest.fixture(scope="module")
 def model(runtime, cascade, wanted, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "cascade.onnx"
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[2]  # noqa: NPY002
     to_onnx(cascade, path)
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[2]  # noqa: NPY002
+    assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
     return path
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
-from skwing._checks import Choice, Number, Seed, check_flag, check_table, count
+from skwing._checks import Choice, Number, check_flag, check_table, count
+from skwing._random import check_random_state
 from skwing.datasets._face_marks import MARK_UPS
 from skwing.datasets._face_picture import draw_person, line_up, shape_of, sit, take_picture
 from skwing.datasets._protocols import HIDDEN
@@ -323,7 +324,6 @@ def make_faces(
     ((6, 98, 2), (128, 269, 3), [0, 0, 0, 1, 1, 1])
     """
     return_X_y = check_flag(return_X_y, "return_X_y")
-    random_state = Seed().check(random_state, "random_state")
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
     plan = _Plan(
         seed=seed,

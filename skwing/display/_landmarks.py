@@ -1,9 +1,9 @@
 """LandmarkDisplay: pictures with their predicted and true landmarks."""
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from skwing._landmarks import as_points
+from skwing._random import check_random_state
 from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, schema_of, unit_of

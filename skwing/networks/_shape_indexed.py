@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skwing._warp import read_at
+from skwing.networks._dropout import Dropout, dropout, dropout_rows
 
 
 class ShapeIndexedCNN(nn.Module):
@@ -164,8 +165,8 @@ class ShapeIndexedCNN(nn.Module):
         steps = zip(self.condense, self.hidden, self.moves, self.own_moves, strict=True)
         for condense, hidden, move_all, move_each in steps:
             condensed = F.relu(condense(self._read(maps, points)))
-            # Channels of a 1-d dropout are the landmarks: all or nothing of each.
-            kept = F.dropout1d(condensed.transpose(0, 1), self.landmark_dropout, self.training)
+            # Rows are the landmarks: all or nothing of each.
+            kept = dropout_rows(condensed.transpose(0, 1), self.landmark_dropout, self.training)
             move = _exactly(move_all, F.relu(hidden(kept.flatten(1))))
             own_move = _exactly(move_each, condensed).transpose(0, 1)
             points = points + move.unflatten(1, (self.n_landmarks, 2)) + own_move
@@ -176,7 +177,7 @@ class ShapeIndexedCNN(nn.Module):
         """What the maps say at and around each landmark, of shape (n_landmarks, n, n_read)."""
         places = (points[:, :, None] + self.around).flatten(1, 2)
         read = read_at(maps, places, self.stride).unflatten(2, (self.n_landmarks, -1))
-        return F.dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training)
+        return dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training)
 
 
 def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
@@ -294,7 +295,7 @@ def _overview(width, side, n_units, dropout, batch_norm):
         width, side = 32, (side + 1) // 2
     n_in = width * side * side
     return nn.Sequential(
-        *layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(n_in, n_units), nn.ReLU()
+        *layers, nn.Flatten(), Dropout(dropout), nn.Linear(n_in, n_units), nn.ReLU()
     )
 
 

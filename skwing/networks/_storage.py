@@ -2,7 +2,7 @@
 
 import torch
 
-from skwing._random import kept
+from skwing._random import drawing, redirected
 from skwing.networks._resnet import without_weights
 
 
@@ -47,9 +47,9 @@ def rebuild(build, n_landmarks, arrays):
     >>> rebuild(build, 19, as_arrays(build(19))).training
     False
     """
-    # Building draws random numbers that are overwritten: the caller's are kept. Nor is a
-    # file of weights needed that a network started from.
-    with kept(), without_weights():
+    # Building draws random numbers that are overwritten: not the caller's. Nor is a file of
+    # weights needed that a network started from.
+    with drawing(0), redirected(), without_weights():
         network = build(n_landmarks)
     # Copied: arrays that joblib maps from a file are read-only.
     try:
