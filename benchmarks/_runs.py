@@ -106,18 +106,21 @@ def identity(row):
     return json.dumps([row.get(key) for key in IDENTITY], sort_keys=True)
 
 
-def read_rows(path):
-    """Last line of each run in a file of results."""
-    rows = {}
+def read_lines(path):
+    """Rows of a file of results, in its order."""
+    rows = []
     if path.exists():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             try:
-                row = json.loads(line)
+                rows.append(json.loads(line))
             except ValueError:
                 print(f"{path}, line {number}: no JSON, left out")
-                continue
-            rows[identity(row)] = row
     return rows
+
+
+def read_rows(path):
+    """Last line of each run in a file of results."""
+    return {identity(row): row for row in read_lines(path)}
 
 
 def run_all(tasks, run, args, show):

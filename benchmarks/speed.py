@@ -65,20 +65,24 @@ class BareTraining:
         self.loss, self.batches, self.mixed = loss, batches, mixed
         self.device = next(self.network.parameters()).device
 
+    def step(self, number):
+        """Take one step, on the next of the batches."""
+        (images, *_), targets = self.batches[number % len(self.batches)]
+        with _engine.autocast(self.device, self.mixed):
+            points = self.network(images)
+        if points.ndim == 4:  # several estimates of each image, all taught
+            targets = targets[:, None]
+        value = self.loss(points.float() - targets).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        self.optimizer.step()
+
     def seconds(self, n_steps):
         """Seconds of that many steps, by the clock and of CPU time."""
         self.network.train()
         start = clock(self.device)
-        for step in range(n_steps):
-            (images, *_), targets = self.batches[step % len(self.batches)]
-            with _engine.autocast(self.device, self.mixed):
-                points = self.network(images)
-            if points.ndim == 4:  # several estimates of each image, all taught
-                targets = targets[:, None]
-            value = self.loss(points.float() - targets).mean()
-            self.optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            self.optimizer.step()
+        for number in range(n_steps):
+            self.step(number)
         return clock(self.device) - start
 
 

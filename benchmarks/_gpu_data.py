@@ -1,0 +1,95 @@
+"""Faces for `on_gpu.py`: one split of 300-W by photograph, and drawn faces where there is none."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _folds import SUBSETS_300W, Source, load_faces, make_folds
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.utils import Bunch
+
+from skwing.datasets import load_300w, make_faces
+from skwing.images import concatenate
+
+MORE = "300w_helen_rest"  # more faces of HELEN, beside the folder 300w
+PAIRS = "same_photo_pairs.csv"  # in it: nearly the same photograph under two names
+FOLD = 1  # the fold that other results are told of as well
+N_TINY = 40
+
+
+@dataclass(frozen=True)
+class Split:
+    """Faces, and rows of them to train on (`few`, or `all` that there are) and to test on."""
+
+    faces: Bunch
+    rows: dict[str, np.ndarray]
+    test: np.ndarray
+    told: dict
+
+
+def same_photographs(names, groups, pairs):
+    """Groups joined where a pair of names says that two photographs are the same.
+
+    Parameters
+    ----------
+    names, groups : array of str of shape (n,)
+    pairs : list of (str, str)
+        Names; those that are not among `names` are passed over.
+
+    Returns
+    -------
+    groups : int array of shape (n,)
+    """
+    _, own = np.unique(groups, return_inverse=True)
+    row_of = {name: row for row, name in enumerate(names)}
+    links = [(row_of[a], row_of[b]) for a, b in pairs if a in row_of and b in row_of]
+    a, b = own[np.array(links, dtype=int).reshape(-1, 2)].T
+    n = own.max() + 1
+    links = coo_array((np.ones(len(a)), (a, b)), shape=(n, n))
+    return connected_components(links, directed=False)[1][own]
+
+
+@lru_cache(maxsize=1)
+def load_split(data, tiny):
+    """The split of a folder that holds ``300w`` and perhaps ``300w_helen_rest``."""
+    if data is None:
+        return _drawn_split(N_TINY if tiny else 2000)
+    root = Path(data)
+    source = Source(str(root / "300w"))
+    first = load_300w(
+        source.data, subsets=[s for s in SUBSETS_300W if (root / "300w" / s).is_dir()]
+    )
+    train, test = make_folds(load_faces(source), source)[FOLD]
+    parts, pairs = [first], []
+    if (root / MORE).is_dir():
+        parts.append(load_300w(root / MORE))
+        table = pd.read_csv(root / MORE / PAIRS)
+        pairs = list(zip(table["a"], table["b"], strict=True))
+    faces = Bunch(
+        data=concatenate([part.data for part in parts]),
+        target=np.concatenate([part.target for part in parts]),
+        subset=np.concatenate([part.subset for part in parts]),
+    )
+    names = np.concatenate([part.names for part in parts])
+    photos = [[f"{i} {group}" for group in part.groups] for i, part in enumerate(parts)]
+    groups = same_photographs(names, np.concatenate(photos), pairs)
+    # What shows a photograph of the test rows is left out of training.
+    clean = ~np.isin(groups, groups[test])
+    rows = {"few": train[clean[train]], "all": np.flatnonzero(clean)}
+    if tiny:
+        rows = {name: some[:: max(1, len(some) // N_TINY)] for name, some in rows.items()}
+        test = test[:: max(1, len(test) // N_TINY)]
+    told = {"faces": "300w", "fold": FOLD, "n_test": len(test)}
+    return Split(faces, rows, test, told)
+
+
+def _drawn_split(n):
+    drawn = make_faces(n, random_state=0)
+    test = drawn.groups >= np.quantile(drawn.groups, 0.8)  # other persons
+    faces = Bunch(data=drawn.data, target=drawn.target, subset=np.full(n, "drawn"))
+    rows = np.flatnonzero(~test)
+    told = {"faces": "drawn", "fold": 0, "n_test": int(test.sum())}
+    return Split(faces, {"few": rows, "all": rows}, np.flatnonzero(test), told)

@@ -1,0 +1,186 @@
+"""Trainings of `on_gpu.py`: which there are, and one of them up to a deadline."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from unittest import mock
+
+import torch
+from _errors import error_table
+from _gpu_data import load_split
+from _paper_figures import GRID_EPSILON, GRID_W, LOSSES
+from _report import environment
+from _runs import plain
+from recipe import make_pipeline
+
+from skwing import _engine
+from skwing._settings import check_device, stage_settings
+from skwing.networks import PlainCNN
+
+# Steps of 8 images are too small to fill a GPU: as many samples in steps of 64, at eight
+# times the rate, are nearly the same training.
+LARGER = 8
+TINY_WIDTHS = (4, 8, 8, 8, 8)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A training: its name, settings, which of the split's rows it sees, and its seed."""
+
+    name: str
+    settings: tuple
+    rows: str = "few"
+    seed: int = 0
+    tiny: bool = False
+
+
+def _fit(name, rows="few", seed=0, **settings):
+    return Fit(name, tuple(settings.items()), rows, seed)
+
+
+def _schedule(n_train, n_landmarks, **settings):
+    """CNN-6 over the paper's whole schedule, in larger steps."""
+    paper = make_pipeline({"recipe": "paper", "balance": False}, n_train)["reg"].get_params()
+    rate = paper["learning_rate"][0] * LARGER
+    if settings.get("loss") == "l2":
+        rate /= 10  # as in the caption of table 1
+    return {
+        "recipe": "paper",
+        "average_mirrored": False,
+        "networks": ("cnn6",),
+        "batch_size": paper["batch_size"] * LARGER,
+        "learning_rate": rate,
+        **settings,
+    }
+
+
+def all_fits(n_few, tiny):
+    """Trainings in the order in which they are wanted."""
+    schedule = partial(_schedule, n_few, 68)
+    fits = [
+        _fit("default", balance=False),
+        _fit("default, all faces", "all", balance=False),
+        _fit(
+            "as the paper: CNN-6/7, batch 8",
+            recipe="paper",
+            average_mirrored=False,
+            balance=True,
+        ),
+    ]
+    for seed in (0, 1, 2):
+        fits += [
+            _fit(
+                f"CNN-6, {word}, {'balanced' if balance else 'not balanced'}",
+                seed=seed,
+                **schedule(loss=loss, balance=balance),
+            )
+            for loss, word in reversed(LOSSES.items())
+            for balance in (False, True)
+        ]
+        if seed == 0:
+            fits.append(_fit("best, all faces", "all", recipe="best", balance=False))
+    fits += [
+        _fit(f"grid, w={w} epsilon={e}", **schedule(w=float(w), epsilon=float(e), balance=False))
+        for e in GRID_EPSILON
+        for w in GRID_W
+    ]
+    fits.append(_fit("ResNet-50", networks=("resnet50",), max_epochs=30, w=20.0, epsilon=4.0))
+    return [Fit(f.name, _tiny(f.settings), f.rows, f.seed, True) for f in fits] if tiny else fits
+
+
+def _tiny(settings):
+    """Settings of a training of seconds, which all the same goes the whole way."""
+    settings = dict(settings)
+    n_stages = len(settings.get("networks", ("", "")))
+    if settings.get("recipe") != "best":
+        network = partial(PlainCNN, widths=TINY_WIDTHS, input_size=32)
+        settings["networks"] = (network,) * n_stages
+    settings |= {"max_epochs": 1, "batch_size": 16}
+    return tuple(settings.items())
+
+
+def told_of(fit, split):
+    """What a line of results says of a training before it ends; tells it from others."""
+    return {
+        "part": "fit",
+        "name": fit.name,
+        "seed": fit.seed,
+        "settings": plain(dict(fit.settings)),
+        "n_train": len(split.rows[fit.rows]),
+        **split.told,
+    }
+
+
+def _stop_at(deadline):
+    """Replace the training loop by one that ends with the epoch that passes a deadline."""
+    real = _engine.train
+
+    def train(*args, on_epoch=None, **rest):
+        def checked(row):
+            return bool(on_epoch is not None and on_epoch(row)) or time.time() > deadline
+
+        return real(*args, on_epoch=checked, **rest)
+
+    return mock.patch.object(_engine, "train", train)
+
+
+def run_fit(fit, data, device, deadline):
+    """Train and measure; a row of results.
+
+    A training that the deadline ends says so (`complete`), and its errors are those of a
+    schedule that was broken off: only its speed counts.
+    """
+    torch.set_num_threads(1)
+    split = load_split(data, fit.tiny)
+    told = told_of(fit, split)
+    if time.time() > deadline:
+        return None
+    rows, faces = split.rows[fit.rows], split.faces
+    pipeline = make_pipeline(dict(fit.settings), len(rows))
+    pipeline.set_params(reg__random_state=fit.seed, reg__device=device)
+    start = time.perf_counter()
+    with _stop_at(deadline):
+        pipeline.fit(faces.data[rows], faces.target[rows])
+    seconds = time.perf_counter() - start
+    regressor = pipeline["reg"]
+    stages = _stage_rows(regressor, len(rows))
+    row = {
+        **told,
+        **environment(check_device(device)),
+        "complete": all(part["epochs"] == part["epochs_asked"] for part in stages),
+        "fit_seconds": round(seconds, 1),
+        "fit_stages": stages,
+        "memory_mb": _peak_memory(device),
+    }
+    if row["complete"] or time.time() < deadline + 20:
+        table = error_table(
+            faces, rows, split.test, lambda images: list(regressor.staged_predict(images))
+        )
+        row |= {key: value for key, value in table.items() if key not in row}
+    return row
+
+
+def _stage_rows(regressor, n_train):
+    """Epochs, samples and seconds of each stage."""
+    settings = stage_settings(regressor, len(regressor.n_iter_), n_train)
+    stages = []
+    for i, (n_epochs, own) in enumerate(zip(regressor.n_iter_, settings, strict=True)):
+        history = [row for row in regressor.history_ if row["stage"] == i + 1]
+        seconds = sum(row["seconds"] for row in history)
+        n_samples = sum(row["n_samples"] for row in history)
+        stages.append(
+            {
+                "epochs": n_epochs,
+                "epochs_asked": own.max_epochs,
+                "n_samples": n_samples,
+                "seconds": round(seconds, 2),
+                "samples_per_second": round(n_samples / seconds, 1),
+                "final_loss": history[-1]["loss"],
+            }
+        )
+    return stages
+
+
+def _peak_memory(device):
+    device = check_device(device)
+    return torch.cuda.max_memory_reserved(device) // 2**20 if device.type == "cuda" else None

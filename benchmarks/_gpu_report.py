@@ -1,0 +1,120 @@
+"""What `on_gpu.py` measured, as a section of docs/results.md."""
+
+BEGIN, END = "<!-- on_gpu: begin -->", "<!-- on_gpu: end -->"
+
+
+def _table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _latest(rows, part):
+    """Last whole row of each name, seed and device of a part."""
+    found = {}
+    for row in rows:
+        if row["part"] == part and "error" not in row:
+            found[row["name"], row.get("seed"), row["device"]] = row
+    return list(found.values())
+
+
+def _tests(rows):
+    return [
+        f"- Tests marked gpu on {row['device']}, {row['date']}: {row.get('passed', 0)} passed, "
+        f"{row.get('failed', 0)} failed, in {row['seconds']} s."
+        for row in _latest(rows, "tests")
+    ]
+
+
+def _speed_line(row, stage):
+    graphed = stage.get("graphed_ms", "-")
+    return [
+        f"{row['name']}: {stage['network']}",
+        stage["precision"],
+        stage["batch_ms"],
+        stage.get("batch_busy_ms", "-"),
+        stage["bare_ms"],
+        stage.get("bare_busy_ms", "-"),
+        graphed if isinstance(graphed, (int, float)) else "no",
+        stage["fit_ms"],
+        f"{stage['fit_samples_per_second']:.0f}",
+        f"{stage['fit_share_of_bare']:.0f} %",
+    ]
+
+
+_SPEED_HEAD = [
+    "cell",
+    "precision",
+    "batch, ms",
+    "device busy",
+    "bare step, ms",
+    "device busy",
+    "as one graph, ms",
+    "fit, ms a step",
+    "samples/s",
+    "of bare",
+]
+
+
+def _speeds(rows):
+    cells = _latest(rows, "speed")
+    if not cells:
+        return []
+    lines = [_speed_line(row, stage) for row in cells for stage in row["stages"]]
+    predict = [
+        [
+            row["name"],
+            f"{row['predict_whole']['skwing_samples_per_second']:.0f}",
+            f"{row['predict_chips'][-1]['skwing_samples_per_second']:.0f}",
+            f"{row['predict_chips'][-1]['bare_samples_per_second']:.0f}",
+            row["memory_mb"],
+        ]
+        for row in cells
+    ]
+    head = ["cell", "predict, faces/s", "from chips", "bare forward", "peak memory of fit, MB"]
+    return [_table(_SPEED_HEAD, lines), "", _table(head, predict)]
+
+
+def _fit_line(row):
+    parts = row["fit_stages"]
+    per_stage = [f"{part['seconds']:.0f}" for part in parts]
+    errors = [f"{stage['nme_pupil']:.2f}" for stage in row.get("stages", [])]
+    return [
+        row["name"],
+        row["seed"],
+        row["n_train"],
+        " + ".join(str(part["n_samples"]) for part in parts),
+        " + ".join(per_stage),
+        ", ".join(errors) if row["complete"] else "broken off",
+    ]
+
+
+def _fits(rows):
+    fits = _latest(rows, "fit")
+    if not fits:
+        return []
+    head = ["training", "seed", "faces", "samples by stage", "seconds", "inter-pupil, %"]
+    return [_table(head, [_fit_line(row) for row in fits])]
+
+
+def make_report(rows):
+    """Text of the section."""
+    machines = sorted({f"{row['device']} ({row['date']})" for row in rows if "date" in row})
+    parts = [
+        BEGIN,
+        "Written by `python benchmarks/on_gpu.py --report` from the lines that `python "
+        "benchmarks/on_gpu.py --data DIR --minutes 9` left.",
+        f"Measured on {', '.join(machines)}. Trainings ran side by side on one device, so their "
+        "seconds are those of processes that share it; speeds were measured alone.",
+    ]
+    for part in (_tests(rows), _speeds(rows), _fits(rows)):
+        parts += ["", *part] if part else []
+    return "\n".join([*parts, END])
+
+
+def write_report(rows, path):
+    """Put the section into a file, in the place of the one that is there."""
+    text = path.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise SystemExit(f"{path}: expected one {BEGIN} and one {END}")
+    before, rest = text.split(BEGIN)
+    path.write_text(before + make_report(rows) + rest.split(END)[1])

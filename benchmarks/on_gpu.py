@@ -1,0 +1,196 @@
+"""Everything that needs a GPU, in one command that stops by itself.
+
+    python benchmarks/on_gpu.py --data DIR --minutes 9 --out DIR
+    python benchmarks/on_gpu.py --tiny --device cpu --out DIR       the same way in a minute
+    python benchmarks/on_gpu.py --report --out DIR                  writes docs/results.md
+
+The most telling part comes first, each result is a line of ``on_gpu.jsonl`` the moment it is
+there, and what the file has already is not run again:
+
+1. the tests that are marked gpu (``gpu_tests.txt`` has what pytest says);
+2. the speed of a training step by its parts, of `fit` and of `predict`, one cell after another:
+   CNN-6, CNN-7, the default and ResNet-50, in batches of several sizes, with memory and the
+   share of the time in which the device works (see `_gpu_speed.py`);
+3. trainings, ``--jobs`` processes side by side on the one device until the time is up: the
+   default, the paper's whole schedule of 960,000 samples, losses with and without balancing on
+   it, `recipes.best`, w by epsilon, ResNet-50 (see `_gpu_fits.py`). Their seconds are those of
+   processes that share a device; a training that the end breaks off is marked so.
+
+``--data`` is a folder that holds ``300w`` and, for more faces, ``300w_helen_rest``; without it
+faces are drawn.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import _gpu_fits
+import _gpu_speed
+import torch
+from _gpu_data import load_split
+from _gpu_report import write_report
+from _report import append, environment
+from _runs import read_lines
+
+from skwing._settings import check_device
+
+ROOT = Path(__file__).parent.parent
+SPEED_SHARE = 0.35  # of the time, after which no further cell of speed is begun
+TEST_SECONDS = 120  # of the tests at the most
+LAST_SECONDS = 30  # of the time, kept for measuring what was trained
+IDENTITY = ("part", "name", "seed", "settings", "n_train", "device")
+
+
+def identity(row):
+    """What two lines of results of the same thing agree on."""
+    return repr([row.get(key) for key in IDENTITY])
+
+
+def run_tests(out, device, tiny):
+    """Run the tests that are marked gpu; a row of results."""
+    tests = [str(p) for p in (ROOT / "tests").rglob("test_*.py") if "mark.gpu" in p.read_text()]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfEs", "-p", "no:cacheprovider"]
+    tests = tests[:1] if tiny else tests
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(
+            [*command, *tests], cwd=ROOT, capture_output=True, text=True, timeout=TEST_SECONDS
+        )
+        text = done.stdout + done.stderr
+    except subprocess.TimeoutExpired as error:
+        text = f"{error}\n{(error.stdout or b'').decode(errors='replace')}"
+    (out / "gpu_tests.txt").write_text(text)
+    counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", text)}
+    return {
+        "part": "tests",
+        "name": "tests marked gpu",
+        **environment(device),
+        **counts,
+        "seconds": round(time.perf_counter() - start, 1),
+        "failures": re.findall(r"^(?:FAILED|ERROR) .*$", text, re.MULTILINE),
+    }
+
+
+class Results:
+    """The file of results: what is in it, and what is added."""
+
+    def __init__(self, path, device):
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        self.path, self.device = path, name
+        self.known = {identity(row) for row in read_lines(path) if row.get("complete", True)}
+
+    def has(self, told):
+        """Whether a line of the file tells of this already."""
+        return identity({**told, "device": self.device}) in self.known
+
+    def add(self, row):
+        """Add a line and print what it is of."""
+        append(row, self.path)
+        told = f"seed {row['seed']}" if "seed" in row else ""
+        errors = ", ".join(
+            f"{stage['nme_pupil']:.2f} %" for stage in row.get("stages", []) if "nme_pupil" in stage
+        )
+        broken = "" if row.get("complete", True) else "broken off"
+        parts = (row["part"], row["name"], told, errors, broken, row.get("error", "")[-300:])
+        print(" | ".join(part for part in parts if part), flush=True)
+
+    def attempt(self, told, call):
+        """Add what a call gives, or the text of its error: one part must not end the others."""
+        try:
+            self.add(call())
+        except Exception:
+            self.add(
+                {
+                    **told,
+                    "device": self.device,
+                    "complete": False,
+                    "error": traceback.format_exc()[-2000:],
+                }
+            )
+
+
+def measure_speeds(args, device, results, until):
+    """Run the cells of speed, one after another."""
+    for name, networks, size in _gpu_speed.all_cells(args.tiny):
+        told = _gpu_speed.told_of(name, size)
+        if results.has(told) or time.time() > until:
+            continue
+        results.attempt(
+            told,
+            lambda n=networks, s=size, name=name: _gpu_speed.run_cell(
+                name, n, s, args.data, device, args.tiny
+            ),
+        )
+
+
+def measure_fits(args, device, results, deadline):
+    """Train side by side until the deadline."""
+    split = load_split(args.data, args.tiny)
+    fits = _gpu_fits.all_fits(len(split.rows["few"]), args.tiny)
+    told = {fit: _gpu_fits.told_of(fit, split) for fit in fits}
+    waiting = [fit for fit in fits if not results.has(told[fit])][: args.most_fits]
+    pool = ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        futures = {
+            pool.submit(_gpu_fits.run_fit, fit, args.data, args.device, deadline): fit
+            for fit in waiting
+        }
+        for future in as_completed(futures):
+            if future.exception() is not None or future.result() is not None:
+                results.attempt(told[futures[future]], future.result)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def parse(argv=None):
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help="folder with 300w and perhaps 300w_helen_rest")
+    parser.add_argument("--minutes", type=float, default=9.0, help="after which it stops")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, help="trainings side by side; default: half the cores")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--most-fits", type=int, help="train no more than the first so many")
+    parser.add_argument("--tiny", action="store_true", help="a handful of faces and steps")
+    parser.add_argument("--report", action="store_true", help="run nothing, write docs/results.md")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    args = parser.parse_args(argv)
+    args.jobs = args.jobs or max(1, min(8, (os.cpu_count() or 1) // 2))
+    return args
+
+
+PARTS = ("tests", "speed", "fits")
+
+
+def main(argv=None):
+    """Run what the command line asks for."""
+    begun = time.time()
+    args = parse(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "on_gpu.jsonl"
+    if args.report:
+        write_report(read_lines(path), ROOT / "docs" / "results.md")
+        return
+    seconds, device = 60 * args.minutes, check_device(args.device)
+    results = Results(path, device)
+    if "tests" in args.parts:
+        told = {"part": "tests", "name": "tests marked gpu"}
+        results.attempt(told, lambda: run_tests(args.out, device, args.tiny))
+    if "speed" in args.parts:
+        measure_speeds(args, device, results, begun + SPEED_SHARE * seconds)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if "fits" in args.parts:
+        measure_fits(args, device, results, begun + seconds - min(LAST_SECONDS, seconds / 4))
+    print(f"{time.time() - begun:.0f} s in all", flush=True)
+
+
+if __name__ == "__main__":
+    main()
