@@ -84,6 +84,7 @@ def _fit_line(row):
         row["n_train"],
         " + ".join(str(part["n_samples"]) for part in parts),
         " + ".join(per_stage),
+        ", ".join(f"{part['samples_per_second']:.0f}" for part in parts),
         ", ".join(errors) if row["complete"] else "broken off",
     ]
 
@@ -92,7 +93,15 @@ def _fits(rows):
     fits = _latest(rows, "fit")
     if not fits:
         return []
-    head = ["training", "seed", "faces", "samples by stage", "seconds", "inter-pupil, %"]
+    head = [
+        "training",
+        "seed",
+        "faces",
+        "samples by stage",
+        "seconds",
+        "samples/s",
+        "inter-pupil, %",
+    ]
     return [_table(head, [_fit_line(row) for row in fits])]
 
 

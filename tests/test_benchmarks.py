@@ -116,3 +116,25 @@ def test_dlib_is_measured_on_the_same_folds(run, faces_300w):
     brief = ["--set", "cascade_depth=2", "num_trees_per_cascade_level=5", "--threads", "1"]
     rows = run("peers", *faces_300w, "--peers", "dlib", *brief)
     assert [(row["fold"], row["n_test"]) for row in rows] == [(0, 10), (1, 10)]
+
+
+def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, tmp_path, capsys):
+    on_gpu = load("on_gpu")
+    command = ["--tiny", "--device", "cpu", "--jobs", "2", "--out", str(tmp_path)]
+    on_gpu.main([*command, "--parts", "speed", "fits", "--most-fits", "2"])
+    lines = (tmp_path / "on_gpu.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert sorted(row["part"] for row in rows) == ["fit", "fit", "speed"]
+    assert not any("error" in row for row in rows)
+    on_gpu.main([*command, "--parts", "speed"])
+    assert (tmp_path / "on_gpu.jsonl").read_text().splitlines() == lines
+    report = load("_gpu_report").make_report(rows)
+    for row in rows:
+        assert f"| {row['name']}" in report
+
+
+def test_photographs_under_two_names_are_one_group(load):
+    same = load("_gpu_data").same_photographs
+    names, groups = np.array(["a", "b", "c", "d"]), np.array(["p", "p", "q", "r"])
+    joined = same(names, groups, [("b", "c"), ("d", "elsewhere")])
+    assert joined[0] == joined[1] == joined[2] != joined[3]
