@@ -1,12 +1,41 @@
 """From arrays and files of many kinds to RGB pixels of 8 bits."""
 
+import io
 import os
+import re
 
 import numpy as np
+import simplejpeg
 
 from skwing._cv2 import cv2
+from skwing._files import read_bytes
+from skwing._image_headers import read_header
 
-__all__ = ["as_rgb", "as_source", "as_uint8", "read_image"]
+__all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "read_image"]
+
+# Of a file, as a few megabytes of it may hold gigabytes; told by its header, before decoding.
+MAX_PIXELS = 200_000_000
+
+# Some encoders put a few bytes of padding before the end marker.
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_PADDING = 3
+
+# By EXIF orientation, from 1: what brings the stored image to what is shown.
+_FLIP_X, _FLIP_Y, _TRANSPOSE = (
+    lambda image: cv2.flip(image, 1),
+    lambda image: cv2.flip(image, 0),
+    lambda image: cv2.transpose(image),
+)
+_TURNS = (
+    (),
+    (_FLIP_X,),
+    (_FLIP_X, _FLIP_Y),
+    (_FLIP_Y,),
+    (_TRANSPOSE,),
+    (_TRANSPOSE, _FLIP_X),
+    (_TRANSPOSE, _FLIP_X, _FLIP_Y),
+    (_TRANSPOSE, _FLIP_Y),
+)
 
 _EXPECTED = (
     "expected an array of images (n, height, width) or (n, height, width, 3), a list of image "
@@ -14,53 +43,130 @@ _EXPECTED = (
 )
 
 
-def _jpeg_is_cut_short(data):
-    """Whether a JPEG stream ends before its end-of-image marker.
-
-    OpenCV 4 fills what is missing with grey and says nothing, so a download that broke off
-    would train and predict on a blank half.
-    """
-    raw, position = data.tobytes(), 2
-    while position + 4 <= len(raw) and raw[position] == 0xFF:
-        if raw[position + 1] == 0xFF:  # padding between segments
-            position += 1
-            continue
-        if raw[position + 1] == 0xDA:  # start of scan: in what follows FFD9 is the end, only
-            return raw.find(b"\xff\xd9", position) < 0
-        position += 2 + int.from_bytes(raw[position + 2 : position + 4], "big")
-    return True
-
-
 def _read_file(path, describe):
-    """Bytes of a file, as an array; np.fromfile takes any file name on any system."""
+    """Bytes of a file."""
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = read_bytes(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{describe}: there is no such file.") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        if os.path.isdir(path):
-            raise ValueError(f"{describe}: this is a folder, expected an image file.") from None
+    except OSError as error:
         raise OSError(f"{describe}: the file cannot be read: {error}.") from error
-    if data.size == 0:
+    except ValueError as error:  # no regular file, or a name that no file can have
+        if "\0" in str(path):
+            raise OSError(f"{describe}: the file cannot be read: {error}.") from None
+        what = str(error).removeprefix(f"{path}: ").removesuffix(" a file.")
+        raise ValueError(f"{describe}: {what} an image file.") from None
+    if not data:
         raise ValueError(f"{describe}: the file is empty, expected an image.")
     return data
+
+
+def _check_header(header, describe):
+    """Refuse what would take the memory, or be read otherwise than viewers show it."""
+    _check_n_pixels(header.width, header.height, describe)
+    if header.n_images > 1:
+        raise ValueError(
+            f"{describe}: the {header.kind} file holds several pages or frames, expected one "
+            "image. Save the one that is meant to a file of its own."
+        )
+    if header.changes:
+        raise ValueError(
+            f"{describe}: viewers show this {header.kind} image {' and '.join(header.changes)}, "
+            "as its header says, and OpenCV does not. Save it as PNG or JPEG."
+        )
+
+
+def _check_n_pixels(width, height, describe):
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{describe}: the image has {width} x {height} pixels, expected at most "
+            f"{MAX_PIXELS:,}. Cut or shrink it, or pass an array."
+        )
 
 
 def read_image(path, describe):
     """Decode a file to RGB, turned upright as its EXIF orientation says."""
     data = _read_file(path, describe)
+    header = read_header(io.BytesIO(data))
+    if header is not None:
+        _check_header(header, describe)
+        if header.kind == "JPEG":
+            return _decode_jpeg(data, header, describe)
+    has_alpha = header is not None and header.has_alpha
+    # Any depth: otherwise OpenCV would reduce 16 bits to 8 without a word. Any colour: it
+    # cannot read grey float files as colours. It keeps alpha only where it turns nothing.
+    flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    image = _decode_by_opencv(data, flags, describe)
+    _check_n_pixels(*image.shape[1::-1], describe)
+    image = as_uint8(image, describe)
+    if image.ndim == 2:
+        return as_rgb(image)
+    if image.shape[2] != 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = image[..., [2, 1, 0, 3]]
+    if header is not None and header.kind == "TIFF":
+        # libtiff turns it all the same, and multiplies the colours by their opacity.
+        return _on_white(image, is_multiplied=True)
+    return _on_white(image if header is None else _turn(image, header.orientation))
+
+
+def _decode_by_opencv(data, flags, describe):
     try:
-        # Any depth: otherwise OpenCV would reduce 16 bits to 8 without a word. Any colour:
-        # it cannot read grey float files as colours.
-        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
         raise ValueError(f"{describe}: the image cannot be decoded: {error.err}.") from error
     if image is None:
         raise ValueError(f"{describe}: the file is broken, or not an image that OpenCV reads.")
-    if data[:3].tobytes() == b"\xff\xd8\xff" and _jpeg_is_cut_short(data):
-        raise ValueError(f"{describe}: the file is broken: its JPEG data end too early.")
-    image = as_uint8(image, describe)
-    return as_rgb(image) if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
+
+
+def _decode_jpeg(data, header, describe):
+    """Decode a JPEG file, whose damage OpenCV fills with grey or noise without a word.
+
+    libjpeg tells of most of it: scans that end early, codes that do not exist, bytes that
+    are left over. simplejpeg makes errors of these warnings; its pixels are OpenCV's.
+    """
+    try:
+        space = simplejpeg.decode_jpeg_header(data)[2]
+        target = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(space, "RGB")
+        image = _decode_strictly(data, target)
+    except ValueError as error:
+        raise ValueError(f"{describe}: the JPEG file is broken: {error}.") from None
+    if target == "CMYK":
+        image = _decode_by_opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, describe)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return _turn(as_rgb(image), header.orientation)
+
+
+def _decode_strictly(data, target):
+    try:
+        return simplejpeg.decode_jpeg(data, target)
+    except ValueError as error:
+        left_over = _LEFT_OVER.search(str(error))
+        if left_over is None or int(left_over[1]) > _PADDING:
+            raise
+    return simplejpeg.decode_jpeg(data, target, strict=False)
+
+
+def _turn(image, orientation):
+    """Image as shown, from the image as stored and its EXIF orientation."""
+    for turn in _TURNS[orientation - 1]:
+        image = turn(image)
+    return image
+
+
+def _on_white(image, is_multiplied=False):
+    """RGB of an RGBA image as viewers show it: what is transparent lies on white.
+
+    Alpha that is the same everywhere shows nothing, as in arrays that only have a fourth
+    channel; it is dropped.
+    """
+    colors, alpha = image[..., :3], image[..., 3:]
+    if alpha.min() == alpha.max():
+        return np.ascontiguousarray(colors)
+    colors, alpha = colors.astype(np.uint16), alpha.astype(np.uint16)
+    shown = colors * 255 if is_multiplied else colors * alpha
+    return np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255).astype(np.uint8)
 
 
 def _check_dtype(dtype, describe):
@@ -87,12 +193,12 @@ def as_uint8(image, describe):
 
 
 def as_rgb(image):
-    """Three channels: grey is repeated, alpha dropped."""
+    """Three channels: grey is repeated, what is transparent lies on white."""
     if image.ndim == 2:
         image = image[..., None]
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
-    return np.ascontiguousarray(image[..., :3])
+    return np.ascontiguousarray(image) if image.shape[2] == 3 else _on_white(image)
 
 
 def _check_stack(images):

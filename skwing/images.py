@@ -110,8 +110,13 @@ class BoxedImages:
     Files are decoded by OpenCV and turned upright as their EXIF orientation says, which is
     how viewers, browsers and ``cv2.imread`` show them and so how most annotations are
     made; give arrays where yours count pixels of the unturned file. Grey images get three
-    equal channels and alpha is dropped. An image of 16 bits is an error: which of its grey
-    levels matter is for the user to say.
+    equal channels, and what is transparent lies on white. An image of 16 bits is an error:
+    which of its grey levels matter is for the user to say. So are a damaged file, one of
+    several pages or frames, one of more than 200 million pixels, and what is no regular file.
+
+    JPEG files are decoded strictly: scans that end early, impossible codes and left-over
+    bytes, which OpenCV passes over, are errors. A changed bit may still leave a stream as
+    valid as the first, which no decoder can tell.
 
     A pickle holds the rows of the view only.
 

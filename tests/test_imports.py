@@ -14,6 +14,7 @@ ROWS = [
         "_names",
         "_markups",
         "_files",
+        "_image_headers",
         "_schema_json",
         "schema",
         "losses",

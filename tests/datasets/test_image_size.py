@@ -74,9 +74,17 @@ def test_turned_jpeg_is_not_decoded(tmp_path, no_decoding):
     assert image_size(str(path), "it") == (11, 23)
 
 
-@pytest.mark.parametrize("suffix", [".webp", ".ppm"])
-def test_other_files_are_decoded(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", [".webp", ".ppm", ".gif"])
+def test_less_common_files_are_not_decoded(tmp_path, no_decoding, suffix):
     assert image_size(write(tmp_path / f"a{suffix}"), "it") == (23, 11)
+
+
+@pytest.mark.parametrize("suffix", [".ras", ".hdr"])
+def test_other_files_are_decoded(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    pixels = PIXELS if suffix == ".ras" else PIXELS.astype(np.float32) / 255
+    path.write_bytes(cv2.imencode(suffix, pixels)[1].tobytes())
+    assert image_size(str(path), "it") == (23, 11)
 
 
 def test_bmp_from_the_top_down(tmp_path):
