@@ -6,9 +6,8 @@ predictions go back through the inverse of the chip's matrix.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from os import cpu_count
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ import torch
 from skwing import geometry
 from skwing._box_checks import check_box_inside
 from skwing._warp import cut, halve, sample, send
+from skwing.images import decoding_threads
 
 _CPU = torch.device("cpu")
 _PORTION = 48e6  # bytes of pixels that are decoded ahead of their use
@@ -54,12 +54,15 @@ class Chips:
     frame : ChipFrame
     device : torch.device
         Where crops are sampled.
+    failures : dict of int to str
+        What is wrong with samples that were skipped.
     """
 
     pixels: np.ndarray | torch.Tensor
     matrices: np.ndarray
     frame: ChipFrame
     device: torch.device = _CPU
+    failures: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.pixels)
@@ -122,7 +125,7 @@ class Chips:
         return sample(send(pixels, self.device), matrices, size, field)
 
 
-def iter_chips(data, frame, device="cpu", n_samples=None):
+def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
     """Chips of a data set in portions, in constant memory; the next is cut while one is used.
 
     Parameters
@@ -132,6 +135,8 @@ def iter_chips(data, frame, device="cpu", n_samples=None):
     device : torch.device or str, default="cpu"
     n_samples : int, default=None
         Samples a portion; None means 256, or fewer of chips that are large.
+    on_error : {"raise", "skip"}, default="raise"
+        As of :func:`cut_chips`.
 
     Yields
     ------
@@ -144,7 +149,7 @@ def iter_chips(data, frame, device="cpu", n_samples=None):
         waiting = None
         for start in starts:
             portion = data[start : start + n_samples]
-            cutting = ahead.submit(cut_chips, portion, frame, device)
+            cutting = ahead.submit(cut_chips, portion, frame, device, on_error=on_error)
             if waiting is not None:
                 yield waiting.result()
             waiting = cutting
@@ -152,7 +157,7 @@ def iter_chips(data, frame, device="cpu", n_samples=None):
             yield waiting.result()
 
 
-def cut_chips(data, frame, device="cpu", n_threads=None):
+def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False):
     """Decode every sample of a data set once and cut its chip.
 
     Parameters
@@ -163,6 +168,10 @@ def cut_chips(data, frame, device="cpu", n_threads=None):
         Where the pixels are kept.
     n_threads : int, default=None
         Threads that decode; None means one a core, at most 8.
+    on_error : {"raise", "skip"}, default="raise"
+        "skip" gives black chips for samples that cannot be read, and their messages.
+    check_sizes : bool, default=False
+        Whether to warn of sizes other than those that the data's file states.
 
     Returns
     -------
@@ -174,20 +183,31 @@ def cut_chips(data, frame, device="cpu", n_threads=None):
         If an image cannot be read or a box lies outside its image; names the sample.
     """
     pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
-    boxes = np.array(data.boxes, dtype=np.float64)
+    boxes, sizes = np.array(data.boxes, dtype=np.float64), np.full((len(data), 2), np.nan)
+    failures = {}
 
     def cut_one(i):
         image = data.decode(i)
+        sizes[i] = image.shape[1::-1]
         boxes[i] = check_box_inside(boxes[i], image.shape, data.describe(i))
         pixels[i] = cut(image, frame.matrices(boxes[i]), frame.size)
 
-    with ThreadPoolExecutor(n_threads or min(8, cpu_count() or 1)) as pool:
-        for _ in pool.map(cut_one, range(len(data))):
+    def try_one(i):
+        try:
+            cut_one(i)
+        except (OSError, ValueError) as error:
+            failures[i], pixels[i], boxes[i] = str(error), 0, (0, 0, 1, 1)
+
+    cut_or_skip = cut_one if on_error == "raise" else try_one
+    with ThreadPoolExecutor(n_threads or decoding_threads()) as pool:
+        for _ in pool.map(cut_or_skip, range(len(data))):
             pass
+    if check_sizes:
+        data.warn_of_sizes(sizes)
     device = torch.device(device)
     if _fits(pixels.nbytes, device):
         pixels = torch.from_numpy(pixels).to(device)
-    return Chips(pixels, frame.matrices(boxes), frame, device)
+    return Chips(pixels, frame.matrices(boxes), frame, device, failures)
 
 
 def _fits(n_bytes, device):

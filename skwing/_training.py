@@ -79,7 +79,7 @@ def finer_frame(chips, points, sizes, margins):
 
 def cut_to_learn_on(samples, sizes, margins, device):
     """Chips of samples, fine enough for every stage."""
-    chips = cut_chips(samples.data, chip_frame(sizes, margins), device)
+    chips = cut_chips(samples.data, chip_frame(sizes, margins), device, check_sizes=True)
     frame = finer_frame(chips, chips.to_chip(samples.points), sizes, margins)
     return chips if frame == chips.frame else cut_chips(samples.data, frame, device)
 

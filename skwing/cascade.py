@@ -40,7 +40,7 @@ from skwing._training import (
 )
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
-from skwing.images import as_boxed_images
+from skwing.images import as_boxed_images, check_on_error, listed
 from skwing.losses import bind_loss
 from skwing.networks import as_arrays, check_networks, folded, of_entry, rebuild, start_at
 from skwing.schema import check_schema
@@ -315,7 +315,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             networks = self._make_networks(builders, train, goes_on)
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
             if goes_on:
-                chips = cut_chips(train.data, self._frame, device)
+                chips = cut_chips(train.data, self._frame, device, check_sizes=True)
             else:
                 chips = cut_to_learn_on(train, sizes, margins, device)
             frame = chips.frame
@@ -419,7 +419,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         networks = [folded(network) for network in self.networks_]
         return self._make_stages(networks, self.crops_, self.asymmetry_, self.schema_, device)
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, on_error="raise"):
         """Landmarks that the last stage finds.
 
         Parameters
@@ -429,6 +429,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return_std : bool, default=False
             Return also how far off each landmark may be. It takes seven more looks at each
             crop of the last stage, and :meth:`calibrate` before.
+        on_error : {"raise", "skip"}, default="raise"
+            "skip" gives NaN landmarks to samples that cannot be read, or whose box does not
+            fit, and one warning that lists them.
 
         Returns
         -------
@@ -443,14 +446,15 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         NotFittedError
             Before `fit`, and with `return_std` before `calibrate`.
         ValueError, TypeError, FileNotFoundError
-            For an image or a box that does not fit; names the sample.
+            For an image or a box that does not fit, unless `on_error` is "skip"; names the
+            sample.
         """
         if check_flag(return_std, "return_std"):
             check_is_fitted(self, "calibration_", msg=_NOT_CALIBRATED)
-            points, spread = self._locate(X, first=-1, spread=True)
+            points, spread = self._locate(X, first=-1, spread=True, on_error=on_error)
             std = self.calibration_.std(spread, shape_sizes(points))
             return as_layout(points, self._flat), std
-        (points,) = self._locate(X, first=-1)
+        (points,) = self._locate(X, first=-1, on_error=on_error)
         return as_layout(points, self._flat)
 
     def calibrate(self, X, y):
@@ -489,28 +493,31 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.calibration_ = calibrate(errors, spread, shape_sizes(points))
         return self
 
-    def staged_predict(self, X):
+    def staged_predict(self, X, on_error="raise"):
         """Landmarks that each stage finds.
 
         Parameters
         ----------
         X : as in `fit`
+        on_error : {"raise", "skip"}, default="raise"
+            As in `predict`.
 
         Yields
         ------
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             Of the first stage, the second and so on; as `predict` returns it.
         """
-        for points in self._locate(X, first=0):
+        for points in self._locate(X, first=0, on_error=on_error):
             yield as_layout(points, self._flat)
 
     @drawing(0)  # for networks that draw when they are not in training, too
-    def _locate(self, X, first, spread=False):
+    def _locate(self, X, first, spread=False, on_error="raise"):
         """Landmarks in image pixels of the stages from `first` on, an array each.
 
         With `spread`, that of the last stage's landmarks follows, in image pixels.
         """
         check_is_fitted(self)
+        check_on_error(on_error)
         data = as_boxed_images(X)
         if len(data) == 0:
             raise ValueError("X has 0 samples: at least one image is needed")
@@ -519,15 +526,24 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
         spreads = [np.empty((len(data), self.n_landmarks_))] if spread else []
-        start = 0
-        for chips in iter_chips(data, self._frame, device):
+        start, failures = 0, {}
+        for chips in iter_chips(data, self._frame, device, on_error=on_error):
             rows = slice(start, start + len(chips))
             found = locate_all(stages, chips)
             for answer, points in zip(answers, found[first:], strict=True):
                 answer[rows] = points
             for answer in spreads:
                 answer[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
+            failures.update((start + i, message) for i, message in chips.failures.items())
             start = rows.stop
+        if failures:
+            for answer in answers + spreads:
+                answer[list(failures)] = np.nan
+            warnings.warn(
+                f"{len(failures)} of {len(data)} samples could not be read and have NaN "
+                f"landmarks: {listed(failures)}",
+                stacklevel=3,
+            )
         return answers + spreads
 
     def _device_here(self):

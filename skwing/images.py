@@ -5,7 +5,11 @@ the only form that the rest of the package knows. :func:`as_boxed_images` makes 
 anything a user may pass. Pixels are decoded one sample at a time, when asked for.
 """
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+from joblib import cpu_count
 
 from skwing._box_checks import check_boxes
 from skwing._decode import as_rgb, as_source, as_uint8, read_image
@@ -39,6 +43,24 @@ def _check_repeats(repeats, n_samples):
             f"most {_MOST_DRAWS:.0e} draws of all samples together."
         )
     return repeats.astype(np.int64)
+
+
+def check_on_error(on_error):
+    """Check what to do with samples that cannot be read."""
+    if not isinstance(on_error, str) or on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
+
+
+def decoding_threads():
+    """Number of threads that decode images at once."""
+    return min(8, cpu_count() or 1)
+
+
+def listed(failures, n_most=5):
+    """Messages about samples by position, in a line; of more than `n_most` their number."""
+    messages = [failures[i].rstrip(".") for i in sorted(failures)]
+    more = f"; and {len(messages) - n_most} more" if len(messages) > n_most else ""
+    return "; ".join(messages[:n_most]) + more + "."
 
 
 def _frozen(array):
@@ -133,6 +155,10 @@ class BoxedImages:
     (48, 64, 3)
     """
 
+    # What a file of annotations states of the images; pickles of earlier versions lack it.
+    _stated_sizes = None
+    _stated_by = None
+
     def __init__(self, images, boxes=None, repeats=None, schema=None):
         if isinstance(images, BoxedImages):
             raise TypeError("images is a BoxedImages already: use its with_boxes, with_repeats.")
@@ -204,12 +230,12 @@ class BoxedImages:
         key = _check_key(key)
         source, index = self._store
         rows = index[key]
-        boxes, repeats = (
-            None if array is None else _frozen(array[key]) for array in (self._boxes, self._repeats)
-        )
-        return self._replace(
-            _store=(source, rows), _numbers=self._numbers[key], _boxes=boxes, _repeats=repeats
-        )
+        arrays = {
+            name: None if array is None else _frozen(array[key])
+            for name in ("_boxes", "_repeats", "_stated_sizes")
+            if (array := getattr(self, name)) is not None
+        }
+        return self._replace(_store=(source, rows), _numbers=self._numbers[key], **arrays)
 
     def _replace(self, **attributes):
         view = object.__new__(type(self))
@@ -292,6 +318,99 @@ class BoxedImages:
             return read_image(item, self.describe(i))
         return as_rgb(as_uint8(item, self.describe(i)))
 
+    def verify(self, on_error="raise"):
+        """Decode every image once, and tell which cannot be read.
+
+        Before a long training, or for a folder whose files come from many places. It also
+        warns where an image has another size than the file of annotations that the data
+        were read from states.
+
+        Parameters
+        ----------
+        on_error : {"raise", "skip"}, default="raise"
+            "raise" is an error that lists every image that cannot be read, "skip" a
+            warning.
+
+        Returns
+        -------
+        is_readable : ndarray of bool of shape (n,)
+            Of each sample, to index images and landmarks with.
+
+        Raises
+        ------
+        ValueError
+            If images cannot be read, unless `on_error` is "skip".
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwing import BoxedImages
+        >>> images = BoxedImages(np.zeros((2, 48, 64), dtype=np.uint8))
+        >>> images.verify()
+        array([ True,  True])
+        """
+        check_on_error(on_error)
+        failures, sizes = {}, np.full((len(self), 2), np.nan)
+
+        def look(samples):
+            try:
+                sizes[samples] = self.decode(samples[0]).shape[1::-1]
+            except (OSError, ValueError) as error:
+                failures.update(dict.fromkeys(samples.tolist(), str(error)))
+
+        with ThreadPoolExecutor(decoding_threads()) as pool:
+            for _ in pool.map(look, self.by_image()):
+                pass
+        self.warn_of_sizes(sizes)
+        if failures:
+            told = f"{len(failures)} of {len(self)} samples cannot be read"
+            if on_error == "raise":
+                raise ValueError(f"{told}: {listed(failures, len(failures))}")
+            warnings.warn(f"{told}: {listed(failures, len(failures))}", stacklevel=2)
+        return ~np.isin(np.arange(len(self)), list(failures))
+
+    def with_stated_sizes(self, sizes, source):
+        """Note the sizes that a file of annotations states, for :meth:`warn_of_sizes`.
+
+        Parameters
+        ----------
+        sizes : array-like of shape (n, 2)
+            Width and height of each image; NaN where it is not stated.
+        source : str
+            Name of the file.
+
+        Returns
+        -------
+        images : BoxedImages
+        """
+        sizes = _frozen(np.array(sizes, dtype=np.float64).reshape(len(self), 2))
+        return self._replace(_stated_sizes=sizes, _stated_by=str(source))
+
+    def warn_of_sizes(self, sizes):
+        """Warn once where images have another size than the file of annotations states.
+
+        Parameters
+        ----------
+        sizes : array of shape (n, 2)
+            Width and height as decoded; NaN where that is not known.
+        """
+        if self._stated_sizes is None:
+            return
+        known = np.isfinite(self._stated_sizes).all(1) & np.isfinite(sizes).all(1)
+        wrong = np.flatnonzero(known & (self._stated_sizes != sizes).any(1))
+        if not len(wrong):
+            return
+        first = wrong[0]
+        (width, height), stated = sizes[first].astype(int), self._stated_sizes[first].astype(int)
+        warnings.warn(
+            f"{len(wrong)} of {len(self)} samples are of images of another size than "
+            f"{self._stated_by} states: {self.describe(first)} has {width} x {height} pixels "
+            f"(width x height, upright by its EXIF orientation), stated are {stated[0]} x "
+            f"{stated[1]}. If they were turned or resized after they were annotated, the "
+            "landmarks are off: look at some.",
+            stacklevel=3,
+        )
+
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
             "BoxedImages holds images of any size and is no array. Pass it as it is to skwing's "
@@ -359,12 +478,21 @@ def concatenate(parts):
     has_boxes = any(part._boxes is not None for part in parts)
     has_repeats = any(part.repeats is not None for part in parts)
     repeats = [np.ones(len(p), int) if p.repeats is None else p.repeats for p in parts]
-    return BoxedImages(
+    whole = BoxedImages(
         items,
         boxes=np.concatenate([part.boxes for part in parts]) if has_boxes else None,
         repeats=np.concatenate(repeats) if has_repeats else None,
         schema=schema,
     )
+    sources = dict.fromkeys(part._stated_by for part in parts if part._stated_by is not None)
+    if not sources:
+        return whole
+    unknown = [np.full((len(p), 2), np.nan) for p in parts]
+    sizes = [
+        none if p._stated_sizes is None else p._stated_sizes
+        for p, none in zip(parts, unknown, strict=True)
+    ]
+    return whole.with_stated_sizes(np.concatenate(sizes), " or ".join(sources))
 
 
 def _from_table(table):

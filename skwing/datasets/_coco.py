@@ -138,8 +138,9 @@ def read_coco(
         corners = _boxes(annotations, rows, path)
     else:
         corners = None if boxes is None else boxes_of(points)
+    sizes = np.array([photos[own][1] for own in image_ids], dtype=np.float64)
     return as_bunch(
-        BoxedImages(paths, boxes=corners, schema=schema),
+        BoxedImages(paths, boxes=corners, schema=schema).with_stated_sizes(sizes, path),
         points,
         names=[row if own is None else own for row, own in zip(rows, ids, strict=True)],
         descr=_DESCR.format(
@@ -154,7 +155,7 @@ def read_coco(
         visibility=visibility,
         ids=ids,
         image_ids=image_ids,
-        image_sizes=np.array([photos[own][1] for own in image_ids], dtype=np.float64),
+        image_sizes=sizes,
         left_out=left_out,
     )
 

@@ -1,6 +1,7 @@
 """Parser of the XML files of dlib and imglab: boxes and parts in flat arrays."""
 
 import contextlib
+import math
 import os
 from array import array
 from xml.sax import SAXException
@@ -28,9 +29,9 @@ class Parser(DefusedExpatParser):
         self.line = 1
         self.stack = []
         self.encoding = ""
-        self.path, self.name = None, None  # of the image that is open
+        self.path = self.name = self.size = None  # of the image that is open
         self.n_boxes_here = self.n_images = self.n_without_box = self.n_ignored = 0
-        self.paths, self.names, self.boxes = [], [], array("d")
+        self.paths, self.names, self.boxes, self.sizes = [], [], array("d"), array("d")
         self.parts = {}  # name of a part -> its number, by first appearance
         self.last_box = []  # the box that had this part last
         self.box_of, self.part_of, self.points = array("q"), array("q"), array("d")
@@ -82,6 +83,7 @@ class Parser(DefusedExpatParser):
             with contextlib.suppress(UnicodeError):
                 name = name.encode("latin-1").decode("utf-8")
         self.path, self.name = self.locate(name), name
+        self.size = [_side(attributes.get(key, "")) for key in ("width", "height")]
         self.n_boxes_here = 0
         self.n_images += 1
 
@@ -107,6 +109,7 @@ class Parser(DefusedExpatParser):
         self.boxes.extend(box)
         self.paths.append(self.path)
         self.names.append(self.name)
+        self.sizes.extend(self.size)
         self.n_boxes_here += 1
 
     def _part(self, parent, attributes):
@@ -137,6 +140,11 @@ class Parser(DefusedExpatParser):
         self.part_of.append(number)
         self.points.append(x)
         self.points.append(y)
+
+
+def _side(text):
+    """Number of pixels that a file states; NaN where it states none."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else math.nan
 
 
 def _attribute(attributes, key, tag):

@@ -222,7 +222,7 @@ def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
     boxes = np.array(parser.boxes).reshape(-1, 4)
     in_file = {columns[name]: name for name in parser.parts}
     return as_bunch(
-        BoxedImages(parser.paths, boxes=boxes, schema=schema),
+        BoxedImages(parser.paths, boxes=boxes, schema=schema).with_stated_sizes(parser.sizes, path),
         target,
         names=[] if return_X_y else _names(parser),
         descr=_DESCR.format(
