@@ -10,6 +10,7 @@ import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skwing._ambient import plain_state
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._checks import check_flag, check_table
 from skwing._chips import cut_chips, iter_chips
@@ -270,6 +271,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.verbose = verbose
 
     @with_callbacks
+    @plain_state()
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Train the networks, one after the other.
 
@@ -457,6 +459,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         (points,) = self._locate(X, first=-1, on_error=on_error)
         return as_layout(points, self._flat)
 
+    @plain_state()
     def calibrate(self, X, y):
         """Learn from samples that `fit` has not seen how far off predictions are.
 
@@ -510,6 +513,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         for points in self._locate(X, first=0, on_error=on_error):
             yield as_layout(points, self._flat)
 
+    @plain_state()
     @drawing(0)  # for networks that draw when they are not in training, too
     def _locate(self, X, first, spread=False, on_error="raise"):
         """Landmarks in image pixels of the stages from `first` on, an array each.
@@ -554,6 +558,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             warnings.warn(f"there is no device {self.device!r} here: using the CPU", stacklevel=4)
             return torch.device("cpu")
 
+    @plain_state()
     def score(self, X, y, sample_weight=None):
         """Minus the mean normalised error: higher is better, 0 is perfect.
 

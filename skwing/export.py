@@ -8,6 +8,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skwing._ambient import plain_state
 from skwing._chips import Chips
 from skwing._files import check_target, write_bytes
 from skwing._stages import locate_in_stages
@@ -20,6 +21,7 @@ _N_TRACED = 3  # chips that the exporter sees: of one or two it may take the num
 _HINT = 'writing ONNX takes onnx and onnxscript: pip install "skwing[onnx]"'
 
 
+@plain_state()
 def to_onnx(regressor, path):
     """Write a trained cascade, all stages and the crops between them, to one ONNX file.
 

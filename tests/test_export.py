@@ -53,7 +53,12 @@ def wanted(cascade, faces):
 def model(runtime, cascade, wanted, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "cascade.onnx"
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[2]  # noqa: NPY002
-    to_onnx(cascade, path)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            to_onnx(cascade, path)
+    finally:
+        torch.set_default_dtype(torch.float32)
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[2]  # noqa: NPY002
     assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
     return path

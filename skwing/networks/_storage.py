@@ -2,6 +2,7 @@
 
 import torch
 
+from skwing._ambient import plain_state
 from skwing._random import drawing, redirected
 from skwing.networks._resnet import without_weights
 
@@ -20,6 +21,7 @@ def as_arrays(network):
     return {key: value.cpu().numpy() for key, value in network.state_dict().items()}
 
 
+@plain_state()
 def rebuild(build, n_landmarks, arrays):
     """Network that :func:`as_arrays` was asked about, on the CPU.
 
