@@ -1,11 +1,11 @@
 """Landmark localisers as scikit-learn estimators."""
 
+from skwing._version import __version__
 from skwing.balance import PoseBalancer, PoseResampler
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.images import BoxedImages
+from skwing.persistence import load_model, save_model
 from skwing.schema import LandmarkSchema
-
-__version__ = "0.6.0"
 
 __all__ = [
     "BoxedImages",
@@ -14,4 +14,6 @@ __all__ = [
     "PoseBalancer",
     "PoseResampler",
     "__version__",
+    "load_model",
+    "save_model",
 ]

@@ -95,7 +95,7 @@ class Draws:
 
 def _is_calm(module):
     hooked = module._forward_hooks or module._forward_pre_hooks
-    own = type(module).__module__.startswith(_OWN_ROOM)
+    own = f"{type(module).__module__}.".startswith(_OWN_ROOM)
     return not hooked and (own or type(module) in _CALM)
 
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._checks import By, Either, Flag, Only, check_table, count
+from skwing._envelope import check_keys, pack, packed_of_first_pickles, unpack, written_by
 from skwing._landmarks import as_points, check_reach
 from skwing._poses import bin_poses, choose_component, count_repeats, pose_modes
 from skwing.images import as_boxed_images
@@ -47,6 +48,39 @@ def _fit_task(estimator, X, y):
     context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
     yield
     context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
+
+
+# What is fitted; arrays but for the two counts.
+ATTRIBUTES = (
+    *("mean_shape_", "components_", "explained_variance_ratio_", "component_", "poses_"),
+    *("bin_edges_", "bin_counts_", "target_count_", "repeats_", "sample_indices_"),
+)
+_COUNTS = ("component_", "target_count_")
+
+
+def balance_of(balancer):
+    """Fitted state of a balancer as data, None of one that is not fitted."""
+    if not hasattr(balancer, "repeats_"):
+        return None
+    return {name.rstrip("_"): getattr(balancer, name) for name in ATTRIBUTES}
+
+
+def put_balance(balancer, fitted, what):
+    """Set the fitted attributes of a balancer from what :func:`balance_of` gave.
+
+    Raises
+    ------
+    ValueError
+        If something is missing, unknown or of another kind.
+    """
+    if fitted is None:
+        return
+    check_keys(fitted, [name.rstrip("_") for name in ATTRIBUTES], what)
+    for name in ATTRIBUTES:
+        value = fitted[name.rstrip("_")]
+        if isinstance(value, Integral) is not (name in _COUNTS) or np.asarray(value).dtype == "O":
+            raise ValueError(f"{what}: {name} is {value!r:.60}")
+        setattr(balancer, name, int(value) if name in _COUNTS else np.array(value))
 
 
 class _PoseHistogram(BaseEstimator):
@@ -88,6 +122,16 @@ class _PoseHistogram(BaseEstimator):
         if np.ptp(self.poses_[~np.isnan(values)]) > _SAME_POSE:
             self.repeats_ = count_repeats(values, *bins, settings.max_repeats)
         self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
+
+    def __getstate__(self):
+        fitted = balance_of(self)
+        return pack(self, super().__getstate__(), ATTRIBUTES, fitted)
+
+    def __setstate__(self, state):
+        if "format" not in state:  # of skwing 0.6 or before, whose attributes are the same
+            vars(self).update(state)
+            return
+        put_balance(self, unpack(self, state), f"this {type(self).__name__}")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -15,6 +15,7 @@ from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._checks import check_flag, check_table
 from skwing._chips import cut_chips, iter_chips
 from skwing._confidence import calibrate, shape_sizes
+from skwing._envelope import pack, unpack
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._measure import check_measurable, own_nme
 from skwing._progress import FitProgress
@@ -28,6 +29,7 @@ from skwing._samples import (
 )
 from skwing._settings import SETTINGS, check_device, stage_settings
 from skwing._stages import Stage
+from skwing._state import ATTRIBUTES, packed_of_first_pickles, put, taken
 from skwing._training import (
     can_mirror,
     cut_to_learn_on,
@@ -43,7 +45,7 @@ from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images, check_on_error, listed
 from skwing.losses import bind_loss
-from skwing.networks import as_arrays, check_networks, folded, of_entry, rebuild, start_at
+from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
 
 _NOT_CALIBRATED = (
@@ -585,19 +587,15 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return -float(np.average(errors[known], weights=weights[known]))
 
     def __getstate__(self):
-        """State without torch objects, so that it loads on any machine."""
-        state = super().__getstate__().copy()
-        if "networks_" in state:
-            state["networks_"] = [as_arrays(network) for network in self.networks_]
-        return state
+        """State as data, see :func:`skwing._envelope.pack`: it loads on any machine."""
+        return pack(self, super().__getstate__(), ATTRIBUTES, taken(self))
 
     def __setstate__(self, state):
-        super().__setstate__(state)
-        if "networks_" in state:
-            self.networks_ = [
-                rebuild(build, self.n_landmarks_, arrays)
-                for build, arrays in zip(self._builders, state["networks_"], strict=True)
-            ]
+        if "format" not in state:
+            state = packed_of_first_pickles(state)
+        fitted = unpack(self, state)
+        if fitted is not None:
+            put(self, fitted, f"this {type(self).__name__}, written by skwing {state['skwing']}")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -409,6 +409,10 @@ class _NMEScorer:
         boxes = _boxes_of_data(X) if self.normalizer == "box" else None
         return -nme(y, estimator.predict(X), normalizer=self.normalizer, schema=schema, boxes=boxes)
 
+    def __reduce__(self):
+        """Pickle by the public function that makes it."""
+        return make_nme_scorer, (self.normalizer, self.schema)
+
     def __repr__(self):
         schema = None if self.schema is None else self.schema.name
         return f"make_nme_scorer(normalizer={self.normalizer!r}, schema={schema!r})"

@@ -12,19 +12,22 @@ from skwing.networks._contract import build_and_try, locate, start_at
 from skwing.networks._folding import folded
 from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
-from skwing.networks._storage import as_arrays, rebuild
+from skwing.networks._storage import as_array, as_arrays, as_tensor, rebuild
 
 __all__ = [
     "NETWORKS",
     "PlainCNN",
     "ResNet",
     "ShapeIndexedCNN",
+    "as_array",
     "as_arrays",
+    "as_tensor",
     "check_network",
     "check_networks",
     "cnn6",
     "cnn7",
     "folded",
+    "given_network",
     "locate",
     "of_entry",
     "rebuild",
@@ -42,6 +45,9 @@ NETWORKS = {
     "shape_indexed_128": shape_indexed_128,
     "resnet50": resnet50,
 }
+# A pickle names them by where they are public.
+for _part in (PlainCNN, ResNet, ShapeIndexedCNN, *NETWORKS.values()):
+    _part.__module__ = __name__
 
 
 def check_network(network, batch_norm=False):
@@ -108,6 +114,31 @@ def check_network(network, batch_norm=False):
             f"returns a torch.nn.Module, got {told(network)}"
         )
     return partial(build_and_try, network)
+
+
+def given_network(build):
+    """What :func:`check_network` made a function of.
+
+    Parameters
+    ----------
+    build : callable
+        As :func:`check_network` returns it.
+
+    Returns
+    -------
+    network : str or callable
+    batch_norm : bool
+
+    Examples
+    --------
+    >>> from skwing.networks import check_network, given_network
+    >>> given_network(check_network("cnn6", batch_norm=True))
+    ('cnn6', True)
+    """
+    if build.func is build_and_try:
+        return build.args[0], False
+    (name,) = (name for name, function in NETWORKS.items() if function is build.func)
+    return name, build.keywords["batch_norm"]
 
 
 def check_networks(networks, batch_norm=False):

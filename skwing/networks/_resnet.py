@@ -5,6 +5,7 @@ import os
 from contextvars import ContextVar
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -103,8 +104,12 @@ class ResNet(nn.Module):
         self.n_groups = len(n_blocks)
         self.output = nn.Linear(n_in, 2 * n_landmarks)
         # Constants, so no part of the state that is stored.
-        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "std", torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1), persistent=False
+        )
         _initialise(self)
 
     def forward(self, images):
@@ -161,8 +166,6 @@ def resnet50(n_landmarks, *, batch_norm=True, input_size=224, weights=None, **se
     ValueError
         If the file is broken, holds more than tensors, or does not fit the network; names
         the file and the first parts that do not fit.
-    ImportError
-        If the file is a ``.safetensors`` file and safetensors is not installed.
 
     Notes
     -----
@@ -198,7 +201,7 @@ def load_backbone(network, path):
 
     Raises
     ------
-    FileNotFoundError, ValueError, ImportError
+    FileNotFoundError, ValueError
         See :func:`resnet50`.
     """
     state = {key: value for key, value in _read_state(path).items() if not key.startswith("fc.")}
@@ -231,7 +234,7 @@ def _read_state(path):
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file of weights {path}")
-    read = _safetensors_reader(path) if path.endswith(".safetensors") else _read_torch
+    read = load_file if path.endswith(".safetensors") else _read_torch
     try:
         state = read(path)
     # What torch raises for a broken file is of many kinds, and names the file in none.
@@ -251,16 +254,6 @@ def _read_state(path):
 
 def _read_torch(path):
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _safetensors_reader(path):
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(
-            f"{path} is read by safetensors, which is not installed: `pip install safetensors`"
-        ) from error
-    return load_file
 
 
 def _some(names):

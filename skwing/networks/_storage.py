@@ -1,5 +1,6 @@
 """Networks as numpy arrays, which load on any machine, and back."""
 
+import numpy as np
 import torch
 
 from skwing._ambient import plain_state
@@ -17,8 +18,51 @@ def as_arrays(network):
     Returns
     -------
     arrays : dict of str to ndarray
+        Numbers of a kind that numpy lacks, such as bfloat16, are kept bit by bit in an
+        array with one field, named by the kind.
     """
-    return {key: value.cpu().numpy() for key, value in network.state_dict().items()}
+    return {key: as_array(value) for key, value in network.state_dict().items()}
+
+
+def as_array(tensor):
+    """Array of a tensor, see :func:`as_arrays`; it may share memory with it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import as_array
+    >>> as_array(torch.ones(2, dtype=torch.bfloat16)).dtype.names
+    ('bfloat16',)
+    """
+    tensor = tensor.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:
+        bits = tensor.contiguous().view(_BITS[tensor.element_size()]).numpy()
+        return bits.view([(str(tensor.dtype).removeprefix("torch."), bits.dtype)])
+
+
+def as_tensor(array):
+    """Tensor, a copy, of an array that :func:`as_array` made.
+
+    Raises
+    ------
+    ValueError
+        If torch has no such numbers.
+    """
+    try:
+        if array.dtype.names is None:
+            return torch.tensor(array)
+        (name,) = array.dtype.names
+        dtype = getattr(torch, name, None)
+        if not isinstance(dtype, torch.dtype):
+            raise TypeError
+        return torch.tensor(array[name]).view(dtype)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"numbers of dtype {array.dtype} are unknown to torch") from None
+
+
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @plain_state()
@@ -42,6 +86,10 @@ def rebuild(build, n_landmarks, arrays):
     ValueError
         If the arrays are of another network than `build` makes.
 
+    Notes
+    -----
+    No global random state is read or moved, unless a user's builder sets a seed.
+
     Examples
     --------
     >>> from skwing.networks import as_arrays, check_network, rebuild
@@ -49,17 +97,51 @@ def rebuild(build, n_landmarks, arrays):
     >>> rebuild(build, 19, as_arrays(build(19))).training
     False
     """
+    state = {key: as_tensor(np.asarray(value)) for key, value in arrays.items()}
     # Building draws random numbers that are overwritten: not the caller's. Nor is a file of
     # weights needed that a network started from.
-    with drawing(0), redirected(), without_weights():
+    with drawing(0), redirected(), without_weights(), _plainly():
         network = build(n_landmarks)
-    # Copied: arrays that joblib maps from a file are read-only.
-    try:
-        network.load_state_dict({key: torch.tensor(value) for key, value in arrays.items()})
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights that were kept do not fit the {type(network).__name__} that is built "
-            "for them now: they were kept with another version of skwing, or the code of the "
-            "network has changed since; fit anew, or load them with that version"
-        ) from error
+        try:
+            _take_dtypes(network, state)
+            network.load_state_dict(state)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"the weights that were kept do not fit the {type(network).__name__} that is "
+                "built for them now: they were kept with another version of skwing, or the code "
+                "of the network has changed since; fit anew, or load them with that version"
+            ) from error
     return network.eval()
+
+
+class _plainly:
+    """Context in which tensors are made as in a program that has set nothing."""
+
+    def __enter__(self):
+        self.contexts = [
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast("cpu", enabled=False),
+            torch.device("cpu"),
+        ]
+        for context in self.contexts:
+            context.__enter__()
+
+    def __exit__(self, *error):
+        for context in reversed(self.contexts):
+            context.__exit__(*error)
+
+
+def _take_dtypes(network, state):
+    """Give the tensors of a network the kinds of number that were kept.
+
+    A network is built in torch's default kind, which a program may have set, and may have
+    been brought to another kind after it was built.
+    """
+    for key, tensor in network.state_dict(keep_vars=True).items():
+        kept = state.get(key)
+        if kept is None or kept.dtype == tensor.dtype:
+            continue
+        if kept.is_floating_point() != tensor.is_floating_point():
+            raise TypeError(f"{key} is of {kept.dtype}, expected {tensor.dtype}")
+        tensor.data = tensor.data.to(kept.dtype)

@@ -1,0 +1,245 @@
+"""Values as JSON and arrays, and back: what a file of a model may hold, and no more.
+
+JSON keeps None, bool, int, float, text and lists; whatever else is known becomes an object
+with one key that says what it is. Reading makes nothing but the kinds of thing listed here:
+functions come from the table `PUBLIC` or from the reader, never by a name out of the file.
+"""
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+import torch
+
+from skwing import losses, networks
+from skwing.schema import LandmarkSchema
+
+__all__ = ["PUBLIC", "NotInFile", "from_plain", "name_of", "to_plain"]
+
+# What models are made of and users may name, by where it is public.
+PUBLIC = {
+    f"{module.__name__}.{part.__name__}": part
+    for module, parts in (
+        (networks, [*networks.NETWORKS.values()]),
+        (networks, [networks.PlainCNN, networks.ResNet, networks.ShapeIndexedCNN]),
+        (losses, [*losses.LOSSES.values()]),
+    )
+    for part in parts
+}
+_NAMES = {part: name for name, part in PUBLIC.items()}
+_SEEDED = ("kind", "key", "position", "has_gauss", "gauss")  # of numpy's RandomState
+
+
+@dataclass(frozen=True)
+class NotInFile:
+    """In place of a user's function that a model was fitted with and that no file holds.
+
+    A loaded regressor has it as its `loss`, or among its `networks`, until `set_params`
+    gives the function itself: prediction does not need it, training does.
+
+    Attributes
+    ----------
+    name : str
+        ``module:name`` of the function, for people to read.
+    """
+
+    name: str
+
+    def __call__(self, *args, **kwargs):
+        """Say what is missing.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(
+            f"the function {self.name} that this model was fitted with is not in the file that it "
+            "was loaded from: give it with set_params (loss=... or networks=...) before fitting"
+        )
+
+
+NotInFile.__module__ = "skwing.persistence"  # where it is public
+
+
+def to_plain(value, name, arrays):
+    """JSON-like form of a value.
+
+    Parameters
+    ----------
+    value : object
+    name : str
+        What it is called in errors, and as a first part of the names of its arrays.
+    arrays : dict
+        Receives the arrays by name.
+
+    Returns
+    -------
+    plain : object
+        That `json` writes as it is.
+
+    Raises
+    ------
+    TypeError
+        If there is a value of a kind that no file holds; names it.
+    """
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, list | tuple):
+        items = [to_plain(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+        return items if isinstance(value, list) else {"tuple": items}
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"{name} is a dict with other keys than texts, which no file holds")
+        return {"dict": [[k, to_plain(v, f"{name}.{k}", arrays)] for k, v in value.items()]}
+    if isinstance(value, np.ndarray):
+        return _array_to_plain(value, name, arrays)
+    if isinstance(value, LandmarkSchema):
+        return {"schema": json.loads(value.to_json())}
+    if isinstance(value, torch.device):
+        return {"device": str(value)}
+    if isinstance(value, PurePath):
+        return {"path": str(value)}
+    if isinstance(value, np.random.RandomState):
+        state = dict(zip(_SEEDED, value.get_state(legacy=True), strict=True))
+        return {"random_state": to_plain(state, name, arrays)}
+    if callable(value):
+        return _function_to_plain(value, name, arrays)
+    raise TypeError(f"{name} is a {type(value).__name__}, {value!r:.60}, which no file holds")
+
+
+def _array_to_plain(array, name, arrays):
+    if array.dtype.kind in "UO":
+        return to_plain(array.tolist(), name, arrays)
+    if array.dtype.kind not in "biuf" and array.dtype.names is None:
+        raise TypeError(f"{name} is an array of dtype {array.dtype}, which no file holds")
+    while name in arrays:
+        name += "_"
+    arrays[name] = array
+    return {"array": name}
+
+
+def _function_to_plain(function, name, arrays):
+    if isinstance(function, NotInFile):
+        return {"own": function.name}
+    try:
+        if function in _NAMES:
+            return {"public": _NAMES[function]}
+    except TypeError:  # no hash
+        pass
+    if type(function) is functools.partial:
+        plain = _partial_to_plain(function, name, found := {})
+        if plain is not None:
+            arrays |= found
+            return {"partial": plain}
+    return {"own": name_of(function)}
+
+
+def _partial_to_plain(function, name, arrays):
+    """Function, arguments and settings, or None where one of them is the user's own."""
+    try:
+        parts = [
+            _function_to_plain(function.func, name, arrays),
+            to_plain(list(function.args), name, arrays),
+            to_plain(function.keywords, name, arrays),
+        ]
+    except TypeError:
+        return None
+    return None if '{"own":' in json.dumps(parts) else parts
+
+
+def name_of(function):
+    """``module:name`` of a function, a class or the class of a callable object; a text only."""
+    if isinstance(function, str):
+        return function
+    if isinstance(function, NotInFile):
+        return function.name
+    if isinstance(function, functools.partial):
+        settings = ", ".join(f"{k}={v!r:.40}" for k, v in function.keywords.items())
+        return f"{name_of(function.func)}({settings})"
+    if not hasattr(function, "__qualname__"):
+        function = type(function)
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def from_plain(plain, arrays):
+    """Value that :func:`to_plain` was given.
+
+    Parameters
+    ----------
+    plain : object
+        As `json` reads it.
+    arrays : mapping of str to ndarray
+
+    Returns
+    -------
+    value : object
+        With `NotInFile` for functions of the user.
+
+    Raises
+    ------
+    ValueError
+        If it is nothing that :func:`to_plain` makes.
+    """
+    if plain is None or isinstance(plain, bool | int | float | str):
+        return plain
+    if isinstance(plain, list):
+        return [from_plain(item, arrays) for item in plain]
+    if not isinstance(plain, dict) or len(plain) != 1:
+        raise ValueError(f"found {plain!r:.60}, expected an object with one key")
+    ((kind, content),) = plain.items()
+    if kind not in _READERS:
+        raise ValueError(f"found something of the unknown kind {kind!r:.40}")
+    try:
+        return _READERS[kind](content, arrays)
+    except (TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"found {content!r:.60}, which is no {kind}") from error
+
+
+def _read_dict(content, arrays):
+    return {_text(key): from_plain(value, arrays) for key, value in content}
+
+
+def _read_partial(content, arrays):
+    inner, args, settings = content
+    function = from_plain(inner, arrays)
+    if not isinstance(function, functools.partial) and function not in _NAMES:
+        raise ValueError(f"found a partial of {function!r:.60}")
+    args, settings = from_plain(args, arrays), from_plain(settings, arrays)
+    return functools.partial(function, *args, **settings)
+
+
+def _read_random_state(content, arrays):
+    state = from_plain(content, arrays)
+    random_state = np.random.RandomState()
+    random_state.set_state(tuple(state[key] for key in _SEEDED))
+    return random_state
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise ValueError(f"found {value!r:.60}, expected a text")
+    return value
+
+
+_FLOATS = {repr(value): value for value in (math.inf, -math.inf, math.nan)}
+_READERS = {
+    "float": lambda content, arrays: _FLOATS[content],
+    "tuple": lambda content, arrays: tuple([from_plain(item, arrays) for item in content]),
+    "dict": _read_dict,
+    "array": lambda content, arrays: arrays[content],
+    "schema": lambda content, arrays: LandmarkSchema.from_json(json.dumps(content)),
+    "device": lambda content, arrays: torch.device(_text(content)),
+    "path": lambda content, arrays: _text(content),
+    "random_state": _read_random_state,
+    "public": lambda content, arrays: PUBLIC[content],
+    "partial": _read_partial,
+    "own": lambda content, arrays: NotInFile(_text(content)),
+}
