@@ -7,7 +7,16 @@ import inspect
 
 from skwing._version import __version__
 
-__all__ = ["FORMAT", "check_format", "check_keys", "pack", "set_params_of", "unpack"]
+__all__ = [
+    "FORMAT",
+    "check_format",
+    "check_keys",
+    "pack",
+    "packed_of_first_pickles",
+    "set_params_of",
+    "unpack",
+    "written_by",
+]
 
 # Of pickles and files alike. A later version reads earlier formats; it raises this number
 # where an earlier version would take what is written for something else.
@@ -62,11 +71,44 @@ def unpack(estimator, packed):
     """
     what = f"this {type(estimator).__name__}"
     version = check_format(packed.get("format"), packed.get("skwing"), what)
-    what = f"{what}, written by skwing {version},"
+    what = written_by(estimator, version)
     check_keys(packed, ("format", "skwing", "params", "fitted", "other"), what)
     set_params_of(estimator, packed["params"], what)
     vars(estimator).update(packed["other"])
     return packed["fitted"]
+
+
+def packed_of_first_pickles(state, own):
+    """What :func:`pack` would have made, from a pickle of skwing 0.6 or before.
+
+    Those held all attributes as they were.
+
+    Parameters
+    ----------
+    state : dict
+    own : collection of str
+        Fitted attributes.
+
+    Returns
+    -------
+    packed : dict
+        With the fitted attributes themselves, without the underscores at their ends; None
+        if there are none.
+    """
+    fitted = {key.rstrip("_"): value for key, value in state.items() if key in own}
+    other = {k: v for k, v in state.items() if k.startswith("_") or k.endswith("_")}
+    return {
+        "format": FORMAT,
+        "skwing": "0.6 or before",
+        "params": {k: v for k, v in state.items() if k not in own and k not in other},
+        "fitted": fitted or None,
+        "other": {k: v for k, v in other.items() if k not in own},
+    }
+
+
+def written_by(estimator, version):
+    """Words for an estimator in errors."""
+    return f"this {type(estimator).__name__}, written by skwing {version},"
 
 
 def set_params_of(estimator, params, what):

@@ -62,7 +62,7 @@ def read_model(path):
     ValueError
         If it is no file of a model, damaged, or of a newer format; names the file.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     if not stat.S_ISREG(_stat(path).st_mode):
         raise ValueError(f"{path} is no regular file, expected a file that save_model wrote")
     try:

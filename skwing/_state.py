@@ -11,12 +11,12 @@ import numpy as np
 
 from skwing._chips import ChipFrame
 from skwing._confidence import Calibration
-from skwing._envelope import FORMAT, check_keys
+from skwing._envelope import check_keys, packed_of_first_pickles
 from skwing._stages import Crop
 from skwing.networks import as_arrays, check_network, given_network, rebuild
 from skwing.schema import check_schema
 
-__all__ = ["ATTRIBUTES", "check_fitted", "packed_of_first_pickles", "put", "taken"]
+__all__ = ["ATTRIBUTES", "check_fitted", "packed_of_0_6", "put", "taken"]
 
 # Of a fitted regressor, beside its parameters.
 ATTRIBUTES = (
@@ -50,22 +50,27 @@ def taken(regressor):
     """
     if not hasattr(regressor, "networks_"):
         return None
+    return _as_data(vars(regressor), [as_arrays(network) for network in regressor.networks_])
+
+
+def _as_data(own, weights):
+    """Fitted state as data, from the attributes by name and the weights of the networks."""
     networks = []
-    for network, build in zip(regressor.networks_, regressor._builders, strict=True):
+    for build, arrays in zip(own["_builders"], weights, strict=True):
         given, batch_norm = given_network(build)
-        networks.append({"network": given, "batch_norm": batch_norm, "weights": as_arrays(network)})
+        networks.append({"network": given, "batch_norm": batch_norm, "weights": arrays})
     return {
         "networks": networks,
-        "crops": [_parts(crop) for crop in regressor.crops_],
-        "frame": _parts(regressor._frame),
-        "asymmetry": list(regressor.asymmetry_),
-        "mean_shape": regressor.mean_shape_,
-        "schema": regressor.schema_,
-        "flat": regressor._flat,
-        "history": regressor.history_,
-        "n_iter": regressor.n_iter_,
-        "box_relation": getattr(regressor, "box_relation_", None),
-        "calibration": _parts(getattr(regressor, "calibration_", None)),
+        "crops": [_parts(crop) for crop in own["crops_"]],
+        "frame": _parts(own["_frame"]),
+        "asymmetry": list(own["asymmetry_"]),
+        "mean_shape": own["mean_shape_"],
+        "schema": own["schema_"],
+        "flat": own["_flat"],
+        "history": own["history_"],
+        "n_iter": own["n_iter_"],
+        "box_relation": own.get("box_relation_"),
+        "calibration": _parts(own.get("calibration_")),
     }
 
 
@@ -118,7 +123,7 @@ def put(regressor, fitted, what):
         regressor.calibration_ = Calibration(own, float(found["near"]), float(found["whole"]))
 
 
-def packed_of_first_pickles(state):
+def packed_of_0_6(state):
     """What :func:`skwing._envelope.pack` would have made, from a pickle of skwing 0.5 or 0.6.
 
     They held attributes as they were.
@@ -136,39 +141,21 @@ def packed_of_first_pickles(state):
     ValueError
         If it is of an earlier version.
     """
+    packed = packed_of_first_pickles(state, ATTRIBUTES)
     own = {key: value for key, value in state.items() if key in ATTRIBUTES}
-    rest = {key: value for key, value in state.items() if key not in ATTRIBUTES}
-    other = {k: v for k, v in rest.items() if k.startswith("_") or k.endswith("_")}
-    params = {key: value for key, value in rest.items() if key not in other}
-    packed = {"format": FORMAT, "skwing": "0.5 or 0.6", "params": params, "other": other}
-    if "average_mirrored" not in params or ("networks_" in own and "asymmetry_" not in own):
+    if "average_mirrored" not in packed["params"] or (
+        "networks_" in own and "asymmetry_" not in own
+    ):
         raise ValueError(
             "this CascadeLandmarkRegressor was pickled by skwing 0.4 or an earlier version, which "
             "located landmarks in another way: load it with that version, or fit anew"
         )
     if "networks_" not in own:
-        return packed | {"fitted": None}
+        return packed
     needed = [key for key in ATTRIBUTES if key not in ("calibration_", "box_relation_")]
     what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
     check_keys({key: own[key] for key in needed if key in own}, needed, what)
-    networks = []
-    for build, weights in zip(own["_builders"], own["networks_"], strict=True):
-        given, batch_norm = given_network(build)
-        networks.append({"network": given, "batch_norm": batch_norm, "weights": weights})
-    fitted = {
-        "networks": networks,
-        "crops": [_parts(crop) for crop in own["crops_"]],
-        "frame": _parts(own["_frame"]),
-        "asymmetry": own["asymmetry_"],
-        "mean_shape": own["mean_shape_"],
-        "schema": own["schema_"],
-        "flat": own["_flat"],
-        "history": own["history_"],
-        "n_iter": own["n_iter_"],
-        "box_relation": own.get("box_relation_"),
-        "calibration": _parts(own.get("calibration_")),
-    }
-    return packed | {"fitted": fitted}
+    return packed | {"fitted": _as_data(own, own["networks_"])}
 
 
 def check_fitted(fitted, what, *, finite=False):

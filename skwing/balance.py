@@ -73,8 +73,6 @@ def put_balance(balancer, fitted, what):
     ValueError
         If something is missing, unknown or of another kind.
     """
-    if fitted is None:
-        return
     check_keys(fitted, [name.rstrip("_") for name in ATTRIBUTES], what)
     for name in ATTRIBUTES:
         value = fitted[name.rstrip("_")]
@@ -128,10 +126,11 @@ class _PoseHistogram(BaseEstimator):
         return pack(self, super().__getstate__(), ATTRIBUTES, fitted)
 
     def __setstate__(self, state):
-        if "format" not in state:  # of skwing 0.6 or before, whose attributes are the same
-            vars(self).update(state)
-            return
-        put_balance(self, unpack(self, state), f"this {type(self).__name__}")
+        if "format" not in state:
+            state = packed_of_first_pickles(state, ATTRIBUTES)
+        fitted = unpack(self, state)
+        if fitted is not None:
+            put_balance(self, fitted, written_by(self, state["skwing"]))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -15,7 +15,7 @@ from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._checks import check_flag, check_table
 from skwing._chips import cut_chips, iter_chips
 from skwing._confidence import calibrate, shape_sizes
-from skwing._envelope import pack, unpack
+from skwing._envelope import pack, unpack, written_by
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._measure import check_measurable, own_nme
 from skwing._progress import FitProgress
@@ -29,7 +29,7 @@ from skwing._samples import (
 )
 from skwing._settings import SETTINGS, check_device, stage_settings
 from skwing._stages import Stage
-from skwing._state import ATTRIBUTES, packed_of_first_pickles, put, taken
+from skwing._state import ATTRIBUTES, packed_of_0_6, put, taken
 from skwing._training import (
     can_mirror,
     cut_to_learn_on,
@@ -592,10 +592,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     def __setstate__(self, state):
         if "format" not in state:
-            state = packed_of_first_pickles(state)
+            state = packed_of_0_6(state)
         fitted = unpack(self, state)
         if fitted is not None:
-            put(self, fitted, f"this {type(self).__name__}, written by skwing {state['skwing']}")
+            put(self, fitted, written_by(self, state["skwing"]))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

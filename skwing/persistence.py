@@ -115,7 +115,7 @@ def load_model(path, networks=None):
     >>> reg = skwing.load_model("landmarks.safetensors")  # doctest: +SKIP
     """
     model, arrays, version = read_model(path)
-    what = f"the model in {os.fspath(path)}, written by skwing {version}"
+    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
     try:
         check_keys(model, ("estimator", "search"), what)
         return _from_node(model["estimator"], arrays, networks, what)
@@ -149,7 +149,7 @@ def describe_model(path):
     >>> describe_model("landmarks.safetensors")["search"]  # doctest: +SKIP
     """
     model, arrays, version = read_model(path)
-    what = f"the model in {os.fspath(path)}, written by skwing {version}"
+    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
     check_keys(model, ("estimator", "search"), what)
     steps, fitted = _described(model["estimator"], arrays, what)
     search = _read(model["search"], arrays, what)

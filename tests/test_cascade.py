@@ -781,8 +781,9 @@ def test_a_stored_model_holds_nothing_of_torch(fitted):
     strings = {name for name in names if isinstance(name, str)}
     assert "numpy" in {name.split(".")[0] for name in strings}
     assert not {name for name in strings if name.split(".")[0].split(" ")[0] == "torch"}
-    state = fitted.__getstate__()["networks_"]
-    assert {type(array) for arrays in state for array in arrays.values()} == {np.ndarray}
+    networks = fitted.__getstate__()["fitted"]["networks"]
+    arrays = [array for network in networks for array in network["weights"].values()]
+    assert {type(array) for array in arrays} == {np.ndarray}
 
 
 def test_batch_norm_statistics_are_stored(X, y):

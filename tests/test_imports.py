@@ -26,14 +26,17 @@ ROWS = [
         "_callbacks",
         "_progress",
         "_random",
+        "_version",
+        "_envelope",
     ],
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
     ["_asymmetry", "_augment", "_bend", "_samples", "_measure", "datasets"],
+    ["_plain", "_model_file"],
     ["_chips", "_stages", "_settings", "balance"],
-    ["_confidence"],
+    ["_confidence", "_state"],
     ["_training"],
     ["cascade"],
-    ["display", "export", "tracking", "recipes"],
+    ["display", "export", "persistence", "tracking", "recipes"],
 ]
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 TREES = {path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
@@ -108,5 +111,7 @@ def test_public_names():
         "PoseBalancer",
         "PoseResampler",
         "__version__",
+        "load_model",
+        "save_model",
     ]
     assert all(hasattr(skwing, name) for name in skwing.__all__)

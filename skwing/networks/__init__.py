@@ -48,6 +48,7 @@ NETWORKS = {
 # A pickle names them by where they are public.
 for _part in (PlainCNN, ResNet, ShapeIndexedCNN, *NETWORKS.values()):
     _part.__module__ = __name__
+_build_and_try = build_and_try  # pickles of skwing 0.1 name it so
 
 
 def check_network(network, batch_norm=False):

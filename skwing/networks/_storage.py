@@ -52,12 +52,12 @@ def as_tensor(array):
     """
     try:
         if array.dtype.names is None:
-            return torch.tensor(array)
+            return torch.tensor(array, device="cpu").contiguous()
         (name,) = array.dtype.names
         dtype = getattr(torch, name, None)
         if not isinstance(dtype, torch.dtype):
             raise TypeError
-        return torch.tensor(array[name]).view(dtype)
+        return torch.tensor(array[name], device="cpu").contiguous().view(dtype)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"numbers of dtype {array.dtype} are unknown to torch") from None
 
