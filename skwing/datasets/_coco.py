@@ -118,7 +118,7 @@ def read_coco(
     n_landmarks = len(chosen["keypoints"])
     schema = schema_of(chosen, path) if schema is None else check_schema(schema, n_landmarks)
     folder = os.path.dirname(os.fspath(path)) if images is None else images
-    photos = _index_images(objects_of(content, "images", path), folder, path)
+    photos = _index_images(objects_of(content, "images", path), folder, path, images is None)
     annotations = objects_of(content, "annotations", path)
     rows, left_out = _choose(annotations, chosen["id"], path)
     points, visibility = _keypoints(annotations, rows, n_landmarks, path)
@@ -160,7 +160,7 @@ def read_coco(
     )
 
 
-def _index_images(entries, folder, path):
+def _index_images(entries, folder, path, anywhere):
     """File and size of each image by its id."""
     photos = {}
     for i, entry in enumerate(entries):
@@ -170,7 +170,8 @@ def _index_images(entries, folder, path):
             raise ValueError(f"{where}: the id {own!r:.60} is there twice.")
         size = [entry.get(key) for key in ("width", "height")]
         size = [value if type(value) in (int, float) else np.nan for value in size]
-        photos[own] = inside(folder, entry.get("file_name"), where), _finite(size)
+        file = inside(folder, entry.get("file_name"), where, anywhere=anywhere)
+        photos[own] = file, _finite(size)
     return photos
 
 

@@ -2,12 +2,11 @@
 
 import itertools
 import json
-import os
 
 import numpy as np
 
 from skwing._files import replacing
-from skwing.datasets._common import check_written, relative_path
+from skwing.datasets._common import check_written, written_paths
 from skwing.datasets._image_size import image_sizes as sizes_of_files
 from skwing.schema import LandmarkSchema, check_schema
 
@@ -42,8 +41,8 @@ def write_coco(
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
         Landmarks in image pixels, NaN for those missing, which get v=0.
     images : str or os.PathLike, default=None
-        Folder that the file names of the images start from; None takes that of `path`.
-        Images outside of it are written with their absolute paths.
+        Folder that the file names of the images start from, below which they must lie;
+        None is that of `path`, and images elsewhere get absolute paths.
     schema : str or LandmarkSchema, default=None
         None takes that of the data; without any, landmarks are named by their numbers.
     visibility : array-like of int of shape (n, n_landmarks), default=None
@@ -93,10 +92,10 @@ def write_coco(
     ids = _check_ids(ids, n_samples, "ids")
     if len(set(ids)) < n_samples:
         raise ValueError("ids must be different, one for each sample.")
-    folder = os.path.dirname(os.fspath(path)) if images is None else images
     entries = {}
-    for own, file, size in zip(image_ids, data.paths, sizes.tolist(), strict=True):
-        entries[own] = {"id": own, "file_name": relative_path(file, folder)} | _size_entry(size)
+    files = written_paths(data, path, images)
+    for own, file, size in zip(image_ids, files, sizes.tolist(), strict=True):
+        entries[own] = {"id": own, "file_name": file} | _size_entry(size)
     visibility = _check_visibility(visibility, points)
     annotations = [
         {"id": own, "image_id": image_id, "category_id": 1, "iscrowd": 0} | more

@@ -16,12 +16,14 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "as_bunch",
     "as_number",
+    "check_one_each",
     "check_written",
     "inside",
     "natural_key",
     "number_text",
     "read_text",
     "relative_path",
+    "written_paths",
 ]
 
 # In the order in which one is taken where a name has several.
@@ -73,7 +75,7 @@ def _as_texts(texts):
     return np.array(texts, dtype=str if room < 2**26 else object)
 
 
-def inside(root, name, where):
+def inside(root, name, where, *, anywhere=False):
     r"""Path of a file named in an annotation, which must lie below a folder.
 
     This is arithmetic on the text: no file is touched and no link is followed.
@@ -85,6 +87,10 @@ def inside(root, name, where):
         Slashes and backslashes both part folders.
     where : str
         Such as ``"labels.csv, line 3"``, for errors.
+    anywhere : bool, default=False
+        Whether absolute paths may lead elsewhere, which is how writers name images that do
+        not lie below the folder of their file. Readers let them where the user has not
+        said which folder the images are in.
 
     Returns
     -------
@@ -93,7 +99,8 @@ def inside(root, name, where):
     Raises
     ------
     ValueError
-        If `name` is absolute, has a drive letter, leaves `root` by ``..``, or names no file.
+        If `name` is absolute and not below `root`, has a drive letter of another system,
+        leaves `root` by ``..``, or names no file.
 
     Examples
     --------
@@ -104,6 +111,10 @@ def inside(root, name, where):
     if not isinstance(name, str):
         raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
     plain = name.replace("\\", "/")
+    if os.path.isabs(name) and (anywhere or _is_below(name, root)):
+        if plain.endswith("/") or "\0" in name:
+            raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
+        return os.path.normpath(name)
     leaves = plain.startswith("/") or _DRIVE.match(plain)
     parts = []
     for part in plain.split("/"):
@@ -118,6 +129,10 @@ def inside(root, name, where):
     if not parts or plain.endswith("/") or "\0" in name:
         raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
     return os.path.join(os.fspath(root), *parts)
+
+
+def _is_below(path, folder):
+    return os.path.normpath(path).startswith(os.path.join(os.path.abspath(folder), ""))
 
 
 def read_text(path):
@@ -236,15 +251,62 @@ def natural_key(name):
     return tuple(parts), name
 
 
-def relative_path(path, folder):
+def relative_path(path, folder, *, must="", describe=""):
     """Path as written into a file of `folder`: relative if below it, else absolute.
 
     Folders are parted by slashes, which every system reads.
+
+    Raises
+    ------
+    ValueError
+        If the path must lie below the folder and does not. `must` names the parameter that
+        says so, `describe` the sample.
     """
-    path, folder = os.path.abspath(path), os.path.abspath(folder)
-    folder = folder if folder.endswith(os.sep) else folder + os.sep
-    path = path[len(folder) :] if path.startswith(folder) else path
+    path, folder = os.path.abspath(path), os.path.join(os.path.abspath(folder), "")
+    if path.startswith(folder):
+        path = path[len(folder) :]
+    elif must:
+        raise ValueError(
+            f"{describe}: the image lies outside of the folder {must}={folder!r}, expected it "
+            f"below: readers would refuse it there. {must}=None writes absolute paths of images "
+            "that are elsewhere."
+        )
     return path.replace(os.sep, "/")
+
+
+def written_paths(data, path, images):
+    """Paths of images as a writer puts them into a file.
+
+    Parameters
+    ----------
+    data : BoxedImages
+        Of files.
+    path : str or path-like
+        The file to write.
+    images : str, path-like or None
+        Folder that the paths start from, below which the images must lie; None is the folder
+        of the file, and images elsewhere get absolute paths. Readers have the same parameter.
+
+    Returns
+    -------
+    paths : list of str
+    """
+    folder = os.path.dirname(os.path.abspath(path)) if images is None else images
+    must = "" if images is None else "images"
+    return [
+        relative_path(own, folder, must=must, describe=data.describe(i))
+        for i, own in enumerate(data.paths)
+    ]
+
+
+def check_one_each(paths, data, why):
+    """Check that no two samples are of one image, where a format cannot tell them apart."""
+    seen = {}
+    for i, path in enumerate(paths):
+        if seen.setdefault(path, i) != i:
+            raise ValueError(
+                f"{data.describe(seen[path])} and {data.describe(i)} are of one image, {why}."
+            )
 
 
 def check_written(data, target, *, needs_paths=True):

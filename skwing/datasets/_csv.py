@@ -93,7 +93,7 @@ def _read_wide(path, table, options, landmarks, boxes):
 def _rows_by_name(names, where):
     rows = {}
     for row, name in enumerate(names):
-        rows.setdefault(inside("", name, where(row)), []).append(row)
+        rows.setdefault(inside("", name, where(row), anywhere=True), []).append(row)
     return rows
 
 
@@ -111,10 +111,10 @@ def _join_boxes(file, names, path, options):
         )
     rows_of = _rows_by_name(wide.names, wide.where)
     taken = dict.fromkeys(rows_of, 0)
-    counts = Counter(inside("", name, path) for name in names)
+    counts = Counter(inside("", name, path, anywhere=True) for name in names)
     rows = []
     for name in names:
-        key = inside("", name, path)
+        key = inside("", name, path, anywhere=True)
         if len(rows_of.get(key, ())) != counts[key]:
             lines = [wide.points.lines[row] for row in rows_of.get(key, ())]
             raise ValueError(
@@ -164,7 +164,7 @@ def read_csv(
     path : str or os.PathLike
     images : str or os.PathLike, default=None
         Folder that the names of images are relative to, and below which they must be;
-        None is the folder of the file.
+        None is the folder of the file, and lets absolute paths lead elsewhere.
     layout : {"auto", "wide", "long"}, default="auto"
         "auto" takes a table as long if it has columns for image, landmark, x and y.
     column : str, default=None
@@ -269,7 +269,10 @@ def read_csv(
     if pixels is None:
         folder = os.path.dirname(path) if images is None else os.fspath(images)
         wheres = (path,) * len(names) if lines is None else (f"{path}, line {n}" for n in lines)
-        sources = [inside(folder, *pair) for pair in zip(names, wheres, strict=True)]
+        sources = [
+            inside(folder, *pair, anywhere=images is None)
+            for pair in zip(names, wheres, strict=True)
+        ]
     else:
         sources = pixels.finish()
     answer = as_bunch(

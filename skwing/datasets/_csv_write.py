@@ -1,13 +1,12 @@
 """Images and landmarks to CSV files, wide and long."""
 
 import csv
-import os
 
 import numpy as np
 
 from skwing._files import replacing
 from skwing.datasets._columns import check_points, find_columns, in_order, landmark_names
-from skwing.datasets._common import check_written, number_text, relative_path
+from skwing.datasets._common import check_one_each, check_written, number_text, written_paths
 from skwing.images import BOX_COLUMNS
 
 __all__ = ["write_csv"]
@@ -19,8 +18,8 @@ def _cells(numbers):
     return ["" if number != number else number_text(number) for number in numbers]
 
 
-def _checked_paths(data, folder):
-    paths = [relative_path(path, folder) for path in data.paths]
+def _checked_paths(data, path, images):
+    paths = written_paths(data, path, images)
     for i, path in enumerate(paths):
         if not path.isprintable() or not path.strip():
             raise ValueError(f"{data.describe(i)}: this path cannot be written to a CSV file.")
@@ -54,14 +53,7 @@ def _write_wide(write, paths, data, points, names):
 
 def _write_long(write, paths, data, points, names):
     _check_readable(in_order(names) == names, names)
-    seen = {}
-    for i, path in enumerate(paths):
-        if path in seen:
-            raise ValueError(
-                f"{data.describe(seen[path])} and {data.describe(i)} are of one image, which the "
-                "long layout cannot tell apart; write it wide."
-            )
-        seen[path] = i
+    check_one_each(paths, data, "which the long layout cannot tell apart; write it wide")
     write(["image", "landmark", "x", "y"])
     for path, row in zip(paths, points.tolist(), strict=True):
         for name, point in zip(names, row, strict=True):
@@ -84,8 +76,8 @@ def write_csv(path, data, target, *, layout="wide", names=None, images=None):
     names : sequence of str of length n_landmarks, default=None
         None takes those of the schema of `data`, or numbers.
     images : str or os.PathLike, default=None
-        Folder that the paths are written relative to where they lie below it; None is the
-        folder of the file.
+        Folder that the paths are written relative to, below which the images must lie;
+        None is the folder of the file, and images elsewhere get absolute paths.
 
     Raises
     ------
@@ -114,8 +106,7 @@ def write_csv(path, data, target, *, layout="wide", names=None, images=None):
     if odd := [n for n in names if not n.isprintable() or not n or n != n.strip() or ";" in n]:
         raise ValueError(f"the name {odd[0]!r:.60} of a landmark cannot be written to a CSV file.")
     check_points(points, names, data.describe)
-    folder = os.path.dirname(os.fspath(path)) if images is None else os.fspath(images)
-    paths = _checked_paths(data, folder)
+    paths = _checked_paths(data, path, images)
     with replacing(path) as file:
         write = csv.writer(file, lineterminator="\n").writerow
         (_write_wide if layout == "wide" else _write_long)(write, paths, data, points, names)

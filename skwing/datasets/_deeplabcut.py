@@ -10,6 +10,7 @@ from skwing._files import replacing
 from skwing.datasets._columns import check_points, landmark_names, schema_of
 from skwing.datasets._common import (
     as_bunch,
+    check_one_each,
     check_written,
     inside,
     number_text,
@@ -123,7 +124,12 @@ def _files(names, path, images, wheres):
         raise ValueError(f"{path}: the file names image files: images must be their folder.")
     folder, project = _folders(path) if images is None else (images, images)
     return [
-        inside(project if name.startswith(_LABELED + "/") else folder, name, where)
+        inside(
+            project if name.startswith(_LABELED + "/") else folder,
+            name,
+            where,
+            anywhere=images is None,
+        )
         for name, where in zip(names, wheres, strict=True)
     ]
 
@@ -353,6 +359,7 @@ def write_deeplabcut(path, data, target, *, names=None, scorer="skwing", images=
             raise ValueError(f"the name {name!r:.60} cannot be written for DeepLabCut.")
     check_points(points, parts, data.describe)
     frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(data.paths)]
+    check_one_each(frames, data, "and DeepLabCut's file of one animal has a row a frame")
     index = [frame.split("/") for frame in frames]
     # As newer versions write it: three columns for labeled-data/video/frame.
     if not all(len(parts) == 3 and parts[0] == _LABELED for parts in index):
@@ -373,7 +380,8 @@ def _written(file, path, images, describe):
     folder, project = _folders(path) if images is None else (images, images)
     name = relative_path(file, project)
     if not name.startswith(_LABELED + "/"):
-        name = relative_path(file, folder)
+        must = "" if images is None else "images"
+        name = relative_path(file, folder, must=must, describe=describe)
     if not name.isprintable() or not name.strip() or _FRAME.fullmatch(name):
         raise ValueError(f"{describe}: this path cannot be written for DeepLabCut.")
     return name

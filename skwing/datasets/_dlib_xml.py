@@ -39,7 +39,7 @@ def _locator(path, root):
     """Function from the path of an image, as written in the file, to its path."""
     folder = os.path.dirname(os.fspath(path)) or "."
     if root is None:
-        return lambda name: inside(folder, name, "file of <image>")
+        return lambda name: inside(folder, name, "file of <image>", anywhere=True)
     folder, root = os.path.abspath(folder), os.path.abspath(root)
     below = os.path.join(root, "")
 
@@ -134,8 +134,8 @@ def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
     path : str or os.PathLike
         The file. Paths of images in it are relative to its folder.
     root : str or os.PathLike, default=None
-        Folder that the images must lie below. None takes the folder of the file, and
-        refuses absolute paths.
+        Folder that the images must lie below. None is the folder of the file for relative
+        paths, and any for absolute ones.
     schema : str or LandmarkSchema, default=None
         What the landmarks are. Part names are looked up among its landmark names; where
         they are numbers (``00``, ``01``, ... or ``p1``, ``p2``, ...) their order counts.

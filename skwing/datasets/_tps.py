@@ -50,7 +50,8 @@ def read_tps(
     ----------
     path : str or os.PathLike
     images : str or os.PathLike, default=None
-        Folder that the names of the images start from; None takes that of `path`.
+        Folder that the names of the images start from, below which they must lie; None is
+        that of `path`, and lets absolute paths lead elsewhere.
     y_up : bool, default=True
         False for the files of programs that count y from the top; such landmarks are taken
         as they are, and no image is looked at.
@@ -121,7 +122,7 @@ def read_tps(
     layout = _check_layout(specimens, curves, path)
     schema = _make_schema(layout) if schema is None else check_schema(schema, sum(layout))
     folder = os.path.dirname(os.fspath(path)) if images is None else images
-    files = [_image_of(specimen, folder, path) for specimen in specimens]
+    files = [_image_of(specimen, folder, path, images is None) for specimen in specimens]
 
     def describe(i):
         return f"{path}, line {specimens[i].line}: image {files[i]}"
@@ -197,11 +198,11 @@ def _make_schema(layout):
     return LandmarkSchema("tps", names, None, contours)
 
 
-def _image_of(specimen, folder, path):
+def _image_of(specimen, folder, path, anywhere):
     where = f"{path}, line {specimen.line}"
     if not specimen.image:
         raise ValueError(f"{where}: the specimen has no IMAGE=.")
-    return inside(folder, specimen.image, where)
+    return inside(folder, specimen.image, where, anywhere=anywhere)
 
 
 def _name_of(specimen):

@@ -1,13 +1,12 @@
 """Writer of TPS files of geometric morphometrics."""
 
-import os
 import warnings
 from decimal import Decimal
 
 import numpy as np
 
 from skwing._files import replacing
-from skwing.datasets._common import check_written, number_text, relative_path
+from skwing.datasets._common import check_written, number_text, written_paths
 from skwing.datasets._tps import EXACT, heights_of
 
 __all__ = ["write_tps"]
@@ -43,8 +42,8 @@ def write_tps(
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
         Landmarks in image pixels, y pointing down; NaN for those missing.
     images : str or os.PathLike, default=None
-        Folder that the names of the images start from; None takes that of `path`. Images
-        outside of it are written with their absolute paths.
+        Folder that the names of the images start from, below which they must lie; None is
+        that of `path`, and images elsewhere get absolute paths.
     names : sequence of str of length n, default=None
         IDs; None counts from 0.
     scale : float or array-like of shape (n,), default=None
@@ -96,9 +95,8 @@ def write_tps(
     if min(counts) < 0:
         raise ValueError(f"curves has {sum(curves)} points, but there are {n_landmarks} landmarks.")
     heights = heights_of(data.paths, image_height, data.describe) if y_up else None
-    folder = os.path.dirname(os.fspath(path)) if images is None else images
     entries = {
-        "IMAGE": [relative_path(file, folder) for file in data.paths],
+        "IMAGE": written_paths(data, path, images),
         "ID": [str(i) for i in range(n_samples)] if names is None else names,
         "COMMENT": [""] * n_samples if comments is None else comments,
         "VARIABLES": [""] * n_samples if variables is None else variables,

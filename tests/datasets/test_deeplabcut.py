@@ -165,7 +165,7 @@ def test_what_is_written_reads_back(project):
         points = np.array(data.draw(st.lists(numbers, min_size=size, max_size=size)))
         points = points.reshape(n, -1, 2)
         points[data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), -1] = NAN
-        files = [str(project / data.draw(folders) / f"{data.draw(names)}.png") for _ in range(n)]
+        files = [str(project / data.draw(folders) / f"{data.draw(names)}{i}.png") for i in range(n)]
         schema = LandmarkSchema("any", parts)
         path = project / "labeled-data" / "trial1" / "CollectedData_Ann.csv"
         write_deeplabcut(path, BoxedImages(files, schema=schema), points)

@@ -1,0 +1,123 @@
+"""What a writer writes its reader reads, wherever the images lie."""
+
+import os
+from functools import partial
+
+import numpy as np
+import pytest
+
+from skwing import BoxedImages
+from skwing.datasets import (
+    read_coco,
+    read_csv,
+    read_deeplabcut,
+    read_dlib_xml,
+    read_pts_folder,
+    read_tps,
+    write_coco,
+    write_csv,
+    write_deeplabcut,
+    write_dlib_xml,
+    write_pts_folder,
+    write_tps,
+)
+
+POINTS = np.array([[[1, 2], [3.5, 4]], [[5, 6], [np.nan, np.nan]]])
+BOXES = [[0, 0, 30, 20], [1, 2, 30, 20]]
+NAMES = ["chin", "nose"]  # in order, as dlib's format sorts them
+SIZES = [[64, 48]] * 2
+
+WRITERS = {
+    "csv": (partial(write_csv, names=NAMES), read_csv, "p.csv"),
+    "long csv": (partial(write_csv, layout="long", names=NAMES), read_csv, "p.csv"),
+    "coco": (partial(write_coco, image_sizes=SIZES), read_coco, "p.json"),
+    "dlib": (partial(write_dlib_xml, part_names=NAMES), read_dlib_xml, "p.xml"),
+    "tps": (partial(write_tps, image_height=48), partial(read_tps, image_height=48), "p.tps"),
+    "deeplabcut": (
+        partial(write_deeplabcut, names=NAMES, scorer="A"),
+        read_deeplabcut,
+        "CollectedData_A.csv",
+    ),
+}
+LAYOUTS = {
+    "beside": "out",
+    "below": os.path.join("out", "a", "b"),
+    "elsewhere": "photos",
+    "above": ".",
+    "with blanks": os.path.join("out", "mes photos (2)"),
+    "not ascii": os.path.join("out", "Fotos für 写真"),
+    "not ascii elsewhere": "Fotos für 写真",
+    "quoted": os.path.join("out", "it's, a 'test' & more"),
+    "a folder that only begins alike": "out2",
+}
+
+
+def as_read(reader, path, **settings):
+    """Points and paths in the order of the paths; DeepLabCut's and COCO's are the same."""
+    faces = reader(path, **settings)
+    return faces.target, [os.path.abspath(own) for own in faces.data.paths]
+
+
+@pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_is_written_is_read(tmp_path, monkeypatch, kind, layout, relative):
+    write, read, name = WRITERS[kind]
+    for folder in ("out", "elsewhere", LAYOUTS[layout]):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    folder = LAYOUTS[layout] if relative else str(tmp_path / LAYOUTS[layout])
+    paths = [os.path.join(folder, photo) for photo in ("a.jpg", "b 1.jpg")]
+    file = os.path.join("out", name) if relative else tmp_path / "out" / name
+    write(file, BoxedImages(paths, boxes=BOXES), POINTS)
+    wanted = [os.path.abspath(path) for path in paths]
+    target, found = as_read(read, file)
+    np.testing.assert_array_equal(target, POINTS)
+    assert found == wanted
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    target, found = as_read(read, tmp_path / "out" / name)
+    np.testing.assert_array_equal(target, POINTS)
+    assert found == wanted
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_folder_of_images_holds_for_writer_and_reader(tmp_path, kind):
+    write, read, name = WRITERS[kind]
+    word = "root" if kind == "dlib" else "images"
+    data = BoxedImages([tmp_path / "photos" / photo for photo in "ab"], boxes=BOXES)
+    (tmp_path / "out").mkdir()
+    file = tmp_path / "out" / name
+    write(file, data, POINTS)  # absolute, which may be below the folder that a reader is given
+    for folder in (tmp_path / "photos", tmp_path, tmp_path.anchor):
+        target, found = as_read(read, file, **{word: folder})
+        np.testing.assert_array_equal(target, POINTS)
+        assert found == list(data.paths)
+    with pytest.raises(ValueError, match=r"leaves the folder .*out"):
+        read(file, **{word: tmp_path / "out"})
+    if kind == "dlib":  # its paths start from the file, always
+        return
+    write(file, data, POINTS, images=tmp_path / "photos")
+    assert str(tmp_path) not in file.read_text()
+    assert as_read(read, file, images=tmp_path / "photos")[1] == list(data.paths)
+    with pytest.raises(ValueError, match=r"sample 0 .*lies outside of the folder images="):
+        write(file, data, POINTS, images=tmp_path / "out")
+
+
+def test_pts_files_beside_their_images(tmp_path):
+    for name in ("a.jpg", "b 1.jpg", "写真.jpg"):
+        (tmp_path / name).touch()
+    data = BoxedImages(sorted(tmp_path.iterdir()))
+    points = np.concatenate([POINTS, POINTS[:1]])
+    write_pts_folder(tmp_path, data, points)
+    faces = read_pts_folder(tmp_path)
+    np.testing.assert_array_equal(faces.target, points)
+    assert list(faces.data.paths) == list(data.paths)
+
+
+def test_two_rows_of_one_frame_are_refused_by_formats_that_cannot_tell_them(tmp_path):
+    data = BoxedImages([tmp_path / "a.jpg"] * 2)
+    for kind in ("long csv", "deeplabcut"):
+        write, _, name = WRITERS[kind]
+        with pytest.raises(ValueError, match=r"sample 0 .* and sample 1 .* are of one image"):
+            write(tmp_path / name, data, POINTS)
+        assert not (tmp_path / name).exists()
