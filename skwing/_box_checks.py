@@ -13,8 +13,7 @@ def check_boxes(boxes, n_samples, describe="sample {}".format):
     Parameters
     ----------
     boxes : array-like of shape (n_samples, 4)
-        ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box: the
-        whole image.
+        ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box.
     n_samples : int
     describe : callable, default="sample {}".format
         Gives the words for the sample of a number, in errors.

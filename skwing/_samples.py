@@ -7,6 +7,7 @@ import numpy as np
 
 from skwing._landmarks import as_points, check_reach
 from skwing._measure import check_measurable, own_nme
+from skwing._warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
 
 
@@ -85,8 +86,66 @@ def _check_weights(sample_weight, n_samples):
     return (weights / weights.max()).astype(np.float32)
 
 
+def drop_unboxed(samples, name="X"):
+    """Samples that have a box, with a warning if others have none.
+
+    Where no boxes were given at all, each image is taken as a whole and none is missing.
+
+    Raises
+    ------
+    ValueError
+        If there are boxes, but for none of the samples.
+    """
+    missing = samples.data.missing_boxes
+    if not missing.any():
+        return samples
+    if missing.all():
+        raise ValueError(
+            f"none of the {len(samples)} samples of {name} has a box: all are NaN. To take each "
+            f"image as a whole, pass {name} without boxes, such as {name}.with_boxes(None)"
+        )
+    warn_of_data(
+        f"{_how_many(samples.data, missing)} no box (NaN) in {name} and left out. Give them "
+        "boxes, such as skwing.boxes.landmark_boxes makes of landmarks, or (0, 0, width, height) "
+        f"for the whole image; or leave them out, {name}[~{name}.missing_boxes]."
+    )
+    return samples[~missing]
+
+
+def warn_of_boxes(data, relation):
+    """Warn of boxes that `predict` would need and does not get.
+
+    Parameters
+    ----------
+    data : BoxedImages
+    relation : dict or None
+        How boxes lay around landmarks in training; None without boxes.
+    """
+    missing = data.missing_boxes
+    if missing.any():
+        warn_of_data(
+            f"{_how_many(data, missing)} no box (NaN): the landmarks predicted for them are NaN. "
+            "They have the rows X.missing_boxes; (0, 0, width, height) is a box that holds the "
+            "whole image."
+        )
+    elif relation is not None and not data.has_boxes:
+        warn_of_data(
+            "X has no boxes, but the regressor was trained with boxes: each image as a whole is "
+            "taken for the box of an object, which misplaces landmarks unless the images are cut "
+            "out as the boxes were. skwing.datasets.detect_boxes finds boxes, X.with_boxes takes "
+            "them."
+        )
+
+
+def _how_many(data, which):
+    first = int(np.flatnonzero(which)[0])
+    if which.sum() == 1:
+        return f"{data.describe(first)}, 1 of {len(data)} samples, has"
+    return f"{which.sum()} of {len(data)} samples, the first is {data.describe(first)}, have"
+
+
 def drop_idle(samples):
-    """Samples that count: those that are ever drawn, with a weight above zero.
+    """Samples that count: those with a box that are ever drawn, with a weight above zero.
 
     The others would have no part in the loss; without them they have none in the mean
     shape, in the draws or in the validation either.
@@ -96,6 +155,7 @@ def drop_idle(samples):
     ValueError
         If none is left.
     """
+    samples = drop_unboxed(samples)
     counts = samples.repeats > 0
     if not counts.any():
         raise ValueError("the repeats of X are zero for every sample: none would be drawn")
@@ -182,7 +242,8 @@ def hold_out(train, X_val, y_val, fraction, rng):
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val go together: only one of them was passed")
     if X_val is not None:
-        return train, check_samples(X_val, y_val, None, train.points.shape[1], name="y_val")
+        held_out = check_samples(X_val, y_val, None, train.points.shape[1], name="y_val")
+        return train, drop_unboxed(held_out, "X_val")
     return (train, None) if fraction is None else split_samples(train, fraction, rng)
 
 

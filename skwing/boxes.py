@@ -8,8 +8,6 @@ Train with boxes of the kind that there will be at prediction:
 its boxes lie, which :func:`landmark_boxes` can imitate.
 """
 
-import warnings
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -17,6 +15,7 @@ from skwing._box_checks import check_boxes
 from skwing._checks import Flag, Number, Pair, Seed, check_number, check_table
 from skwing._landmarks import as_points
 from skwing._random import check_random_state
+from skwing._warnings import warn_of_data
 from skwing.geometry import boxes_of
 
 __all__ = ["adjust_boxes", "box_overlaps", "box_relation", "landmark_boxes", "match_boxes"]
@@ -48,13 +47,12 @@ def landmark_boxes(
     Returns
     -------
     boxes : ndarray of shape (n_samples, 4)
-        ``(x, y, width, height)`` in image pixels. A row of NaN, which a `BoxedImages`
-        takes for the whole image, where a sample has no known landmark, or all of them at
-        one place.
+        ``(x, y, width, height)`` in image pixels. A row of NaN, no box, where a sample has
+        no known landmark, or all of them at one place.
 
     Warns
     -----
-    UserWarning
+    DataWarning
         If a sample has known landmarks, but all at one place: they have no extent that a
         box could follow.
 
@@ -72,25 +70,28 @@ def landmark_boxes(
     >>> faces = make_faces(3, random_state=0)
     >>> data = faces.data.with_boxes(landmark_boxes(faces.target, margin=0.1))
     """
-    boxes = boxes_of(as_points(target, name="target"))
-    at_one_place = (boxes[:, 2:] == 1).all(axis=1)  # boxes count the pixels at both ends
-    if at_one_place.any():
-        warnings.warn(
-            f"{at_one_place.sum()} of {len(boxes)} samples know landmarks at one place only, "
-            f"the first is sample {np.flatnonzero(at_one_place)[0]}. No box follows from "
-            "that: they get the whole image (NaN).",
-            UserWarning,
-            stacklevel=2,
-        )
-        boxes[at_one_place] = np.nan
     return adjust_boxes(
-        boxes,
+        boxes_around(as_points(target, name="target")),
         margin=margin,
         shift=shift,
         square=square,
         jitter=jitter,
         random_state=random_state,
     )
+
+
+def boxes_around(points):
+    """Smallest boxes around points of shape (n, L, 2): NaN, and a warning, without an extent."""
+    boxes = boxes_of(points)
+    at_one_place = (boxes[:, 2:] == 1).all(axis=1)  # boxes count the pixels at both ends
+    if at_one_place.any():
+        warn_of_data(
+            f"{at_one_place.sum()} of {len(boxes)} samples know landmarks at one place only, "
+            f"the first is sample {np.flatnonzero(at_one_place)[0]}. No box follows from "
+            "that: they get none (NaN)."
+        )
+        boxes[at_one_place] = np.nan
+    return boxes
 
 
 def adjust_boxes(

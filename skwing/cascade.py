@@ -24,7 +24,9 @@ from skwing._samples import (
     check_learnable,
     check_samples,
     drop_idle,
+    drop_unboxed,
     hold_out,
+    warn_of_boxes,
     warn_of_misplaced,
 )
 from skwing._settings import SETTINGS, check_device, stage_settings
@@ -440,7 +442,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Returns
         -------
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-            In image pixels, float64, in the layout that `fit` saw.
+            In image pixels, float64, in the layout that `fit` saw. NaN for a sample whose
+            box is missing (NaN) while X has boxes.
         std : ndarray of shape (n_samples, n_landmarks)
             If `return_std`: standard deviation of the error along each axis, in image
             pixels.
@@ -492,7 +495,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         spread and that of the whole shape, each times a factor.
         """
         check_is_fitted(self)
-        truth = check_samples(X, y, None, self.n_landmarks_)
+        truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
         points, spread = self._locate(truth.data, first=-1, spread=True)
         errors = np.linalg.norm(points - truth.points, axis=-1)
         self.calibration_ = calibrate(errors, spread, shape_sizes(points))
@@ -527,21 +530,23 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         data = as_boxed_images(X)
         if len(data) == 0:
             raise ValueError("X has 0 samples: at least one image is needed")
+        warn_of_boxes(data, self.box_relation_)
+        boxed = np.flatnonzero(~data.missing_boxes)
         device = self._device_here()
         stages = self._reading_stages(device)
         # Filled in place: joining portions would take the memory of a second answer.
-        answers = [np.empty((len(data), self.n_landmarks_, 2)) for _ in stages[first:]]
-        spreads = [np.empty((len(data), self.n_landmarks_))] if spread else []
+        answers = [np.full((len(data), self.n_landmarks_, 2), np.nan) for _ in stages[first:]]
+        spreads = [np.full((len(data), self.n_landmarks_), np.nan)] if spread else []
         start, failures = 0, {}
-        for chips in iter_chips(data, self._frame, device, on_error=on_error):
-            rows = slice(start, start + len(chips))
+        for chips in iter_chips(data[boxed], self._frame, device, on_error=on_error):
+            rows = boxed[start : start + len(chips)]
             found = locate_all(stages, chips)
             for answer, points in zip(answers, found[first:], strict=True):
                 answer[rows] = points
             for answer in spreads:
                 answer[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
-            failures.update((start + i, message) for i, message in chips.failures.items())
-            start = rows.stop
+            failures.update((rows[i], message) for i, message in chips.failures.items())
+            start += len(chips)
         if failures:
             for answer in answers + spreads:
                 answer[list(failures)] = np.nan
@@ -575,10 +580,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         score : float
             Errors are divided by the inter-ocular distance where the schema has one, else
             by the size of the box around the true landmarks (geometric mean of its sides).
-            Samples without such a length are left out.
+            Samples without such a length, and those whose box is missing, are left out.
         """
         check_is_fitted(self)
-        truth = check_samples(X, y, sample_weight, self.n_landmarks_)
+        truth = drop_unboxed(check_samples(X, y, sample_weight, self.n_landmarks_))
         predicted = as_points(self.predict(truth.data), self.n_landmarks_)
         errors = own_nme(truth.points, predicted, self.schema_)
         weights = np.ones(len(errors)) if truth.weights is None else truth.weights

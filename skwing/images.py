@@ -105,8 +105,9 @@ class BoxedImages:
         list, a pandas Series or an object array of such images, of any sizes, or of file
         paths. Colours are RGB. Arrays are kept, not copied. Floats must lie in [0, 1].
     boxes : array-like of shape (n, 4), default=None
-        ``(x, y, width, height)`` in image pixels. None, or NaN in all four values of a
-        row, stands for the whole image.
+        ``(x, y, width, height)`` in image pixels. None takes each image as a whole. NaN in
+        all four values of a row says that this sample has no box, as where a detector
+        found nothing: it is not trained on, and its predictions are NaN.
     repeats : array-like of int of shape (n,), default=None
         How often a regressor draws each sample per epoch; None for once.
     schema : str or LandmarkSchema, default=None
@@ -117,6 +118,7 @@ class BoxedImages:
     shape : tuple
         ``(n,)``.
     boxes : ndarray of shape (n, 4)
+    missing_boxes : ndarray of bool of shape (n,)
     repeats : ndarray of int of shape (n,) or None
     schema : LandmarkSchema or None
 
@@ -182,6 +184,22 @@ class BoxedImages:
     def boxes(self):
         """Boxes, an array of shape (n, 4); rows of NaN where there is none."""
         return np.full((len(self), 4), np.nan) if self._boxes is None else self._boxes
+
+    @property
+    def has_boxes(self):
+        """Whether boxes were given, be it NaN for some; without, each image is a whole."""
+        return self._boxes is not None
+
+    @property
+    def missing_boxes(self):
+        """Samples that have no box while others have, an array of bool of shape (n,).
+
+        Where no boxes were given at all, each image is taken as a whole and none is missing:
+        ``images[~images.missing_boxes]`` are all that can be worked with.
+        """
+        if self._boxes is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.isnan(self._boxes).any(axis=1)
 
     @property
     def repeats(self):
@@ -527,8 +545,8 @@ def as_boxed_images(X):
         A uint8 array of shape (n, height, width[, channels]); a sequence of image arrays
         or of file paths; a DataFrame with a column ``path``, ``image``, ``file`` or
         ``filename``, the first of them that it has, and perhaps the columns ``x``, ``y``,
-        ``width`` and ``height`` of a box, NaN for none; or a BoxedImages, which is returned
-        as it is.
+        ``width`` and ``height`` of a box, NaN where there is none; or a BoxedImages, which
+        is returned as it is.
 
     Returns
     -------

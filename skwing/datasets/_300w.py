@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from skwing._checks import check_choice
+from skwing.boxes import boxes_around
 from skwing.datasets._common import IMAGE_SUFFIXES, as_bunch
 from skwing.datasets._mat import read_mat
 from skwing.datasets._protocols import warn_if_incomplete
 from skwing.datasets._pts import annotated_images, read_pts
-from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68
 
@@ -235,7 +235,7 @@ def load_300w(root, *, subsets=None, protocol=None, boxes="detector", return_X_y
         faces, files, images = annotated_images(root / subset, key=str)
         points = _read_landmarks(files)
         if boxes == "landmarks":
-            rows.append(boxes_of(points))
+            rows.append(boxes_around(points))
         else:
             rows.append(_boxes_from_file(root, subset, faces, boxes))
         target.append(points)

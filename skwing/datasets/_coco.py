@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from skwing._checks import check_choice
+from skwing.boxes import boxes_around
 from skwing.datasets._coco_json import (
     find_category,
     id_of,
@@ -14,7 +15,6 @@ from skwing.datasets._coco_json import (
     schema_of,
 )
 from skwing.datasets._common import as_bunch, inside
-from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
 
@@ -50,8 +50,9 @@ def read_coco(
     category : str or int, default=None
         Name or id of the category to read; None takes the only one that has keypoints.
     boxes : {"annotated", "landmarks", None}, default="annotated"
-        The boxes of the file, an annotation without one meaning the whole image; the
-        smallest boxes around the labelled landmarks; or none.
+        The boxes of the file, NaN for an annotation without one while others have one; the
+        smallest boxes around the labelled landmarks, NaN where these lie at one place; or
+        none.
     schema : str or LandmarkSchema, default=None
         None makes one of what the file says of the category: the names, the skeleton as
         lines of two points, and mirror pairs from its ``flip_pairs`` (names, or indices
@@ -137,7 +138,7 @@ def read_coco(
     if boxes == "annotated":
         corners = _boxes(annotations, rows, path)
     else:
-        corners = None if boxes is None else boxes_of(points)
+        corners = None if boxes is None else boxes_around(points)
     sizes = np.array([photos[own][1] for own in image_ids], dtype=np.float64)
     return as_bunch(
         BoxedImages(paths, boxes=corners, schema=schema).with_stated_sizes(sizes, path),

@@ -28,9 +28,10 @@ def write_coco(
     """Write landmarks to a JSON file in the format of COCO.
 
     :func:`read_coco` reads back the same landmarks, boxes and mirror pairs. The skeleton
-    holds the contours of the schema line by line, and its other parts are not written. A
-    sample without a box gets the box of the whole image, which means the same. One without
-    any landmark is written, though readers leave such out.
+    holds the contours of the schema line by line, and its other parts are not written.
+    Where `data` has no boxes, each is that of the whole image, which means the same; a
+    sample whose box is missing gets none. One without any landmark is written, though
+    readers leave such out.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def write_coco(
     annotations = [
         {"id": own, "image_id": image_id, "category_id": 1, "iscrowd": 0} | more
         for own, image_id, more in zip(
-            ids, image_ids, _annotations(points, visibility, data.boxes, sizes), strict=True
+            ids, image_ids, _annotations(points, visibility, data, sizes), strict=True
         )
     ]
     content = {
@@ -159,11 +160,11 @@ def _size_entry(size):
     return {"width": int(width), "height": int(height)}
 
 
-def _annotations(points, visibility, boxes, sizes):
+def _annotations(points, visibility, data, sizes):
     """Keypoints and box of each annotation."""
     triples = np.concatenate([np.nan_to_num(points, nan=0.0), visibility[..., None]], axis=-1)
     whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
-    boxes = np.where(np.isnan(boxes), whole, boxes)
+    boxes = data.boxes if data.has_boxes else whole
     for row, flags, box in zip(
         triples.reshape(len(points), -1).tolist(), visibility.tolist(), boxes.tolist(), strict=True
     ):

@@ -25,9 +25,23 @@ __all__ = [
 _SEPARATORS = " _.:-"
 _BOX_PREFIXES = ("", "box_", "bbox_", "face_", "box.", "bbox.", "face.")
 _SIZES = (BOX_COLUMNS[2:], ("w", "h"))
-_CORNERS = [
+# What corners of boxes are called; numbers alone, without a prefix, are landmarks.
+_EXTREMES = [
     tuple(pattern.format(axis, end) for end in ("min", "max") for axis in "xy")
     for pattern in ("{}{}", "{}_{}", "{1}_{0}")
+] + [("left", "top", "right", "bottom")]
+_NUMBERED_CORNERS = [
+    tuple(f"{axis}{end}" for end in ends for axis in "xy")
+    for ends in ((1, 2), (0, 1), ("tl", "br"))
+]
+_CORNERS = [
+    *(tuple(prefix + n for n in names) for prefix in _BOX_PREFIXES for names in _EXTREMES),
+    *(
+        tuple(prefix + n for n in names)
+        for prefix in _BOX_PREFIXES
+        if "box" in prefix
+        for names in _NUMBERED_CORNERS
+    ),
 ]
 # What people call points that have a number and no name.
 _NO_NAMES = frozenset(

@@ -2,8 +2,6 @@
 
 import csv
 
-import numpy as np
-
 from skwing._files import replacing
 from skwing.datasets._columns import check_points, find_columns, in_order, landmark_names
 from skwing.datasets._common import check_one_each, check_written, number_text, written_paths
@@ -38,7 +36,7 @@ def _write_wide(write, paths, data, points, names):
     numbered = names == [str(i) for i in range(len(names))]
     pattern = "{axis}{name}" if numbered else "{name}_{axis}"
     header = [pattern.format(name=name, axis=axis) for name in names for axis in "xy"]
-    has_boxes = not np.isnan(data.boxes).all()
+    has_boxes = data.has_boxes
     header = ["image", *(BOX_COLUMNS if has_boxes else ()), *header]
     # Names are free, so the reader itself has to say whether it tells them apart.
     found = find_columns(header, ["a.png"] * len(header), "names")

@@ -59,9 +59,9 @@ def detect_boxes(
     prefer : {"largest", "score"}, default="largest"
         Which detection is taken where there is no reference.
     fallback : {"nan", "reference"}, default="nan"
-        Box of a sample that was missed: NaN, which regressors take for the whole image;
-        or, where there is a reference, that one moved and scaled as the detector's boxes
-        lie to theirs, by the median over the samples found.
+        Box of a sample that was missed: NaN, so that regressors do not train on it and
+        predict NaN; or, where there is a reference, that one moved and scaled as the
+        detector's boxes lie to theirs, by the median over the samples found.
     n_jobs : int, default=None
         Number of processes, as in joblib; None for one.
     verbose : bool, default=False
@@ -397,6 +397,6 @@ def _report(images, found, n_photos, fallback):
             f"{shift[1]:+.2f} down, by its longer side, give or take {jitter_shift:.2f}.",
         ]
     if len(found.missed):
-        gets = "the whole image" if fallback == "nan" else "a box made of its reference"
+        gets = "no box (NaN)" if fallback == "nan" else "a box made of its reference"
         lines.append(f"Each of the {len(found.missed)} missed gets {gets}.")
     return "\n".join(lines + _names(images, found.missed))

@@ -10,6 +10,7 @@ import numpy as np
 
 from skwing._files import replacing
 from skwing._landmarks import as_points
+from skwing.boxes import boxes_around
 from skwing.datasets._common import (
     IMAGE_SUFFIXES,
     as_bunch,
@@ -18,7 +19,6 @@ from skwing.datasets._common import (
     natural_key,
     read_text,
 )
-from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
 
@@ -313,7 +313,7 @@ def read_pts_folder(folder, *, boxes="landmarks", schema=None, recursive=False, 
     except ValueError as error:
         raise ValueError(f"{files[0]}: {error}") from None
     with np.errstate(over="ignore", invalid="ignore"):  # BoxedImages has words for it
-        rows = None if boxes is None else boxes_of(target)
+        rows = None if boxes is None else boxes_around(target)
     return as_bunch(
         BoxedImages(images, boxes=rows, schema=schema),
         target,

@@ -279,9 +279,10 @@ def test_what_other_tools_find_in_a_written_file(tmp_path):
         "iscrowd": 0,
         "num_keypoints": 1,
         "keypoints": [0, 0, 0, 6, 7, 2],
-        "bbox": [0, 0, 32, 24],
-        "area": 768,
     }
+    write_coco(tmp_path / "whole.json", data.with_boxes(None), target, schema=schema)
+    whole = json.loads((tmp_path / "whole.json").read_text())["annotations"][1]
+    assert (whole["bbox"], whole["area"]) == ([0, 0, 32, 24], 768)
     assert [note["image_id"] for note in found["annotations"]] == [1, 2, 1]
     assert [type(v) for v in found["annotations"][1]["keypoints"][2::3]] == [int, int]
     assert found["categories"] == [

@@ -102,7 +102,7 @@ def test_a_list_with_one_array_twice_is_one_photo():
     assert detector.calls == 2
 
 
-def test_misses_are_whole_images_and_named():
+def test_misses_get_no_box_and_are_named():
     found = detect_boxes(samples(), Counting([FACES[2], (60, 40, 10, 10)], None), target=TARGET)
     assert found.hits.tolist() == [False, False, True]
     assert found.missed.tolist() == [0, 1]
@@ -110,7 +110,7 @@ def test_misses_are_whole_images_and_named():
     assert np.isnan(found.scores).all() and np.isnan(found.overlaps[:2]).all()
     assert found.n_detections.tolist() == [2, 0, 2] and found.n_extra == 1
     assert "1 of 3 samples found (33.3 %)" in found.report
-    assert "2 missed gets the whole image" in found.report
+    assert "2 missed gets no box" in found.report
     assert "Missed: sample 0, sample 1." in found.report
 
 

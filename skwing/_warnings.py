@@ -1,0 +1,22 @@
+"""Warnings that point at the line of the user's that they are about."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import sklearn
+
+from skwing.exceptions import DataWarning
+
+__all__ = ["warn_of_data"]
+
+_HERE = str(Path(__file__).parent)
+_CALLBACKS = str(Path(sklearn.__file__).parent / "callback")  # wraps `fit`
+
+
+def warn_of_data(message):
+    """Give a :class:`skwing.exceptions.DataWarning`, shown where skwing was called."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_HERE, _CALLBACKS)):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DataWarning, stacklevel=level)
