@@ -18,7 +18,7 @@ from skwing._box_checks import check_box_inside, check_boxes
 from skwing._checks import check_number, count
 from skwing._cv2 import cv2
 from skwing._landmarks import as_points
-from skwing.boxes import match_boxes
+from skwing.boxes import match_boxes, relation_in_training
 from skwing.datasets import detect_all
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages, as_boxed_images
@@ -179,16 +179,9 @@ def track(
     if boxes is not None:
         boxes = np.empty((0, 4)) if len(boxes) == 0 else boxes
         boxes = check_boxes(boxes, len(boxes), "box {}".format)
-    like = _relation_of_training(regressor) if like is None else like
+    like = relation_in_training(regressor) if like is None else like
     search = _Search(regressor, threshold, smoothing, _Relation(like))
     return _follow(search, frames, boxes, detect, every, patience)
-
-
-def _relation_of_training(regressor):
-    """How the boxes lay that a regressor was trained with, or None."""
-    regressor = getattr(regressor, "best_estimator_", regressor)
-    last = regressor.steps[-1][1] if hasattr(regressor, "steps") else regressor
-    return getattr(last, "box_relation_", None)
 
 
 def read_video(path):
