@@ -1,5 +1,6 @@
 """Warnings that point at the line of the user's that they are about."""
 
+import contextlib
 import sys
 import warnings
 from pathlib import Path
@@ -10,13 +11,17 @@ from skwing.exceptions import DataWarning
 
 __all__ = ["warn_of_data"]
 
-_HERE = str(Path(__file__).parent)
-_CALLBACKS = str(Path(sklearn.__file__).parent / "callback")  # wraps `fit`
+# The package itself, and what its methods are wrapped in.
+_INSIDE = (
+    str(Path(__file__).parent),
+    str(Path(sklearn.__file__).parent / "callback"),
+    contextlib.__file__,
+)
 
 
 def warn_of_data(message):
     """Give a :class:`skwing.exceptions.DataWarning`, shown where skwing was called."""
     level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith((_HERE, _CALLBACKS)):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, DataWarning, stacklevel=level)

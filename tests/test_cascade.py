@@ -19,6 +19,7 @@ from torch import nn
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
 from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
+from skwing.exceptions import DataWarning
 from skwing.losses import wing
 from skwing.metrics import nme
 from skwing.networks import PlainCNN, ShapeIndexedCNN
@@ -179,7 +180,8 @@ def test_score_leaves_missing_landmarks_out(fitted, X, y):
 def test_fit_keeps_how_its_boxes_lie_around_landmarks(X, y):
     boxes = landmark_boxes(y, margin=0.1, shift=(0.0, 0.05), square=True)
     boxes[0] = np.nan
-    known = tiny().fit(BoxedImages(X, boxes), y).box_relation_
+    with pytest.warns(DataWarning, match="sample 0, 1 of 12 samples, has no box"):
+        known = tiny().fit(BoxedImages(X, boxes), y).box_relation_
     assert (known["margin"], known["shift"]) == (pytest.approx(0.1), pytest.approx((0.0, 0.05)))
     assert tiny().fit(X, y).box_relation_ is None
 

@@ -28,6 +28,7 @@ ROWS = [
         "_random",
         "_version",
         "_envelope",
+        "_ambient",
         "exceptions",
         "_unwrap",
         "_warnings",
