@@ -668,3 +668,32 @@ def test_bins_hold_both_of_their_edges(n_bins, from_zero):
         given = np.append(values, np.nan)
         expected = np.append(np.maximum(ratios @ inside, 1), 1)
         np.testing.assert_array_equal(count_repeats(given, edges, counts, target), expected)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-5])
+def test_poses_that_hardly_differ_are_balanced_all_the_same(spread):
+    """The bins reach as far as the poses do, however little that is."""
+    lean = spread * np.array([0.0, 0, 0, 0, 0, 0.2, 0.2, 1])
+    y = np.array([[[0.0, 0], [8, 0], [4 + a, 8]] for a in lean])
+    repeats = PoseBalancer(n_bins=2, absolute=False).fit(np.zeros((8, 9, 9), np.uint8), y).repeats_
+    assert repeats.tolist() == [1, 1, 1, 1, 1, 1, 1, 7]
+
+
+def test_a_shape_that_lacks_points_is_not_reflected():
+    """Of a whole one that is mirrored, reflection is allowed, as the authors do."""
+    rng = np.random.default_rng(0)
+    outline = np.array([[0.0, 0], [40, 0], [38, 30], [10, 50], [5, 22], [25, 12]])
+    shapes = outline + rng.normal(0, 0.5, (30, *outline.shape))
+    mirrored = outline * [-1, 1]
+    lacking = mirrored.copy()
+    lacking[[1, 5]] = np.nan
+    modes, b = pose_modes(np.concatenate([shapes, [mirrored, lacking]]))
+    aligned = modes.mean + np.tensordot(b, modes.components, 1)
+
+    def turns(points):
+        """Above 0 where three of the points go round the same way as in the outline."""
+        (ax, ay), (bx, by) = points[2] - points[0], points[3] - points[0]
+        return ax * by - ay * bx
+
+    assert all(turns(points) > 0 for points in aligned[:-1])
+    assert turns(aligned[-1]) < 0

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from drawn import draw_dots, find_dots
 
 from skwing import BoxedImages, geometry
 from skwing._chips import ChipFrame, Chips, cut_chips, iter_chips
@@ -25,28 +26,6 @@ POINTS = np.array(
         [[30.9, 40.5], [130.3, 30.2], [85.5, 100.7]],
     ]
 )
-
-
-def draw_dots(points, shape, sigma):
-    rows, columns = np.indices(shape)
-    image = np.zeros(shape)
-    for x, y in points:
-        image += 250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-    return np.repeat(np.round(image).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def find_dots(image, expected, radius):
-    """Centres of mass of what is white in windows around the expected places."""
-    found = []
-    for x, y in expected:
-        left, top = max(round(x) - radius, 0), max(round(y) - radius, 0)
-        part = np.asarray(image, dtype=float)[
-            top : round(y) + radius + 1, left : round(x) + radius + 1
-        ]
-        rows, columns = np.indices(part.shape)
-        mass = part.sum()
-        found.append([(columns * part).sum() / mass + left, (rows * part).sum() / mass + top])
-    return np.array(found)
 
 
 def dot_images():

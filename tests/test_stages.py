@@ -16,6 +16,7 @@ from skwing._stages import (
     Truth,
     crop_variants,
     endless_draws,
+    locate_in_crops,
     locate_in_stages,
     place_shape,
     training_batches,
@@ -169,6 +170,57 @@ def test_a_small_crop_is_read_from_halved_chips_and_stays_aligned(chips):
     stage = Stage(Fixed(LAYOUT), box_crop(60, 0.3), STRONG)
     assert stage.crop.scale < 0.75 / 2 + 0.01
     check_batches(make_batches([stage], chips, make_truth(chips), n_batches=3), radius=5)
+
+
+class Watcher(torch.nn.Module):
+    """A network that remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append(images.clone())
+        return torch.zeros(len(images), len(LAYOUT), 2)
+
+
+@pytest.mark.parametrize("size, averaged", [(200, 1), (100, 2), (80, 2), (50, 4), (40, 4)])
+def test_crops_that_shrink_chips_are_averaged_in_training_and_in_predict(size, averaged):
+    pixels = np.random.default_rng(0).integers(0, 256, (N, 200, 200, 3), dtype=np.uint8)
+    noise = Chips(pixels, np.zeros((N, 2, 3)), FRAME)
+    crop = Crop.of_box(size, FRAME.margin, FRAME)
+    stage = Stage(Watcher(), crop)
+    matrices = crop.matrices(N, CPU)
+    locate_in_crops(stage, noise, torch.arange(N), matrices)
+    draws = iter([torch.arange(N)])
+    truth = Truth(torch.zeros(N, len(LAYOUT), 2))
+    batches = training_batches(stage, matrices[:, None], noise, truth, draws, torch.Generator())
+    ((images, *_), _, _) = next(batches)
+    (read,) = stage.network.seen
+    assert torch.equal(images, read)
+    # The mean of k x k pixels has a k-th of the noise, interpolation takes some more of it.
+    spread = float(read.std()) * 255 / pixels.std()
+    assert 0.6 / averaged < spread < 1.05 / averaged
+
+
+def test_every_variant_of_a_crop_is_drawn_as_often(chips):
+    shifts = torch.arange(5.0)
+    variants = torch.eye(2, 3).repeat(N, 5, 1, 1)
+    variants[..., 0, 2] = shifts
+    truth = make_truth(chips)
+    generator = torch.Generator().manual_seed(0)
+    draws = endless_draws(torch.ones(N, dtype=torch.int64), 500, generator)
+    stage = Stage(None, Crop(8, np.eye(2, 3, dtype=np.float32)))
+    _, targets, _ = next(training_batches(stage, variants, chips, truth, draws, generator))
+    # Samples come in an order of their own, so a target is found by its height.
+    heights = truth.points[:, 0, 1]
+    rows = (targets[:, 0, 1, None] - heights).abs().argmin(1)
+    drawn = (targets[:, 0, 0] - truth.points[rows, 0, 0]).round().long()
+    counts = torch.bincount(drawn, minlength=5)
+    assert counts.shape == (5,)
+    assert counts.min() > 70
+    for i in range(N):
+        assert drawn[rows == i].unique().tolist() == [0, 1, 2, 3, 4]
 
 
 def test_bent_targets_lie_on_their_landmarks():

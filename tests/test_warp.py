@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from drawn import draw_dots, find_dots
 
 from skwing import geometry
 from skwing._cv2 import cv2
@@ -19,31 +20,6 @@ def warp(images, matrices, size, field=None):
         "cv2": sample(list(images), matrices, size, field),
         "grid": _grid_sample(torch.from_numpy(np.asarray(images)), matrices, size, field),
     }
-
-
-def draw_dots(points, height, width, sigma=2.0):
-    """White dots on black, centred between pixels as exactly as 8 bits allow."""
-    rows, columns = np.mgrid[:height, :width]
-    image = np.zeros((height, width))
-    for x, y in points:
-        image += 250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-    return np.repeat(np.round(image).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def find_dots(image, expected, radius):
-    """Centres of mass of what is white in windows around the expected places."""
-    image = np.asarray(image, dtype=float)
-    found = []
-    for x, y in expected:
-        left, top = round(x) - radius, round(y) - radius
-        part = image[max(top, 0) : top + 2 * radius + 1, max(left, 0) : left + 2 * radius + 1]
-        rows, columns = np.indices(part.shape)
-        mass = part.sum()
-        assert mass > 0, f"nothing is seen around {x, y}"
-        found.append(
-            [(columns * part).sum() / mass + max(left, 0), (rows * part).sum() / mass + max(top, 0)]
-        )
-    return np.array(found)
 
 
 def smooth_noise(n, height, width, seed=0):
@@ -64,7 +40,7 @@ WARPS = {
 @pytest.mark.parametrize("name", WARPS)
 def test_dots_land_where_points_are_mapped(name, path):
     expected = geometry.apply(WARPS[name], DOTS)
-    batch = warp(draw_dots(DOTS, 64, 70)[None], WARPS[name][None], 90)[path]
+    batch = warp(draw_dots(DOTS, (64, 70))[None], WARPS[name][None], 90)[path]
     found = find_dots(batch[0, 0], expected, radius=9)
     np.testing.assert_allclose(found, expected, atol=0.1)
 
@@ -219,7 +195,7 @@ def test_dots_keep_their_place_in_chips(box):
     radius = int(np.ceil(3 * sigma * scale)) + 1
     inside = ((points > 3 * sigma) & (points < np.array([440, 360]) - 3 * sigma)).all(1)
     assert inside.any()
-    image = draw_dots(points[inside], 360, 440, sigma)
+    image = draw_dots(points[inside], (360, 440), sigma)
     found = find_dots(cut(image, matrix, size)[..., 0], grid[inside] * size, radius)
     np.testing.assert_allclose(found, grid[inside] * size, atol=0.1)
 
@@ -279,3 +255,32 @@ def test_a_gpu_samples_as_the_cpu_does():
     assert on_gpu.is_cuda
     on_cpu = _grid_sample(torch.from_numpy(images[:6]), matrices, 50)
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [4, 10, 20, 32, 38])
+def test_every_pixel_counts_alike_in_a_chip_that_shrinks(size):
+    """What is read bilinearly instead leaves out most of some pixels, and aliases."""
+    matrix = geometry.from_box(np.array([0.0, 0, 40, 40]), size)
+    share = []
+    for column in range(40):
+        image = np.zeros((40, 40, 3), np.uint8)
+        image[:, column] = 240
+        share.append(cut(image, matrix, size).mean() / 240 * 40)
+    np.testing.assert_allclose(share, 1, atol=0.05)
+
+
+@pytest.mark.parametrize("side", [16.0, 11.3, 5.9])
+@pytest.mark.parametrize("corner", [(12.4, 9.7), (20.5, 3.49), (0.0, 0.3)])
+def test_a_chip_that_is_not_shrunk_is_sampled_from_the_whole_image(side, corner):
+    """Up to its last row: interpolation goes by the pixels beyond the square as well."""
+    image = smooth_noise(1, 40, 50)
+    image += np.random.default_rng(0).integers(0, 9, image.shape, dtype=np.uint8)
+    matrix = geometry.from_box(np.array([*corner, side, side]), 16)
+    expected = warp(image, matrix[None], 16)
+    chip = cut(image[0], matrix, 16)
+    for sampled in expected.values():
+        np.testing.assert_allclose(chip, sampled[0].permute(1, 2, 0) * 255, atol=1.6)
+    rough = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    exact = warp(rough[None], matrix[None], 16)["cv2"][0].permute(1, 2, 0) * 255
+    # The same function samples the part and the whole: only its rounding differs.
+    assert np.abs(cut(rough, matrix, 16) - exact.numpy()).max() < 12
