@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
+from skwing._graphs import Replayed
 from skwing._warp import read_at, send
 
 _N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch of 32 has
@@ -28,36 +29,60 @@ _N_ITERATIONS = 6
 _COINCIDENT = 1e-12  # least square of a distance: rounding must not make it negative
 
 
-def bend(points, samples, size, amount, generator):
-    """Bend a batch of crops, each towards the shape of another one.
+class Bend:
+    """Bends batches of crops, each crop towards the shape of another one.
 
     Parameters
     ----------
-    points : float32 tensor of shape (n, L, 2)
-        In pixels of the crops, NaN = missing.
-    samples : int tensor of shape (n,)
-        Which sample each crop shows: a batch may hold one several times.
     size : int
         Side of the crops in pixels.
     amount : float
-        Greatest part of the way to the other shape: 1 is all of it. Shapes that no other
-        one is like, as of limbs that turn freely, are bent less or not at all.
-    generator : torch.Generator
-
-    Returns
-    -------
-    points : float32 tensor of shape (n, L, 2)
-        Where the same landmarks lie in the bent crops.
-    field : float32 tensor of shape (n, 2, n_nodes, n_nodes)
-        From places in a bent crop to where their content lies in the crop as it was, in
-        pixels; :func:`skwing._warp.sample` takes it.
+        Greatest part of the way to the other shape: 1 is all of it. Shapes without a close
+        neighbour (as of articulated limbs) are bent less or not at all.
     """
-    ways = ways_to_others(points, samples)
-    similar = ((_OTHER - _mean_way(points, ways)) / (_OTHER - _SIMILAR)).clamp(0, 1)
-    part = amount * similar * send(torch.rand(len(points), generator=generator), points.device)
-    moves = part[:, None, None] * ways
-    field = _back_from(points + moves, moves, size)
-    return _arrive(points, moves, field, size), field
+
+    def __init__(self, size, amount):
+        self.size, self.amount = size, amount
+        # Apart, as what lies between them can not be recorded.
+        self._prepare = Replayed(self._moves_and_systems)
+        self._finish = Replayed(self._points_and_field)
+
+    def __call__(self, points, samples, generator):
+        """Bend a batch.
+
+        Parameters
+        ----------
+        points : float32 tensor of shape (n, L, 2)
+            In pixels of the crops, NaN = missing.
+        samples : int tensor of shape (n,)
+            Which sample each crop shows: a batch may hold one several times.
+        generator : torch.Generator
+
+        Returns
+        -------
+        points : float32 tensor of shape (n, L, 2)
+            Where the same landmarks lie in the bent crops.
+        field : float32 tensor of shape (n, 2, n_nodes, n_nodes)
+            From places in a bent crop to where their content lies in the crop as it was,
+            in pixels; :func:`skwing._warp.sample` takes it.
+        """
+        part = send(torch.rand(len(points), generator=generator), points.device)
+        moves, *frame, system, values = self._prepare(points, samples, part)
+        # Smoothed and anchored, it has a solution; to check that would make a GPU wait.
+        factors, _ = torch.linalg.solve_ex(system, values)
+        bent, field = self._finish(points, moves, *frame, factors)
+        # Copies: the next batch is written to the same memory.
+        return (bent.clone(), field.clone()) if self._finish.recorded else (bent, field)
+
+    def _moves_and_systems(self, points, samples, part):
+        ways = ways_to_others(points, samples)
+        similar = ((_OTHER - _mean_way(points, ways)) / (_OTHER - _SIMILAR)).clamp(0, 1)
+        moves = (self.amount * similar * part)[:, None, None] * ways
+        return moves, *_spline_systems(points + moves, moves, self.size)
+
+    def _points_and_field(self, points, moves, knots, middle, unit, factors):
+        field = _field(knots, middle, unit, factors, self.size)
+        return _arrive(points, moves, field, self.size), field
 
 
 def ways_to_others(points, samples):
@@ -97,10 +122,12 @@ def _mean_way(points, ways):
     return _mean_square(ways).sqrt() / geometry.boxes_of(points)[:, 2:].amax(-1)
 
 
-def _back_from(places, moves, size):
-    """Field of shape (n, 2, n_nodes, n_nodes): from each node to where it was before the moves.
+def _spline_systems(places, moves, size):
+    """Equations of the splines that lead from each place to where it was before its move.
 
-    `places`, of shape (n, L, 2), are where `moves` led to; NaN = no move known.
+    `places`, of shape (n, L, 2), are where `moves` led to; NaN = no move known. Returns the
+    knots, of shape (n, n_knots, 2), in units of each shape from its middle; the middle and
+    the unit; and matrix and right side of the equations.
     """
     n, device = len(places), places.device
     every = math.ceil(places.shape[1] / _MOST_KNOTS)
@@ -124,9 +151,12 @@ def _back_from(places, moves, size):
     bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
     plane = F.pad(knots, (1, 0), value=1.0) * weight
     system = torch.cat([torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))], 1)
-    # Smoothed and anchored, it has a solution; to check that would make a GPU wait.
-    factors, _ = torch.linalg.solve_ex(system, values)
-    axis = torch.linspace(0, size - 1, _N_NODES, device=device)
+    return knots, middle, unit, system, values
+
+
+def _field(knots, middle, unit, factors, size):
+    """Offsets by the splines at the nodes, of shape (n, 2, n_nodes, n_nodes), in pixels."""
+    axis = torch.linspace(0, size - 1, _N_NODES, device=knots.device)
     nodes = (torch.cartesian_prod(axis, axis).flip(-1) - middle) / unit
     bent = _spline(nodes, knots) @ factors[:, :-3]
     field = bent + F.pad(nodes, (1, 0), value=1.0) @ factors[:, -3:]

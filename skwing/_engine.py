@@ -13,6 +13,9 @@ from contextlib import nullcontext
 
 import torch
 
+from skwing._graphs import Replayed
+from skwing._random import generator_on
+
 
 def average_loss(values, weights=None):
     """Weighted mean of a loss over the coordinates that are known.
@@ -69,14 +72,20 @@ def make_optimizer(name, parameters, learning_rate, momentum, weight_decay):
     Weights decay; biases and the factors of normalisation layers do not.
     """
     parameters = list(parameters)
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    devices = {p.device.type for p in parameters}
+    fused = devices <= {"cpu", "cuda"}
+    if devices == {"cuda"}:  # so that a recorded step follows the schedule
+        learning_rate = torch.tensor(learning_rate, device=parameters[0].device)
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum)
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(momentum, 0.999), fused=fused)
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, fused=fused)
+    betas, capturable = (momentum, 0.999), devices == {"cuda"}
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, betas=betas, fused=fused, capturable=capturable
+    )
 
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -129,6 +138,27 @@ def autocast(device, mixed):
     return torch.autocast(torch.device(device).type, torch.bfloat16) if mixed else nullcontext()
 
 
+class TrainingStep:
+    """One step of an optimiser on one batch; gives the loss before it, detached.
+
+    Called with targets, weights and what the network takes.
+    """
+
+    def __init__(self, network, loss, optimizer, mixed=False):
+        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.mixed = mixed
+
+    def __call__(self, targets, weights, *inputs):
+        """Take the step."""
+        with autocast(targets.device, self.mixed):
+            points = self.network(*inputs)
+        value = batch_loss(points.float(), targets, weights, self.loss)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        self.optimizer.step()
+        return value.detach()
+
+
 @torch.enable_grad()
 def train(
     network,
@@ -140,6 +170,7 @@ def train(
     n_epochs,
     n_steps,
     mixed=False,
+    recorded=False,
     validate=None,
     patience=None,
     on_epoch=None,
@@ -162,6 +193,10 @@ def train(
         Number of epochs, and of steps in each.
     mixed : bool, default=False
         Whether to run in bfloat16 where that is safe.
+    recorded : bool, default=False
+        Whether a CUDA device may record a step and replay it, see
+        :class:`skwing._graphs.Replayed`: network and loss then do the same work at every
+        step, and all batches are of one size.
     validate : callable, default=None
         Takes no argument; gives the error on data held out, lower is better.
     patience : int, default=None
@@ -179,6 +214,9 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: schedule(min(1.0, step / max(1, n_epochs * n_steps)))
     )
+    step = TrainingStep(network, loss, optimizer, mixed)
+    if recorded:
+        step = Replayed(step, generator_on(device))
     best = BestWeights(patience) if patience is not None and validate is not None else None
     rows = []
     for epoch in range(1, n_epochs + 1):
@@ -186,21 +224,15 @@ def train(
         network.train()
         for _ in range(n_steps):
             inputs, targets, weights = next(batches)
-            with autocast(device, mixed):
-                points = network(*inputs)
-            value = batch_loss(points.float(), targets, weights, loss)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            optimizer.step()
-            scheduler.step()
             # Summed on the device: reading a number off a GPU would wait for it.
-            total += value.detach()
+            total += step(targets, weights, *inputs)
+            scheduler.step()
             n_samples += len(targets)
         network.eval()
         row = {
             "epoch": epoch,
             "loss": float(total) / n_steps,
-            "learning_rate": scheduler.get_last_lr()[0],
+            "learning_rate": float(scheduler.get_last_lr()[0]),
             "seconds": time.perf_counter() - start,
             "n_samples": n_samples,
         }

@@ -12,7 +12,7 @@ import torch
 
 from skwing import geometry
 from skwing._augment import Augmentation, photometric, random_matrices, rename_mirrored
-from skwing._bend import bend
+from skwing._bend import Bend
 from skwing._warp import send
 from skwing.networks import locate
 
@@ -301,6 +301,7 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         :class:`skwing._asymmetry.Sided`.
     """
     size, device = stage.crop.size, chips.device
+    bend = Bend(size, stage.augmentation.deformation)
     for indices in draws:
         n, rows = len(indices), send(indices, device)
         chosen = torch.randint(variants.shape[1], (n,), generator=generator)
@@ -311,9 +312,8 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         if truth.permutation is not None:
             targets = rename_mirrored(targets, mirrored, truth.permutation)
         field = None
-        if stage.augmentation.deformation > 0:
-            amount = stage.augmentation.deformation
-            targets, field = bend(targets, rows, size, amount, generator)
+        if bend.amount > 0:
+            targets, field = bend(targets, rows, generator)
         images = chips.sample(indices, matrices, size, stage.crop.scale, field)
         images = photometric(images, stage.augmentation, generator)
         weights = None if truth.weights is None else truth.weights[rows]

@@ -10,6 +10,7 @@ from skwing import _engine, geometry
 from skwing._asymmetry import Sided
 from skwing._chips import ChipFrame, cut_chips
 from skwing._confidence import spread_in_crops
+from skwing._graphs import can_record
 from skwing._settings import check_mixed
 from skwing._stages import (
     Crop,
@@ -19,6 +20,7 @@ from skwing._stages import (
     locate_in_stages,
     training_batches,
 )
+from skwing.losses import LOSSES
 from skwing.shapes import mean_shape, symmetric
 
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
@@ -184,6 +186,7 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
         n_epochs=settings.max_epochs,
         n_steps=math.ceil(len(chips) / size),
         mixed=check_mixed(settings.precision, chips.device, stage.network),
+        recorded=can_record(stage.network) and getattr(loss, "func", loss) in LOSSES.values(),
         validate=None if validate is None else validate_now,
         patience=settings.patience,
         on_epoch=report,

@@ -32,6 +32,7 @@ ROWS = [
         "exceptions",
         "_unwrap",
         "_warnings",
+        "_graphs",
     ],
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
     ["_asymmetry", "_augment", "_bend", "_samples", "_measure", "datasets"],
