@@ -104,7 +104,7 @@ def can_record(network):
     it does not at the next, and a hook is not called by a replay.
     """
     return all(
-        type(module).__module__.startswith(("torch.nn.", "skwing.networks."))
+        f"{type(module).__module__}.".startswith(("torch.nn.", "skwing.networks."))
         and not (module._forward_hooks or module._forward_pre_hooks)
         for module in network.modules()
     )
