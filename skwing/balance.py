@@ -7,6 +7,7 @@ scikit-learn, without copying a sample; :class:`PoseResampler` in one of imbalan
 """
 
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
