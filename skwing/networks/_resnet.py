@@ -104,12 +104,8 @@ class ResNet(nn.Module):
         self.n_groups = len(n_blocks)
         self.output = nn.Linear(n_in, 2 * n_landmarks)
         # Constants, so no part of the state that is stored.
-        self.register_buffer(
-            "mean", torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1), persistent=False
-        )
-        self.register_buffer(
-            "std", torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1), persistent=False
-        )
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
         _initialise(self)
 
     def forward(self, images):

@@ -100,7 +100,7 @@ def rebuild(build, n_landmarks, arrays):
     state = {key: as_tensor(np.asarray(value)) for key, value in arrays.items()}
     # Building draws random numbers that are overwritten: not the caller's. Nor is a file of
     # weights needed that a network started from.
-    with drawing(0), redirected(), without_weights(), _plainly():
+    with drawing(0), redirected(), without_weights():
         network = build(n_landmarks)
         try:
             _take_dtypes(network, state)
@@ -112,24 +112,6 @@ def rebuild(build, n_landmarks, arrays):
                 "of the network has changed since; fit anew, or load them with that version"
             ) from error
     return network.eval()
-
-
-class _plainly:
-    """Context in which tensors are made as in a program that has set nothing."""
-
-    def __enter__(self):
-        self.contexts = [
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast("cpu", enabled=False),
-            torch.device("cpu"),
-        ]
-        for context in self.contexts:
-            context.__enter__()
-
-    def __exit__(self, *error):
-        for context in reversed(self.contexts):
-            context.__exit__(*error)
 
 
 def _take_dtypes(network, state):
