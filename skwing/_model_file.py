@@ -9,15 +9,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from skwing._envelope import FORMAT, check_format
+from skwing._envelope import FORMAT, check_format, check_keys
 from skwing._files import write_bytes
 from skwing._version import __version__
 from skwing.networks import as_array, as_tensor
 
 __all__ = ["read_model", "write_model"]
 
-# Keys of the metadata, all texts.
-_FORMAT, _VERSION, _MODEL, _SUM = "skwing_format", "skwing_version", "model", "sha256"
+_KEY = "skwing"  # of the metadata: a JSON text with these keys
+_KEYS = ("format", "skwing", "sha256", "model")
 
 
 def write_model(path, model, arrays):
@@ -37,12 +37,9 @@ def write_model(path, model, arrays):
         If it cannot be written.
     """
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
-    header = {
-        _FORMAT: str(FORMAT),
-        _VERSION: __version__,
-        _MODEL: json.dumps(model, allow_nan=False),
-    }
-    write_bytes(path, save(tensors, header | {_SUM: _checksum(header, tensors)}))
+    header = {"format": FORMAT, "skwing": __version__, "model": model}
+    header["sha256"] = _checksum(header, tensors)
+    write_bytes(path, save(tensors, {_KEY: json.dumps(header, allow_nan=False)}))
 
 
 def read_model(path):
@@ -67,14 +64,8 @@ def read_model(path):
         raise ValueError(f"{path} is no regular file, expected a file that save_model wrote")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            if _FORMAT not in header or _VERSION not in header:
-                raise ValueError(
-                    f"{path} is a safetensors file, but holds no model that save_model wrote"
-                )
-            number = header[_FORMAT]
-            number = int(number) if number.isascii() and number.isdigit() else number
-            version = check_format(number, header[_VERSION], f"the model in {path}")
+            header = _read_header(file.metadata() or {}, path)
+            version = check_format(header["format"], header["skwing"], f"the model in {path}")
             # Copies: the file may be replaced while they are in use.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:
@@ -82,14 +73,9 @@ def read_model(path):
             f"{path} can not be read as a model: it is damaged, or no file that save_model wrote "
             f"(one of joblib or pickle is loaded by these) ({error})"
         ) from error
-    stored = header.pop(_SUM, None)
-    if stored != _checksum(header, tensors):
+    if header.pop("sha256") != _checksum(header, tensors):
         raise ValueError(f"{path} is damaged: its content does not match its checksum")
-    try:
-        model = json.loads(header[_MODEL])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: its header is no JSON") from error
-    return model, {name: as_array(tensor) for name, tensor in tensors.items()}, version
+    return header["model"], {name: as_array(tensor) for name, tensor in tensors.items()}, version
 
 
 def _stat(path):
@@ -99,11 +85,20 @@ def _stat(path):
         raise FileNotFoundError(f"there is no file {path} to load a model from") from None
 
 
+def _read_header(metadata, path):
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but holds no model that save_model wrote")
+    try:
+        header = json.loads(metadata[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: its header is no JSON") from error
+    check_keys(header, _KEYS, f"the header of {path}")
+    return header
+
+
 def _checksum(header, tensors):
-    """Of all texts in the header, and of names, kinds, shapes and bits of the tensors."""
-    total = hashlib.sha256()
-    for name, text in sorted(header.items()):
-        total.update(json.dumps([name, text]).encode())
+    """Of all in the header, and of names, kinds, shapes and bits of the tensors."""
+    total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         told = [name, str(tensor.dtype), list(tensor.shape)]
         total.update(json.dumps(told).encode())

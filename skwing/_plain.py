@@ -199,11 +199,15 @@ def from_plain(plain, arrays):
         raise ValueError(f"found something of the unknown kind {kind!r:.40}")
     try:
         return _READERS[kind](content, arrays)
+    except RecursionError:
+        raise
     except (TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise ValueError(f"found {content!r:.60}, which is no {kind}") from error
 
 
 def _read_dict(content, arrays):
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
+        raise TypeError
     return {_text(key): from_plain(value, arrays) for key, value in content}
 
 

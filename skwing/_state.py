@@ -219,7 +219,7 @@ def _check_rest(fitted, n_landmarks, what, finite):
     """Check what no stage reads."""
     try:
         check_schema(fitted["schema"], n_landmarks)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{what}: {error}") from None
     if not isinstance(fitted["flat"], (bool, np.bool_)):
         raise ValueError(f"{what}: flat is {fitted['flat']!r:.40}, expected True or False")

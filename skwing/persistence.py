@@ -6,6 +6,7 @@ names public things only, and nothing in it is run when it is loaded.
 
 import os
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -116,11 +117,8 @@ def load_model(path, networks=None):
     """
     model, arrays, version = read_model(path)
     what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
-    try:
-        check_keys(model, ("estimator", "search"), what)
-        return _from_node(model["estimator"], arrays, networks, what)
-    except RecursionError:
-        raise ValueError(f"{what}: it is nested too deep") from None
+    check_keys(model, ("estimator", "search"), what)
+    return _from_node(model["estimator"], arrays, networks, what)
 
 
 def describe_model(path):
@@ -246,6 +244,8 @@ def _from_node(node, arrays, networks, what):
             pipeline.set_params(transform_input=params["transform_input"])
         return pipeline
     params, fitted = (_read(node[key], arrays, what) for key in ("params", "fitted"))
+    if not isinstance(params, dict):
+        raise ValueError(f"{what} has parameters {params!r:.60}, expected a dict")
     if node["class"] == "CascadeLandmarkRegressor":
         check_fitted(fitted, what, finite=True)
         _fill_in(params, fitted, networks, what)
@@ -289,8 +289,8 @@ def _fill_in(params, fitted, networks, what):
     if missing:
         shown = ", ".join("..." if isinstance(s, NotInFile) else "None" for s in stages)
         raise ValueError(
-            f"{what}: {'; '.join(missing)}, which no file holds; give it: "
-            f"load_model(path, networks=({shown},))"
+            f"{what}: {'; '.join(missing)}, which no file holds: load_model(path, "
+            f"networks=[{shown}]) with the network of each such stage in place of the dots"
         )
     wanted = params.get("networks")
     if isinstance(wanted, list | tuple):
@@ -308,6 +308,8 @@ def _fill_in(params, fitted, networks, what):
 def _listed(networks, n_stages, what):
     if isinstance(networks, str) or callable(networks):
         networks = [networks]
+    if not np.iterable(networks):
+        raise ValueError(f"{what}: networks must be a sequence, one a stage, got {networks!r:.60}")
     networks = list(networks)
     if len(networks) != n_stages:
         raise ValueError(f"{what} has {n_stages} stages, networks has {len(networks)} parts")
@@ -334,6 +336,8 @@ def _read(plain, arrays, what):
         return from_plain(plain, arrays)
     except ValueError as error:
         raise ValueError(f"{what} is damaged: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{what} is damaged: it is nested too deep") from None
 
 
 def _is_no_estimator(part):

@@ -388,6 +388,23 @@ def test_loading_in_a_thread_leaves_the_numbers_of_another_thread_alone():
     assert beside == alone
 
 
+def test_ambient_settings_of_torch_do_not_matter():
+    reg = tiny(networks=("cnn6", partial(resnet50, n_blocks=(1, 1), width=8, input_size=64)))
+    stored, X = pickle.dumps(reg.fit(*data())), data()[0]
+    expected = pickle.loads(stored).predict(X)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.inference_mode(), torch.device("meta"), torch.autocast("cpu"):
+            loaded = pickle.loads(stored)
+    finally:
+        torch.set_default_dtype(before)
+    tensors = [*loaded.networks_[1].parameters(), *loaded.networks_[1].buffers()]
+    assert {tensor.dtype for tensor in tensors} == {torch.float32, torch.int64}
+    assert not any(tensor.is_inference() or tensor.is_meta for tensor in tensors)
+    np.testing.assert_array_equal(loaded.predict(X), expected)
+
+
 def test_numbers_that_numpy_lacks_are_kept():
     reg = tiny(networks=(Noisy,)).fit(*data())
     loaded = pickle.loads(pickle.dumps(reg))

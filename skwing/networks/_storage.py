@@ -117,8 +117,7 @@ def rebuild(build, n_landmarks, arrays):
 def _take_dtypes(network, state):
     """Give the tensors of a network the kinds of number that were kept.
 
-    A network is built in torch's default kind, which a program may have set, and may have
-    been brought to another kind after it was built.
+    A network may have been brought to another kind of number after it was built.
     """
     for key, tensor in network.state_dict(keep_vars=True).items():
         kept = state.get(key)
