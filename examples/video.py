@@ -1,7 +1,7 @@
 """Follow faces through a video, and draw their landmarks into it.
 
     python examples/video.py
-    python examples/video.py --video clip.mp4 --model landmarks.joblib
+    python examples/video.py --video clip.mp4 --model landmarks.safetensors
 
 Without arguments a model is trained on drawn faces, for about a minute on two cores, and
 follows two others through a clip that is made of them: one swings to and fro, one walks
@@ -14,10 +14,9 @@ import argparse
 import time
 from pathlib import Path
 
-import joblib
 import numpy as np
 
-from skwing import CascadeLandmarkRegressor, geometry
+from skwing import CascadeLandmarkRegressor, geometry, load_model
 from skwing._cv2 import cv2
 from skwing.datasets import SkimageCascade, make_faces
 from skwing.metrics import nme
@@ -181,9 +180,7 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--video", help="file to follow faces in, in place of the drawn clip")
-    parser.add_argument(
-        "--model", help="joblib file of a fitted regressor; load none that you do not trust"
-    )
+    parser.add_argument("--model", help="file of a fitted regressor, from skwing.save_model")
     parser.add_argument("--box", type=float, nargs=4, action="append", metavar=("X", "Y", "W", "H"))
     parser.add_argument("--out", default="tracked.mp4", help=".mp4 or .avi file to write")
     parser.add_argument("--frames", type=int, default=150, help="of the drawn clip")
@@ -192,7 +189,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     if args.model:
-        regressor = joblib.load(args.model)
+        regressor = load_model(args.model)
     else:
         regressor = train(args.n_samples, args.epochs, args.seed)
     if args.video:

@@ -1,10 +1,10 @@
 import importlib.util
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
 
+from skwing import save_model
 from skwing._cv2 import cv2
 from skwing.datasets import make_faces
 
@@ -23,8 +23,8 @@ def video():
 @pytest.fixture(scope="module")
 def model(video, tmp_path_factory):
     """Path of a model that was hardly trained."""
-    path = tmp_path_factory.mktemp("model") / "model.joblib"
-    joblib.dump(video.train(8, 1, 0), path)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(video.train(8, 1, 0), path)
     return str(path)
 
 
