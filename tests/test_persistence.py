@@ -20,7 +20,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
-from skwing import CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer, load_model, save_model
+from skwing import (
+    BoxedImages,
+    CascadeLandmarkRegressor,
+    LandmarkSchema,
+    PoseBalancer,
+    load_model,
+    save_model,
+)
 from skwing._model_file import read_model, write_model
 from skwing.losses import rectified_wing
 from skwing.networks import PlainCNN, ShapeIndexedCNN, cnn6, resnet50
@@ -152,10 +159,9 @@ def test_settings_of_every_kind_come_back(name, file):
 
 
 def test_flat_landmarks_and_boxes_come_back(file):
-    from skwing import BoxedImages
-
     X, y = data()
-    reg = tiny().fit(BoxedImages(X, boxes=[[2, 2, 26, 26]] * len(X)), y.reshape(len(y), -1))
+    X = BoxedImages(X, boxes=[[2, 2, 26, 26]] * len(X))
+    reg = tiny().fit(X, y.reshape(len(y), -1))
     loaded = again(reg, file)
     assert loaded.box_relation_ == reg.box_relation_ is not None
     np.testing.assert_array_equal(loaded.predict(X), reg.predict(X))
