@@ -11,6 +11,8 @@ import threading
 import numpy as np
 import torch
 
+from skwing._threads import one_thread
+
 __all__ = ["plain_state"]
 
 
@@ -41,7 +43,7 @@ def plain_state():
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_FLOAT32)
         if _FORK.must_not_share_work:
-            stack.enter_context(_one_thread())
+            stack.enter_context(one_thread)
         _FORK.note_threads()
         yield
 
@@ -99,16 +101,6 @@ class _Fork:
         """Called in each child right after a fork."""
         self.must_not_share_work = self.must_not_share_work or self._shared
         _FLOAT32.in_child()
-
-
-@contextlib.contextmanager
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 _FLOAT32 = _Float32()

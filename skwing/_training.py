@@ -1,6 +1,7 @@
 """Training of a cascade, stage after stage, on chips."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from skwing._stages import (
     locate_in_stages,
     training_batches,
 )
+from skwing._threads import made_ahead
 from skwing.losses import LOSSES
 from skwing.shapes import mean_shape, symmetric
 
@@ -171,26 +173,30 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
         stage.asymmetry = sided.asymmetry
         return validate()
 
-    rows = _engine.train(
-        sided,
-        training_batches(stage, variants, chips, truth, draws, generator),
-        loss,
-        _engine.make_optimizer(
-            settings.optimizer,
-            sided.parameters(),
-            settings.learning_rate,
-            settings.momentum,
-            settings.weight_decay,
-        ),
-        _engine.SCHEDULES[settings.schedule],
-        n_epochs=settings.max_epochs,
-        n_steps=math.ceil(len(chips) / size),
-        mixed=check_mixed(settings.precision, chips.device, stage.network),
-        recorded=can_record(stage.network) and getattr(loss, "func", loss) in LOSSES.values(),
-        validate=None if validate is None else validate_now,
-        patience=settings.patience,
-        on_epoch=report,
-    )
+    batches = training_batches(stage, variants, chips, truth, draws, generator)
+    # A GPU works beside the CPU anyway, and records its work in the thread that asks for it.
+    ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
+    with ready as batches:
+        rows = _engine.train(
+            sided,
+            batches,
+            loss,
+            _engine.make_optimizer(
+                settings.optimizer,
+                sided.parameters(),
+                settings.learning_rate,
+                settings.momentum,
+                settings.weight_decay,
+            ),
+            _engine.SCHEDULES[settings.schedule],
+            n_epochs=settings.max_epochs,
+            n_steps=math.ceil(len(chips) / size),
+            mixed=check_mixed(settings.precision, chips.device, stage.network),
+            recorded=can_record(stage.network) and getattr(loss, "func", loss) in LOSSES.values(),
+            validate=None if validate is None else validate_now,
+            patience=settings.patience,
+            on_epoch=report,
+        )
     stage.asymmetry = sided.asymmetry
     return rows
 

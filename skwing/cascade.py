@@ -32,6 +32,7 @@ from skwing._samples import (
 from skwing._settings import SETTINGS, check_device, stage_settings
 from skwing._stages import Stage
 from skwing._state import ATTRIBUTES, packed_of_0_6, put, taken
+from skwing._threads import one_thread
 from skwing._training import (
     can_mirror,
     cut_to_learn_on,
@@ -276,6 +277,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
 
     @with_callbacks
     @plain_state()
+    @one_thread
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
         """Train the networks, one after the other.
 

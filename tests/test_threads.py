@@ -1,0 +1,123 @@
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from skwing import CascadeLandmarkRegressor
+from skwing._threads import made_ahead, one_thread
+from skwing.datasets import make_faces
+
+
+@pytest.fixture(scope="module")
+def faces():
+    faces = make_faces(16, image_size=48, random_state=0)
+    return faces.data, faces.target
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """Tests start from two threads, whatever the program has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(**settings):
+    given = {"networks": ("cnn6",), "max_epochs": 2, "precision": "float32", "random_state": 0}
+    return CascadeLandmarkRegressor(**given, **settings)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_fit_does_not_depend_on_the_number_of_threads(faces, n):
+    with_two = small().fit(*faces)
+    torch.set_num_threads(n)
+    with_n = small().fit(*faces)
+    assert torch.get_num_threads() == n
+    for one, other in zip(
+        with_two.networks_[0].parameters(), with_n.networks_[0].parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_the_number_of_threads_is_put_back_after_an_error(faces):
+    def stop(residual):
+        assert torch.get_num_threads() == 1
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        small(loss=stop).fit(*faces)
+    assert torch.get_num_threads() == 2
+
+
+def test_each_thread_gets_back_what_it_had():
+    barrier, seen = threading.Barrier(3), {}
+
+    def work(i):
+        if i:
+            torch.get_num_threads()  # from now on this thread has a number of its own
+            torch.set_num_threads(1 + i)
+        barrier.wait(10)
+        with one_thread, one_thread:
+            inside = torch.get_num_threads()
+            barrier.wait(10)
+        seen[i] = inside, torch.get_num_threads()
+
+    threads = [threading.Thread(target=partial(work, i)) for i in (1, 2)]
+    for thread in threads:
+        thread.start()
+    barrier.wait(10)
+    barrier.wait(10)
+    for thread in threads:
+        thread.join()
+    assert seen == {1: (1, 2), 2: (1, 3)}
+
+
+def test_a_thread_that_is_born_inside_gets_what_the_program_has():
+    seen = []
+
+    def work():
+        with one_thread:
+            pass
+        seen.append(torch.get_num_threads())
+
+    with one_thread:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert seen == [2]
+    assert torch.get_num_threads() == 2
+
+
+def test_items_are_made_one_ahead_in_order_in_another_thread():
+    made = []
+
+    def items():
+        for i in range(5):
+            made.append((i, threading.get_ident()))
+            yield i
+
+    with made_ahead(items()) as ahead:
+        assert next(ahead) == 0
+        assert list(ahead) == [1, 2, 3, 4]
+    assert [i for i, _ in made] == list(range(5))
+    assert threading.get_ident() not in {thread for _, thread in made}
+
+
+def test_an_error_in_making_an_item_comes_out_where_it_is_used():
+    def items():
+        yield 1
+        raise ValueError("no second one")
+
+    with made_ahead(items()) as ahead:
+        assert next(ahead) == 1
+        with pytest.raises(ValueError, match="no second one"):
+            next(ahead)
+
+
+def test_no_thread_of_a_fit_is_left(faces):
+    before = threading.active_count()
+    small().fit(*faces)
+    np.testing.assert_equal(threading.active_count(), before)
