@@ -66,11 +66,28 @@ def pairs_from_names(landmark_names):
     return sorted(pairs), dict(sorted(lonely.items()))
 
 
+def _partner(name, sign, place):
+    """Name on the other side.
+
+    Where a word tells the side of the face and a letter that of the part, both change:
+    ``left_eye_l`` goes with ``right_eye_r`` where there is one, and that name with it.
+    """
+    partner = sign.sub(lambda match: _OTHER[match[0]], name)
+    if sign is not _WORD or partner == name:
+        return partner
+    both = _LETTER.sub(lambda match: _OTHER[match[0]], partner)
+    if both == partner or both not in place:
+        return partner
+    # All four, or only these two: else the letter is no side, as in left_l1 and right_l1.
+    letter = _LETTER.sub(lambda match: _OTHER[match[0]], name)
+    return both if (letter in place) == (partner in place) else partner
+
+
 def _pairs_by(sign, plain, place, settled):
     """Pairs by one sign of a side, and the partners sought in vain."""
     found, alone = [], {}
     for i, name in enumerate(plain):
-        partner = sign.sub(lambda match: _OTHER[match[0]], name)
+        partner = _partner(name, sign, place)
         if i in settled or partner == name:
             continue
         j = place.get(partner)

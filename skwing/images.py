@@ -7,6 +7,7 @@ anything a user may pass. Pixels are decoded one sample at a time, when asked fo
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Number
 
 import numpy as np
 from joblib import cpu_count
@@ -462,6 +463,12 @@ class BoxedImages:
         self.__dict__.update(state)
 
 
+def _in_short(schema):
+    if schema is None:
+        return "no schema"
+    return f"the schema {schema.name!r:.60} of {schema.n_landmarks} landmarks"
+
+
 def concatenate(parts):
     """Join several BoxedImages end to end, without copying pixels.
 
@@ -491,7 +498,10 @@ def concatenate(parts):
     schema = parts[0].schema
     for number, part in enumerate(parts):
         if part.schema != schema:
-            raise ValueError(f"part {number} has schema {part.schema}, the first has {schema}.")
+            raise ValueError(
+                f"part {number} has {_in_short(part.schema)}, the first has {_in_short(schema)}; "
+                "expected the same."
+            )
     items = [source[row] for source, index in (part._store for part in parts) for row in index]
     has_boxes = any(part._boxes is not None for part in parts)
     has_repeats = any(part.repeats is not None for part in parts)
@@ -517,6 +527,8 @@ def _from_table(table):
     """BoxedImages from the columns of a DataFrame."""
     columns = list(table.columns)
     path_columns = [name for name in PATH_COLUMNS if name in columns]
+    # An "image" that is a number, beside a "filename", is the number of a row.
+    path_columns.sort(key=lambda name: isinstance(next(iter(table[name]), None), Number))
     if not path_columns:
         raise ValueError(
             f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "

@@ -8,6 +8,7 @@ and those of a wall move with the box.
 
 import itertools
 import os
+import warnings
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _INSIDE = 0.5  # of a face's landmarks are in the image, or more
 _GROWTH = 1.5  # no face grows or shrinks by more from one frame to the next
 # Two faces whose landmarks are this close, of their size, for so many frames are one.
 _TWIN_DISTANCE, _TWIN_FRAMES = 0.05, 5
+_UNSURE = 0.05  # how far off the number of frames that a video states may be, in parts of it
 _REMEMBERED = 100  # boxes that say how boxes lie around landmarks
 
 
@@ -202,6 +204,11 @@ def read_video(path):
         If there is no such file.
     ValueError
         If OpenCV cannot read it as a video.
+
+    Warns
+    -----
+    UserWarning
+        If frames end well before the number that the file states: it is cut off or damaged.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -209,15 +216,24 @@ def read_video(path):
     video = cv2.VideoCapture(path)
     if not video.isOpened():
         raise ValueError(f"{path} is broken, or not a video that OpenCV reads.")
-    return _frames_of(video)
+    return _frames_of(video, path)
 
 
-def _frames_of(video):
+def _frames_of(video, path):
+    n_stated, n_frames = video.get(cv2.CAP_PROP_FRAME_COUNT), 0
     try:
         while (frame := video.read()[1]) is not None:
+            n_frames += 1
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         video.release()
+    # Some files state no number, and some only how long they last.
+    if n_frames < n_stated - max(2, _UNSURE * n_stated):
+        warnings.warn(
+            f"{path}: found {n_frames} frames, expected the {n_stated:.0f} that the file states: "
+            "it is cut off or damaged.",
+            stacklevel=2,
+        )
 
 
 @dataclass

@@ -504,7 +504,7 @@ def test_concatenate_joins_without_copying():
     assert [joined.describe(i) for i in range(3)] == ["sample 0", "sample 1", "sample 2 (a.jpg)"]
     assert joined.repeats.tolist() == [2, 2, 1]
     np.testing.assert_array_equal(joined.boxes[:, 0], [3, 1, np.nan])
-    with pytest.raises(ValueError, match="part 1 has schema"):
+    with pytest.raises(ValueError, match="part 1 has the schema"):
         concatenate([left, BoxedImages(["a.jpg"], schema="ibug68")])
     with pytest.raises(ValueError, match="no parts"):
         concatenate([])

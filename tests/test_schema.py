@@ -477,3 +477,29 @@ def test_check_schema():
         check_schema("ibug68", 98)
     with pytest.raises(TypeError, match="LandmarkSchema"):
         check_schema(68)
+
+
+def paired(names):
+    mirror = LandmarkSchema.from_names("any", names).mirror
+    return {names[i]: names[j] for i, j in enumerate(mirror) if i < j}
+
+
+def test_the_side_of_the_face_and_the_side_of_the_part_both_change():
+    names = ["Left_eye_L", "Left_eye_R", "Left_eye", "Right_eye_L", "Right_eye_R", "Right_eye"]
+    names += ["Nose", "Lip_R", "Lip_L"]
+    assert paired(names) == {
+        "Left_eye_L": "Right_eye_R",
+        "Left_eye_R": "Right_eye_L",
+        "Left_eye": "Right_eye",
+        "Lip_R": "Lip_L",
+    }
+    first = ["l_eye_left", "l_eye_right", "r_eye_left", "r_eye_right"]
+    assert paired(first) == {"l_eye_left": "r_eye_right", "l_eye_right": "r_eye_left"}
+    outer = ["left_eye_l", "right_eye_r"]
+    assert paired(outer) == {"left_eye_l": "right_eye_r"}
+
+
+def test_a_letter_that_stays_is_no_side():
+    names = ["left_l1", "left_l2", "right_l1", "right_l2"]
+    assert paired(names) == {"left_l1": "right_l1", "left_l2": "right_l2"}
+    assert paired(["left_x_l", "right_x_l"]) == {"left_x_l": "right_x_l"}

@@ -7,7 +7,7 @@ import numpy as np
 from skwing._checks import check_choice
 from skwing.boxes import boxes_around
 from skwing.datasets._coco_json import (
-    find_category,
+    find_categories,
     id_of,
     load_json,
     number_rows,
@@ -46,9 +46,12 @@ def read_coco(
     path : str or os.PathLike
         Such as ``annotations/person_keypoints_val2017.json``.
     images : str or os.PathLike, default=None
-        Folder that the file names of the images start from; None takes that of `path`.
-    category : str or int, default=None
-        Name or id of the category to read; None takes the only one that has keypoints.
+        Folder that the file names of the images start from, below which they must lie; None
+        is that of `path`, and lets absolute paths lead elsewhere.
+    category : str, int or list of these, default=None
+        Name or id of the category to read, or several that share one list of keypoints,
+        such as species. None takes the only one that has keypoints. Categories without
+        names of keypoints are read where `schema` says what the landmarks are.
     boxes : {"annotated", "landmarks", None}, default="annotated"
         The boxes of the file, NaN for an annotation without one while others have one; the
         smallest boxes around the labelled landmarks, NaN where these lie at one place; or
@@ -79,6 +82,8 @@ def read_coco(
             The ids of the annotations as text; their numbers in the file if there are none.
         ids, image_ids : list
             Of each annotation, as in the file; an id is None where there is none.
+        categories : list
+            Id of the category of each annotation.
         image_sizes : ndarray of shape (n, 2)
             Width and height that the file states; NaN where it does not.
         left_out : dict of str to int
@@ -115,20 +120,24 @@ def read_coco(
     """
     check_choice(boxes, "boxes", BOXES)
     content = load_json(path)
-    chosen = find_category(objects_of(content, "categories", path), category, path)
-    n_landmarks = len(chosen["keypoints"])
-    schema = schema_of(chosen, path) if schema is None else check_schema(schema, n_landmarks)
+    schema = check_schema(schema)
+    categories = objects_of(content, "categories", path)
+    chosen = find_categories(categories, category, path, schema is not None)
+    names = chosen[0].get("keypoints")
+    n_landmarks = len(names) if names else schema.n_landmarks
+    schema = schema_of(chosen[0], path) if schema is None else check_schema(schema, n_landmarks)
+    told = ", ".join(str(one["name"])[:60] for one in chosen[:5]) + ", ..." * (len(chosen) > 5)
     folder = os.path.dirname(os.fspath(path)) if images is None else images
     photos = _index_images(objects_of(content, "images", path), folder, path, images is None)
     annotations = objects_of(content, "annotations", path)
-    rows, left_out = _choose(annotations, chosen["id"], path)
+    rows, left_out = _choose(annotations, {one["id"] for one in chosen}, path)
     points, visibility = _keypoints(annotations, rows, n_landmarks, path)
     labelled = (visibility > 0).any(axis=1)
     left_out["unlabelled"] += int((~labelled).sum())
     summary = ", ".join(f"{what.replace('_', ' ')} {n}" for what, n in left_out.items())
     if not labelled.any():
         raise ValueError(
-            f"{path}: no annotation of category {chosen['name']!r:.60} has a labelled keypoint; "
+            f"{path}: no annotation of category {told!r} has a labelled keypoint; "
             f"left out: {summary}."
         )
     points, visibility = points[labelled], visibility[labelled]
@@ -146,7 +155,7 @@ def read_coco(
         names=[row if own is None else own for row, own in zip(rows, ids, strict=True)],
         descr=_DESCR.format(
             n_samples=len(rows),
-            category=chosen["name"],
+            category=told,
             n_photos=len(set(paths)),
             path=path,
             n_landmarks=n_landmarks,
@@ -155,6 +164,7 @@ def read_coco(
         return_X_y=return_X_y,
         visibility=visibility,
         ids=ids,
+        categories=[annotations[row]["category_id"] for row in rows],
         image_ids=image_ids,
         image_sizes=sizes,
         left_out=left_out,
@@ -181,11 +191,11 @@ def _finite(size):
     return tuple(float(value) if 0 < value < 2**31 else np.nan for value in size)
 
 
-def _choose(annotations, category_id, path):
+def _choose(annotations, category_ids, path):
     """Rows of the annotations to read, and how many others there are."""
     rows, left_out = [], {"crowd": 0, "unlabelled": 0, "other_category": 0}
     for i, annotation in enumerate(annotations):
-        if id_of(annotation, "category_id", f"{path}, annotations[{i}]") != category_id:
+        if id_of(annotation, "category_id", f"{path}, annotations[{i}]") not in category_ids:
             left_out["other_category"] += 1
         elif annotation.get("iscrowd"):
             left_out["crowd"] += 1

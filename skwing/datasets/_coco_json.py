@@ -9,7 +9,7 @@ import numpy as np
 from skwing.datasets._common import as_number, read_text
 from skwing.schema import LandmarkSchema
 
-__all__ = ["find_category", "id_of", "load_json", "number_rows", "objects_of", "schema_of"]
+__all__ = ["find_categories", "id_of", "load_json", "number_rows", "objects_of", "schema_of"]
 
 
 def load_json(path):
@@ -60,35 +60,76 @@ def id_of(item, key, where):
     return found
 
 
-def find_category(categories, category, path):
-    """Category with that name or id, or the only one that has keypoints."""
-    with_keypoints = [c for c in categories if c.get("keypoints")]
+def find_categories(categories, wanted, path, has_schema=False):
+    """Categories with these names or ids, or the only one that has keypoints.
+
+    Parameters
+    ----------
+    categories : list of dict
+    wanted : str, int, list of these, or None
+    path : str
+        For errors.
+    has_schema : bool, default=False
+        Whether the user says what the landmarks are, so that names are not needed.
+
+    Returns
+    -------
+    chosen : list of dict
+        All with the same list of keypoints.
+    """
+    usable = [c for c in categories if c.get("keypoints")]
+    if not usable and has_schema:
+        usable = categories
+    with_names = " with names of keypoints" if usable and usable[0].get("keypoints") else ""
     choices = ", ".join(
-        f"{_short(c.get('name'))} (id {_short(c.get('id'))})" for c in with_keypoints
-    )
-    if category is None:
-        chosen = with_keypoints
-        if len(chosen) > 1:
-            raise ValueError(
-                f"{path}: several categories have keypoints; choose one with category=: {choices}."
-            )
-    else:
-        chosen = [c for c in with_keypoints if category in (c.get("name"), c.get("id"))]
-    if len(chosen) != 1:
-        wanted = "category" if category is None else f"category {category!r:.60}"
+        f"{_short(c.get('name'))} (id {_short(c.get('id'))})" for c in usable[:20]
+    ) + (f" and {len(usable) - 20} more" if len(usable) > 20 else "")
+    if wanted is None and len(usable) > 1:
         raise ValueError(
-            f"{path}: {'several' if chosen else 'no'} {wanted} with names of keypoints; those "
-            f"that have them: {choices or 'none'}."
+            f"{path}: several categories have keypoints; choose one with category=, or a list of "
+            f"them that share their keypoints: {choices}."
         )
-    chosen = chosen[0]
-    where = f"{path}, category {_short(chosen.get('name'))}"
-    id_of(chosen, "id", where)
-    if not isinstance(chosen.get("name"), str):
+    if wanted is None and not usable:
+        names = ", ".join(_short(c.get("name")) for c in categories[:20])
+        raise ValueError(
+            f"{path}: no category with names of keypoints; the categories are: {names or 'none'}. "
+            "Where the landmarks are known all the same, pass their schema=."
+        )
+    if wanted is None:
+        chosen = usable
+    else:
+        wanted = list(wanted) if isinstance(wanted, (list, tuple, set)) else [wanted]
+        if not wanted:
+            raise ValueError(f"{path}: category is an empty list, expected names or ids.")
+        chosen = [_one_category(usable, one, with_names, choices, path) for one in wanted]
+    for one in chosen:
+        _check_category(one, path)
+        if one.get("keypoints") != chosen[0].get("keypoints"):
+            raise ValueError(
+                f"{path}: the categories {_short(chosen[0]['name'])} and {_short(one['name'])} "
+                "have different keypoints, expected the same names in the same order."
+            )
+    return chosen
+
+
+def _one_category(usable, wanted, with_names, choices, path):
+    found = [c for c in usable if wanted in (c.get("name"), c.get("id"))]
+    if len(found) != 1:
+        raise ValueError(
+            f"{path}: {'several' if found else 'no'} category {wanted!r:.60}{with_names}; "
+            f"there are: {choices or 'none'}."
+        )
+    return found[0]
+
+
+def _check_category(category, path):
+    where = f"{path}, category {_short(category.get('name'))}"
+    id_of(category, "id", where)
+    if not isinstance(category.get("name"), str):
         raise ValueError(f"{where}: expected a name.")
-    names = chosen["keypoints"]
+    names = category.get("keypoints") or []
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"{where}: keypoints is {_short(names)}, expected a list of names.")
-    return chosen
 
 
 def number_rows(rows, n_columns, describe):

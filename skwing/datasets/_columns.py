@@ -1,11 +1,14 @@
 """Which columns of a table hold the image, the box and the landmarks, by their names."""
 
+import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from skwing.datasets._common import IMAGE_SUFFIXES, natural_key
+from skwing.datasets._pixels import is_pixels
 from skwing.datasets._rows import is_missing, is_number
 from skwing.images import BOX_COLUMNS, PATH_COLUMNS
 from skwing.schema import LandmarkSchema, check_schema
@@ -13,6 +16,7 @@ from skwing.schema import LandmarkSchema, check_schema
 __all__ = [
     "Columns",
     "check_box_rows",
+    "check_one_row_each",
     "check_points",
     "find_columns",
     "in_order",
@@ -280,14 +284,24 @@ def _text_column(header, sample, free, where):
     """The column that must be the path: the only text, or the only name of an image file."""
     texts = [i for i in free if not _is_numeric(sample[i])]
     named = [i for i in texts if str(sample[i]).lower().endswith(IMAGE_SUFFIXES)]
-    for candidates in (texts, named):
+    # A column without a name stands in front, where the row's own name belongs.
+    likely = [i for i in texts if _looks_like_image(sample[i]) or not header[i]]
+    for candidates in (likely, named):
         if len(candidates) == 1:
             return candidates[0]
     raise ValueError(
         f"{where}: which column holds the image? None is named {', '.join(PATH_COLUMNS)}, and "
-        f"{len(texts)} hold text: {_shortened(header[i] for i in texts)}; say which. Columns: "
-        f"{_shortened(header)}."
+        f"{len(named)} hold names of image files: {_shortened(header[i] for i in named)}; say "
+        f"which. Columns: {_shortened(header)}."
     )
+
+
+def _looks_like_image(value):
+    """Whether a cell is an image, its grey levels as text, or the path of a file."""
+    if isinstance(value, (np.ndarray, os.PathLike)) or is_pixels(value):
+        return True
+    text = str(value).lower()
+    return text.endswith(IMAGE_SUFFIXES) or "/" in text or "\\" in text
 
 
 def _is_numeric(value):
@@ -326,7 +340,9 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
         image = _lookup(image, place, "image", where)
     else:
         lower = {name.lower(): i for name, i in reversed(place.items())}
-        image = next((lower[name] for name in PATH_COLUMNS if name in lower), None)
+        named = [lower[name] for name in PATH_COLUMNS if name in lower]
+        # An "image" that is a number, beside a "filename", is the number of a row.
+        image = next((i for i in named if not _is_numeric(sample[i])), next(iter(named), None))
     box, unwanted = _box_columns(boxes, header, place, where)
     other = {image, *(box or ()), *unwanted}
     free = [i for i in range(len(header)) if i not in other]
@@ -429,6 +445,22 @@ def landmark_names(schema, names, n_landmarks):
             f"{n_landmarks}, one for each landmark."
         )
     return names
+
+
+def check_one_row_each(columns, header, images, where):
+    """Refuse a table of one point a row, several of them of one image.
+
+    Programs write their lists of points so. Which landmark each is it does not say, and a
+    sample a point would be silently wrong.
+    """
+    if columns.names != ("",) or columns.boxes is not None or len(set(images)) == len(images):
+        return
+    x, y = (header[i] for i in columns.points)
+    raise ValueError(
+        f"{where}: found several rows of one image, {Counter(images).most_common(1)[0][0]!r:.60}, "
+        f"with one point each ({x}, {y}) and no column that names the landmark. Add a column "
+        f"'landmark'; or landmarks=[({x!r}, {y!r})] says that each row is a sample of its own."
+    )
 
 
 def check_points(points, names, where):

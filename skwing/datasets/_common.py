@@ -16,6 +16,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "as_bunch",
     "as_number",
+    "check_alike",
     "check_one_each",
     "check_written",
     "inside",
@@ -23,6 +24,7 @@ __all__ = [
     "number_text",
     "read_text",
     "relative_path",
+    "without_missing",
     "written_paths",
 ]
 
@@ -297,6 +299,33 @@ def written_paths(data, path, images):
         relative_path(own, folder, must=must, describe=data.describe(i))
         for i, own in enumerate(data.paths)
     ]
+
+
+def without_missing(points, missing):
+    """Points with NaN in place of the pair of coordinates that stands for a missing one."""
+    if missing is None:
+        return points
+    pair = np.array(missing, dtype=np.float64)
+    if pair.shape != (2,) or not np.isfinite(pair).all():
+        raise ValueError(f"missing must be a pair of numbers such as (0, 0); got {missing!r:.60}.")
+    return np.where((points == pair).all(axis=-1, keepdims=True), np.nan, points)
+
+
+def check_alike(names, points, where):
+    """Refuse two landmarks whose names differ in case only and that no sample has both of.
+
+    Labels that were typed by hand would be two landmarks, each missing in a part of the
+    samples.
+    """
+    known = ~np.isnan(points).any(axis=-1)
+    first = {}
+    for i, name in enumerate(names):
+        j = first.setdefault(name.casefold(), i)
+        if j != i and not (known[:, i] & known[:, j]).any():
+            raise ValueError(
+                f"{where}: the landmarks {names[j]!r:.60} and {name!r:.60} differ in case only, "
+                "and no sample has both; expected one spelling."
+            )
 
 
 def check_one_each(paths, data, why):

@@ -5,8 +5,14 @@ from collections import Counter
 from operator import itemgetter
 
 from skwing._checks import check_choice
-from skwing.datasets._columns import check_box_rows, check_points, find_columns, schema_of
-from skwing.datasets._common import as_bunch, inside
+from skwing.datasets._columns import (
+    check_box_rows,
+    check_one_row_each,
+    check_points,
+    find_columns,
+    schema_of,
+)
+from skwing.datasets._common import as_bunch, inside, without_missing
 from skwing.datasets._csv_long import long_columns, read_long
 from skwing.datasets._dataframe import add_columns, describe_table
 from skwing.datasets._pixels import Pixels, is_pixels
@@ -84,7 +90,10 @@ def _read_wide(path, table, options, landmarks, boxes):
     columns = find_columns(
         header, sample, str(path), image=options["column"], landmarks=landmarks, boxes=boxes
     )
-    return _Wide(path, header, columns, options["decimal"]).read(rows, sample)
+    wide = _Wide(path, header, columns, options["decimal"]).read(rows, sample)
+    if landmarks is None and wide.pixels is None:
+        check_one_row_each(columns, header, wide.names, path)
+    return wide
 
 
 # ---------------------------------------------------------------------------------------
@@ -149,6 +158,7 @@ def read_csv(
     sep=None,
     decimal=".",
     encoding=None,
+    missing=None,
     return_X_y=False,
 ):
     r"""Images, boxes and landmarks from a CSV file.
@@ -192,6 +202,8 @@ def read_csv(
     decimal : {".", ","}, default="."
     encoding : str, default=None
         Such as ``"cp1252"``; None is UTF-8.
+    missing : (float, float), default=None
+        Coordinates that stand for a missing landmark, such as ``(0, 0)``.
     return_X_y : bool, default=False
         Return only ``(data, target)``.
 
@@ -265,6 +277,7 @@ def read_csv(
     if box_file is not None:
         rows, more = _join_boxes(box_file, names, path, options)
         further |= {k + "_" if k in further else k: v for k, v in more.items()}
+    points = without_missing(points, missing)
     schema, order = schema_of(marks, schema, path)
     if pixels is None:
         folder = os.path.dirname(path) if images is None else os.fspath(images)

@@ -6,6 +6,7 @@ from operator import itemgetter
 import numpy as np
 
 from skwing.datasets._columns import check_points, in_order, order_of, place_of
+from skwing.datasets._common import check_alike
 from skwing.datasets._rows import LONGEST_NAME, Numbers, check_name
 from skwing.images import PATH_COLUMNS
 
@@ -115,6 +116,7 @@ def read_long(path, rows, columns, decimal, landmarks):
     """Names of the images, of the landmarks, and the points."""
     long = _Long(path, decimal).read(rows, columns)
     points, names = long.points(), list(long.landmarks)
+    check_alike(names, points, path)
     if landmarks is not None:
         wanted = [str(name) for name in landmarks]
         if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(names):

@@ -4,8 +4,14 @@ import os
 
 import numpy as np
 
-from skwing.datasets._columns import check_box_rows, check_points, find_columns, schema_of
-from skwing.datasets._common import as_bunch, as_number, inside
+from skwing.datasets._columns import (
+    check_box_rows,
+    check_one_row_each,
+    check_points,
+    find_columns,
+    schema_of,
+)
+from skwing.datasets._common import as_bunch, as_number, inside, without_missing
 from skwing.datasets._pixels import Pixels, is_pixels
 from skwing.datasets._rows import is_missing
 from skwing.images import BoxedImages
@@ -148,6 +154,7 @@ def from_dataframe(
     images=None,
     schema=None,
     groups=None,
+    missing=None,
     return_X_y=False,
 ):
     """Images, boxes and landmarks from a DataFrame of one row per sample.
@@ -180,6 +187,8 @@ def from_dataframe(
     groups : str or array-like of shape (n,), default=None
         Column that tells which samples belong together, such as a person; None takes the
         path of the image.
+    missing : (float, float), default=None
+        Coordinates that stand for a missing landmark, such as ``(0, 0)``.
     return_X_y : bool, default=False
         Return only ``(data, target)``.
 
@@ -223,10 +232,12 @@ def from_dataframe(
     )
     schema, order = schema_of(columns.names, schema, "the DataFrame")
     points = frame.numbers(columns.points).reshape(len(df), -1, 2)
-    check_points(points, columns.names, frame.where)
+    points = without_missing(check_points(points, columns.names, frame.where), missing)
     rows = columns.boxes and check_box_rows(frame.numbers(columns.boxes), frame.where)
     sources, names = _images_of(frame, columns.image, images)
     data = BoxedImages(sources, boxes=rows, schema=schema)
+    if landmarks is None and data.paths is not None:
+        check_one_row_each(columns, frame.names, names, "the DataFrame")
     if groups is None and data.paths is None:
         groups = names
     answer = as_bunch(

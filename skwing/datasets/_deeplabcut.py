@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from skwing._checks import check_choice
 from skwing._files import replacing
 from skwing.datasets._columns import check_points, landmark_names, schema_of
 from skwing.datasets._common import (
@@ -22,6 +23,7 @@ from skwing.images import BoxedImages
 __all__ = ["read_deeplabcut", "write_deeplabcut"]
 
 _LABELED = "labeled-data"
+_PLACEHOLDER = re.compile(r"Unnamed: [0-9]+_level_[0-9]+")
 _FRAME = re.compile(r"[0-9]{1,12}")
 _DESCR = """{n_samples} frames with {n_landmarks} body parts each, from a file of DeepLabCut
 
@@ -45,12 +47,15 @@ def _header(rows, path):
                 "DeepLabCut: rows scorer, bodyparts, coords, or scorer, individuals, bodyparts, "
                 "coords."
             )
-        header[name] = [field.strip() for field in fields]
+        # pandas fills blank cells of the index with placeholders.
+        header[name] = ["" if _PLACEHOLDER.fullmatch(f.strip()) else f.strip() for f in fields]
         if name == "coords":
             break
     if "bodyparts" not in header or "coords" not in header:
         raise ValueError(f"{path}: found no header of DeepLabCut with bodyparts and coords.")
-    n_index = 3 if all(len(row) > 3 and not any(row[1:3]) for row in header.values()) else 1
+    # The scorer's name may be filled in over the index; coordinates are not.
+    told = [row for name, row in header.items() if name != "scorer"]
+    n_index = 3 if all(len(row) > 3 and not any(row[1:3]) for row in told) else 1
     width = len(header["coords"])
     if any(len(row) != width for row in header.values()) or width <= n_index:
         raise ValueError(
@@ -154,13 +159,15 @@ def _frames(names, path, images, wheres):
     return images[frames] if isinstance(images, np.ndarray) else [images[i] for i in frames]
 
 
-def _read(path):
+def _read(path, decimal):
     """Header and cells: columns by name, names of the frames, numbers with their lines."""
     rows = read_rows(path)
     header, n_index = _header(rows, path)
     places = _columns_of(header, n_index, path)
     coords, parts = header["coords"], header["bodyparts"]
-    numbers = Numbers(path, [f"{p} {c}" for p, c in zip(parts, coords, strict=True)][n_index:])
+    numbers = Numbers(
+        path, [f"{p} {c}" for p, c in zip(parts, coords, strict=True)][n_index:], decimal
+    )
     names = []
     for line, fields in rows:
         if len(fields) != len(coords):
@@ -183,6 +190,7 @@ def read_deeplabcut(
     individuals=None,
     min_likelihood=None,
     schema=None,
+    decimal=".",
     return_X_y=False,
 ):
     """Frames and body parts from a CSV file of DeepLabCut.
@@ -206,6 +214,8 @@ def read_deeplabcut(
         Results with a lower likelihood, or without any, are missing. None takes all.
     schema : str or LandmarkSchema, default=None
         None makes one of the names of the body parts.
+    decimal : {".", ","}, default="."
+        What spreadsheets of many countries write is a comma.
     return_X_y : bool, default=False
         Return only ``(data, target)``.
 
@@ -246,8 +256,9 @@ def read_deeplabcut(
     >>> path = "mice/labeled-data/trial1/CollectedData_Ann.csv"
     >>> mice = read_deeplabcut(path)  # doctest: +SKIP
     """
+    check_choice(decimal, "decimal", (".", ","))
     path = os.fspath(path)
-    places, n_index, frames, numbers = _read(path)
+    places, n_index, frames, numbers = _read(path, decimal)
     chosen, parts = _chosen(places, individuals, path)
     values = numbers.finish()
     rows, who, points, likelihood = [], [], [], []

@@ -10,6 +10,7 @@ import numpy as np
 from skwing._files import replacing
 from skwing.datasets._common import (
     as_bunch,
+    check_alike,
     check_written,
     inside,
     natural_key,
@@ -219,6 +220,7 @@ def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
     schema, columns = _columns(parser.parts, schema, path)
     n_landmarks = len(columns) if schema is None else schema.n_landmarks
     target = _target(parser, columns, n_landmarks)
+    check_alike(list(parser.parts), target[:, [columns[name] for name in parser.parts]], path)
     boxes = np.array(parser.boxes).reshape(-1, 4)
     in_file = {columns[name]: name for name in parser.parts}
     return as_bunch(

@@ -110,9 +110,15 @@ def read_rows(path, sep=None, encoding=None):
     text = _decoded(path, encoding)
     if sep is None:
         # Any first line will do: a long one is not cut into fields just for this.
-        first = next((line for line in text[:100_000].split("\n") if line.strip()), "")
-        sep = _separator(first)
+        lines = (line for line in text[:100_000].split("\n") if line.strip())
+        first = next(lines, "")
+        sep = _separator(next(lines, first) if _is_count(first.split()) else first)
     return split_rows(text, sep, path)
+
+
+def _is_count(fields):
+    """Whether the first row only says how many rows there are."""
+    return len(fields) == 1 and bool(_WHOLE.fullmatch(fields[0].strip()))
 
 
 def _has_header(fields):
@@ -153,6 +159,8 @@ def read_table(path, sep=None, encoding=None, header=None):
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path}: the file is empty, expected a table.")
+    if header is None and _is_count(first[1]):
+        first = next(rows, first)
     if _has_header(first[1]) if header is None else header:
         names = [name.strip() for name in first[1]]
         if longest := [name for name in names if len(name) > LONGEST_NAME]:
@@ -163,6 +171,8 @@ def read_table(path, sep=None, encoding=None, header=None):
         first = next(rows, None)
         if first is None:
             raise ValueError(f"{path}: the file has a header and no row of data.")
+        if len(first[1]) == len(names) + 1 and first[1][0].lower().endswith(IMAGE_SUFFIXES):
+            names = ["", *names]  # of the columns behind the image
     else:
         names = [str(i) for i in range(len(first[1]))]
         if not is_number(first[1][0]):

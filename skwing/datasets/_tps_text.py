@@ -116,6 +116,8 @@ def _take_entry(specimen, key, value, where):
         _once(specimen, _TEXTS[key], value, key, where)
     elif key == "CURVES":
         _once(specimen, "n_curves", _count(value, where), key, where)
+    elif key == "SCALE" and not value:
+        pass  # tpsDig writes this where no scale was set
     elif key == "SCALE":
         scale = as_number(value, where)
         if scale <= 0:
