@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from skwing.datasets import make_faces, write_pts
 
@@ -57,13 +58,53 @@ def test_trials_are_measured_on_each_fold_once(run, faces_300w, capsys):
     assert run("recipe", *command, *trials) == rows  # all are there already
 
 
-def test_speed_is_told_for_every_stage(run):
+def test_speed_is_told_for_every_stage(run, capsys):
     settings = ["--networks", "cnn6", "shape_indexed_64", "--n-samples", "8", "--repeats", "1"]
     (row,) = run("speed", *settings)
     assert [stage["network"] for stage in row["fit_stages"]] == ["cnn6", "shape_indexed_64"]
     assert len(row["predict_chips"]) == 2
-    shares = [part["share"] for part in (*row["fit_stages"], row["predict_whole"])]
-    assert all(0 < share < 1000 for share in shares)
+    compared = [*row["fit_stages"], *row["predict_chips"], row["predict_whole"]]
+    for part in compared:
+        rates = part["skwing_samples_per_second"], part["bare_samples_per_second"]
+        # Of a single repeat, the medians are of the same seconds.
+        assert part["share"] == pytest.approx(100 * rates[0] / rates[1], abs=0.2, rel=0.01)
+    shares = [stage["share"] for stage in row["fit_stages"]]
+    assert min(shares) - 0.1 <= row["fit_steady"]["share"] <= max(shares) + 0.1
+    # One-off work comes on top, and so do what is read and cut when predict starts.
+    assert row["fit_whole"]["share"] < row["fit_steady"]["share"]
+    assert row["fit_one_off_seconds"][0] > 0
+    printed = capsys.readouterr().out
+    assert all(f"{part['share']:6.1f} %" in printed for part in compared)
+
+
+def test_shares_of_speed_are_medians_of_repeats(load):
+    compare = load("speed").compare
+    bare = [[1.0, 2.0], [1.0, 4.0], [3.0, 8.0]]
+    skwing = [[2.0, 2.0], [1.25, 8.0], [4.0, 8.0]]
+    row = compare(bare, skwing, 10)
+    assert row["share"] == 75.0  # of 50, 80 and 75 percent
+    assert row["share_quartiles"] == [62.5, 77.5]
+    assert row["share_of_cpu_time"] == 100.0
+    assert row["skwing_samples_per_second"] == 5.0
+    assert row["bare_samples_per_second"] == 10.0
+
+
+def test_bare_steps_train_a_copy(load):
+    """What skwing is measured against really learns, and leaves the network alone."""
+    speed = load("speed")
+    layer = torch.nn.Linear(4, 6)
+    network = torch.nn.Sequential(torch.nn.Flatten(), layer, torch.nn.Unflatten(1, (3, 2)))
+    sided = torch.nn.Module()
+    sided.network = network
+    before = layer.weight.detach().clone()
+    batches = [((torch.ones(5, 1, 2, 2),), torch.full((5, 3, 2), 9.0))]
+    optimizer = torch.optim.SGD(sided.parameters(), lr=0.1)
+    bare = speed.BareTraining(sided, optimizer, torch.square, batches, mixed=False)
+    spent = bare.seconds(50)
+    assert (spent > 0).all()
+    torch.testing.assert_close(layer.weight, before)
+    learned = bare.network(torch.ones(1, 1, 2, 2))
+    torch.testing.assert_close(learned, torch.full((1, 3, 2), 9.0), atol=0.1, rtol=0)
 
 
 def test_objects_anywhere_are_measured_beside_their_mean_place(run):

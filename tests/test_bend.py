@@ -202,7 +202,7 @@ def test_each_of_a_hundred_landmarks_goes_its_own_way():
     points = points[[0, 1] * 20]
     samples = torch.arange(2).repeat(20)
     ways = ways_to_others(points, samples)[0]
-    moved, _ = bend(points, samples, SIZE, 1.0, seeded())
+    moved, _ = Bend(SIZE, 1.0)(points, samples, seeded())
     went = (moved - points)[::2]
     # Neighbours go opposite ways, which the smoothing holds back; yet each goes its own.
     most = went[went.norm(dim=(1, 2)).argmax()]
@@ -217,7 +217,7 @@ def test_landmarks_of_one_place_that_part_go_most_of_the_way_and_do_not_tear_the
     points[1, 0, 1] -= 1.5
     points[1, 7, 1] += 1.5
     points = points[[0, 1] * 50]
-    moved, field = bend(points, torch.arange(2).repeat(50), SIZE, 1.0, seeded())
+    moved, field = Bend(SIZE, 1.0)(points, torch.arange(2).repeat(50), seeded())
     went = (moved - points)[::2, [0, 7], 1].abs().amax(0)
     assert 0.5 * 1.5 < went.min() < 1.5
     # Torn or folded, the places that are read would not keep their order: a determinant < 0.

@@ -414,3 +414,19 @@ def test_scorers_are_checked_when_made():
         make_nme_scorer("inter_pupil", schema=BUG)
     with pytest.raises(TypeError, match="name or a number; got ndarray"):
         make_nme_scorer(np.ones(3))
+
+
+def test_a_scorer_asks_for_the_schema_that_was_set_before_the_one_of_the_last_fit():
+    """A parameter that was set after `fit` is what the user wants now."""
+
+    class Estimator:
+        schema = LandmarkSchema("new", ("a", "b", "c"), normalizers={"inter_ocular": ((0,), (1,))})
+        schema_ = LandmarkSchema("old", ("a", "b", "c"), normalizers={"inter_ocular": ((0,), (2,))})
+
+        def predict(self, X):
+            return np.array([[[0.0, 1], [10, 1], [40, 1]]])
+
+    y = [[[0.0, 0], [10, 0], [40, 0]]]
+    assert make_nme_scorer()(Estimator(), [0], y) == pytest.approx(-1 / 10)
+    Estimator.schema = None
+    assert make_nme_scorer()(Estimator(), [0], y) == pytest.approx(-1 / 40)
