@@ -197,7 +197,7 @@ def as_rgb(image):
     if image.ndim == 2:
         image = image[..., None]
     if image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
     return np.ascontiguousarray(image) if image.shape[2] == 3 else _on_white(image)
 
 

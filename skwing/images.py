@@ -14,6 +14,7 @@ from joblib import cpu_count
 
 from skwing._box_checks import check_boxes
 from skwing._decode import as_rgb, as_source, as_uint8, read_image
+from skwing.exceptions import DataWarning
 from skwing.schema import check_schema
 
 __all__ = [
@@ -427,6 +428,7 @@ class BoxedImages:
             f"(width x height, upright by its EXIF orientation), stated are {stated[0]} x "
             f"{stated[1]}. If they were turned or resized after they were annotated, the "
             "landmarks are off: look at some.",
+            DataWarning,
             stacklevel=3,
         )
 
