@@ -32,6 +32,7 @@ import os, sys, signal, threading, time, warnings
 from functools import partial
 import numpy as np, torch
 torch.set_num_threads(1)
+warnings.simplefilter("ignore")
 from skwing import CascadeLandmarkRegressor, BoxedImages, PoseBalancer, save_model, load_model
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
@@ -119,8 +120,8 @@ def writers():
         "save_model": partial(save_model, fitted()),
         "to_json": lambda path: X.schema.to_json(path),
         "write_pts": lambda path: write_pts(path, y[0]),
-        "write_tps": lambda path: write_tps(path, with_paths, y),
+        "write_tps": lambda path: write_tps(path, with_paths, y, image_height=48),
         "write_csv": lambda path: write_csv(path, with_paths, y),
-        "write_coco": lambda path: write_coco(path, with_paths, y),
+        "write_coco": lambda path: write_coco(path, with_paths, y, image_sizes=[[48, 48]] * len(y)),
         "write_dlib_xml": lambda path: write_dlib_xml(path, with_paths, y),
     }

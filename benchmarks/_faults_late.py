@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from _faults import check, faces, in_process, refused, regressor, writers
 
-from skwing import BoxedImages, PoseBalancer
+from skwing import PoseBalancer
 from skwing.datasets import (
     read_coco,
     read_csv,
@@ -26,9 +26,7 @@ def _absurd(share):
     far = X.boxes.copy()
     far[2] = [0, 0, 1e300, 1e300]
     trials = {
-        "repeats of 2**60": lambda: regressor().fit(
-            BoxedImages(X.images, X.boxes, repeats=np.full(len(y), 2**60)), y
-        ),
+        "repeats of 2**60": lambda: regressor().fit(X.with_repeats(np.full(len(y), 2**60)), y),
         "n_bins of 10**9": lambda: PoseBalancer(n_bins=10**9).fit(X, y),
         "a box of 1e300": lambda: regressor().fit(X.with_boxes(far), y),
         "shapes of 1e200": lambda: regressor().fit(X, y * 1e200),

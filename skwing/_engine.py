@@ -135,7 +135,10 @@ class BestWeights:
 
 def autocast(device, mixed):
     """Context in which convolutions and products run in bfloat16, or one that does nothing."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16) if mixed else nullcontext()
+    if not mixed:
+        return nullcontext()
+    # Inside of another autocast the cache would outlive the step, and weights with it.
+    return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
 
 
 class TrainingStep:

@@ -60,9 +60,9 @@ AMBIENT = {
 }
 
 
-def work(X, y):
+def work(X, y, precision="float32"):
     """All that a model answers, from the fit on."""
-    settings = {"max_epochs": 2, "batch_size": 8, "precision": "float32", "random_state": 0}
+    settings = {"max_epochs": 2, "batch_size": 8, "precision": precision, "random_state": 0}
     regressor = CascadeLandmarkRegressor(networks=(OWN, Foreign), **settings)
     regressor.fit(X, y).calibrate(X, y)
     loaded = pickle.loads(pickle.dumps(regressor))
@@ -103,6 +103,14 @@ def test_what_a_program_has_set_changes_nothing_and_stays(faces, plain, ambient)
         assert state() == before
     for answer, wanted in zip(answers, plain, strict=True):
         np.testing.assert_array_equal(answer, wanted)
+
+
+def test_training_in_bfloat16_inside_of_autocast_sees_each_steps_weights(faces):
+    wanted = work(*faces, precision="mixed")
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = work(*faces, precision="mixed")
+    for answer, expected in zip(answers, wanted, strict=True):
+        np.testing.assert_array_equal(answer, expected)
 
 
 def test_the_default_dtype_comes_back_when_the_last_thread_is_done():
