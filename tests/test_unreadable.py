@@ -174,7 +174,7 @@ def pickled(data):
 
 
 @pytest.mark.parametrize("read", [coco, dlib])
-@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (None, None)])
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (None, None), (0, 0)])
 def test_the_stated_size_or_none_is_no_reason_to_warn(tmp_path, read, size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

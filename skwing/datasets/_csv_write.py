@@ -4,7 +4,13 @@ import csv
 
 from skwing._files import replacing
 from skwing.datasets._columns import check_points, find_columns, in_order, landmark_names
-from skwing.datasets._common import check_one_each, check_written, number_text, written_paths
+from skwing.datasets._common import (
+    check_alike,
+    check_one_each,
+    check_written,
+    number_text,
+    written_paths,
+)
 from skwing.images import BOX_COLUMNS
 
 __all__ = ["write_csv"]
@@ -51,6 +57,7 @@ def _write_wide(write, paths, data, points, names):
 
 def _write_long(write, paths, data, points, names):
     _check_readable(in_order(names) == names, names)
+    check_alike(names, points, "target")
     check_one_each(paths, data, "which the long layout cannot tell apart; write it wide")
     write(["image", "landmark", "x", "y"])
     for path, row in zip(paths, points.tolist(), strict=True):

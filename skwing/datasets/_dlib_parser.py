@@ -144,7 +144,8 @@ class Parser(DefusedExpatParser):
 
 def _side(text):
     """Number of pixels that a file states; NaN where it states none."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else math.nan
+    plain = text.isascii() and text.isdigit() and len(text) < 10
+    return (float(text) if plain else 0) or math.nan
 
 
 def _attribute(attributes, key, tag):

@@ -346,6 +346,7 @@ def write_dlib_xml(path, data, target, *, part_names=None, whole_pixels=False):
     quoted = _part_names(part_names, data, points)
     if whole_pixels:
         boxes, points = _whole(boxes, points)
+    check_alike([name[1:-1] for name in quoted], points, "target")
     folder = os.path.dirname(os.path.abspath(path))
     image = None
     with replacing(path) as file:

@@ -195,31 +195,39 @@ def _walk(folder, recursive):
         yield root, [name for name in files if not name.startswith(".")]
 
 
-def annotated_images(folder, recursive=False, key=natural_key):
+def _files_by_name(folder, recursive):
+    """Files of a folder by their names, relative and without suffix, and by suffix."""
+    found = {}
+    for root, files in _walk(folder, recursive):
+        for file in files:
+            name, suffix = os.path.splitext(file)
+            relative = os.path.relpath(os.path.join(root, name), folder).replace(os.sep, "/")
+            found.setdefault(relative, {})[suffix.lower()] = os.path.join(root, file)
+    return found
+
+
+def annotated_images(folder, recursive=False, key=natural_key, images=None):
     """Names of the annotated faces of a folder, their .pts files and their images.
 
-    Names are relative to the folder, without suffix, in the order of `key` of them.
+    Names are relative to the folder, without suffix, in the order of `key` of them. The
+    images have the same names below `images`, or lie beside the files.
     """
-    faces = []
-    for root, files in _walk(folder, recursive):
-        images = {}
-        for file in files:
-            name, suffix = os.path.splitext(file)
-            images.setdefault(name, {})[suffix.lower()] = os.path.join(root, file)
-        for file in files:
-            name, suffix = os.path.splitext(file)
-            if suffix.lower() == ".pts":
-                image = next(filter(None, map(images[name].get, IMAGE_SUFFIXES)), None)
-                path = os.path.join(root, file)
-                relative = os.path.relpath(os.path.join(root, name), folder)
-                faces.append((relative.replace(os.sep, "/"), path, image))
+    files = _files_by_name(folder, recursive)
+    others = files if images is None else _files_by_name(images, recursive)
+    faces = [
+        (name, own[".pts"], next(filter(None, map(others.get(name, {}).get, IMAGE_SUFFIXES)), None))
+        for name, own in files.items()
+        if ".pts" in own
+    ]
     if not faces:
         raise ValueError(f"{folder} holds no .pts files.")
     missing = [path for _, path, image in faces if image is None]
     if missing:
+        where = "beside them" if images is None else f"of their names in {images}"
+        hint = "; images= names the folder that they are in" if images is None else ""
         raise FileNotFoundError(
-            f"{folder}: {len(missing)} of {len(faces)} .pts files have no image beside them "
-            f"({', '.join(IMAGE_SUFFIXES)}), the first is {min(missing)}."
+            f"{folder}: {len(missing)} of {len(faces)} .pts files have no image {where} "
+            f"({', '.join(IMAGE_SUFFIXES)}), the first is {min(missing)}{hint}."
         )
     faces.sort(key=lambda face: key(face[0]))
     return tuple(map(list, zip(*faces, strict=True)))
@@ -240,7 +248,15 @@ def _read_all(files):
     return np.stack(faces)
 
 
-def read_pts_folder(folder, *, boxes="landmarks", schema=None, recursive=False, return_X_y=False):
+def read_pts_folder(
+    folder,
+    *,
+    images=None,
+    boxes="landmarks",
+    schema=None,
+    recursive=False,
+    return_X_y=False,
+):
     """Faces of a folder that holds a .pts file beside each image.
 
     Parameters
@@ -248,6 +264,8 @@ def read_pts_folder(folder, *, boxes="landmarks", schema=None, recursive=False, 
     folder : str or os.PathLike
         An image belongs to the .pts file of the same name. Images without one are left
         out.
+    images : str or os.PathLike, default=None
+        Folder of the images; None is that of the files.
     boxes : {"landmarks"} or None, default="landmarks"
         The smallest boxes around the landmarks; or the whole images.
     schema : str or LandmarkSchema, default=None
@@ -306,7 +324,10 @@ def read_pts_folder(folder, *, boxes="landmarks", schema=None, recursive=False, 
     schema = check_schema(schema)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder}.")
-    names, files, images = annotated_images(os.fspath(folder), recursive)
+    if images is not None and not os.path.isdir(images):
+        raise FileNotFoundError(f"there is no folder {images}.")
+    images = None if images is None else os.fspath(images)
+    names, files, images = annotated_images(os.fspath(folder), recursive, images=images)
     target = _read_all(files)
     try:
         check_schema(schema, target.shape[1])
@@ -352,7 +373,8 @@ def write_pts_folder(folder, data, target, *, names=None, overwrite=False):
     Parameters
     ----------
     folder : str or os.PathLike
-        Made if missing. :func:`read_pts_folder` expects the images beside the files.
+        Made if missing. :func:`read_pts_folder` finds the images beside the files, or in
+        the folder that its `images` names.
     data : BoxedImages of shape (n,)
         Of files, if `names` is None.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)

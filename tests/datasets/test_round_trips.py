@@ -114,6 +114,38 @@ def test_pts_files_beside_their_images(tmp_path):
     assert list(faces.data.paths) == list(data.paths)
 
 
+@pytest.mark.parametrize("recursive", [False, True])
+def test_pts_files_elsewhere(tmp_path, recursive):
+    below = "a/b" if recursive else "."
+    (tmp_path / "photos" / below).mkdir(parents=True)
+    names = [f"{below}/{name}".removeprefix("./") for name in ("p 1", "写真")]
+    data = BoxedImages([tmp_path / "photos" / f"{name}.jpg" for name in names])
+    for path in data.paths:
+        open(path, "x").close()
+    write_pts_folder(tmp_path / "out", data, POINTS, names=names)
+    faces = read_pts_folder(tmp_path / "out", images=tmp_path / "photos", recursive=recursive)
+    np.testing.assert_array_equal(faces.target, POINTS)
+    assert [os.path.normpath(path) for path in faces.data.paths] == list(data.paths)
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 .* beside them .* images= names"):
+        read_pts_folder(tmp_path / "out", recursive=recursive)
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 .* of their names in"):
+        read_pts_folder(tmp_path / "out", images=tmp_path, recursive=recursive)
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
+        read_pts_folder(tmp_path / "out", images=tmp_path / "nowhere", recursive=recursive)
+
+
+@pytest.mark.parametrize("kind", ["long csv", "dlib"])
+def test_names_that_would_not_be_read_are_not_written(tmp_path, kind):
+    write, _, name = WRITERS[kind]
+    write = write.func
+    word = "part_names" if kind == "dlib" else "names"
+    more = {} if kind == "dlib" else {"layout": "long"}
+    half = np.array([[[1, 2], [np.nan, np.nan]], [[np.nan, np.nan], [3, 4]]])
+    data = BoxedImages([tmp_path / "a.jpg", tmp_path / "b.jpg"], boxes=BOXES)
+    with pytest.raises(ValueError, match="'nose' and 'Nose' differ in case only"):
+        write(tmp_path / name, data, half, **{word: ["nose", "Nose"]}, **more)
+
+
 def test_two_rows_of_one_frame_are_refused_by_formats_that_cannot_tell_them(tmp_path):
     data = BoxedImages([tmp_path / "a.jpg"] * 2)
     for kind in ("long csv", "deeplabcut"):
