@@ -107,6 +107,23 @@ def test_bare_steps_train_a_copy(load):
     torch.testing.assert_close(learned, torch.full((1, 3, 2), 9.0), atol=0.1, rtol=0)
 
 
+def test_a_busy_machine_is_measured_beside_a_quiet_one(run, load):
+    settings = ["--networks", "cnn6", "--n-samples", "8", "--epochs", "1", "--repeats", "1"]
+    module = load("contention")
+    with pytest.MonkeyPatch.context() as patch:
+        # No processes: what each would do, here.
+        patch.setattr(
+            module, "timed", lambda n, args: module.fit_once(n, 8, args.epochs, args.networks)
+        )
+        (row,) = run("contention", *settings, "--busy", "1")
+    assert {"default", "1 thread"} <= set(row["seconds"]["busy"])
+    assert all(value > 0 for times in row["seconds"].values() for value in times.values())
+    best = min(v for way, v in row["seconds"]["quiet"].items() if way != "default")
+    assert row["default_to_best"]["quiet"] == pytest.approx(
+        row["seconds"]["quiet"]["default"] / best, abs=0.01
+    )
+
+
 def test_objects_anywhere_are_measured_beside_their_mean_place(run):
     settings = ["--n-train", "8", "--n-test", "4", "--side", "64", "--epochs", "1", "1"]
     (row,) = run("anywhere", *settings)
