@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skwing._landmarks import FARTHEST
+from skwing._landmarks import FARTHEST, as_numbers
 
 _LEAST_SIDE = 1e-6  # below it matrices would have no finite numbers
 
@@ -36,7 +36,7 @@ def check_boxes(boxes, n_samples, describe="sample {}".format):
     array([[10., 20., 64., 48.]])
     """
     try:
-        boxes = np.array(boxes, dtype=np.float64)
+        boxes = np.array(as_numbers(boxes))
     except (TypeError, ValueError) as error:
         raise ValueError(f"boxes must be numbers (x, y, width, height): {error}.") from None
     if boxes.shape != (n_samples, 4):

@@ -54,6 +54,8 @@ class Chips:
     frame : ChipFrame
     device : torch.device
         Where crops are sampled.
+    image_sizes : float64 array of shape (n, 2) or None
+        Width and height of each image in pixels, NaN where it cannot be read.
     failures : dict of int to str
         What is wrong with samples that were skipped.
     """
@@ -63,6 +65,7 @@ class Chips:
     frame: ChipFrame
     device: torch.device = _CPU
     failures: dict = field(default_factory=dict)
+    image_sizes: np.ndarray | None = None
 
     def __len__(self):
         return len(self.pixels)
@@ -207,7 +210,7 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
     device = torch.device(device)
     if _fits(pixels.nbytes, device):
         pixels = torch.from_numpy(pixels).to(device)
-    return Chips(pixels, frame.matrices(boxes), frame, device, failures)
+    return Chips(pixels, frame.matrices(boxes), frame, device, failures, sizes)
 
 
 def _fits(n_bytes, device):

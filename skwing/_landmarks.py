@@ -1,5 +1,7 @@
 """The two layouts of landmarks, (n, L, 2) and (n, 2L), known here and nowhere else."""
 
+import re
+
 import numpy as np
 
 __all__ = ["FARTHEST", "as_layout", "as_points", "check_reach", "is_flat"]
@@ -44,9 +46,14 @@ def as_points(y, n_landmarks=None, name="y"):
     elif array.ndim == 2 and array.shape[1] % 2 == 0:
         points = array.reshape(len(array), array.shape[1] // 2, 2)
     else:
+        thirds = array.ndim > 1 and array.shape[-1] % 3 == 0
+        hint = (
+            " Are there three numbers for each landmark? Leave out the third, a visibility or "
+            "a confidence, with NaN for what is missing."
+        )
         raise ValueError(
             f"{name} has shape {array.shape}; expected (n_samples, n_landmarks, 2) or "
-            f"(n_samples, 2 * n_landmarks)."
+            f"(n_samples, 2 * n_landmarks).{hint if thirds else ''}"
         )
     if points.shape[0] == 0 or points.shape[1] == 0:
         what = "landmark" if points.shape[0] else "sample"
@@ -107,8 +114,10 @@ def _as_float(y, name):
         raise ValueError(f"{name} holds complex numbers; expected real ones, x0, y0, x1, y1, ...")
     if np.ma.isMaskedArray(y):  # np.asarray would bring the masked values back
         y = y.astype(np.float64).filled(np.nan)
+    if hasattr(y, "columns"):
+        _check_columns(y, name)
     try:
-        return np.asarray(y, dtype=np.float64)
+        return as_numbers(y)
     except (TypeError, ValueError) as error:
         shape = None
         for i, row in enumerate(y if np.iterable(y) else ()):
@@ -123,6 +132,60 @@ def _as_float(y, name):
                     f"sample needs the same landmarks, with NaN for the missing ones."
                 ) from error
         raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
+
+
+def as_numbers(values):
+    """float64 array of an array-like, of a table with missing values, or of any tensor.
+
+    Parameters
+    ----------
+    values : array-like, DataFrame, Series or tensor
+        pandas' NA becomes NaN; a tensor may require a gradient, lie on a GPU, or be of
+        bfloat16.
+
+    Returns
+    -------
+    numbers : float64 array
+        May share memory with `values`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are other things than numbers.
+    """
+    if hasattr(values, "detach"):
+        return values.detach().to("cpu").double().numpy()
+    if hasattr(values, "to_numpy") and hasattr(values, "convert_dtypes"):  # of pandas
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
+_AXIS_LAST = re.compile(r"(?P<stem>.*?)[ _.:-]?(?P<axis>[xy])(?P<number>[ _.:-]?[0-9]*)", re.I)
+_AXIS_FIRST = re.compile(r"(?P<axis>[xy])[ _.:-](?P<stem>.+?)(?P<number>[0-9]*)", re.I)
+
+
+def _check_columns(y, name):
+    """Check that the columns of a table, where their names tell of x and y, have them in turn."""
+    columns = [str(part) for part in y.columns]
+    if any(isinstance(part, tuple) for part in y.columns):
+        columns = ["_".join(map(str, part)) for part in y.columns]
+    parts = [_AXIS_LAST.fullmatch(c) or _AXIS_FIRST.fullmatch(c) for c in columns]
+    if not all(parts):
+        return
+    axes = [part["axis"].lower() for part in parts]
+    stems = [(part["stem"], part["number"]) for part in parts]
+    if sorted(axes) != ["x"] * (len(axes) // 2) + ["y"] * (len(axes) // 2):
+        return
+    in_turn = axes[::2] == ["x"] * (len(axes) // 2) and stems[::2] == stems[1::2]
+    if not in_turn and all(stems.count(stem) == 2 for stem in stems):
+        place = {(stem, axis): i for i, (stem, axis) in enumerate(zip(stems, axes, strict=True))}
+        order = [place[stem, axis] for stem in dict.fromkeys(stems) for axis in "xy"]
+        shown = ", ".join(repr(columns[i]) for i in order[:4])
+        raise ValueError(
+            f"{name} has the columns {', '.join(map(repr, columns[:4]))}, ..., and columns are "
+            "read as x0, y0, x1, y1, ...: expected x and y of each landmark in turn, as in "
+            f"{name}[[{shown}, ...]]."
+        )
 
 
 def is_flat(y):

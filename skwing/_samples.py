@@ -1,11 +1,11 @@
 """The samples of a fit, checked: images, landmarks and weights that belong together."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._landmarks import as_points, check_reach
+from skwing._data_checks import Evidence, boxes_as_corners, contradictions
+from skwing._landmarks import as_numbers, as_points, check_reach
 from skwing._measure import check_measurable, own_nme
 from skwing._warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
@@ -70,7 +70,7 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
 
 def _check_weights(sample_weight, n_samples):
     try:
-        weights = np.asarray(sample_weight, dtype=np.float64)
+        weights = as_numbers(sample_weight)
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from None
     if weights.ndim == 0:
@@ -137,6 +137,15 @@ def warn_of_boxes(data, relation):
         )
 
 
+def warn_of_corners(data, sizes):
+    """Warn of boxes that look like corners, by the sizes of the images, (n, 2), NaN = unknown."""
+    rows = np.flatnonzero(~(data.missing_boxes | np.isnan(sizes).any(axis=1)))
+    if data.has_boxes and len(rows) >= 3:
+        found = boxes_as_corners(data.boxes[rows], sizes[rows], lambda i: data.describe(rows[i]))
+        if found is not None:
+            warn_of_data(found)
+
+
 def _how_many(data, which):
     first = int(np.flatnonzero(which)[0])
     if which.sum() == 1:
@@ -188,33 +197,23 @@ def check_learnable(train, held_out, schema):
         check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
 
 
-def warn_of_misplaced(samples, chips):
-    """Warn of landmarks that are no pixels, and of those that no crop of their box shows.
+def warn_of_contradictions(samples, chips, schema):
+    """Warn of landmarks, boxes and images that contradict each other.
 
     Parameters
     ----------
     samples : Samples
     chips : skwing._chips.Chips
         Of these samples.
+    schema : LandmarkSchema or None
     """
-    points, size = samples.points, chips.frame.size
-    if np.nanmin(points) >= 0 and np.nanmax(points) <= 1:
-        warnings.warn(
-            "all landmarks of y lie between 0 and 1: they must be in pixels of the image, not in "
-            "fractions of its size",
-            stacklevel=4,
-        )
-    in_chips = chips.to_chip(points)
-    known = ~np.isnan(points).any(-1)
-    seen = known & (in_chips > -0.5).all(-1) & (in_chips < size - 0.5).all(-1)
-    lost = np.flatnonzero(known.any(1) & ~seen.any(1))
-    if len(lost):
-        warnings.warn(
-            f"{samples.data.describe(int(lost[0]))}: all its landmarks lie far outside its box "
-            f"(this holds for {len(lost)} of {len(samples)} samples); both must be in pixels of "
-            "the same image, in the same order of samples",
-            stacklevel=4,
-        )
+    data = samples.data
+    boxes = data.boxes if data.has_boxes else None
+    evidence = Evidence(
+        samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
+    )
+    for message in contradictions(evidence):
+        warn_of_data(message)
 
 
 def hold_out(train, X_val, y_val, fraction, rng):

@@ -27,7 +27,8 @@ from skwing._samples import (
     drop_unboxed,
     hold_out,
     warn_of_boxes,
-    warn_of_misplaced,
+    warn_of_contradictions,
+    warn_of_corners,
 )
 from skwing._settings import SETTINGS, check_device, stage_settings
 from skwing._stages import Stage
@@ -327,7 +328,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             else:
                 chips = cut_to_learn_on(train, sizes, margins, device)
             frame = chips.frame
-            warn_of_misplaced(train, chips)
+            warn_of_contradictions(train, chips, schema)
             mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
             crops = make_crops(sizes, margins, frame, shape, mean_points)
             asymmetries = np.zeros((len(networks), *mean_points.shape), dtype=np.float32)
@@ -540,6 +541,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         answers = [np.full((len(data), self.n_landmarks_, 2), np.nan) for _ in stages[first:]]
         spreads = [np.full((len(data), self.n_landmarks_), np.nan)] if spread else []
         start, failures = 0, {}
+        sizes = np.full((len(data), 2), np.nan)
         for chips in iter_chips(data[boxed], self._frame, device, on_error=on_error):
             rows = boxed[start : start + len(chips)]
             found = locate_all(stages, chips)
@@ -547,8 +549,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 answer[rows] = points
             for answer in spreads:
                 answer[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
+            sizes[rows] = chips.image_sizes
             failures.update((rows[i], message) for i, message in chips.failures.items())
             start += len(chips)
+        warn_of_corners(data, sizes)
         if failures:
             for answer in answers + spreads:
                 answer[list(failures)] = np.nan

@@ -120,7 +120,7 @@ def expected_failures(estimator):
 
 
 # The targets of a table are no pixels of an image.
-@pytest.mark.filterwarnings("ignore:all landmarks of y lie", "ignore:.*lie far outside its box")
+@pytest.mark.filterwarnings("ignore::skwing.exceptions.DataWarning")
 @parametrize_with_checks([regressor(), TableBalancer()], expected_failed_checks=expected_failures)
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)

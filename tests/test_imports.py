@@ -35,7 +35,7 @@ ROWS = [
         "_graphs",
     ],
     ["metrics", "shapes", "_poses", "_decode", "images", "boxes", "_warp", "networks", "_engine"],
-    ["_asymmetry", "_augment", "_bend", "_samples", "_measure", "datasets"],
+    ["_asymmetry", "_augment", "_bend", "_samples", "_data_checks", "_measure", "datasets"],
     ["_plain", "_model_file"],
     ["_chips", "_stages", "_settings", "balance"],
     ["_confidence", "_state"],
