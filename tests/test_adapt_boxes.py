@@ -1,5 +1,7 @@
 """Boxes of another detector as boxes of the kind that a regressor was trained with."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
@@ -15,6 +17,7 @@ from skwing.boxes import (
 )
 from skwing.datasets import make_faces
 from skwing.geometry import boxes_of
+from skwing.networks import PlainCNN
 
 FACES = make_faces(12, random_state=0, image_size=64)
 OWN = landmark_boxes(FACES.target, margin=0.1, shift=(0.02, 0.05), square=True)
@@ -100,21 +103,21 @@ def test_a_pipeline_is_asked_for_its_regressor():
     assert relation_in_training(PoseBalancer()) is None
 
 
-@pytest.mark.slow
-def test_on_drawn_faces():
-    train = make_faces(200, random_state=0, max_yaw=30, occlusion=0)
-    test = make_faces(40, random_state=1, max_yaw=30, occlusion=0)
+def test_a_trained_regressor_errs_less_in_adapted_boxes():
+    train = make_faces(120, random_state=0, image_size=64, max_yaw=20, occlusion=0)
+    test = make_faces(30, random_state=1, image_size=64, max_yaw=20, occlusion=0)
+    network = partial(PlainCNN, widths=(8, 16, 32), input_size=32, n_hidden=64, batch_norm=True)
     reg = CascadeLandmarkRegressor(
-        networks=("cnn6",), max_epochs=15, random_state=0, device="cpu"
+        networks=(network,), max_epochs=10, random_state=0, device="cpu"
     ).fit(train.data, train.target)
 
     def mean_error(X):
         way = np.linalg.norm(reg.predict(X) - test.target, axis=-1).mean(1)
-        return np.median(way / boxes_of(test.target)[:, 2:].max(1))
+        return np.mean(way / boxes_of(test.target)[:, 2:].max(1))
 
-    best = mean_error(test.data)
     for scale, shift in [(0.6, (0, 0)), (1.6, (0, -0.2)), (1.3, (0.2, 0.2))]:
         boxes = adjust_boxes(test.data.boxes, margin=(scale - 1) / 2, shift=shift)
         X = test.data.with_boxes(boxes)
-        adapted = mean_error(adapt_boxes(X, reg))
-        assert adapted < 0.5 * mean_error(X) and adapted < 1.3 * best
+        relation = box_relation(boxes[:10], landmark_boxes(test.target[:10]))
+        adapted = mean_error(adapt_boxes(X, reg, relation))
+        assert adapted < 0.75 * mean_error(X) and adapted < 1.2 * mean_error(test.data)
