@@ -14,6 +14,8 @@ from joblib import cpu_count
 
 from skwing._box_checks import check_boxes
 from skwing._decode import as_rgb, as_source, as_uint8, read_image
+from skwing._envelope import FORMAT, check_format, check_keys
+from skwing._version import __version__
 from skwing.exceptions import DataWarning
 from skwing.schema import check_schema
 
@@ -26,6 +28,11 @@ __all__ = [
 PATH_COLUMNS = ("path", "image", "file", "filename")
 BOX_COLUMNS = ("x", "y", "width", "height")
 _MOST_DRAWS = 10**12  # in a pass; even a thousandth of it takes days
+
+
+# What a pickle holds, and what those of earlier versions may lack.
+_KEPT = ("store", "numbers", "boxes", "repeats", "schema")
+_LATER = ("stated_sizes", "stated_by")
 
 
 def _check_repeats(repeats, n_samples):
@@ -459,10 +466,18 @@ class BoxedImages:
         used[index] = True
         if not used.all():
             self._store = (source[used], (np.cumsum(used) - 1)[index])
-        return self.__dict__.copy()
+        data = {name.removeprefix("_"): value for name, value in vars(self).items()}
+        return {"format": FORMAT, "skwing": __version__, "data": data}
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        if "format" not in state:  # of skwing 0.6 or before, which kept attributes as they were
+            vars(self).update(state)
+            return
+        version = check_format(state["format"], state.get("skwing"), "this BoxedImages")
+        what = f"this BoxedImages, written by skwing {version},"
+        data = dict.fromkeys(_LATER) | state.get("data", {})
+        check_keys(data, (*_KEPT, *_LATER), what)
+        vars(self).update({f"_{name}": value for name, value in data.items()})
 
 
 def _in_short(schema):

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skwing._ambient import plain_state
 from skwing._envelope import check_keys, set_params_of
 from skwing._model_file import read_model, write_model
 from skwing._plain import NotInFile, from_plain, name_of, to_plain
@@ -23,6 +24,7 @@ __all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
 _PIPELINE_PARAMS = ("transform_input", "verbose")
 
 
+@plain_state()
 def save_model(estimator, path):
     """Save a fitted model to one file.
 
@@ -82,6 +84,7 @@ def save_model(estimator, path):
     write_model(path, model, arrays)
 
 
+@plain_state()
 def load_model(path, networks=None):
     """Load a model that :func:`save_model` saved, by this version or an earlier one.
 
@@ -118,9 +121,13 @@ def load_model(path, networks=None):
     model, arrays, version = read_model(path)
     what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
     check_keys(model, ("estimator", "search"), what)
-    return _from_node(model["estimator"], arrays, networks, what)
+    try:
+        return _from_node(model["estimator"], arrays, networks, what)
+    except RecursionError:
+        raise ValueError(f"{what} is damaged: it is nested too deep") from None
 
 
+@plain_state()
 def describe_model(path):
     """What a file of :func:`save_model` says about its model, without loading it.
 
@@ -218,7 +225,7 @@ def _to_node(estimator, name, arrays):
 
 
 def _step_to_node(step, estimator, name, arrays):
-    if estimator is None or isinstance(estimator, str):
+    if isinstance(estimator, str | None) and estimator in _NOTHING:
         return [step, estimator]
     if type(estimator) not in (Pipeline, *_CLASSES):
         raise TypeError(
@@ -234,7 +241,7 @@ def _from_node(node, arrays, networks, what):
     _check_node(node, what)
     if node["class"] == "Pipeline":
         steps = [
-            (name, part if _is_no_estimator(part) else _from_node(part, arrays, networks, what))
+            (name, part if part in _NOTHING else _from_node(part, arrays, networks, what))
             for name, part in _check_steps(node["steps"], what)
         ]
         params = _read(node["params"], arrays, what)
@@ -323,7 +330,7 @@ def _described(node, arrays, what):
         return [node["class"]], _read(node["fitted"], arrays, what)
     names, fitted = [], None
     for _, part in _check_steps(node["steps"], what):
-        if _is_no_estimator(part):
+        if part in _NOTHING:
             names.append(str(part))
         else:
             found, fitted = _described(part, arrays, what)
@@ -340,10 +347,6 @@ def _read(plain, arrays, what):
         raise ValueError(f"{what} is damaged: it is nested too deep") from None
 
 
-def _is_no_estimator(part):
-    return part is None or isinstance(part, str)
-
-
 def _check_node(node, what):
     known = [cls.__name__ for cls in _CLASSES]
     if not isinstance(node, dict) or node.get("class") not in ("Pipeline", *known):
@@ -353,12 +356,27 @@ def _check_node(node, what):
 
 
 def _check_steps(steps, what):
-    pairs = isinstance(steps, list) and all(isinstance(s, list) and len(s) == 2 for s in steps)
-    if not pairs or not steps or _is_no_estimator(steps[-1][1]):
-        raise ValueError(f"{what} has a pipeline of the steps {steps!r:.60}")
+    right = isinstance(steps, list) and all(map(_is_step, steps)) and bool(steps)
+    if right:
+        *first, last = (part for _, part in steps)
+        names = {name for name, _ in steps}
+        right = len(names) == len(steps) and _class_of(last) in ("Pipeline", _REGRESSOR)
+        right = right and all(p in _NOTHING or _class_of(p) == _BALANCER for p in first)
+    if not right:
+        raise ValueError(f"{what} is damaged: its pipeline has the steps {steps!r:.80}")
     return steps
 
 
+def _is_step(step):
+    return isinstance(step, list) and len(step) == 2 and isinstance(step[0], str)
+
+
+def _class_of(node):
+    return node.get("class") if isinstance(node, dict) else None
+
+
+_REGRESSOR, _BALANCER = CascadeLandmarkRegressor.__name__, PoseBalancer.__name__
+_NOTHING = (None, "passthrough")  # steps that do nothing
 # How the fitted state of each class is taken and put.
 _CLASSES = {
     CascadeLandmarkRegressor: (taken, put),

@@ -491,6 +491,7 @@ WRONG = {
     "pairs": (["params", "w"], {"dict": [[3]]}, "no dict"),
     "float": (["params", "w"], {"float": "__import__('os')"}, "no float"),
     "deep": (["params", "w"], json.loads("[" * 900 + "]" * 900), "nested too deep"),
+    "pipeline": (["class"], "Pipeline", "lacks 'steps'"),
     "no stage": (["fitted", "networks"], [], "networks is empty"),
     "no networks": (["fitted", "networks"], None, "expected a list"),
     "mean shape": (["fitted", "mean_shape"], 3, "mean_shape is of shape"),
@@ -549,6 +550,63 @@ def test_arrays_that_are_not_right_are_errors_of_loading(fitted, file, name):
     with pytest.raises(ValueError, match=message) as error:
         load_model(file)
     assert str(file) in str(error.value)
+
+
+REG = object()  # stands for the node of the regressor
+BALANCER = {"class": "PoseBalancer", "params": {"dict": []}, "fitted": {"dict": []}}
+STEPS = {
+    "none": [],
+    "no list": 3,
+    "no pairs": [["reg"]],
+    "no name": [[3, REG]],
+    "a name twice": [["reg", "passthrough"], ["reg", REG]],
+    "no regressor": [["balance", BALANCER]],
+    "nothing last": [["reg", REG], ["last", "passthrough"]],
+    "two regressors": [["one", REG], ["two", REG]],
+    "a word": [["one", "os.system"], ["two", REG]],
+    "a list": [["one", []], ["two", REG]],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_pipelines_that_are_not_right_are_errors_of_loading(fitted, file, name):
+    save_model(fitted, file)
+    model, arrays, _ = read_model(file)
+    steps = STEPS[name]
+    if isinstance(steps, list):
+        steps = [[model["estimator"] if part is REG else part for part in step] for step in steps]
+    params = {"dict": [["transform_input", None], ["verbose", False]]}
+    pipeline = {"class": "Pipeline", "params": params, "steps": steps}
+    write_model(file, {"estimator": pipeline, "search": None}, arrays)
+    for read in (load_model, describe_model):
+        with pytest.raises(ValueError, match="its pipeline has the steps") as error:
+            read(file)
+        assert str(file) in str(error.value)
+
+
+def test_a_balancer_that_is_not_right_is_an_error_of_loading(pipeline, file):
+    save_model(pipeline, file)
+    model, arrays, _ = read_model(file)
+    model["estimator"]["steps"][0][1] = BALANCER
+    write_model(file, model, arrays)
+    with pytest.raises(ValueError, match="lacks 'mean_shape'") as error:
+        load_model(file)
+    assert str(file) in str(error.value)
+
+
+def test_ambient_settings_of_torch_do_not_matter(fitted, file, tmp_path):
+    save_model(fitted, file)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.inference_mode(), torch.device("meta"), torch.autocast("cpu"):
+            save_model(fitted, tmp_path / "two")
+            loaded = load_model(file)
+    finally:
+        torch.set_default_dtype(before)
+    assert (tmp_path / "two").read_bytes() == file.read_bytes()
+    np.testing.assert_array_equal(loaded.predict(data()[0]), fitted.predict(data()[0]))
+    loaded.set_params(warm_start=True).fit(*data())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -24,6 +24,7 @@ from torch import nn
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
 from skwing._state import ATTRIBUTES
 from skwing.balance import PoseResampler
+from skwing.datasets import SkimageCascade, YuNet
 from skwing.losses import rectified_wing
 from skwing.metrics import make_nme_scorer
 from skwing.networks import PlainCNN, ShapeIndexedCNN, cnn6, resnet50
@@ -95,6 +96,7 @@ THINGS = {
     "resampler": lambda request: PoseResampler(n_bins=2).fit_resample(*data()) and PoseResampler(),
     "images": lambda request: BoxedImages(data()[0], schema=EYES)[2:5],
     "schema": lambda request: IBUG68,
+    "detectors": lambda request: (SkimageCascade, YuNet),
 }
 
 
@@ -268,6 +270,21 @@ def test_balancers_check_their_state_too():
     state["fitted"]["poses"] = 3
     with pytest.raises(ValueError, match="poses_ is 3"):
         restored(state, PoseBalancer)
+
+
+def test_images_check_their_state_too():
+    images = BoxedImages(data()[0], schema=EYES)[2:5]
+    state = images.__getstate__()
+    np.testing.assert_array_equal(restored(state, BoxedImages).decode(2), images.decode(2))
+    with pytest.raises(
+        ValueError, match=r"this BoxedImages was written by skwing 9\.8 in format 2"
+    ):
+        restored(state | {"format": 2, "skwing": "9.8"}, BoxedImages)
+    del state["data"]["store"]
+    with pytest.raises(ValueError, match=r"this BoxedImages, written by .*, lacks 'store'"):
+        restored(state, BoxedImages)
+    before = {f"_{name}": value for name, value in images.__getstate__()["data"].items()}
+    assert len(restored(before, BoxedImages)) == 3  # as 0.6 pickled it
 
 
 # ---------------------------------------------------------------------------------------

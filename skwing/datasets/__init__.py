@@ -44,3 +44,7 @@ __all__ = [
     "write_pts_folder",
     "write_tps",
 ]
+
+# A pickle names them by where they are public.
+for _part in (SkimageCascade, YuNet):
+    _part.__module__ = __name__
