@@ -29,6 +29,7 @@ ROWS = [
         "_version",
         "_envelope",
         "_ambient",
+        "_threads",
         "exceptions",
         "_unwrap",
         "_warnings",
