@@ -64,6 +64,8 @@ def _read_file(path, describe):
 def _check_header(header, describe):
     """Refuse what would take the memory, or be read otherwise than viewers show it."""
     _check_n_pixels(header.width, header.height, describe)
+    if header.is_cut:
+        raise ValueError(f"{describe}: the {header.kind} file is broken: it ends too early.")
     if header.n_images > 1:
         raise ValueError(
             f"{describe}: the {header.kind} file holds several pages or frames, expected one "
@@ -103,7 +105,7 @@ def read_image(path, describe):
         return as_rgb(image)
     if image.shape[2] != 4:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    image = image[..., [2, 1, 0, 3]]
+    image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
     if header is not None and header.kind == "TIFF":
         # libtiff turns it all the same, and multiplies the colours by their opacity.
         return _on_white(image, is_multiplied=True)
@@ -166,7 +168,8 @@ def _on_white(image, is_multiplied=False):
         return np.ascontiguousarray(colors)
     colors, alpha = colors.astype(np.uint16), alpha.astype(np.uint16)
     shown = colors * 255 if is_multiplied else colors * alpha
-    return np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255).astype(np.uint8)
+    shown = np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255)
+    return shown.astype(np.uint8, order="C")
 
 
 def _check_dtype(dtype, describe):

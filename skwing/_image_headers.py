@@ -32,6 +32,8 @@ class Header:
     has_alpha : bool
     changes : tuple of str
         What viewers do to the pixels and OpenCV does not, such as ``"turned"``.
+    is_cut : bool
+        Whether a part says to be longer than the file: decoders would make room for it.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Header:
     n_images: int = 1
     has_alpha: bool = False
     changes: tuple = ()
+    is_cut: bool = False
 
     @property
     def shown_size(self):
@@ -76,10 +79,14 @@ def read_header(file):
 def _png(file, start):
     width, height, color = struct.unpack(">16xIIxB", start[:26])
     found = {"orientation": 1, "n_images": 1, "has_alpha": color in (4, 6)}
+    end = file.seek(0, os.SEEK_END)
     file.seek(8)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         after = file.tell() + length + 4
+        if after > end:
+            found["is_cut"] = True
+            break
         if kind == b"eXIf":
             found["orientation"] = _orientation(file.read(length))
         elif kind == b"tRNS":

@@ -317,6 +317,21 @@ def test_a_file_that_would_take_the_memory_is_refused_by_its_header(tmp_path, mo
             decoded(tmp_path, data, name)
 
 
+def test_a_chunk_longer_than_its_file_is_refused_before_room_is_made_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(_decode, "_decode_by_opencv", lambda *_: pytest.fail("it was decoded"))
+    png = encoded(SIDES, ".png")
+    for data in (png[:33] + b"\xff" + png[34:], png[:-30]):
+        with pytest.raises(ValueError, match=r"a\.png\): .*broken: it ends too early"):
+            decoded(tmp_path, data, "a.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+def test_what_is_decoded_lies_in_memory_row_by_row(tmp_path, suffix):
+    rgba = np.dstack([SIDES, SIDES[..., 0]])
+    for image in (SIDES, rgba):
+        assert decoded(tmp_path, encoded(image, suffix), f"a{suffix}").flags.c_contiguous
+
+
 def test_the_limit_holds_where_no_header_is_known(tmp_path, monkeypatch):
     monkeypatch.setattr(_decode, "MAX_PIXELS", 100)
     data = cv2.imencode(".ras", SIDES)[1].tobytes()
