@@ -39,6 +39,7 @@ def plain_state():
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
+        # Not torch.get_default_device(), which fails in torch 2.6 once the default was taken back.
         if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_FLOAT32)

@@ -200,11 +200,14 @@ def _draw(function, given, generator):
     variant = _with_generator(function)
     if variant is not None:
         return _call(variant, {**given, "generator": generator})
-    # No such operation draws on the CPU. The global generator is borrowed for this one.
+    # Attention with dropout on a GPU, say. The global generator is borrowed for this one.
     device = generator.device
-    seed = torch.randint(2**62, (), generator=generator, device=device)
+    seed = int(torch.randint(2**62, (), generator=generator, device=device))
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
-        torch.manual_seed(int(seed))
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         return _call(function, given)
 
 
