@@ -290,7 +290,7 @@ def outside(evidence):
     known, points = evidence.known, evidence.points
     if evidence.boxes is not None:
         low, size = evidence.boxes[:, None, :2], evidence.boxes[:, None, 2:]
-        room = 0.1 * size.max(-1, keepdims=True)
+        room = 0.3 * size.max(-1, keepdims=True)
         held = known & ((points >= low - room) & (points <= low + size + room)).all(-1)
         lost = np.flatnonzero(known.any(1) & ~held.any(1))
         if len(lost):

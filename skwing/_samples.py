@@ -6,9 +6,10 @@ import numpy as np
 
 from skwing._data_checks import Evidence, boxes_as_corners, contradictions
 from skwing._landmarks import as_numbers, as_points, check_reach
-from skwing._measure import check_measurable, own_nme
+from skwing._measure import check_measurable
 from skwing._warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
+from skwing.metrics import own_nme
 
 
 @dataclass(frozen=True)

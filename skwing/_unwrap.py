@@ -1,6 +1,6 @@
 """What a pipeline or a search predicts with."""
 
-__all__ = ["parts_of", "predictor_of"]
+__all__ = ["parts_of", "predictor_of", "schema_of"]
 
 
 def parts_of(estimator):
@@ -13,8 +13,8 @@ def parts_of(estimator):
     Yields
     ------
     part : object
-        The estimator; of a search its best candidate, or before `fit` the one that it
-        searches with; of a pipeline its steps, the last first; and so on within each.
+        The estimator; of a fitted search its best candidate; of a pipeline its steps, the
+        last first; and so on within each.
 
     Examples
     --------
@@ -41,21 +41,43 @@ def predictor_of(estimator):
     >>> type(predictor_of(make_pipeline(PoseBalancer(), CascadeLandmarkRegressor()))).__name__
     'CascadeLandmarkRegressor'
     """
-    while inside := _inside(estimator):
-        estimator = inside[0]
-    return estimator
+    return _path_of(estimator)[-1]
+
+
+def schema_of(estimator=None, data=None):
+    """Schema that errors of an estimator are measured by.
+
+    Parameters
+    ----------
+    estimator : object, default=None
+    data : BoxedImages or other X, default=None
+
+    Returns
+    -------
+    schema : LandmarkSchema, str or None
+        That which the estimator, or what predicts in it, was given, else was fitted with; else
+        that which the data carry. A column of a table that has the name is none.
+    """
+    for owner in (*_path_of(estimator), data):
+        for name in ("schema", "schema_"):
+            found = None if hasattr(owner, "columns") else getattr(owner, name, None)
+            if found is not None:
+                return found
+    return None
+
+
+def _path_of(estimator):
+    """An estimator, what predicts in it, and so on to the innermost."""
+    path = [estimator]
+    while inside := _inside(path[-1]):
+        path.append(inside[0])
+    return path
 
 
 def _inside(estimator):
     """What an estimator holds, what predicts in it first."""
-    if isinstance(estimator, type):
-        return []
-    if getattr(estimator, "steps", None):
-        steps = [step for _, step in reversed(estimator.steps)]
-        # "passthrough" and None are steps that do nothing.
-        return [step for step in steps if step is not None and not isinstance(step, str)]
-    for name in ("best_estimator_", "estimator_", "regressor_", "estimator", "regressor"):
-        inner = getattr(estimator, name, None)
-        if hasattr(inner, "get_params") or hasattr(inner, "predict"):
-            return [inner]
-    return []
+    if hasattr(estimator, "best_estimator_"):
+        return [estimator.best_estimator_]
+    steps = [step for _, step in reversed(getattr(estimator, "steps", None) or [])]
+    # "passthrough" and None are steps that do nothing.
+    return [step for step in steps if step is not None and not isinstance(step, str)]

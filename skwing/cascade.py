@@ -17,7 +17,7 @@ from skwing._chips import cut_chips, iter_chips
 from skwing._confidence import calibrate, shape_sizes
 from skwing._envelope import pack, unpack, written_by
 from skwing._landmarks import as_layout, as_points, is_flat
-from skwing._measure import check_measurable, own_nme
+from skwing._measure import check_measurable
 from skwing._progress import FitProgress
 from skwing._random import check_random_state, drawing, redirected
 from skwing._samples import (
@@ -45,10 +45,12 @@ from skwing._training import (
     train_last,
     upright_shape,
 )
+from skwing._unwrap import schema_of
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images, check_on_error, listed
 from skwing.losses import bind_loss
+from skwing.metrics import own_nme
 from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
 
@@ -584,14 +586,16 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         Returns
         -------
         score : float
-            Errors are divided by the inter-ocular distance where the schema has one, else
-            by the size of the box around the true landmarks (geometric mean of its sides).
+            Errors are divided by the inter-ocular distance where the schema (of the
+            regressor, or without one of X) has one, else by the size of the box around the
+            true landmarks (geometric mean of its sides).
             Samples without such a length, and those whose box is missing, are left out.
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, sample_weight, self.n_landmarks_))
         predicted = as_points(self.predict(truth.data), self.n_landmarks_)
-        errors = own_nme(truth.points, predicted, self.schema_)
+        schema = check_schema(schema_of(self, truth.data), self.n_landmarks_)
+        errors = own_nme(truth.points, predicted, schema)
         weights = np.ones(len(errors)) if truth.weights is None else truth.weights
         errors[weights == 0] = np.nan
         known = check_measurable(errors, "samples of weight above zero")

@@ -12,6 +12,7 @@ from skwing._ambient import plain_state
 from skwing._chips import Chips
 from skwing._files import check_target, write_bytes
 from skwing._stages import locate_in_stages
+from skwing._unwrap import predictor_of
 from skwing.cascade import CascadeLandmarkRegressor
 
 __all__ = ["to_onnx"]
@@ -96,8 +97,7 @@ def _cascade_in(estimator):
     """The regressor at the end of a pipeline or a search, or the estimator itself."""
     if hasattr(estimator, "estimator"):  # a search
         check_is_fitted(estimator)
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    last = predictor_of(estimator)
     if not isinstance(last, CascadeLandmarkRegressor):
         raise TypeError(
             f"only a CascadeLandmarkRegressor can be written, got {type(last).__name__}"

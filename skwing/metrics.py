@@ -7,9 +7,13 @@ truth) are left out of every mean; a prediction must be a number wherever the tr
 import numbers
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
 from skwing._checks import check_flag, check_number, told
 from skwing._landmarks import as_points
+from skwing._unwrap import schema_of
+from skwing._warnings import warn_of_data
+from skwing.geometry import boxes_of
 from skwing.schema import SCHEMAS, check_schema
 
 __all__ = [
@@ -244,6 +248,32 @@ def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, p
     return float(measured.mean())
 
 
+def own_nme(true, predicted, schema):
+    """Normalised error of each sample.
+
+    Parameters
+    ----------
+    true, predicted : array of shape (n, L, 2)
+        In image pixels; NaN in `true` = missing.
+    schema : LandmarkSchema or None
+
+    Returns
+    -------
+    errors : float64 array of shape (n,)
+        As a fraction of the inter-ocular distance where the schema has one, else of the
+        size of the box around the known landmarks (1 px for a mark-up of one landmark); NaN
+        where there is no such length.
+    """
+    if schema is not None and "inter_ocular" in schema.normalizers:
+        return nme(true, predicted, normalizer="inter_ocular", schema=schema, per_sample=True)
+    boxes = np.full((len(true), 4), np.nan)
+    # A lone landmark has no size to measure by; where there is but one at all, its box has
+    # a side of 1 and the error is in pixels.
+    seen = (~np.isnan(true).any(-1)).sum(-1) > min(1, true.shape[1] - 1)
+    boxes[seen] = boxes_of(true[seen])
+    return nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)
+
+
 def _known_errors(errors):
     """Errors that are numbers, sorted."""
     errors = np.asarray(errors, dtype=np.float64).ravel()
@@ -352,17 +382,19 @@ def failure_rate(errors, threshold):
     return float((_known_errors(errors) > threshold).mean())
 
 
-def make_nme_scorer(normalizer="inter_ocular", schema=None):
+def make_nme_scorer(normalizer="auto", schema=None):
     """Scorer for scikit-learn's model selection: minus the NME, so that higher is better.
 
     Parameters
     ----------
-    normalizer : str or float, default="inter_ocular"
-        As for :func:`normalizing_lengths`. With "box" the boxes come from X: its `boxes`,
-        or its columns x, y, width and height.
+    normalizer : str or float, default="auto"
+        "auto" measures as ``CascadeLandmarkRegressor.score`` and the displays do: by the
+        inter-ocular distance where the schema has one, else by the size of the box around
+        the true landmarks. Others as for :func:`normalizing_lengths`; with "box" the boxes
+        come from X: its `boxes`, or its columns x, y, width and height.
     schema : str or LandmarkSchema, default=None
         None asks, at each call, first the estimator (in a pipeline or a search, the last
-        step), then X for a `schema`.
+        step) for the schema that it was given or fitted with, then X.
 
     Returns
     -------
@@ -390,7 +422,7 @@ def make_nme_scorer(normalizer="inter_ocular", schema=None):
             f"{type(normalizer).__name__}. Lengths cannot follow their samples into folds."
         )
     given = check_schema(schema)
-    if given is not None and isinstance(normalizer, str) and normalizer != "box":
+    if given is not None and isinstance(normalizer, str) and normalizer not in ("auto", "box"):
         _normalizing_groups(normalizer, given, given.n_landmarks)
     return _NMEScorer(normalizer, given)
 
@@ -401,13 +433,13 @@ class _NMEScorer:
         self.schema = schema
 
     def __call__(self, estimator, X, y):
-        schema = self.schema
-        if schema is None:
-            schema = _schema_of(estimator)
-        if schema is None:
-            schema = _own(X, "schema")
+        X, y = with_boxes_only(X, y)
+        schema = schema_of(estimator, X) if self.schema is None else self.schema
+        predicted = estimator.predict(X)
+        if isinstance(self.normalizer, str) and self.normalizer == "auto":
+            return -_own_mean(y, predicted, schema)
         boxes = _boxes_of_data(X) if self.normalizer == "box" else None
-        return -nme(y, estimator.predict(X), normalizer=self.normalizer, schema=schema, boxes=boxes)
+        return -nme(y, predicted, normalizer=self.normalizer, schema=schema, boxes=boxes)
 
     def __reduce__(self):
         """Pickle by the public function that makes it."""
@@ -418,22 +450,30 @@ class _NMEScorer:
         return f"make_nme_scorer(normalizer={self.normalizer!r}, schema={schema!r})"
 
 
-def _own(thing, name):
-    """Attribute of a thing, None if it has none; a column of that name does not count."""
-    return None if hasattr(thing, "columns") else getattr(thing, name, None)
+def _own_mean(y_true, y_pred, schema):
+    true = as_points(y_true, name="y_true")
+    errors = own_nme(true, as_points(y_pred, name="y_pred"), check_schema(schema, true.shape[1]))
+    known = ~np.isnan(errors)
+    if not known.any():
+        raise ValueError(
+            f"None of the {len(errors)} samples has both a known landmark and a normalising "
+            "length (normalizer='auto')."
+        )
+    return float(errors[known].mean())
 
 
-def _schema_of(estimator):
-    """Schema of an estimator, or of what it wraps last: the step or the best candidate."""
-    while estimator is not None:
-        for name in ("schema", "schema_"):
-            if _own(estimator, name) is not None:
-                return getattr(estimator, name)
-        if getattr(estimator, "steps", None):
-            estimator = estimator.steps[-1][1]
-        else:
-            estimator = getattr(estimator, "best_estimator_", None)
-    return None
+def with_boxes_only(X, y):
+    """Samples that can be predicted: without those whose box is missing, with a warning."""
+    missing = getattr(X, "missing_boxes", None)
+    if hasattr(X, "columns") or missing is None or not missing.any() or missing.all():
+        return X, y
+    warn_of_data(
+        f"{missing.sum()} of {len(X)} samples, the first is "
+        f"{X.describe(int(np.flatnonzero(missing)[0]))}, have no box (NaN): they have no "
+        "prediction and are left out of the error"
+    )
+    keep = np.flatnonzero(~missing)
+    return X[keep], _safe_indexing(y, keep)
 
 
 def _boxes_of_data(X):

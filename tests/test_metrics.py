@@ -375,10 +375,13 @@ def test_whose_schema_counts():
     assert make_nme_scorer()(search, images(schema=BUG), y) == expect(other)
 
 
-def test_no_schema_anywhere_is_an_error():
+def test_no_schema_anywhere():
     y = bugs(12)
+    model = MeanShape().fit(None, y)
     with pytest.raises(ValueError, match="needs a schema"):
-        make_nme_scorer()(MeanShape().fit(None, y), images(), y)
+        make_nme_scorer("inter_ocular")(model, images(), y)
+    by_box = nme(y, model.predict(images()), normalizer="box", boxes=boxes_of(y))
+    assert make_nme_scorer()(model, images(), y) == pytest.approx(-by_box)
 
 
 def test_boxes_come_from_the_data():

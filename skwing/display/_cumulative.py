@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from skwing._unwrap import schema_of
 from skwing.display._figures import curve_style, import_pyplot, n_curves, one_axes, percent_ticks
-from skwing.display._inputs import boxes_of_data, name_of, sample_errors, schema_of, unit_of
-from skwing.metrics import ced_auc, ced_curve, failure_rate
+from skwing.display._inputs import boxes_of_data, name_of, sample_errors, unit_of
+from skwing.metrics import ced_auc, ced_curve, failure_rate, with_boxes_only
 
 
 class CumulativeErrorDisplay:
@@ -168,12 +169,14 @@ class CumulativeErrorDisplay:
         display : CumulativeErrorDisplay
         """
         import_pyplot(cls)
+        if boxes is None:
+            X, y = with_boxes_only(X, y)
         return cls.from_predictions(
             y,
             estimator.predict(X),
             threshold=threshold,
             normalizer=normalizer,
-            schema=schema_of(schema, estimator, X),
+            schema=schema_of(estimator, X) if schema is None else schema,
             boxes=boxes_of_data(X, boxes),
             name=name_of(estimator) if name is None else name,
             ax=ax,

@@ -3,13 +3,13 @@
 import numpy as np
 from scipy import stats
 
+from skwing._unwrap import schema_of
 from skwing.display._figures import GREY, curve_style, import_pyplot, n_curves, one_axes
 from skwing.display._inputs import (
     boxes_of_data,
     name_of,
     poses_of,
     sample_errors,
-    schema_of,
     unit_of,
 )
 
@@ -227,7 +227,7 @@ class ErrorByPoseDisplay:
             absolute=absolute,
             confidence=confidence,
             normalizer=normalizer,
-            schema=schema_of(schema, estimator, X),
+            schema=schema_of(estimator, X) if schema is None else schema,
             boxes=boxes_of_data(X, boxes),
             name=name_of(estimator) if name is None else name,
             pose_label=pose_label,

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from skwing._landmarks import as_points
-from skwing._measure import own_nme
-from skwing.metrics import nme
+from skwing._unwrap import parts_of, predictor_of
+from skwing.metrics import nme, own_nme
 from skwing.schema import check_schema
 from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize
 
@@ -76,15 +76,6 @@ def sample_errors(y_true, y_pred, normalizer, schema, boxes):
     return errors, "pixels" if in_pixels else "lengths"
 
 
-def _chain(estimator):
-    """An estimator, and what it wraps: the best candidate of a search, the steps of a pipeline."""
-    yield estimator
-    if hasattr(estimator, "best_estimator_"):
-        yield from _chain(estimator.best_estimator_)
-    for _, step in reversed(getattr(estimator, "steps", None) or []):
-        yield from _chain(step)
-
-
 def find_fitted(estimator, attribute, what):
     """The estimator, or the part of it, that has a fitted attribute.
 
@@ -93,7 +84,7 @@ def find_fitted(estimator, attribute, what):
     NotFittedError
         If none has; `what` says which kind of estimator would.
     """
-    for part in _chain(estimator):
+    for part in parts_of(estimator):
         if hasattr(part, attribute):
             return part
     raise NotFittedError(
@@ -104,25 +95,7 @@ def find_fitted(estimator, attribute, what):
 
 def name_of(estimator):
     """Class name of what predicts: the last step of a pipeline, the best of a search."""
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif getattr(estimator, "steps", None):
-            estimator = estimator.steps[-1][1]
-        else:
-            return type(estimator).__name__
-
-
-def schema_of(schema, estimator=None, data=None):
-    """The schema given, else that of an estimator, else that of images; None if none has any."""
-    if schema is not None:
-        return schema
-    for part in () if estimator is None else _chain(estimator):
-        for name in ("schema_", "schema"):
-            if getattr(part, name, None) is not None:
-                return getattr(part, name)
-    # A column of a table may have that name and is no schema.
-    return None if hasattr(data, "columns") else getattr(data, "schema", None)
+    return type(predictor_of(estimator)).__name__
 
 
 def boxes_of_data(data, boxes=None):

@@ -4,9 +4,10 @@ import numpy as np
 
 from skwing._landmarks import as_points
 from skwing._random import check_random_state
+from skwing._unwrap import schema_of
 from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
-from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, schema_of, unit_of
+from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, unit_of
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 
@@ -191,7 +192,7 @@ class LandmarkDisplay:
             poses=poses,
             margin=margin,
             normalizer=normalizer,
-            schema=schema_of(schema, estimator, X),
+            schema=schema_of(estimator, X) if schema is None else schema,
             boxes=boxes,
             random_state=random_state,
             ax=ax,
@@ -265,7 +266,7 @@ class LandmarkDisplay:
         """
         import_pyplot(cls)
         images = as_boxed_images(X)
-        schema = schema_of(schema, None, images)
+        schema = schema_of(None, images) if schema is None else schema
         true, pred, schema = _check_points(y_true, y_pred, len(images), schema)
         errors, word = None, "lengths"
         if true is not None and pred is not None:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from skwing._unwrap import schema_of
 from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import AFTER, BEFORE, GREY, draw_shape, grid_axes, import_pyplot
-from skwing.display._inputs import coefficient_label, find_fitted, schema_of
+from skwing.display._inputs import coefficient_label, find_fitted
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 
@@ -232,7 +233,8 @@ class PoseHistogramDisplay:
         import_pyplot(cls)
         balancer = find_fitted(balancer, "bin_edges_", "a PoseBalancer")
         images = None if X is None else as_boxed_images(X)
-        schema = check_schema(schema_of(schema, balancer, images), len(balancer.mean_shape_))
+        schema = schema_of(balancer, images) if schema is None else schema
+        schema = check_schema(schema, len(balancer.mean_shape_))
         values = np.abs(balancer.poses_) if balancer.absolute else balancer.poses_
         edges = balancer.bin_edges_
         # Both edges belong to a bin, as the balancer counts.
