@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 import skwing.display
 from skwing import PoseBalancer, geometry
+from skwing._unwrap import schema_of
 from skwing.display import _figures, _inputs
 from skwing.display._crops import cut_crop
 from skwing.images import BoxedImages
@@ -130,12 +131,11 @@ def test_poses_must_be_one_known_number_a_sample(faces):
         _inputs.poses_of(PoseBalancer().fit(faces.data, faces.target), None, 30)
 
 
-def test_schema_comes_from_the_user_then_the_estimator_then_the_data(faces, remembered):
+def test_schema_comes_from_the_estimator_then_the_data(faces, remembered):
     estimator = Pipeline([("reg", remembered(schema="wflw98"))])
-    assert _inputs.schema_of("cofw29", estimator, faces.data) == "cofw29"
-    assert _inputs.schema_of(None, estimator, faces.data) == "wflw98"
-    assert _inputs.schema_of(None, remembered(), faces.data) is faces.schema
-    assert _inputs.schema_of(None, remembered(), ["a.png"]) is None
+    assert schema_of(estimator, faces.data) == "wflw98"
+    assert schema_of(remembered(), faces.data) is faces.schema
+    assert schema_of(remembered(), ["a.png"]) is None
 
 
 def test_crop_is_box_and_margin_in_coordinates_of_the_image():
