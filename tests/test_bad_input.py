@@ -270,7 +270,7 @@ BROKEN = {
     "missing.jpg": (None, FileNotFoundError, "there is no such file"),
     "empty.jpg": (b"", ValueError, "the file is empty"),
     "text.jpg": (b"<html>not found</html>", ValueError, "the file is broken, or not an image"),
-    "short.jpg": ("half", ValueError, "the file is broken"),
+    "short.jpg": ("half", ValueError, "the JPEG file is broken"),
 }
 
 
@@ -346,6 +346,8 @@ def test_images_of_every_kind_train_together():
     images = [X[0], grey[1], alpha[2], X[3] / 255, grey[4][..., None], *X[5:]]
     same = X.copy()
     same[[1, 4]] = grey[[1, 4], ..., None]
+    opacity = X[2, ..., :1] / 255
+    same[2] = np.round(X[2] * opacity + 255 * (1 - opacity))  # on white
     expected = tiny().fit(same, Y).predict(same)
     np.testing.assert_array_equal(tiny().fit(images, Y).predict(images), expected)
 
