@@ -269,8 +269,9 @@ def similarity(source, target, weight=None):
     u, v = src - src_mean[..., None, :], dst - dst_mean[..., None, :]
     w = w[..., 0]
     spread = (w * (u * u).sum(-1)).sum(-1)
-    # Points that coincide do not subtract to exactly 0, but to what rounding leaves.
-    rounding = 16 * xp.finfo(spread.dtype).eps
+    # Points that coincide do not subtract to exactly 0, but to what rounding leaves, which is
+    # more the more of them are summed up.
+    rounding = max(16, source.shape[-2]) * xp.finfo(spread.dtype).eps
     noise = rounding**2 * (w * (src * src).sum(-1)).sum(-1)
     spread = xp.where(spread > noise, spread, xp.full_like(spread, math.nan))
     a_re = (w * (u * v).sum(-1)).sum(-1) / spread

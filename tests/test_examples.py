@@ -1,5 +1,6 @@
 import importlib.util
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,24 @@ def quickstart():
     return load("quickstart")
 
 
-def test_quickstart_runs_from_training_to_the_reloaded_model(quickstart, capsys):
-    table, same = quickstart.main(["--n-samples", "24", "--epochs", "1"])
+def test_quickstart_runs_from_training_to_the_reloaded_model(
+    quickstart, capsys, monkeypatch, tmp_path
+):
+    # Small networks and batches, so that few faces make steps enough to learn in.
+    brisk = partial(
+        quickstart.CascadeLandmarkRegressor,
+        networks=("shape_indexed_64", "shape_indexed_64"),
+        batch_size=16,
+        rotation=5.0,
+        occlusion=0.0,
+        deformation=0.0,
+    )
+    monkeypatch.setattr(quickstart, "CascadeLandmarkRegressor", brisk)
+    picture = tmp_path / "quickstart.png"
+    command = ["--n-samples", "40", "--epochs", "45", "3", "--picture", str(picture)]
+    table, same = quickstart.main(command)
     assert same
+    assert picture.stat().st_size > 10_000
     assert list(table) == [
         "mean shape in the box",
         "not balanced, stage 1",
@@ -35,10 +51,12 @@ def test_quickstart_runs_from_training_to_the_reloaded_model(quickstart, capsys)
         "balanced, stage 1",
         "balanced, stage 2",
     ]
-    # Training hardly began, so all stages still give about the shape that they start from.
-    guess = table["mean shape in the box"]["all"]
-    for errors in table.values():
-        assert errors["all"] == pytest.approx(guess, rel=0.2)
+    # Persons that were not trained on are found far better than by guessing.
+    guess = table.pop("mean shape in the box")["all"]
+    assert all(errors["all"] < 0.8 * guess for errors in table.values())
+    assert all(
+        table[f"{name}, stage 1"]["all"] < 0.7 * guess for name in ("balanced", "not balanced")
+    )
     printed = capsys.readouterr().out
     for name, errors in table.items():
         row = next(line for line in printed.splitlines() if line.startswith(name))

@@ -295,3 +295,13 @@ def test_whether_a_similarity_is_decided_depends_on_the_source_alone(dtype, away
     np.testing.assert_allclose(geometry.scale_of(onto_far), 1e6, rtol=1e-2)
     assert np.isfinite(np.asarray(geometry.similarity(shape, one_place))).all()
     assert np.isnan(np.asarray(geometry.similarity(one_place, shape))).all()
+
+
+def test_points_of_one_place_decide_no_similarity_whatever_rounding_leaves():
+    rng = np.random.default_rng(0)
+    for n_points in (2, 3, 7, 68, 400):
+        places = np.repeat(rng.uniform(-500, 500, (300, 1, 2)), n_points, axis=1)
+        target = rng.uniform(0, 64, (n_points, 2))
+        for source in (places, torch.tensor(places, dtype=torch.float32)):
+            onto = torch.tensor(target, dtype=torch.float32) if source is not places else target
+            assert np.isnan(np.asarray(geometry.similarity(source, onto))).all()
