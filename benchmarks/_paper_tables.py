@@ -38,11 +38,11 @@ def base_settings(args, recipe, n_train, n_landmarks):
             for draws, least, most in zip(DRAWS, LEAST_EPOCHS, MOST_EPOCHS, strict=True)
         ]
         base = {"batch_norm": True, "w": (10.0, 15.0), "epsilon": (2.0, 3.0)}
-        base |= {"max_epochs": tuple(epochs)}
+        # As in the recipe: nothing says that the paper reads mirrored crops as well.
+        base |= {"max_epochs": tuple(epochs), "average_mirrored": False}
     if args.quick:
         base["max_epochs"] = QUICK_EPOCHS
-    # Nothing says that the paper reads mirrored crops as well.
-    return base | {"average_mirrored": False} | args.settings
+    return base | args.settings
 
 
 def _trial(base, name, stages, *, balance, loss="wing", **settings):

@@ -70,6 +70,12 @@ class Chips:
     def __len__(self):
         return len(self.pixels)
 
+    @property
+    def box_sides(self):
+        """Sides of the squares around the boxes, in image pixels, of shape (n,)."""
+        side = self.frame.size / (1 + 2 * self.frame.margin)
+        return side / geometry.scale_of(self.matrices)
+
     def to_chip(self, points):
         """Map points of shape (n, L, 2) from image pixels to chip pixels."""
         return geometry.apply(self.matrices, points)

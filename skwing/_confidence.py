@@ -54,8 +54,9 @@ def spread_in_crops(stage, chips, indices, matrices):
     changes = changed_crops(stage.crop.size).to(matrices.device)
     looks = [locate_in_crops(stage, chips, indices, matrices)]
     for change in changes:
-        crops = geometry.compose(change.expand_as(matrices), matrices)
-        looks.append(locate_in_crops(stage, chips, indices, crops))
+        change = change.expand_as(matrices)
+        crops = geometry.compose(change, matrices)
+        looks.append(locate_in_crops(stage, chips, indices, crops, change))
     return torch.stack(looks).var(0, unbiased=False).sum(-1).sqrt()
 
 
@@ -66,7 +67,7 @@ class Calibration:
     Attributes
     ----------
     own : ndarray of shape (L,)
-        Variance of each landmark however small its spread, in squared sizes of the shape.
+        Variance of each landmark however small its spread, in squared units of its sample.
     near, whole : float
         How the squared spread of the landmark, and the mean over all landmarks, count.
     """
@@ -83,7 +84,7 @@ class Calibration:
         spread : array of shape (n, L)
             In image pixels.
         size : array of shape (n,)
-            Of each predicted shape, see :func:`shape_sizes`, in image pixels.
+            Unit of each sample, see :func:`error_units`, in image pixels.
 
         Returns
         -------
@@ -99,6 +100,26 @@ class Calibration:
 def shape_sizes(points):
     """Root mean square distance of the landmarks from their mean, an array of shape (n,)."""
     return np.sqrt(points.var(axis=1).sum(-1))
+
+
+def error_units(points, sides):
+    """Length that errors of each sample are measured by, an array of shape (n,).
+
+    Parameters
+    ----------
+    points : array of shape (n, L, 2)
+        As predicted, in image pixels.
+    sides : array of shape (n,)
+        Of the square around each box, in image pixels.
+
+    Returns
+    -------
+    units : array of shape (n,)
+        Size of the shape; of a single landmark, which has none, the side of the box.
+    """
+    if points.shape[1] > 1:
+        return shape_sizes(points)
+    return np.where(np.isnan(points).any((1, 2)), np.nan, sides)
 
 
 def calibrate(errors, spread, size):

@@ -6,7 +6,6 @@ shape (b, L, 2) in input pixels with NaN where a point is missing, `weights` of 
 or None.
 """
 
-import copy
 import math
 import time
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ import torch
 
 from skwing._graphs import Replayed
 from skwing._random import generator_on
+from skwing._weights import Diverged, EpochWeights, broken_part, finite_parts
 
 
 def average_loss(values, weights=None):
@@ -56,7 +56,7 @@ def batch_loss(points, targets, weights, loss):
     """
     if points.ndim == 4:
         targets = targets[:, None].expand_as(points)
-    known = ~torch.isnan(targets)
+    known = ~torch.isnan(targets).any(-1, keepdim=True).expand_as(targets)
     # NaN must be gone before the loss: 0 * NaN, in its backward pass, is NaN.
     residual = torch.where(known, points - targets, 0.0)
     coordinate_weights = known.to(points.dtype)
@@ -109,30 +109,6 @@ SCHEDULES = {
 }
 
 
-class BestWeights:
-    """Keeps the weights of the best epoch and says when to stop waiting for a better one."""
-
-    def __init__(self, patience):
-        self.patience = patience
-        self.best = math.inf
-        self.waited = 0
-        self.state = None
-
-    def update(self, error, network):
-        """Take the error of an epoch; True if training should stop."""
-        if error < self.best:
-            self.best, self.waited = error, 0
-            self.state = copy.deepcopy(network.state_dict())
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
-
-    def restore(self, network):
-        """Put the best weights back, if there are any."""
-        if self.state is not None:
-            network.load_state_dict(self.state)
-
-
 def autocast(device, mixed):
     """Context in which convolutions and products run in bfloat16, or one that does nothing."""
     if not mixed:
@@ -162,6 +138,9 @@ class TrainingStep:
         return value.detach()
 
 
+_LOW_RATE = 0.1  # of the greatest; from there on patience counts
+
+
 @torch.enable_grad()
 def train(
     network,
@@ -177,8 +156,13 @@ def train(
     validate=None,
     patience=None,
     on_epoch=None,
+    check=None,
 ):
     """Train a network; the one loop of the package.
+
+    Whatever ends it, the network has the weights of a whole epoch, or those from before
+    the first. An exception leaves the best where there is `validate`, else the last ones;
+    divergence leaves those of the least error, by `validate` or else by the loss.
 
     Parameters
     ----------
@@ -203,55 +187,98 @@ def train(
     validate : callable, default=None
         Takes no argument; gives the error on data held out, lower is better.
     patience : int, default=None
-        Stop after this many epochs without a lower error, and keep the best weights.
+        Stop after this many epochs without a lower error, and keep the best weights: both
+        of the epochs since the rate has come down to a tenth, where the schedule does that.
     on_epoch : callable, default=None
         Takes the row of an epoch; training stops if it returns True.
+    check : callable, default=None
+        Called at the end, without arguments; raises :class:`skwing._weights.Diverged` if
+        the network is of no use.
 
     Returns
     -------
     rows : list of dict
         ``epoch``, ``loss``, ``learning_rate``, ``seconds``, ``n_samples`` and, with
         `validate`, ``validation_error``, for each epoch.
+
+    Raises
+    ------
+    Diverged
+        If the loss or a weight is not finite at the end of an epoch, or by `check`.
     """
-    device = next(network.parameters()).device
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: schedule(min(1.0, step / max(1, n_epochs * n_steps)))
     )
     step = TrainingStep(network, loss, optimizer, mixed)
     if recorded:
-        step = Replayed(step, generator_on(device))
-    best = BestWeights(patience) if patience is not None and validate is not None else None
-    rows = []
-    for epoch in range(1, n_epochs + 1):
-        start, total, n_samples = time.perf_counter(), torch.zeros((), device=device), 0
-        network.train()
-        for _ in range(n_steps):
-            inputs, targets, weights = next(batches)
-            # Summed on the device: reading a number off a GPU would wait for it.
-            total += step(targets, weights, *inputs)
-            scheduler.step()
-            n_samples += len(targets)
+        step = Replayed(step, generator_on(next(network.parameters()).device))
+    sound, weights_kept = finite_parts(network), EpochWeights(network)
+    rows, waited, was_low = [], 0, False
+    try:
+        for epoch in range(1, n_epochs + 1):
+            row = _train_epoch(network, batches, step, scheduler, n_steps)
+            row = {"epoch": epoch, **row}
+            _check_epoch(row, network, sound)
+            if validate is not None:
+                row["validation_error"] = validate()
+            is_low = _has_come_down(schedule, epoch / n_epochs)
+            if is_low and not was_low:
+                weights_kept.forget_best()
+            is_best = weights_kept.update(row.get("validation_error", row["loss"]))
+            waited, was_low = (0 if is_best else waited + is_low), is_low
+            rows.append(row)
+            stops = on_epoch is not None and on_epoch(row)
+            if stops or (patience is not None and validate is not None and waited >= patience):
+                break
+        if patience is not None and validate is not None:
+            weights_kept.restore_best()
+        if check is not None:
+            check()
+    except Diverged as error:
+        error.epoch = epoch
+        weights_kept.restore_best()
+        raise
+    except BaseException:
+        (weights_kept.restore_last if validate is None else weights_kept.restore_best)()
+        raise
+    finally:
         network.eval()
-        row = {
-            "epoch": epoch,
-            "loss": float(total) / n_steps,
-            "learning_rate": float(scheduler.get_last_lr()[0]),
-            "seconds": time.perf_counter() - start,
-            "n_samples": n_samples,
-        }
-        if not math.isfinite(row["loss"]):
-            raise ValueError(
-                f"the loss is {row['loss']} in epoch {epoch}: training diverged; try a lower "
-                "learning_rate"
-            )
-        stop = False
-        if validate is not None:
-            row["validation_error"] = validate()
-            stop = best is not None and best.update(row["validation_error"], network)
-        rows.append(row)
-        stop = bool(on_epoch is not None and on_epoch(row)) or stop
-        if stop:
-            break
-    if best is not None:
-        best.restore(network)
     return rows
+
+
+def _train_epoch(network, batches, step, scheduler, n_steps):
+    """Train for one epoch; its row of history but for its number."""
+    device = next(network.parameters()).device
+    start, total, n_samples = time.perf_counter(), torch.zeros((), device=device), 0
+    network.train()
+    for _ in range(n_steps):
+        inputs, targets, weights = next(batches)
+        # Summed on the device: reading a number off a GPU would wait for it.
+        total += step(targets, weights, *inputs)
+        scheduler.step()
+        n_samples += len(targets)
+    network.eval()
+    return {
+        "loss": float(total) / n_steps,
+        "learning_rate": float(scheduler.get_last_lr()[0]),
+        "seconds": time.perf_counter() - start,
+        "n_samples": n_samples,
+    }
+
+
+def _has_come_down(schedule, progress):
+    """Whether the rate is so low that the error of an epoch says what a training came to.
+
+    While the rate is high the error goes up and down, and most of what a training gains it
+    gains at the end of the fall: the least of many errors before that is luck. A schedule
+    that does not fall that low has no such end.
+    """
+    return schedule(progress) <= _LOW_RATE or schedule(1.0) > _LOW_RATE
+
+
+def _check_epoch(row, network, sound):
+    """Check the loss of an epoch, and the weights that its last step left."""
+    broken = broken_part(network, sound) if math.isfinite(row["loss"]) else None
+    if broken is not None or not math.isfinite(row["loss"]):
+        found = f"the loss is {row['loss']}" if broken is None else f"{broken} is not finite"
+        raise Diverged(found)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-__all__ = ["FARTHEST", "as_layout", "as_points", "check_reach", "is_flat"]
+__all__ = ["FARTHEST", "as_layout", "as_points", "check_reach", "is_flat", "whole_points"]
 
 FARTHEST = 1e9  # pixels from 0; no image reaches there
 
@@ -16,7 +16,7 @@ def as_points(y, n_landmarks=None, name="y"):
     ----------
     y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
         In image pixels; a row of the flat layout reads x0, y0, x1, y1, ... NaN marks what
-        is missing.
+        is missing, and a landmark that lacks one coordinate is missing.
     n_landmarks : int, default=None
         The number of landmarks to insist on; None accepts any.
     name : str, default="y"
@@ -72,7 +72,13 @@ def as_points(y, n_landmarks=None, name="y"):
             f"{name} is infinite at sample {sample}, landmark {landmark}: "
             f"{points[sample, landmark].tolist()}. Mark missing landmarks with NaN."
         )
-    return points
+    return whole_points(points)
+
+
+def whole_points(points):
+    """Points of which none is known by one coordinate only: such a point is missing."""
+    half = np.isnan(points[..., 0]) != np.isnan(points[..., 1])
+    return np.where(half[..., None], np.nan, points) if half.any() else points
 
 
 def check_reach(points, name="y"):

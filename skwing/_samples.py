@@ -250,10 +250,13 @@ def hold_out(train, X_val, y_val, fraction, rng):
 def split_samples(samples, fraction, rng):
     """Samples to train on, and others, drawn at random, to validate on.
 
+    Samples of one image, as its :meth:`BoxedImages.by_image` tells them, stay together:
+    what is learned of a photograph would make validation on it too good.
+
     Raises
     ------
     ValueError
-        If there are too few for one in each.
+        If there are too few for one in each, or all are of one image.
     """
     n_held_out = round(len(samples) * fraction)
     if not 0 < n_held_out < len(samples):
@@ -262,5 +265,14 @@ def split_samples(samples, fraction, rng):
             f"{len(samples) - n_held_out} to train on and {n_held_out} to validate on: at least "
             "one of each is needed"
         )
-    order = rng.permutation(len(samples))
-    return samples[np.sort(order[n_held_out:])], samples[np.sort(order[:n_held_out])]
+    images = samples.data.by_image()
+    if len(images) < 2:
+        raise ValueError(
+            f"all {len(samples)} samples are of one image, and samples of one image are not "
+            "divided between training and validation: pass X_val and y_val"
+        )
+    images = [images[i] for i in rng.permutation(len(images))]
+    n_so_far = np.cumsum([len(rows) for rows in images])[:-1]
+    n_images = 1 + int(np.argmin(np.abs(n_so_far - n_held_out)))
+    held_out, kept = np.concatenate(images[:n_images]), np.concatenate(images[n_images:])
+    return samples[np.sort(kept)], samples[np.sort(held_out)]

@@ -14,10 +14,12 @@ from skwing import geometry
 from skwing._augment import Augmentation, photometric, random_matrices, rename_mirrored
 from skwing._bend import Bend
 from skwing._warp import send
+from skwing._weights import Diverged
 from skwing.networks import locate
 
 _MOST_WAITING = 10**7  # draws that are put in order at a time
 _N_VARIANTS = 8  # different guesses of the stages before, for each sample
+_FARTHEST = 1e6  # chip pixels
 
 
 def place_shape(shape, size, margin):
@@ -132,8 +134,25 @@ class Stage:
     asymmetry: torch.Tensor | None = None
 
 
-def locate_in_crops(stage, chips, indices, matrices):
-    """Landmarks, in chip pixels, that a stage sees in crops of those matrices."""
+def locate_in_crops(stage, chips, indices, matrices, change=None):
+    """Landmarks that a stage sees in crops.
+
+    Parameters
+    ----------
+    stage : Stage
+    chips : Chips
+    indices : int tensor of shape (b,)
+    matrices : float32 tensor of shape (b, 2, 3)
+        From chip pixels to input pixels.
+    change : float tensor of shape (b, 2, 3), default=None
+        From the plain crops to these, where they are turned or scaled: what is added for
+        asymmetry lies in the plain crop.
+
+    Returns
+    -------
+    points : float32 tensor of shape (b, L, 2)
+        In chip pixels.
+    """
     images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
     points = locate(stage.network, images).float()
     if stage.permutation is not None:
@@ -143,8 +162,30 @@ def locate_in_crops(stage, chips, indices, matrices):
         mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
         points = (points + mirrored[:, stage.permutation]) / 2
     if stage.asymmetry is not None:
-        points = points + stage.asymmetry
+        points = points + _turned(stage.asymmetry, change)
     return geometry.apply(geometry.invert(matrices), points)
+
+
+def _turned(offsets, change):
+    """Offsets of shape (L, 2), in a plain crop, as they are in crops that are changed."""
+    # Written out, as a matrix product might be in bfloat16.
+    return offsets if change is None else (change[:, None, :, :2] * offsets[:, None]).sum(-1)
+
+
+def are_found(points):
+    """Whether every landmark of a sample was answered by a number that can be a place.
+
+    Parameters
+    ----------
+    points : float tensor of shape (b, L, 2)
+        What a stage answers, in chip pixels.
+
+    Returns
+    -------
+    found : bool tensor of shape (b,)
+    """
+    # Comparisons with NaN are false. Squares of far greater numbers overflow in the crop.
+    return (points.abs() < _FARTHEST).flatten(1).all(1)
 
 
 @torch.no_grad()
@@ -154,13 +195,19 @@ def locate_in_stages(stages, chips, indices):
     Returns
     -------
     points : list of tensors of shape (b, L, 2)
-        In chip pixels, one tensor a stage.
+        In chip pixels, one tensor a stage. Where a stage answers what is no place, later
+        stages have nothing to go by: all their landmarks of that sample are NaN.
     """
-    answers = []
+    answers, found = [], None
     for stage in stages:
         before = answers[-1] if answers else None
         matrices = stage.crop.matrices(indices.shape[0], chips.device, before)
-        answers.append(locate_in_crops(stage, chips, indices, matrices))
+        points = locate_in_crops(stage, chips, indices, matrices)
+        points = torch.where(points.isfinite(), points, torch.nan)
+        if found is not None:
+            points = torch.where(found[:, None, None], points, torch.nan)
+        found = are_found(points)
+        answers.append(points)
     return answers
 
 
@@ -274,8 +321,10 @@ def _guess(stages, chips, indices, generator):
         crops = stage.crop.matrices(len(indices), chips.device, guess)
         plain = replace(stage.augmentation, mirror=0.0)
         change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
-        matrices = geometry.compose(send(change, chips.device), crops)
-        guess = locate_in_crops(stage, chips, indices, matrices)
+        change = send(change, chips.device)
+        guess = locate_in_crops(stage, chips, indices, geometry.compose(change, crops), change)
+        if not are_found(guess).all():
+            raise Diverged("the stages before answer numbers that are no places")
     return guess
 
 

@@ -28,16 +28,21 @@ ATTRIBUTES = (
     "schema_",
     "history_",
     "n_iter_",
+    "mirrored_",
     "box_relation_",
     "calibration_",
     "_builders",
+    "_n_planned",
     "_frame",
     "_flat",
 )
 _KEYS = (
     *("networks", "crops", "frame", "asymmetry", "mean_shape", "schema", "flat"),
-    *("history", "n_iter", "box_relation", "calibration"),
+    *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration"),
 )
+# What was not kept at first; None stands for what was the case for all models then.
+_LATER_KEYS = ("mirrored", "n_planned")
+_NOT_TOLD = {"mirrored_": None, "_n_planned": None}
 _NETWORK_KEYS = ("network", "batch_norm", "weights")
 
 
@@ -69,6 +74,8 @@ def _as_data(own, weights):
         "flat": own["_flat"],
         "history": own["history_"],
         "n_iter": own["n_iter_"],
+        "mirrored": own["mirrored_"],
+        "n_planned": own["_n_planned"],
         "box_relation": own.get("box_relation_"),
         "calibration": _parts(own.get("calibration_")),
     }
@@ -92,6 +99,7 @@ def put(regressor, fitted, what):
         If something is missing, unknown or does not fit.
     """
     n_landmarks = check_fitted(fitted, what)
+    fitted = _completed(fitted)
     builders = [check_network(n["network"], n["batch_norm"]) for n in fitted["networks"]]
     networks = []
     for i, (build, own) in enumerate(zip(builders, fitted["networks"], strict=True)):
@@ -116,11 +124,30 @@ def put(regressor, fitted, what):
     regressor._flat = bool(fitted["flat"])
     regressor.history_ = fitted["history"]
     regressor.n_iter_ = fitted["n_iter"]
+    regressor.mirrored_ = [bool(both) for both in fitted["mirrored"]]
+    regressor._n_planned = int(fitted["n_planned"])
     regressor.box_relation_ = fitted["box_relation"]
     vars(regressor).pop("calibration_", None)
     if (found := fitted["calibration"]) is not None:
         own = np.array(found["own"])
         regressor.calibration_ = Calibration(own, float(found["near"]), float(found["whole"]))
+
+
+def _completed(fitted):
+    """Fitted state with what models that were kept before did not tell.
+
+    All their stages were trained, on mirrored crops as far as their schema allows that.
+    """
+    n_stages = len(fitted["networks"])
+    schema = fitted["schema"]
+    mirrored = fitted.get("mirrored")
+    if mirrored is None:
+        mirrored = [schema is not None and schema.mirror is not None] * n_stages
+    n_planned = fitted.get("n_planned")
+    return fitted | {
+        "mirrored": mirrored,
+        "n_planned": n_stages if n_planned is None else n_planned,
+    }
 
 
 def packed_of_0_6(state):
@@ -152,10 +179,11 @@ def packed_of_0_6(state):
         )
     if "networks_" not in own:
         return packed
-    needed = [key for key in ATTRIBUTES if key not in ("calibration_", "box_relation_")]
+    later = ("calibration_", "box_relation_", "mirrored_", "_n_planned")
+    needed = [key for key in ATTRIBUTES if key not in later]
     what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
     check_keys({key: own[key] for key in needed if key in own}, needed, what)
-    return packed | {"fitted": _as_data(own, own["networks_"])}
+    return packed | {"fitted": _as_data({**_NOT_TOLD, **own}, own["networks_"])}
 
 
 def check_fitted(fitted, what, *, finite=False):
@@ -178,7 +206,7 @@ def check_fitted(fitted, what, *, finite=False):
     ------
     ValueError
     """
-    check_keys(fitted, _KEYS, what)
+    check_keys({**dict.fromkeys(_LATER_KEYS), **fitted}, _KEYS, what)
     shape = np.asarray(fitted["mean_shape"])
     n_landmarks = len(shape) if shape.ndim else 0
     if n_landmarks < 1:
@@ -225,6 +253,13 @@ def _check_rest(fitted, n_landmarks, what, finite):
         raise ValueError(f"{what}: flat is {fitted['flat']!r:.40}, expected True or False")
     if not all(isinstance(row, dict) for row in _check_list(fitted["history"], f"{what}: history")):
         raise ValueError(f"{what}: history holds something else than rows")
+    mirrored, n_stages = fitted.get("mirrored"), len(fitted["networks"])
+    if mirrored is not None:
+        listed = _check_list(mirrored, f"{what}: mirrored")
+        if len(listed) != n_stages or not all(isinstance(x, (bool, np.bool_)) for x in listed):
+            raise ValueError(f"{what}: mirrored is {mirrored!r:.60}, expected a bool a stage")
+    if fitted.get("n_planned") is not None:
+        _check_number(fitted["n_planned"], f"{what}: n_planned", Integral, n_stages)
     if not isinstance(fitted["box_relation"], dict | None):
         raise ValueError(f"{what}: box_relation is {fitted['box_relation']!r:.40}")
     if (found := fitted["calibration"]) is not None:

@@ -11,6 +11,7 @@ from skwing import _engine, geometry
 from skwing._asymmetry import Sided
 from skwing._chips import ChipFrame, cut_chips
 from skwing._confidence import spread_in_crops
+from skwing._divergence import check_predictions
 from skwing._graphs import can_record
 from skwing._settings import check_mixed
 from skwing._stages import (
@@ -22,9 +23,11 @@ from skwing._stages import (
     training_batches,
 )
 from skwing._threads import made_ahead
+from skwing._warnings import warn_caller, warn_of_data
 from skwing.losses import LOSSES
 from skwing.shapes import mean_shape, symmetric
 
+_FLAT = 0.1  # as wide as that, for its length, a shape is no line
 _CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
 _REACH = 1.5  # side of a chip at the least, in sides of the widest crop
 _MOST_BYTES = 2e9  # of chips that are cut finer than their boxes ask for
@@ -99,7 +102,10 @@ def mirror_permutation(schema, device):
 
 
 def upright_shape(points, n_stages, schema):
-    """Mean shape that later stages bring faces onto; a single landmark has none."""
+    """Mean shape that later stages bring faces onto; a single landmark has none.
+
+    It is made symmetric where the schema tells how, unless that makes a line of it.
+    """
     if points.shape[1] == 1:
         if n_stages == 1:
             return np.zeros((1, 2))
@@ -114,7 +120,66 @@ def upright_shape(points, n_stages, schema):
             f"landmarks {lonely} are known only in samples without a second landmark: their "
             "place in the mean shape can not be learned"
         )
-    return symmetric(shape, schema.mirror) if can_mirror(schema) else shape
+    if not can_mirror(schema):
+        return shape
+    even = symmetric(shape, schema.mirror)
+    return shape if _collapses(shape, even) else even
+
+
+def _collapses(shape, even):
+    """Whether a shape that is made symmetric is no longer the shape of the same object.
+
+    An object seen from the side has no axis that its landmarks lie on or on both sides of:
+    the mean of its shape and the mirror image of that is a line, or nearly one.
+    """
+    across, along = _principal_extents(shape)
+    return across > _FLAT * along and _principal_extents(even)[0] < across / 3
+
+
+def _principal_extents(shape):
+    """Standard deviations of the points of a shape, across and along its longer axis."""
+    return np.sqrt(np.linalg.eigvalsh(np.cov(shape[~np.isnan(shape).any(-1)].T, ddof=0)).clip(0))
+
+
+def is_symmetric(shape, schema):
+    """Whether a mean shape is its own mirror image, so that mirrored crops lie as others do."""
+    if not can_mirror(schema):
+        return False
+    image = shape[list(schema.mirror)] * [-1, 1]
+    return np.allclose(image, shape, atol=1e-6, equal_nan=True)
+
+
+def mirrored_as_known(settings, shape, schema):
+    """Settings of stages without mirrored crops where it is not known what they show.
+
+    A first stage mirrors crops of the box, which takes a schema that says how landmarks are
+    renamed. Later stages bring landmarks onto the mean shape: a mirrored crop is one that
+    they meet in predict only where that shape is its own mirror image.
+
+    Parameters
+    ----------
+    settings : list of StageSettings
+    shape : array of shape (L, 2)
+        The mean shape.
+    schema : LandmarkSchema or None
+
+    Returns
+    -------
+    settings : list of StageSettings
+    """
+    known = [can_mirror(schema)] + [is_symmetric(shape, schema)] * (len(settings) - 1)
+    wanted = [own.augmentation.mirror > 0 for own in settings]
+    if known[0] and any(wants and not knows for wants, knows in zip(wanted, known, strict=True)):
+        warn_of_data(
+            f"the mirror image that schema {schema.name!r} describes is no shape like those of "
+            "y, as of an object seen from the side: only the first stage learns on mirrored "
+            "crops. mirror=None in the schema mirrors nothing, mirror=(0.5, 0) in the regressor "
+            "does the same as now without this warning"
+        )
+    return [
+        own if knows else replace(own, augmentation=replace(own.augmentation, mirror=0.0))
+        for own, knows in zip(settings, known, strict=True)
+    ]
 
 
 def make_truth(chips, samples, schema):
@@ -159,6 +224,11 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     -------
     rows : list of dict
         A row an epoch, see :func:`skwing._engine.train`.
+
+    Raises
+    ------
+    Diverged
+        With the weights of the best epoch in the network.
     """
     stage, size = stages[-1], settings.batch_size
     generator = torch.Generator().manual_seed(seed)
@@ -173,37 +243,54 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
         stage.asymmetry = sided.asymmetry
         return validate()
 
+    def check_now():
+        stage.asymmetry = sided.asymmetry
+        check_predictions(stages, chips, truth)
+
     batches = training_batches(stage, variants, chips, truth, draws, generator)
     # A GPU works beside the CPU anyway, and records its work in the thread that asks for it.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
-    with ready as batches:
-        rows = _engine.train(
-            sided,
-            batches,
-            loss,
-            _engine.make_optimizer(
-                settings.optimizer,
-                sided.parameters(),
-                settings.learning_rate,
-                settings.momentum,
-                settings.weight_decay,
-            ),
-            _engine.SCHEDULES[settings.schedule],
-            n_epochs=settings.max_epochs,
-            n_steps=math.ceil(len(chips) / size),
-            mixed=check_mixed(settings.precision, chips.device, stage.network),
-            recorded=can_record(stage.network) and getattr(loss, "func", loss) in LOSSES.values(),
-            validate=None if validate is None else validate_now,
-            patience=settings.patience,
-            on_epoch=report,
-        )
-    stage.asymmetry = sided.asymmetry
-    return rows
+    try:
+        with ready as batches:
+            return _engine.train(
+                sided,
+                batches,
+                loss,
+                _engine.make_optimizer(
+                    settings.optimizer,
+                    sided.parameters(),
+                    settings.learning_rate,
+                    settings.momentum,
+                    settings.weight_decay,
+                ),
+                _engine.SCHEDULES[settings.schedule],
+                n_epochs=settings.max_epochs,
+                n_steps=math.ceil(len(chips) / size),
+                mixed=check_mixed(settings.precision, chips.device, stage.network),
+                recorded=can_record(stage.network)
+                and getattr(loss, "func", loss) in LOSSES.values(),
+                validate=None if validate is None else validate_now,
+                patience=settings.patience,
+                on_epoch=report,
+                check=check_now,
+            )
+    finally:
+        stage.asymmetry = sided.asymmetry
 
 
 def crops_a_pass(device):
     """How many crops a forward pass of predict reads."""
     return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
+
+
+def warn_of_lost(lost, n_samples):
+    """Warn of samples, by their numbers, that a network answers NaN for."""
+    if len(lost):
+        warn_caller(
+            f"the networks answer NaN or infinite numbers for {len(lost)} of {n_samples} "
+            f"samples, the first of which is sample {lost[0]}: their landmarks are NaN. The "
+            "weights are damaged, or training diverged"
+        )
 
 
 def locate_all(stages, chips):

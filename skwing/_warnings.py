@@ -9,7 +9,7 @@ import sklearn
 
 from skwing.exceptions import DataWarning
 
-__all__ = ["warn_of_data"]
+__all__ = ["warn_caller", "warn_of_data"]
 
 # The package itself, and what its methods are wrapped in.
 _INSIDE = (
@@ -21,7 +21,12 @@ _INSIDE = (
 
 def warn_of_data(message):
     """Give a :class:`skwing.exceptions.DataWarning`, shown where skwing was called."""
+    warn_caller(message, DataWarning)
+
+
+def warn_caller(message, category=UserWarning):
+    """Give a warning that is shown where skwing was called."""
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, DataWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,12 +13,13 @@ from skwing._ambient import plain_state
 from skwing._callbacks import CallbackSupportMixin, with_callbacks
 from skwing._checks import check_flag, check_table
 from skwing._chips import cut_chips, iter_chips
-from skwing._confidence import calibrate, shape_sizes
+from skwing._confidence import calibrate, error_units
 from skwing._envelope import pack, unpack, written_by
 from skwing._landmarks import as_layout, as_points, is_flat
 from skwing._measure import check_measurable
 from skwing._progress import FitProgress
 from skwing._random import check_random_state, drawing, redirected
+from skwing._run import Run
 from skwing._samples import (
     check_learnable,
     check_samples,
@@ -35,15 +35,16 @@ from skwing._stages import Stage
 from skwing._state import ATTRIBUTES, packed_of_0_6, put, taken
 from skwing._threads import one_thread
 from skwing._training import (
-    can_mirror,
     cut_to_learn_on,
     locate_all,
     make_crops,
     make_truth,
     mirror_permutation,
+    mirrored_as_known,
     spread_all,
     train_last,
     upright_shape,
+    warn_of_lost,
 )
 from skwing._unwrap import schema_of
 from skwing.boxes import box_relation
@@ -142,7 +143,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     early_stopping : bool, default=False
         Hold out `validation_fraction` of the samples (or take `X_val`, `y_val`), stop a
         stage after `n_iter_no_change` epochs without a lower error there, and keep its best
-        weights.
+        weights. Only epochs count in which the learning rate has come down to a tenth of
+        the greatest, as much of the error falls with it; with the schedule "constant", all.
+        Samples of one image are held out together.
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=10
     precision : {"auto", "mixed", "float32"}, default="auto"
@@ -182,6 +185,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         with validation, validation_error (mean NME).
     n_iter_ : list of int
         Epochs run, by stage.
+    mirrored_ : list of bool
+        Whether each network has learned on mirrored crops too, and so may read them.
     calibration_ : object
         After `calibrate`: how far errors go, for ``predict(X, return_std=True)``.
 
@@ -304,13 +309,28 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         ------
         ValueError, TypeError, FileNotFoundError
             For a setting, image, box, landmark or weight that does not fit, before any
-            training; names the sample.
+            training; names the sample. If training diverges: a weight or prediction is no
+            number, or predictions on training samples are far worse than the mean shape.
+
+        Warns
+        -----
+        UserWarning
+            If training was interrupted by Ctrl-C after the first epoch.
+
+        Notes
+        -----
+        Training that ends early, by Ctrl-C or by an error, leaves the regressor fitted as far
+        as it came: with the stages that were finished, and the one in training where a whole
+        epoch of it was. That one has its best weights by the validation data if there are
+        any, else those of the last whole epoch. After Ctrl-C `fit` returns as usual, with a
+        warning, so that a search goes on with its next fit; after an error the error is
+        raised. Where no epoch was finished the regressor stays as it was. Stages that were
+        not reached are trained by the next `fit` with ``warm_start=True``, which leaves
+        those that are there as they are.
         """
         given = check_table(self._constraints, self)
         builders = check_networks(given.networks, given.batch_norm)
         train = drop_idle(check_samples(X, y, sample_weight))
-        settings = stage_settings(given, len(builders), len(train.data))
-        losses = [bind_loss(given.loss, own.w, own.epsilon) for own in settings]
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
         schema = check_schema(
@@ -318,14 +338,18 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         )
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
+        # "auto" goes by the samples that are trained on.
+        settings = stage_settings(given, len(builders), len(train))
+        losses = [bind_loss(given.loss, own.w, own.epsilon) for own in settings]
         check_learnable(train, held_out, schema)
-        goes_on = self._check_warm_start(train, len(builders))
-        shape = self.mean_shape_ if goes_on else upright_shape(train.points, len(builders), schema)
+        known = self._check_warm_start(train, len(builders))
+        shape = self.mean_shape_ if known else upright_shape(train.points, len(builders), schema)
+        settings = mirrored_as_known(settings, shape, schema)
         seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
         with drawing(seed):
-            networks = self._make_networks(builders, train, goes_on)
+            networks = self._make_networks(builders, train, known)
             sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
-            if goes_on:
+            if known:
                 chips = cut_chips(train.data, self._frame, device, check_sizes=True)
             else:
                 chips = cut_to_learn_on(train, sizes, margins, device)
@@ -333,94 +357,122 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             warn_of_contradictions(train, chips, schema)
             mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
             crops = make_crops(sizes, margins, frame, shape, mean_points)
-            asymmetries = np.zeros((len(networks), *mean_points.shape), dtype=np.float32)
-            if goes_on:
-                crops, asymmetries = self.crops_, self.asymmetry_
-            else:
-                for network, crop in zip(networks, crops, strict=True):
-                    start_at(network, crop.start(mean_points))
+            asymmetries = [np.zeros(mean_points.shape, dtype=np.float32) for _ in networks]
+            if known:
+                crops[:known], asymmetries[:known] = self.crops_, self.asymmetry_
+            for network, crop in zip(networks[known:], crops[known:], strict=True):
+                start_at(network, crop.start(mean_points))
             for network in networks:
                 network.to(device, memory_format=torch.channels_last)
-            stages = self._make_stages(networks, crops, asymmetries, schema, device)
+            mirrored = [own.augmentation.mirror > 0 for own in settings]
+            stages = self._make_stages(networks, crops, asymmetries, mirrored, schema, device)
             for stage, own in zip(stages, settings, strict=True):
-                stage.augmentation = _without_mirror(own.augmentation, schema)
-            history = self._train(stages, chips, train, held_out, schema, settings, losses, seed)
-        self._builders = self._builders if goes_on else builders
-        self._keep(stages, frame, shape, schema, history, flat=is_flat(y))
-        self.box_relation_ = box_relation(train.data.boxes, boxes_of(train.points))
+                stage.augmentation = own.augmentation
+            run = self._train(stages, known, chips, train, held_out, schema, settings, losses, seed)
+        if run.is_empty:
+            raise run.failure
+        builders = [*getattr(self, "_builders", [])[:known], *builders[known:]]
+        relation = box_relation(train.data.boxes, boxes_of(train.points))
+        self._keep(run, mirrored, frame, shape, schema, builders, relation, flat=is_flat(y))
+        run.tell()
         return self
 
-    def _train(self, stages, chips, train, held_out, schema, settings, losses, seed):
-        """Rows of history of each stage."""
-        truth, validate, history = make_truth(chips, train, schema), None, []
+    def _train(self, stages, known, chips, train, held_out, schema, settings, losses, seed):
+        """Train the stages that a fit trains; what came of it, as a `Run`."""
+        truth, validate = make_truth(chips, train, schema), None
+        # Where the last fit was interrupted, the stages that it has trained are left alone.
+        first = known if known < len(stages) else 0
         if held_out is not None:
             held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
 
             def validate(stages):
                 points = locate_all(stages, held_out_chips)[-1]
+                if np.isnan(points).any():
+                    return np.nan
                 return float(np.nanmean(own_nme(held_out.points, points, schema)))
 
-        with FitProgress(self, sum(own.max_epochs for own in settings)) as progress:
-            for i, (own, loss) in enumerate(zip(settings, losses, strict=True)):
-                ready = stages[: i + 1]
+        run = Run(stages, known, [self._rows_of(i) for i in range(first)])
+        n_epochs = sum(own.max_epochs for own in settings[first:])
+        with run.ended_by_failure(), FitProgress(self, n_epochs) as progress:
+            for i in range(first, len(stages)):
+                ready, own = stages[: i + 1], settings[i]
+                report = run.start_stage(progress)
                 rows = train_last(
                     ready,
                     chips,
                     truth,
                     train.repeats,
                     own,
-                    loss,
+                    losses[i],
                     seed=seed + i,
                     validate=None if validate is None else partial(validate, ready),
-                    report=partial(progress.epoch, i + 1),
+                    report=report,
                 )
                 progress.skip(own.max_epochs - len(rows))
-                history.append([{"stage": i + 1, **row} for row in rows])
-        return history
+        run.settle(chips, truth, train, settings)
+        return run
 
-    def _keep(self, stages, frame, shape, schema, history, *, flat):
+    def _rows_of(self, stage):
+        """Rows of history of a stage, from 0."""
+        return [row for row in self.history_ if row["stage"] == stage + 1]
+
+    def _keep(self, run, mirrored, frame, shape, schema, builders, relation, *, flat):
         """Set the fitted attributes."""
-        self.networks_ = [stage.network for stage in stages]
-        self.crops_ = [stage.crop for stage in stages]
-        self.asymmetry_ = [stage.asymmetry.cpu().numpy() for stage in stages]
+        rows = run.history
+        before = getattr(self, "mirrored_", [])[: run.n_known]
+        for i, was in enumerate(before):
+            # Of a stage that was not trained now, the networks are as they were.
+            mirrored[i] = mirrored[i] if i >= run.first and rows[i] else was
+        self.networks_ = [stage.network.eval() for stage in run.kept]
+        self.crops_ = [stage.crop for stage in run.kept]
+        self.asymmetry_ = [stage.asymmetry.cpu().numpy() for stage in run.kept]
+        self.mirrored_ = mirrored[: len(run.kept)]
         self.mean_shape_ = shape
         self.n_landmarks_ = len(shape)
+        self.box_relation_ = relation
         self.schema_ = schema
-        self.history_ = [row for rows in history for row in rows]
-        self.n_iter_ = [len(rows) for rows in history]
+        self.history_ = [row for rows in run.history for row in rows]
+        self.n_iter_ = [len(rows) for rows in run.history]
+        self._builders = builders[: len(run.kept)]
+        self._n_planned = len(run.stages)
         self._frame = frame
         self._flat = flat
         vars(self).pop("calibration_", None)  # it is of the networks before
 
     def _check_warm_start(self, train, n_stages):
-        """Whether the networks of the last fit go on."""
+        """How many networks of the last fit go on: none, all, or those that it came to."""
         if not (self.warm_start and hasattr(self, "networks_")):
-            return False
-        if (len(self.networks_), self.n_landmarks_) != (n_stages, train.points.shape[1]):
+            return 0
+        n_known = len(self.networks_)
+        n_planned = getattr(self, "_n_planned", n_known)
+        if (n_planned, self.n_landmarks_) != (n_stages, train.points.shape[1]):
             raise ValueError(
-                f"warm_start goes on with {len(self.networks_)} networks for {self.n_landmarks_} "
+                f"warm_start goes on with {n_planned} networks for {self.n_landmarks_} "
                 f"landmarks, but there are {n_stages} networks and {train.points.shape[1]} "
                 "landmarks now: set warm_start=False to start anew"
             )
-        return True
+        return n_known
 
-    def _make_networks(self, builders, train, goes_on):
-        if goes_on:  # copies, so that training that fails leaves the old ones as they were
-            return copy.deepcopy(self.networks_)
-        networks = []
-        for i, build in enumerate(builders):
+    def _make_networks(self, builders, train, known):
+        # Copies, so that training that fails leaves the old ones as they were.
+        networks = copy.deepcopy(self.networks_) if known else []
+        for i, build in enumerate(builders[known:], start=known):
             with of_entry(i), redirected():
                 networks.append(build(train.points.shape[1]))
         return networks
 
-    def _make_stages(self, networks, crops, asymmetries, schema, device):
+    def _make_stages(self, networks, crops, asymmetries, mirrored, schema, device):
         """Stages on a device, without augmentation."""
         average = check_flag(self.average_mirrored, "average_mirrored")
         permutation = mirror_permutation(schema, device) if average else None
         stages = []
-        for network, crop, asymmetry in zip(networks, crops, asymmetries, strict=True):
+        for network, crop, asymmetry, both in zip(
+            networks, crops, asymmetries, mirrored, strict=True
+        ):
             asymmetry = torch.tensor(asymmetry, device=device)
-            stages.append(Stage(network, crop, permutation=permutation, asymmetry=asymmetry))
+            # A network that never saw a mirrored crop does not know what it shows.
+            own = permutation if both else None
+            stages.append(Stage(network, crop, permutation=own, asymmetry=asymmetry))
         return stages
 
     def _reading_stages(self, device):
@@ -428,7 +480,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         for network in self.networks_:
             network.to(device, memory_format=torch.channels_last).eval()
         networks = [folded(network) for network in self.networks_]
-        return self._make_stages(networks, self.crops_, self.asymmetry_, self.schema_, device)
+        return self._make_stages(
+            networks, self.crops_, self.asymmetry_, self.mirrored_, self.schema_, device
+        )
 
     def predict(self, X, return_std=False, on_error="raise"):
         """Landmarks that the last stage finds.
@@ -448,7 +502,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         -------
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             In image pixels, float64, in the layout that `fit` saw. NaN for a sample whose
-            box is missing (NaN) while X has boxes.
+            box is missing (NaN) while X has boxes, and where a network
+            answers NaN or an infinite number, which is warned of; where one before the last
+            does, all landmarks of the sample are NaN.
         std : ndarray of shape (n_samples, n_landmarks)
             If `return_std`: standard deviation of the error along each axis, in image
             pixels.
@@ -463,8 +519,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         if check_flag(return_std, "return_std"):
             check_is_fitted(self, "calibration_", msg=_NOT_CALIBRATED)
-            points, spread = self._locate(X, first=-1, spread=True, on_error=on_error)
-            std = self.calibration_.std(spread, shape_sizes(points))
+            points, spread, sides = self._locate(X, first=-1, spread=True, on_error=on_error)
+            std = self.calibration_.std(spread, error_units(points, sides))
             return as_layout(points, self._flat), std
         (points,) = self._locate(X, first=-1, on_error=on_error)
         return as_layout(points, self._flat)
@@ -496,14 +552,15 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         -----
         A landmark's spread is how much its place changes when the crop of the last stage
         is moved by 4 % of its side and turned by 8 degrees. The variance of its error is
-        modelled as a constant of the landmark times the shape's size, plus its own squared
+        modelled as a constant of the landmark times the shape's size (of a single landmark, the
+        side of its box), plus its own squared
         spread and that of the whole shape, each times a factor.
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
-        points, spread = self._locate(truth.data, first=-1, spread=True)
+        points, spread, sides = self._locate(truth.data, first=-1, spread=True)
         errors = np.linalg.norm(points - truth.points, axis=-1)
-        self.calibration_ = calibrate(errors, spread, shape_sizes(points))
+        self.calibration_ = calibrate(errors, spread, error_units(points, sides))
         return self
 
     def staged_predict(self, X, on_error="raise"):
@@ -528,7 +585,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     def _locate(self, X, first, spread=False, on_error="raise"):
         """Landmarks in image pixels of the stages from `first` on, an array each.
 
-        With `spread`, that of the last stage's landmarks follows, in image pixels.
+        With `spread`, that of the last stage's landmarks and the sides of the boxes follow,
+        in image pixels.
         """
         check_is_fitted(self)
         check_on_error(on_error)
@@ -542,7 +600,8 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         # Filled in place: joining portions would take the memory of a second answer.
         answers = [np.full((len(data), self.n_landmarks_, 2), np.nan) for _ in stages[first:]]
         spreads = [np.full((len(data), self.n_landmarks_), np.nan)] if spread else []
-        start, failures = 0, {}
+        sides = [np.full(len(data), np.nan)] if spread else []
+        start, failures, lost = 0, {}, []
         sizes = np.full((len(data), 2), np.nan)
         for chips in iter_chips(data[boxed], self._frame, device, on_error=on_error):
             rows = boxed[start : start + len(chips)]
@@ -552,8 +611,12 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             for answer in spreads:
                 answer[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
             sizes[rows] = chips.image_sizes
+            for answer in sides:
+                answer[rows] = chips.box_sides
+            lost.extend(rows[np.isnan(found[-1]).any((1, 2))])
             failures.update((rows[i], message) for i, message in chips.failures.items())
             start += len(chips)
+        warn_of_lost(lost, len(data))
         warn_of_corners(data, sizes)
         if failures:
             for answer in answers + spreads:
@@ -563,7 +626,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
                 f"landmarks: {listed(failures)}",
                 stacklevel=3,
             )
-        return answers + spreads
+        return answers + spreads + sides
 
     def _device_here(self):
         """The device asked for; the CPU where a fitted model came to a machine without it."""
@@ -619,7 +682,3 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         tags.target_tags.multi_output = True
         tags.regressor_tags.poor_score = True
         return tags
-
-
-def _without_mirror(augmentation, schema):
-    return augmentation if can_mirror(schema) else replace(augmentation, mirror=0.0)

@@ -80,6 +80,7 @@ def paper(n_samples, n_landmarks):
     learning rates from 3e-5 down to 3e-7, and boxes disturbed by up to 5 %. As those
     who built it again report it: the rest, among it w = 15, epsilon = 3 and a rate of 1e-5
     for CNN-7. The code of the training was never published. L2 needs a tenth of the rates.
+    Nothing says that the paper reads mirrored crops in prediction as well, so none are.
 
     Examples
     --------
@@ -114,4 +115,5 @@ def paper(n_samples, n_landmarks):
         "occlusion": 0.0,
         "deformation": 0.0,
         "refine_on": "truth",
+        "average_mirrored": False,
     }

@@ -1,7 +1,8 @@
 """Statistics of landmark shapes: Procrustes alignment, mean shape, modes of variation.
 
 A shape is an (n_landmarks, 2) array of points ``(x, y)``; shapes come stacked as
-(n_shapes, n_landmarks, 2). A point with NaN is missing and is left out of every sum;
+(n_shapes, n_landmarks, 2). A point with NaN, in one coordinate or both, is missing and
+is left out of every sum;
 :func:`complete_shapes` infers where it is.
 """
 
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skwing._checks import Either, Only, count
+from skwing._landmarks import whole_points
 from skwing._solid import views_of_solid
 from skwing.geometry import apply, invert, scale_of, similarity
 
@@ -52,7 +54,7 @@ def is_shape(shapes):
     >>> is_shape(np.array([[[1.0, 1], [2, 1]], [[3, 3], [3, 3]], [[0, 5], [np.nan, np.nan]]]))
     array([ True, False, False])
     """
-    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
     known = ~np.isnan(shapes).any(-1, keepdims=True)
     low = np.where(known, shapes, np.inf).min(-2)
     high = np.where(known, shapes, -np.inf).max(-2)
@@ -89,7 +91,7 @@ def align(shapes, reference, allow_reflection=False, scaling=True):
             [4., 0.],
             [0., 2.]]])
     """
-    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
     shapes = np.where(is_shape(shapes)[:, None, None], shapes, np.nan)
     aligned, gain = _align_turned(shapes, reference, scaling)
     if np.any(allow_reflection):
@@ -146,7 +148,7 @@ def normalize(shapes):
     array([[-1.,  0.],
            [ 1.,  0.]])
     """
-    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
     centred = shapes - _mean_of_points(shapes)
     radius = np.sqrt(2 * _mean_of_points(centred**2).mean(-1, keepdims=True))
     return centred / np.where(radius > 0, radius, np.nan)
@@ -176,7 +178,7 @@ def symmetric(shape, mirror):
            [ 1.1 ,  0.11],
            [ 0.  , -0.22]])
     """
-    shape = np.asarray(shape, dtype=np.float64)
+    shape = whole_points(np.asarray(shape, dtype=np.float64))
     points = shape @ [1, 1j]
     image = -points.conj()[list(mirror)]
     # The image is the shape again, turned by twice what the axis leans.
@@ -224,7 +226,7 @@ def mean_shape(shapes, max_iter=20, tol=1e-4):
            [ 0.707,  0.707],
            [-0.707,  0.707]])
     """
-    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
     shapes = normalize(shapes[is_shape(shapes)])
     if len(shapes) == 0:
         raise ValueError("a mean shape needs at least one shape with two distinct points.")
@@ -307,7 +309,7 @@ def shape_pca(aligned, n_components=None):
            [ 0.   , -0.408]])
     """
     n_components = Either(count(), Only(None)).check(n_components, "n_components")
-    aligned = np.asarray(aligned, dtype=np.float64)
+    aligned = whole_points(np.asarray(aligned, dtype=np.float64))
     missing = np.isnan(aligned).any(-1)
     partly = missing & ~missing.all(0)
     if partly.any():
@@ -365,7 +367,9 @@ def coefficients(aligned, modes):
     array([[-1.414],
            [ 1.414]])
     """
-    rows = (np.asarray(aligned) - modes.mean)[:, ~np.isnan(modes.mean).any(-1)]
+    rows = (whole_points(np.asarray(aligned, dtype=np.float64)) - modes.mean)[
+        :, ~np.isnan(modes.mean).any(-1)
+    ]
     components = modes.components[:, ~np.isnan(modes.mean).any(-1)]
     n_components = len(components)
     return rows.reshape(len(rows), -1) @ components.reshape(n_components, -1).T
@@ -413,7 +417,7 @@ def complete_shapes(shapes, max_iter=10, tol=1e-3):
            [7., 7.],
            [5., 7.]])
     """
-    shapes = np.array(shapes, dtype=np.float64)
+    shapes = np.array(whole_points(np.asarray(shapes, dtype=np.float64)))
     known = ~np.isnan(shapes).any(-1)
     usable, seen = is_shape(shapes), known.any(0)
     part = np.ix_(usable, seen)

@@ -299,7 +299,8 @@ class _Search:
 
     def is_good(self, face, points, score):
         """Whether landmarks are those of the face that was looked for."""
-        if np.isnan(points).any() or (self.threshold is not None and score < self.threshold):
+        # Not as score < threshold: of a NaN, from landmarks of the moved box, nothing is known.
+        if np.isnan(points).any() or not (self.threshold is None or score >= self.threshold):
             return False
         size = boxes_of(points)[2:].max()
         return face.size is None or 1 / _GROWTH <= size / face.size <= _GROWTH

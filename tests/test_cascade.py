@@ -436,7 +436,12 @@ def test_given_validation_data_are_reported_and_change_nothing(X, y):
 @pytest.mark.parametrize("given", [False, True])
 def test_early_stopping_waits_and_then_stops(X, y, given):
     reg = tiny(
-        max_epochs=20, early_stopping=True, validation_fraction=0.25, n_iter_no_change=3, **FROZEN
+        max_epochs=20,
+        early_stopping=True,
+        validation_fraction=0.25,
+        n_iter_no_change=3,
+        schedule="constant",
+        **FROZEN,
     )
     if given:
         reg.fit(X[:8], y[:8], X_val=X[8:], y_val=y[8:])

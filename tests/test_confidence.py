@@ -4,7 +4,13 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from skwing import CascadeLandmarkRegressor, geometry
-from skwing._confidence import Calibration, calibrate, changed_crops, shape_sizes
+from skwing._confidence import (
+    Calibration,
+    calibrate,
+    changed_crops,
+    error_units,
+    shape_sizes,
+)
 from skwing.datasets import make_faces
 from skwing.networks import ShapeIndexedCNN
 
@@ -120,3 +126,20 @@ def test_another_fit_takes_the_calibration_away(faces):
 def test_shape_size_is_the_radius():
     square = np.array([[[0.0, 0], [2, 0], [2, 2], [0, 2]]])
     np.testing.assert_allclose(shape_sizes(square), np.sqrt(2))
+
+
+def test_a_single_landmark_has_deviations_too(faces):
+    reg = CascadeLandmarkRegressor(networks=(small,), max_epochs=2, random_state=0, device="cpu")
+    X, y = [faces.data.decode(i) for i in range(24)], faces.target[:, [30]]
+    reg.fit(X[:12], y[:12]).calibrate(X[12:], y[12:])
+    points, std = reg.predict(X, return_std=True)
+    assert std.shape == (24, 1) and (std > 0.01).all()
+    z = (points - y)[12:] / std[12:, :, None]
+    assert 0.8 < np.sqrt(np.mean(z**2)) < 1.25
+
+
+def test_units_are_sizes_of_shapes_or_of_boxes():
+    square = np.array([[[0.0, 0], [2, 0], [2, 2], [0, 2]]])
+    np.testing.assert_allclose(error_units(square, np.array([9.0])), np.sqrt(2))
+    lone = np.array([[[3.0, 4.0]], [[np.nan, np.nan]]])
+    np.testing.assert_array_equal(error_units(lone, np.array([9.0, 9.0])), [9.0, np.nan])

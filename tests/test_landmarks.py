@@ -53,7 +53,7 @@ def test_flat_rows_alternate_x_and_y():
 
 def test_nan_stays():
     y = POINTS.copy()
-    y[1, 2, 0] = np.nan
+    y[1, 2] = np.nan
     np.testing.assert_array_equal(as_points(y), y)
 
 
@@ -85,3 +85,13 @@ def test_a_wrong_count_names_both_numbers():
         as_points(POINTS, 68, name="target")
     with pytest.raises(ValueError, match=r"pass shape \(1, 68, 2\)"):
         as_points(np.zeros((68, 2)), 68)
+
+
+def test_a_point_that_lacks_one_coordinate_is_missing():
+    y = np.array([[[1.0, 2.0], [3.0, np.nan], [np.nan, 4.0]]])
+    points = as_points(y)
+    np.testing.assert_array_equal(points[0], [[1, 2], [np.nan] * 2, [np.nan] * 2])
+    assert y[0, 1, 0] == 3  # the caller's own array stays as it is
+    np.testing.assert_array_equal(as_points(y.reshape(1, 6)), points)
+    whole = np.ones((2, 3, 2))
+    assert np.shares_memory(as_points(whole), whole)

@@ -16,6 +16,7 @@ def test_the_paper_recipe_is_what_the_regressor_takes():
     assert first.learning_rate == pytest.approx(3e-5 * 136)
     assert second.learning_rate == pytest.approx(1e-5 * 136)
     assert (first.w, first.epsilon, second.w, second.epsilon) == (10, 2, 15, 3)
+    assert regressor.average_mirrored is False
     assert first.augmentation.rotation == 30 and second.augmentation.rotation == 10
 
 

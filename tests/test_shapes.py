@@ -291,3 +291,23 @@ def test_a_symmetric_shape_takes_a_missing_place_from_the_other_side():
     upright = symmetric(shape, [1, 0, 2, 3])
     np.testing.assert_allclose(upright[0] * [-1, 1], upright[1])
     assert np.isnan(upright[3]).all() and np.isfinite(upright[:3]).all()
+
+
+@pytest.mark.parametrize("coordinate", [0, 1])
+def test_a_point_that_lacks_one_coordinate_moves_nothing(coordinate):
+    rng = np.random.default_rng(0)
+    shapes = rng.normal(size=(6, 1, 2)) + [[0, 0], [4, 0], [4, 3], [0, 3], [2, 9.0]]
+    missing = shapes.copy()
+    missing[0, 4] = np.nan
+    half = missing.copy()
+    half[0, 4, coordinate] = 400.0
+    same = np.testing.assert_array_equal
+    same(mean_shape(half), mean_shape(missing))
+    same(normalize(half), normalize(missing))
+    same(align(half, shapes[1]), align(missing, shapes[1]))
+    same(complete_shapes(half), complete_shapes(missing))
+    same(symmetric(half[0], [1, 0, 3, 2, 4]), symmetric(missing[0], [1, 0, 3, 2, 4]))
+    modes = shape_pca(align(shapes, shapes[1]))
+    same(coefficients(half, modes), coefficients(missing, modes))
+    with pytest.raises(ValueError, match="shape 0 lacks landmark 4"):
+        shape_pca(half)

@@ -64,6 +64,9 @@ def check_network(network, batch_norm=False):
         input pixels, of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
         in the order x0, y0, x1, y1, ... In training mode it may answer with several
         estimates of an image, (n_samples, n_estimates, n_landmarks, 2), all to be taught.
+        It may have a method `start_at`, which is asked before training to make its answer
+        the mean place of each landmark, see :func:`start_at`; without it, the network
+        starts with the weights that it was built with.
         In a regressor, what it draws through torch, as its first weights and in its dropout,
         comes from generators of the fit, but in no region of ``torch.utils.checkpoint``,
         which knows the global ones only; draw by neither numpy nor `random`.

@@ -37,29 +37,30 @@ def locate(network, images):
 
 
 def start_at(network, points):
-    """Make a network say `points` whatever the image, as the start of training.
+    """Ask a network to say `points` whatever the image, as the start of training.
 
-    A network with a buffer `start` takes `points` there. Of one with an output layer, the
-    weight is set to zero and the bias to `points`: the first step moves the weight, and
-    from the second step on the layers below learn too.
+    A network that can do so has a method `start_at`, which takes a tensor of shape
+    (n_landmarks, 2) in pixels of its input and makes its answer that, or near it. Those of
+    this package have it. Every other network is left as it was built, so that a head which
+    is trained already keeps its weights.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Changed in place, if it has a buffer `start` of shape (n_landmarks, 2), or an
-        attribute `output` that is a linear layer with a bias; left alone otherwise.
+        Changed in place, by its own method.
     points : array-like of shape (n_landmarks, 2)
-        In pixels of the network's input.
+        Where the landmarks lie on average, in pixels of the network's input.
 
     Returns
     -------
     started : bool
-        Whether the network has either.
+        Whether the network has such a method.
 
     Raises
     ------
     ValueError
-        If the network has room for another number of coordinates than `points` has.
+        If a network of this package has room for another number of coordinates than
+        `points` has.
 
     Examples
     --------
@@ -71,22 +72,39 @@ def start_at(network, points):
     >>> network(torch.rand(1, 3, 64, 64)).tolist()
     [[[20.0, 30.0], [40.0, 30.0]]]
     """
-    layer = getattr(network, "output", None)
-    start = getattr(network, "start", None)
-    if not isinstance(start, torch.Tensor):
-        if not isinstance(layer, nn.Linear) or layer.bias is None:
-            return False
-        start = layer.bias
-        nn.init.zeros_(layer.weight)
-    points = torch.as_tensor(points, dtype=start.dtype, device=start.device)
-    if points.numel() != start.numel():
+    start = getattr(network, "start_at", None)
+    if not callable(start):
+        return False
+    with torch.no_grad():
+        start(torch.as_tensor(points, dtype=torch.float32))
+    return True
+
+
+def start_layer_at(layer, points):
+    """Set the weight of a linear output layer to zero and its bias to points.
+
+    The first step of training moves the weight, and from the second step on the layers
+    below learn too.
+    """
+    nn.init.zeros_(layer.weight)
+    fill(layer.bias, points)
+
+
+def fill(target, points):
+    """Copy points into a tensor of as many numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer.
+    """
+    if points.numel() != target.numel():
         raise ValueError(
-            f"the network has {start.numel()} outputs, but points of shape "
+            f"the network has {target.numel()} outputs, but points of shape "
             f"{tuple(points.shape)} need {points.numel()}"
         )
     with torch.no_grad():
-        start.copy_(points.reshape(start.shape))
-    return True
+        target.copy_(points.reshape(target.shape))
 
 
 def build_and_try(builder, n_landmarks):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skwing._warp import read_at
+from skwing.networks._contract import fill
 from skwing.networks._dropout import Dropout, dropout, dropout_rows
 
 
@@ -141,6 +142,16 @@ class ShapeIndexedCNN(nn.Module):
             nn.init.zeros_(layer.bias)
         self.register_buffer("around", _circle(n_around, radius * input_size))
         self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
+
+    def start_at(self, points):
+        """Start training at a shape: the network says it whatever the image.
+
+        Parameters
+        ----------
+        points : tensor of shape (n_landmarks, 2)
+            In pixels of the input.
+        """
+        fill(self.start, points)
 
     def forward(self, images):
         """Locate the landmarks of each image.

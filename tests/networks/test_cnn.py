@@ -131,6 +131,25 @@ def test_start_at_leaves_a_network_without_a_linear_output_alone():
     assert torch.equal(network[1].weight, before)
 
 
+def test_start_at_leaves_an_own_network_alone_whatever_its_layers_are_called():
+    network = nn.Sequential()
+    network.features, network.output = nn.Flatten(), nn.Linear(12, 4)
+    network.register_buffer("start", torch.ones(2, 2))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    assert not start_at(network, np.zeros((2, 2)))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_an_own_network_says_how_it_starts():
+    class Own(nn.Linear):
+        def start_at(self, points):
+            self.bias.copy_(points.flatten())
+
+    network = Own(12, 4)
+    assert start_at(network, np.array([[1, 2], [3, 4]]))
+    assert network.bias.tolist() == [1, 2, 3, 4]
+
+
 def test_start_at_names_both_counts_when_they_differ():
     with pytest.raises(ValueError, match=r"8 outputs.*\(3, 2\).*6"):
         start_at(cnn6(4), np.ones((3, 2)))
