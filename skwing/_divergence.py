@@ -10,7 +10,7 @@ from skwing._weights import Diverged
 _N_CHECKED = 256  # training samples whose predictions are looked at
 _A_PASS = 64
 _FAR_WORSE = 10  # times the error of an answer that is the same for every sample
-_FAR_OFF = 0.5  # sides of the crop: no error below is a sign of divergence
+_FAR_OFF = 2  # sides of the crop: no error below is a sign of divergence
 _FAR_LABEL = 10  # sides of the chip: a landmark so far from its box is a likely cause
 
 
@@ -28,7 +28,7 @@ def check_predictions(stages, chips, truth):
     ------
     Diverged
         If a prediction is not finite, or predictions are ten times as far off as the mean
-        place of each landmark and by more than half the side of the crop.
+        place of each landmark and by more than two sides of the crop.
     """
     step = max(1, math.ceil(len(chips) / _N_CHECKED))
     rows = torch.arange(0, len(chips), step)

@@ -213,7 +213,7 @@ def train(
     if recorded:
         step = Replayed(step, generator_on(next(network.parameters()).device))
     sound, weights_kept = finite_parts(network), EpochWeights(network)
-    rows, waited, was_low = [], 0, False
+    first_low, rows, waited = _first_low_epoch(schedule, n_epochs), [], 0
     try:
         for epoch in range(1, n_epochs + 1):
             row = _train_epoch(network, batches, step, scheduler, n_steps)
@@ -221,11 +221,10 @@ def train(
             _check_epoch(row, network, sound)
             if validate is not None:
                 row["validation_error"] = validate()
-            is_low = _has_come_down(schedule, epoch / n_epochs)
-            if is_low and not was_low:
+            if epoch == first_low:
                 weights_kept.forget_best()
             is_best = weights_kept.update(row.get("validation_error", row["loss"]))
-            waited, was_low = (0 if is_best else waited + is_low), is_low
+            waited = 0 if is_best or epoch < first_low else waited + 1
             rows.append(row)
             stops = on_epoch is not None and on_epoch(row)
             if stops or (patience is not None and validate is not None and waited >= patience):
@@ -266,14 +265,17 @@ def _train_epoch(network, batches, step, scheduler, n_steps):
     }
 
 
-def _has_come_down(schedule, progress):
-    """Whether the rate is so low that the error of an epoch says what a training came to.
+def _first_low_epoch(schedule, n_epochs):
+    """First epoch, from 1, at whose end the rate is so low that its error can be relied on.
 
     While the rate is high the error goes up and down, and most of what a training gains it
     gains at the end of the fall: the least of many errors before that is luck. A schedule
-    that does not fall that low has no such end.
+    that does not fall that low has no such end, and all its epochs are alike.
     """
-    return schedule(progress) <= _LOW_RATE or schedule(1.0) > _LOW_RATE
+    epoch = n_epochs + 1
+    while epoch > 1 and schedule((epoch - 1) / n_epochs) <= _LOW_RATE:
+        epoch -= 1
+    return epoch if epoch <= n_epochs else 1
 
 
 def _check_epoch(row, network, sound):

@@ -130,8 +130,8 @@ def test_samples_of_one_image_are_held_out_together():
         assert len(of_held_out) == 1 and not of_train & of_held_out
     # Of images with many samples and few, as near the fraction as it gets; one on each side.
     uneven = samples[[0, 1, 2, 3, 4, 5, 10]]
-    for fraction in (0.01, 0.5, 0.99):
-        train, held_out = split_samples(uneven, max(fraction, 0.1), rng)
+    for fraction in (0.1, 0.5, 0.9):
+        train, held_out = split_samples(uneven, fraction, rng)
         assert len(train) and len(held_out) and len(train) + len(held_out) == 7
     with pytest.raises(ValueError, match=r"all 5 samples are of one image.*pass X_val and y_val"):
         split_samples(samples[:5], 0.2, rng)
