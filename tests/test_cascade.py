@@ -561,6 +561,7 @@ def test_each_stage_reads_what_the_one_before_it_asks_for(fitted, X):
     longer.networks_ = [*longer.networks_, longer.networks_[1]]
     longer.asymmetry_ = [*longer.asymmetry_, longer.asymmetry_[1]]
     longer.crops_ = [*longer.crops_, longer.crops_[1]]
+    longer.mirrored_ = [*longer.mirrored_, longer.mirrored_[1]]
     first, second, third = longer.staged_predict(X)
     np.testing.assert_array_equal([first, second], list(fitted.staged_predict(X)))
     assert np.abs(third - second).max() > 10 * ROUNDING
