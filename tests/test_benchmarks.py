@@ -66,8 +66,9 @@ def test_speed_is_told_for_every_stage(run, capsys):
     compared = [*row["fit_stages"], *row["predict_chips"], row["predict_whole"]]
     for part in compared:
         rates = part["skwing_samples_per_second"], part["bare_samples_per_second"]
-        # Of a single repeat, the medians are of the same seconds.
-        assert part["share"] == pytest.approx(100 * rates[0] / rates[1], abs=0.2, rel=0.01)
+        # Of a single repeat, the medians are of the same seconds; rates have one decimal, which
+        # is little where a busy machine does a few samples a second.
+        assert part["share"] == pytest.approx(100 * rates[0] / rates[1], abs=0.2, rel=0.05)
     shares = [stage["share"] for stage in row["fit_stages"]]
     assert min(shares) - 0.1 <= row["fit_steady"]["share"] <= max(shares) + 0.1
     # One-off work comes on top, and so do what is read and cut when predict starts.
