@@ -1,6 +1,7 @@
 """Every snippet of the README and the docs runs as it is written, one after the other."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import scipy.io
 
 from skwing import _engine, geometry
 from skwing.datasets import make_faces, write_pts
+from skwing.networks import PlainCNN
 
 ROOT = Path(__file__).parent.parent
 SUBSETS = {"lfpw/trainset": "image_000{}", "helen/trainset": "{}_1", "afw": "{}_1"}
@@ -81,14 +83,15 @@ def run(page, namespace, after=None):
 
 def with_small_networks(namespace):
     """The first snippet trains the default networks; the many fits after it, small ones."""
-    if "pipe" in namespace:
-        namespace["pipe"].set_params(reg__networks=("cnn6",))
+    network = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
+    namespace["pipe"].set_params(reg__networks=(network, network))
 
 
 def test_snippets_of_the_readme_run(folder):
     namespace = {}
     run("README.md", namespace, with_small_networks)
-    assert namespace["points"].shape[1:] == (68, 2)
+    assert namespace["points"].shape == (25, 136)
+    assert namespace["std"].shape == (25, 68)
     assert np.isfinite(namespace["std"]).all()
     model, faces = namespace["model"], namespace["faces"]
     np.testing.assert_array_equal(
