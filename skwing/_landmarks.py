@@ -9,7 +9,7 @@ __all__ = ["FARTHEST", "as_layout", "as_points", "check_reach", "is_flat", "whol
 FARTHEST = 1e9  # pixels from 0; no image reaches there
 
 
-def as_points(y, n_landmarks=None, name="y"):
+def as_points(y, n_landmarks=None, name="y", *, halves=False):
     """Landmarks in either layout as an array of points, checked.
 
     Parameters
@@ -21,6 +21,9 @@ def as_points(y, n_landmarks=None, name="y"):
         The number of landmarks to insist on; None accepts any.
     name : str, default="y"
         What the error messages call the array.
+    halves : bool, default=False
+        Whether to keep the coordinate of a landmark that lacks the other, as what writes
+        files does.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def as_points(y, n_landmarks=None, name="y"):
             f"{name} is infinite at sample {sample}, landmark {landmark}: "
             f"{points[sample, landmark].tolist()}. Mark missing landmarks with NaN."
         )
-    return whole_points(points)
+    return points if halves else whole_points(points)
 
 
 def whole_points(points):

@@ -206,7 +206,9 @@ def check_fitted(fitted, what, *, finite=False):
     ------
     ValueError
     """
-    check_keys({**dict.fromkeys(_LATER_KEYS), **fitted}, _KEYS, what)
+    if isinstance(fitted, dict):
+        fitted = {**dict.fromkeys(_LATER_KEYS), **fitted}
+    check_keys(fitted, _KEYS, what)
     shape = np.asarray(fitted["mean_shape"])
     n_landmarks = len(shape) if shape.ndim else 0
     if n_landmarks < 1:

@@ -205,6 +205,7 @@ def test_validation_sees_it_as_it_is_and_the_best_is_kept():
         validate=validate,
         max_epochs=4,
         early_stopping=True,
+        schedule="constant",  # where every epoch may be the best
         n_iter_no_change=4,
     )
     assert len(seen) == 4

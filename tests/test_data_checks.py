@@ -284,9 +284,9 @@ def test_columns_by_axis(names):
 
 
 def test_tables_with_missing_values_and_tensors():
-    numbers = np.array([[1.5, 2.0, np.nan, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    numbers = np.array([[1.5, 2.0, np.nan, np.nan], [5.0, 6.0, 7.0, 8.0]])
     table = pd.DataFrame(numbers).astype("Float64")
-    table.iloc[0, 2] = pd.NA
+    table.iloc[0, 2:] = pd.NA
     np.testing.assert_array_equal(as_numbers(table), numbers)
     np.testing.assert_array_equal(as_points(table).reshape(2, 4), numbers)
     for tensor in (

@@ -360,7 +360,8 @@ def check_written(data, target, *, needs_paths=True):
     """
     data = as_boxed_images(data)
     schema = data.schema
-    points = as_points(target, None if schema is None else schema.n_landmarks, "target")
+    n_landmarks = None if schema is None else schema.n_landmarks
+    points = as_points(target, n_landmarks, "target", halves=True)
     if len(points) != len(data):
         raise ValueError(f"data has {len(data)} samples, target has {len(points)}.")
     if needs_paths and data.paths is None:

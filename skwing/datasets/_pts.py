@@ -180,7 +180,7 @@ def write_pts(path, points):
     shape = np.shape(points)
     if len(shape) != 2 or shape[1] != 2:
         raise ValueError(f"points have shape {shape}, expected (n_landmarks, 2).")
-    points = as_points([points], name="points")[0]
+    points = as_points([points], name="points", halves=True)[0]
     lines = [f"{_from_1(x)} {_from_1(y)}\n" for x, y in points.tolist()]
     with replacing(path) as file:
         file.write(f"version: 1\nn_points: {len(lines)}\n{{\n")

@@ -82,9 +82,10 @@ def test_every_estimate_is_taught_alike_and_missing_points_are_left_out():
     points = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[7.0, 7.0]], [[8.0, 9.0]]]])
     targets = torch.tensor([[[1.0, 1.0]], [[math.nan, 7.0]]])
     value = _engine.batch_loss(points, targets, None, torch.abs)
-    torch.testing.assert_close(value, torch.tensor((0 + 1 + 2 + 4 + 0 + 2) / 6))
+    torch.testing.assert_close(value, torch.tensor((0 + 1 + 2 + 4) / 4))
+    targets[1, 0, 0] = 8.0
     weighted = _engine.batch_loss(points, targets, torch.tensor([0.0, 2.0]), torch.abs)
-    torch.testing.assert_close(weighted, torch.tensor((0 + 2) / 2))
+    torch.testing.assert_close(weighted, torch.tensor((1 + 0 + 0 + 2) / 4))
 
 
 def test_it_learns_to_find_a_spot_that_moves():
