@@ -39,13 +39,14 @@ from _gpu_report import write_report
 from _report import append, environment
 from _runs import read_lines
 
+from skwing import __version__
 from skwing._settings import check_device
 
 ROOT = Path(__file__).parent.parent
 SPEED_SHARE = 0.35  # of the time, after which no further cell of speed is begun
 TEST_SECONDS = 120  # of the tests at the most
 LAST_SECONDS = 30  # of the time, kept for measuring what was trained
-IDENTITY = ("part", "name", "seed", "settings", "n_train", "device")
+IDENTITY = ("skwing", "part", "name", "seed", "settings", "n_train", "device")
 
 
 def identity(row):
@@ -88,11 +89,11 @@ class Results:
 
     def has(self, told):
         """Whether a line of the file tells of this already."""
-        return identity({**told, "device": self.device}) in self.known
+        return identity({**told, "skwing": __version__, "device": self.device}) in self.known
 
     def add(self, row):
         """Add a line and print what it is of."""
-        append(row, self.path)
+        append({"skwing": __version__, **row}, self.path)
         told = f"seed {row['seed']}" if "seed" in row else ""
         errors = ", ".join(
             f"{stage['nme_pupil']:.2f} %" for stage in row.get("stages", []) if "nme_pupil" in stage
@@ -120,7 +121,7 @@ def measure_speeds(args, device, results, until):
     """Run the cells of speed, one after another."""
     for name, networks, size in _gpu_speed.all_cells(args.tiny):
         told = _gpu_speed.told_of(name, size)
-        if results.has(told) or time.time() > until:
+        if not re.search(args.only, told["name"]) or results.has(told) or time.time() > until:
             continue
         results.attempt(
             told,
@@ -135,7 +136,8 @@ def measure_fits(args, device, results, deadline):
     split = load_split(args.data, args.tiny)
     fits = _gpu_fits.all_fits(len(split.rows["few"]), args.tiny)
     told = {fit: _gpu_fits.told_of(fit, split) for fit in fits}
-    waiting = [fit for fit in fits if not results.has(told[fit])][: args.most_fits]
+    wanted = [fit for fit in fits if re.search(args.only, fit.name)]
+    waiting = [fit for fit in wanted if not results.has(told[fit])][: args.most_fits]
     pool = ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn"))
     try:
         futures = {
@@ -158,6 +160,7 @@ def parse(argv=None):
     parser.add_argument("--jobs", type=int, help="trainings side by side; default: half the cores")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--most-fits", type=int, help="train no more than the first so many")
+    parser.add_argument("--only", default="", help="expression that a name must match")
     parser.add_argument("--tiny", action="store_true", help="a handful of faces and steps")
     parser.add_argument("--report", action="store_true", help="run nothing, write docs/results.md")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
