@@ -7,7 +7,6 @@ replayed as one CUDA graph, which costs the CPU one launch: what is left then is
 the device itself; and the seconds in which the device had work, from torch's profiler.
 """
 
-import copy
 import time
 from functools import partial
 from unittest import mock
@@ -18,6 +17,8 @@ from _report import environment
 from speed import BareTraining, clock, measure_predict
 
 from skwing import CascadeLandmarkRegressor, _engine
+from skwing._graphs import Replayed
+from skwing._random import generator_on
 from skwing.networks import PlainCNN
 
 N_READY = 8
@@ -44,31 +45,6 @@ def all_cells(tiny):
 def told_of(name, batch_size):
     """What a line of results says of a cell before it is measured."""
     return {"part": "speed", "name": f"{name}, batch {batch_size}"}
-
-
-class GraphedTraining:
-    """The bare step of `BareTraining`, captured once and replayed on its first batch."""
-
-    def __init__(self, bare):
-        for group in bare.optimizer.param_groups:
-            if "capturable" in group:
-                group["capturable"] = True
-        self.bare = bare
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            bare.seconds(3)  # what is made lazily is made outside of the graph
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            bare.step(0)
-
-    def seconds(self, n_steps):
-        """Seconds of that many steps, by the clock and of CPU time."""
-        start = clock(self.bare.device)
-        for _ in range(n_steps):
-            self.graph.replay()
-        return clock(self.bare.device) - start
 
 
 def _busy_seconds(call, device):
@@ -116,12 +92,20 @@ def _time_parts(network, batches, loss, optimizer, mixed, n_steps):
         busy = row[f"{part}_profile"].pop("device_busy_s")
         row[f"{part}_busy_ms"] = round(1000 * busy / few, 3)
         row[f"{part}_kernels"] = row[f"{part}_profile"].pop("n_kernels") / few
-    try:
-        graphed = GraphedTraining(copy.copy(bare))
-        row["graphed_ms"] = _ms(graphed.seconds(n_steps), n_steps)
-    except Exception as error:  # what can not be captured is told, and ends no other cell
-        row["graphed_ms"] = f"{type(error).__name__}: {error}"[:300]
+    row["graphed_ms"] = _graphed_ms(bare, warm[0], n_steps)
     return row
+
+
+def _graphed_ms(bare, batch, n_steps):
+    """Milliseconds a step that is replayed as a graph; None if it can not be recorded."""
+    (images, *_), targets = batch
+    step = Replayed(bare.step_on, generator_on(bare.device))
+    for _ in range(5):
+        step(images, targets)
+    start = clock(bare.device)
+    for _ in range(n_steps):
+        step(images, targets)
+    return _ms(clock(bare.device) - start, n_steps) if step.recorded else None
 
 
 def _ms(seconds, n_steps):

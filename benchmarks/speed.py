@@ -68,6 +68,10 @@ class BareTraining:
     def step(self, number):
         """Take one step, on the next of the batches."""
         (images, *_), targets = self.batches[number % len(self.batches)]
+        self.step_on(images, targets)
+
+    def step_on(self, images, targets):
+        """Take one step on a batch; the loss before it."""
         with _engine.autocast(self.device, self.mixed):
             points = self.network(images)
         if points.ndim == 4:  # several estimates of each image, all taught
@@ -76,6 +80,7 @@ class BareTraining:
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         self.optimizer.step()
+        return value.detach()
 
     def seconds(self, n_steps):
         """Seconds of that many steps, by the clock and of CPU time."""
