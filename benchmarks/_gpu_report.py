@@ -13,28 +13,29 @@ def _latest(rows, part):
     found = {}
     for row in rows:
         if row["part"] == part and "error" not in row:
-            found[row["name"], row.get("seed"), row["device"]] = row
+            found[row["skwing"], row["name"], row.get("seed"), row["device"]] = row
     return list(found.values())
 
 
 def _tests(rows):
     return [
-        f"- Tests marked gpu on {row['device']}, {row['date']}: {row.get('passed', 0)} passed, "
+        f"- {row['skwing']}: tests marked gpu on {row['device']}, {row['date']}: {row.get('passed', 0)} passed, "
         f"{row.get('failed', 0)} failed, in {row['seconds']} s."
         for row in _latest(rows, "tests")
     ]
 
 
 def _speed_line(row, stage):
-    graphed = stage.get("graphed_ms", "-")
+    graphed = stage.get("graphed_ms")
     return [
+        row["skwing"],
         f"{row['name']}: {stage['network']}",
         stage["precision"],
         stage["batch_ms"],
         stage.get("batch_busy_ms", "-"),
         stage["bare_ms"],
         stage.get("bare_busy_ms", "-"),
-        graphed if isinstance(graphed, (int, float)) else "no",
+        "-" if graphed is None else graphed,
         stage["fit_ms"],
         f"{stage['fit_samples_per_second']:.0f}",
         f"{stage['fit_share_of_bare']:.0f} %",
@@ -42,6 +43,7 @@ def _speed_line(row, stage):
 
 
 _SPEED_HEAD = [
+    "version",
     "cell",
     "precision",
     "batch, ms",
@@ -62,6 +64,7 @@ def _speeds(rows):
     lines = [_speed_line(row, stage) for row in cells for stage in row["stages"]]
     predict = [
         [
+            row["skwing"],
             row["name"],
             f"{row['predict_whole']['skwing_samples_per_second']:.0f}",
             f"{row['predict_chips'][-1]['skwing_samples_per_second']:.0f}",
@@ -70,7 +73,14 @@ def _speeds(rows):
         ]
         for row in cells
     ]
-    head = ["cell", "predict, faces/s", "from chips", "bare forward", "peak memory of fit, MB"]
+    head = [
+        "version",
+        "cell",
+        "predict, faces/s",
+        "from chips",
+        "bare forward",
+        "peak memory of fit, MB",
+    ]
     return [_table(_SPEED_HEAD, lines), "", _table(head, predict)]
 
 
@@ -79,6 +89,7 @@ def _fit_line(row):
     per_stage = [f"{part['seconds']:.0f}" for part in parts]
     errors = [f"{stage['nme_pupil']:.2f}" for stage in row.get("stages", [])]
     return [
+        row["skwing"],
         row["name"],
         row["seed"],
         row["n_train"],
@@ -94,6 +105,7 @@ def _fits(rows):
     if not fits:
         return []
     head = [
+        "version",
         "training",
         "seed",
         "faces",
