@@ -19,7 +19,8 @@ def _latest(rows, part):
 
 def _tests(rows):
     return [
-        f"- {row['skwing']}: tests marked gpu on {row['device']}, {row['date']}: {row.get('passed', 0)} passed, "
+        f"- {row['skwing']}: tests marked gpu on {row['device']}, {row['date']}: "
+        f"{row.get('passed', 0)} passed, "
         f"{row.get('failed', 0)} failed, in {row['seconds']} s."
         for row in _latest(rows, "tests")
     ]
