@@ -109,16 +109,16 @@ def draw_picture(pipeline, test, path):
     display = LandmarkDisplay.from_estimator(
         pipeline, test.data[some], test.target[some], normalizer="box"
     )
-    display.figure_.savefig(path, dpi=120)
+    display.figure_.savefig(path, dpi=100)
     print(f"\nPredicted and true landmarks on {N_SHOWN} faces: {path}")
 
 
 def main(argv=None):
     """Run the example; the errors that it prints, and whether the reloaded model agrees."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--n-samples", type=int, default=400, help="faces to train on")
-    parser.add_argument("--epochs", type=int, nargs="+", default=[16, 16], help="of each stage")
-    parser.add_argument("--picture", type=Path, default=Path("quickstart.png"), help="file to save")
+    parser.add_argument("--n-samples", type=int, default=300, help="faces to train on")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[14, 14], help="of each stage")
+    parser.add_argument("--picture", type=Path, default=Path("quickstart.jpg"), help="file to save")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     start = time.perf_counter()

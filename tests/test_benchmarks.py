@@ -197,3 +197,23 @@ def test_photographs_under_two_names_are_one_group(load):
     names, groups = np.array(["a", "b", "c", "d"]), np.array(["p", "p", "q", "r"])
     joined = same(names, groups, [("b", "c"), ("d", "elsewhere")])
     assert joined[0] == joined[1] == joined[2] != joined[3]
+
+
+QUICK_CHECKS = ["fits in", "global", "ambient", "divergence", "NaN", "damaged", "writers"]
+QUICK_CHECKS += ["unreadable", "absurd", "mutated", "flags"]
+
+
+def test_faults_are_held_off(run):
+    (row,) = run("faults", "--quick", "--only", *QUICK_CHECKS)
+    assert len(row["checks"]) > len(QUICK_CHECKS)
+    assert [check["faults"] for check in row["checks"]] == [[]] * len(row["checks"])
+
+
+def test_a_fault_is_found_and_counted(run, load, monkeypatch):
+    check = load("_faults").Check("a promise", "A", lambda share: (3, ["broken"]))
+    broken = load("_faults").Check("a check that breaks", "B", lambda share: 1 / 0)
+    monkeypatch.setattr(load("faults"), "CHECKS", [broken, check])
+    (row,) = run("faults")
+    assert [part["n_faults"] for part in row["checks"]] == [1, 1]
+    assert row["checks"][0]["faults"] == ["broken"]
+    assert "ZeroDivisionError" in row["checks"][1]["faults"][0]

@@ -39,7 +39,7 @@ def test_quickstart_runs_from_training_to_the_reloaded_model(
         deformation=0.0,
     )
     monkeypatch.setattr(quickstart, "CascadeLandmarkRegressor", brisk)
-    picture = tmp_path / "quickstart.png"
+    picture = tmp_path / "quickstart.jpg"
     command = ["--n-samples", "40", "--epochs", "45", "3", "--picture", str(picture)]
     table, same = quickstart.main(command)
     assert same
