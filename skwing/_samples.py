@@ -106,9 +106,9 @@ def drop_unboxed(samples, name="X"):
             f"image as a whole, pass {name} without boxes, such as {name}.with_boxes(None)"
         )
     warn_of_data(
-        f"{_how_many(samples.data, missing)} no box (NaN) in {name}: such samples are left out. Give them "
-        "boxes, such as skwing.boxes.landmark_boxes makes of landmarks, or (0, 0, width, height) "
-        f"for the whole image; or leave them out, {name}[~{name}.missing_boxes]."
+        f"{_how_many(samples.data, missing)} no box (NaN) in {name}: such samples are left out. "
+        "Give them boxes, such as skwing.boxes.landmark_boxes makes of landmarks, or (0, 0, "
+        f"width, height) for the whole image; or leave them out, {name}[~{name}.missing_boxes]."
     )
     return samples[~missing]
 
