@@ -3,7 +3,7 @@
     python examples/quickstart.py
 
 Everything runs on faces that are drawn on the spot, so nothing is downloaded: two models
-in less than two minutes on two cores. The training faces are like a collection of portraits,
+in about two minutes on two cores. The training faces are like a collection of portraits,
 where few are turned far aside; balancing makes up for that. The faces measured are of other
 persons, and many of them are turned. The picture shows predicted and true landmarks on some
 of these. It needs matplotlib, which ``pip install ".[plot]"`` brings.
