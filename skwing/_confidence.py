@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import nnls
 
 from skwing import geometry
+from skwing._landmarks import numbered
 from skwing._stages import locate_in_crops
 
 _SHIFT = 0.04  # of the crop's side
@@ -144,9 +145,9 @@ def calibrate(errors, spread, size):
         If a landmark is known in no sample.
     """
     known = ~np.isnan(errors)
-    never = np.flatnonzero(~known.any(0)).tolist()
-    if never:
-        raise ValueError(f"landmarks {never} are known in none of the samples to calibrate on")
+    never = np.flatnonzero(~known.any(0))
+    if len(never):
+        raise ValueError(f"{numbered(never)} are known in none of the samples to calibrate on")
     n_landmarks = errors.shape[1]
     # In units of the shape's size, so that large faces do not outweigh small ones.
     unit = np.maximum(size, math.sqrt(_LEAST))[:, None]

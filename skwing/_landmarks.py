@@ -4,7 +4,15 @@ import re
 
 import numpy as np
 
-__all__ = ["FARTHEST", "as_layout", "as_points", "check_reach", "is_flat", "whole_points"]
+__all__ = [
+    "FARTHEST",
+    "as_layout",
+    "as_points",
+    "check_reach",
+    "is_flat",
+    "numbered",
+    "whole_points",
+]
 
 FARTHEST = 1e9  # pixels from 0; no image reaches there
 
@@ -82,6 +90,24 @@ def whole_points(points):
     """Points of which none is known by one coordinate only: such a point is missing."""
     half = np.isnan(points[..., 0]) != np.isnan(points[..., 1])
     return np.where(half[..., None], np.nan, points) if half.any() else points
+
+
+def numbered(landmarks, n_most=10):
+    """Words for landmarks by their numbers; of more than `n_most` the first and how many.
+
+    Examples
+    --------
+    >>> from skwing._landmarks import numbered
+    >>> numbered([3, 5])
+    'landmarks [3, 5]'
+    >>> numbered(range(68), n_most=2)
+    '68 landmarks, [0, 1, ...],'
+    """
+    landmarks = [int(i) for i in landmarks]
+    if len(landmarks) <= n_most:
+        return f"landmarks {landmarks}"
+    first = ", ".join(map(str, landmarks[:n_most]))
+    return f"{len(landmarks)} landmarks, [{first}, ...],"
 
 
 def check_reach(points, name="y"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skwing._data_checks import Evidence, boxes_as_corners, contradictions
-from skwing._landmarks import as_numbers, as_points, check_reach
+from skwing._landmarks import as_numbers, as_points, check_reach, numbered
 from skwing._measure import check_measurable
 from skwing._warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
@@ -192,8 +192,8 @@ def check_learnable(train, held_out, schema):
     """
     seen = ~np.isnan(train.points).any(-1)
     if not seen.any(0).all():
-        lost = np.flatnonzero(~seen.any(0)).tolist()
-        raise ValueError(f"landmarks {lost} are missing in every sample: they can not be learned")
+        lost = numbered(np.flatnonzero(~seen.any(0)))
+        raise ValueError(f"{lost} are missing in every sample: they can not be learned")
     if held_out is not None:
         check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
 

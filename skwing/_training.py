@@ -13,6 +13,7 @@ from skwing._chips import ChipFrame, cut_chips
 from skwing._confidence import spread_in_crops
 from skwing._divergence import check_predictions
 from skwing._graphs import can_record
+from skwing._landmarks import numbered
 from skwing._settings import check_mixed
 from skwing._stages import (
     Crop,
@@ -117,7 +118,7 @@ def upright_shape(points, n_stages, schema):
     lonely = np.flatnonzero(np.isnan(shape).any(-1)).tolist()
     if lonely and n_stages > 1:
         raise ValueError(
-            f"landmarks {lonely} are known only in samples without a second landmark: their "
+            f"{numbered(lonely)} are known only in samples without a second landmark: their "
             "place in the mean shape can not be learned"
         )
     if not can_mirror(schema):

@@ -1,7 +1,6 @@
 """CascadeLandmarkRegressor: networks in a row, each reading the crop that the last one asks for."""
 
 import copy
-import warnings
 from functools import partial
 
 import numpy as np
@@ -47,6 +46,7 @@ from skwing._training import (
     warn_of_lost,
 )
 from skwing._unwrap import schema_of
+from skwing._warnings import warn_caller
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images, check_on_error, listed
@@ -621,10 +621,9 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         if failures:
             for answer in answers + spreads:
                 answer[list(failures)] = np.nan
-            warnings.warn(
+            warn_caller(
                 f"{len(failures)} of {len(data)} samples could not be read and have NaN "
                 f"landmarks: {listed(failures)}",
-                stacklevel=3,
             )
         return answers + spreads + sides
 
@@ -633,7 +632,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         try:
             return check_device(self.device)
         except ValueError:
-            warnings.warn(f"there is no device {self.device!r} here: using the CPU", stacklevel=4)
+            warn_caller(f"there is no device {self.device!r} here: using the CPU")
             return torch.device("cpu")
 
     @plain_state()

@@ -5,7 +5,6 @@ the only form that the rest of the package knows. :func:`as_boxed_images` makes 
 anything a user may pass. Pixels are decoded one sample at a time, when asked for.
 """
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Number
 
@@ -16,7 +15,7 @@ from skwing._box_checks import check_boxes
 from skwing._decode import as_rgb, as_source, as_uint8, read_image
 from skwing._envelope import FORMAT, check_format, check_keys
 from skwing._version import __version__
-from skwing.exceptions import DataWarning
+from skwing._warnings import warn_caller, warn_of_data
 from skwing.schema import check_schema
 
 __all__ = [
@@ -393,7 +392,7 @@ class BoxedImages:
             told = f"{len(failures)} of {len(self)} samples cannot be read"
             if on_error == "raise":
                 raise ValueError(f"{told}: {listed(failures, len(failures))}")
-            warnings.warn(f"{told}: {listed(failures, len(failures))}", stacklevel=2)
+            warn_caller(f"{told}: {listed(failures, len(failures))}")
         return ~np.isin(np.arange(len(self)), list(failures))
 
     def with_stated_sizes(self, sizes, source):
@@ -429,14 +428,12 @@ class BoxedImages:
             return
         first = wrong[0]
         (width, height), stated = sizes[first].astype(int), self._stated_sizes[first].astype(int)
-        warnings.warn(
+        warn_of_data(
             f"{len(wrong)} of {len(self)} samples are of images of another size than "
             f"{self._stated_by} states: {self.describe(first)} has {width} x {height} pixels "
             f"(width x height, upright by its EXIF orientation), stated are {stated[0]} x "
             f"{stated[1]}. If they were turned or resized after they were annotated, the "
             "landmarks are off: look at some.",
-            DataWarning,
-            stacklevel=3,
         )
 
     def __array__(self, dtype=None, copy=None):

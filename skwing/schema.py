@@ -6,7 +6,6 @@ upright image: the left eye is the one nearer the left edge, the person's right 
 """
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from skwing._checks import told
 from skwing._files import write_text
 from skwing._names import mirror_from_names, mirror_of_pairs, pairs_from_names
 from skwing._schema_json import as_text, parts_of_text
+from skwing._warnings import warn_caller
 
 __all__ = [
     "AFLW19",
@@ -163,12 +163,10 @@ class LandmarkSchema:
         else:
             found, lonely = pairs_from_names(names)
             if lonely:
-                warnings.warn(
+                warn_caller(
                     f"Schema {name!r} has no mirror: "
                     f"{', '.join(f'{names[i]!r} finds no {p!r}' for i, p in lonely.items())}. "
                     "State the pairs (pairs=...), () if there are none.",
-                    UserWarning,
-                    stacklevel=2,
                 )
             elif found:
                 mirror = mirror_of_pairs(found, len(names))

@@ -8,7 +8,6 @@ and those of a wall move with the box.
 
 import itertools
 import os
-import warnings
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from skwing._box_checks import check_box_inside, check_boxes
 from skwing._checks import check_number, count
 from skwing._cv2 import cv2
 from skwing._landmarks import as_points
+from skwing._warnings import warn_caller
 from skwing.boxes import match_boxes, relation_in_training
 from skwing.datasets import detect_all
 from skwing.geometry import boxes_of
@@ -229,10 +229,9 @@ def _frames_of(video, path):
         video.release()
     # Some files state no number, and some only how long they last.
     if n_frames < n_stated - max(2, _UNSURE * n_stated):
-        warnings.warn(
+        warn_caller(
             f"{path}: found {n_frames} frames, expected the {n_stated:.0f} that the file states: "
             "it is cut off or damaged.",
-            stacklevel=2,
         )
 
 

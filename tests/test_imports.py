@@ -106,6 +106,16 @@ def test_only_one_module_imports_opencv():
     assert importers_of("cv2") == {"_cv2"}
 
 
+def test_only_one_module_gives_warnings():
+    calls = {
+        module_of(path)
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "warnings.warn"
+    }
+    assert calls == {"_warnings"}
+
+
 def test_torchvision_is_never_imported():
     assert importers_of("torchvision") == set()
 

@@ -1,10 +1,9 @@
 """What the readers of published face data sets share: counts and hidden landmarks."""
 
-import warnings
-
 import numpy as np
 
 from skwing._checks import check_choice
+from skwing._warnings import warn_caller
 
 __all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
 
@@ -47,8 +46,7 @@ def warn_if_incomplete(where, found, published):
         if part in found and found[part] != n
     ]
     if wrong:
-        warnings.warn(
+        warn_caller(
             f"{where} is not the published data set: {', '.join(wrong)}. Errors measured on it "
             "do not compare with published ones.",
-            stacklevel=3,
         )

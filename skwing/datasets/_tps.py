@@ -1,12 +1,12 @@
 """Reader of TPS files of geometric morphometrics."""
 
 import os
-import warnings
 from decimal import Context, Decimal
 from pathlib import PureWindowsPath
 
 import numpy as np
 
+from skwing._warnings import warn_caller
 from skwing.datasets._common import as_bunch, inside, read_text
 from skwing.datasets._image_size import image_sizes
 from skwing.datasets._tps_text import parse_specimens
@@ -257,10 +257,8 @@ def _warn_of_outliers(target, heights, describe):
     y = target[..., 1]
     outside = ((y < -1) | (y > heights[:, None])).any(axis=1)
     if outside.any():
-        warnings.warn(
+        warn_caller(
             f"{outside.sum()} of {len(target)} specimens have landmarks above or below their "
             f"image; the first is {describe(int(outside.argmax()))}. Are they in pixels, was the "
             "image resized, or does y point down (y_up=False)?",
-            UserWarning,
-            stacklevel=3,
         )

@@ -1,11 +1,11 @@
 """Writer of TPS files of geometric morphometrics."""
 
-import warnings
 from decimal import Decimal
 
 import numpy as np
 
 from skwing._files import replacing
+from skwing._warnings import warn_caller
 from skwing.datasets._common import check_written, number_text, written_paths
 from skwing.datasets._tps import EXACT, heights_of
 
@@ -110,11 +110,9 @@ def write_tps(
             file.write(_specimen_text(rows, counts, {key: t[i] for key, t in entries.items()}))
     y = points[..., 1] if heights is None else heights[:, None] - 1 - points[..., 1]
     if n_negative := int(((points[..., 0] < 0) & (y < 0)).sum()):
-        warnings.warn(
+        warn_caller(
             f"{n_negative} landmarks lie to the left of and below their image, at negative "
             "coordinates in the file: programs take them for missing.",
-            UserWarning,
-            stacklevel=2,
         )
 
 
