@@ -4,22 +4,17 @@ import pickle
 import subprocess
 import sys
 import threading
-from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from small import SHAPE_INDEXED
 from torch import nn
 
 from skwing import CascadeLandmarkRegressor
 from skwing._ambient import plain_state
 from skwing.datasets import make_faces
-from skwing.networks import ShapeIndexedCNN
-
-OWN = partial(
-    ShapeIndexedCNN, input_size=16, stride=4, width=8, n_blocks=1, n_hidden=16, n_overview=16
-)
 
 
 class Foreign(nn.Module):
@@ -63,7 +58,7 @@ AMBIENT = {
 def work(X, y, precision="float32"):
     """All that a model answers, from the fit on."""
     settings = {"max_epochs": 2, "batch_size": 8, "precision": precision, "random_state": 0}
-    regressor = CascadeLandmarkRegressor(networks=(OWN, Foreign), **settings)
+    regressor = CascadeLandmarkRegressor(networks=(SHAPE_INDEXED, Foreign), **settings)
     regressor.fit(X, y).calibrate(X, y)
     loaded = pickle.loads(pickle.dumps(regressor))
     answers = [*regressor.predict(X, return_std=True), *loaded.staged_predict(X)]

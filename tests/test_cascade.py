@@ -14,6 +14,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
+from small import STILL
 from torch import nn
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
@@ -34,20 +35,6 @@ SCHEMA = LandmarkSchema(
     mirror=(1, 0, 2, 4, 3),
     normalizers={"inter_ocular": ((0,), (1,))},
 )
-STILL = {
-    name: 0.0
-    for name in (
-        "rotation",
-        "scale",
-        "shift",
-        "mirror",
-        "blur",
-        "brightness",
-        "contrast",
-        "occlusion",
-        "deformation",
-    )
-}
 # Steps too small to change a float32, and no statistics that move without them.
 FROZEN = {"networks": (PLAIN, PLAIN), "learning_rate": 1e-12, "weight_decay": 0.0}
 # Cutting a crop rounds to 8 bits: what differs by rounding errors in a matrix differs by this.

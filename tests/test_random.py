@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
+from small import SHAPE_INDEXED
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,11 +16,6 @@ from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing._random import Draws, check_random_state, drawing, generator_on, redirected, run
 from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
-from skwing.networks import ShapeIndexedCNN
-
-OWN = partial(
-    ShapeIndexedCNN, input_size=16, stride=4, width=8, n_blocks=1, n_hidden=16, n_overview=16
-)
 
 
 class Foreign(nn.Module):
@@ -39,7 +35,12 @@ class Foreign(nn.Module):
 
 
 def small(**settings):
-    settings = {"networks": (OWN, Foreign), "max_epochs": 2, "random_state": 0, **settings}
+    settings = {
+        "networks": (SHAPE_INDEXED, Foreign),
+        "max_epochs": 2,
+        "random_state": 0,
+        **settings,
+    }
     return CascadeLandmarkRegressor(**settings)
 
 
@@ -118,7 +119,7 @@ def test_no_call_moves_a_global_state(faces):
         assert global_states() == before, name
 
 
-@pytest.mark.parametrize("network", [OWN, Foreign])
+@pytest.mark.parametrize("network", [SHAPE_INDEXED, Foreign])
 def test_no_global_state_is_read(faces, network):
     def answer(seed):
         with torch.random.fork_rng():
@@ -219,7 +220,7 @@ def test_a_generator_of_the_users_own_is_the_one_that_counts():
 
 
 def test_layers_of_the_package_need_no_mode_and_others_do():
-    draws, own = Draws(0), OWN(3)
+    draws, own = Draws(0), SHAPE_INDEXED(3)
     assert draws.draws_by_itself(own)
     assert not draws.draws_by_itself(Foreign(3))
     own.overview.append(nn.Dropout())
@@ -230,7 +231,7 @@ def test_layers_of_the_package_need_no_mode_and_others_do():
 
 
 def test_outside_of_a_fit_a_network_draws_from_torch_as_any_does():
-    network, images = OWN(3), torch.zeros(2, 3, 16, 16)
+    network, images = SHAPE_INDEXED(3), torch.zeros(2, 3, 16, 16)
     nn.init.ones_(network.hidden[0].weight)
     nn.init.ones_(network.moves[0].weight)
     assert generator_on("cpu") is None

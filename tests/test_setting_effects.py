@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import draw_dots, find_dots
+from small import STILL
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, _engine
 from skwing.losses import LOSSES, soft_wing, wing
@@ -14,21 +15,6 @@ SIDE = 48
 N = 12
 DOTS = np.array([[15.0, 18.0], [33.0, 21.0], [22.0, 34.0]])
 SCHEMA = LandmarkSchema("three", ("left", "right", "tip"), mirror=(1, 0, 2))
-STILL = dict.fromkeys(
-    (
-        "rotation",
-        "scale",
-        "shift",
-        "mirror",
-        "blur",
-        "brightness",
-        "contrast",
-        "occlusion",
-        "deformation",
-        "margin",
-    ),
-    0.0,
-)
 
 
 def one_dot_a_channel(points):
@@ -63,6 +49,7 @@ class Watcher(torch.nn.Module):
 def fit(X=X, y=Y, **settings):
     defaults = {
         **STILL,
+        "margin": 0.0,
         "networks": (Watcher,),
         "schema": SCHEMA,
         "max_epochs": 8,

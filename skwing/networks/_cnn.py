@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from skwing.networks._contract import start_layer_at
+from skwing.networks._contract import StartsAtOutput
 
 
-class PlainCNN(nn.Module):
+class PlainCNN(StartsAtOutput, nn.Module):
     """Convolutions that halve the map each, one hidden layer, one linear output layer.
 
     Parameters
@@ -70,16 +70,6 @@ class PlainCNN(nn.Module):
         self.activation = nn.ReLU(inplace=True)
         self.output = nn.Linear(n_hidden, 2 * n_landmarks)
         self.apply(_he_initialise)
-
-    def start_at(self, points):
-        """Start training at a shape: the network says it whatever the image.
-
-        Parameters
-        ----------
-        points : tensor of shape (n_landmarks, 2)
-            In pixels of the input.
-        """
-        start_layer_at(self.output, points)
 
     def forward(self, images):
         """Locate the landmarks of each image.

@@ -80,14 +80,22 @@ def start_at(network, points):
     return True
 
 
-def start_layer_at(layer, points):
-    """Set the weight of a linear output layer to zero and its bias to points.
+class StartsAtOutput:
+    """Part of networks that end in a linear layer `output`, whose bias is a shape."""
 
-    The first step of training moves the weight, and from the second step on the layers
-    below learn too.
-    """
-    nn.init.zeros_(layer.weight)
-    fill(layer.bias, points)
+    def start_at(self, points):
+        """Start training at a shape: the network says it whatever the image.
+
+        The weight of the output layer is set to zero and its bias to the points. The first
+        step of training moves the weight, and from the second on the layers below learn too.
+
+        Parameters
+        ----------
+        points : tensor of shape (n_landmarks, 2)
+            In pixels of the input.
+        """
+        nn.init.zeros_(self.output.weight)
+        fill(self.output.bias, points)
 
 
 def fill(target, points):

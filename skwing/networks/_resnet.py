@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from skwing.networks._contract import start_layer_at
+from skwing.networks._contract import StartsAtOutput
 
 # Mean and standard deviation of the colours of ImageNet, for values in [0, 1].
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -34,7 +34,7 @@ def without_weights():
         _READS_FILES.reset(token)
 
 
-class ResNet(nn.Module):
+class ResNet(StartsAtOutput, nn.Module):
     """Bottleneck blocks in four groups, the mean over the map, one linear output layer.
 
     Parameters and buffers are named as those of torchvision's ResNets are, but for the
@@ -109,16 +109,6 @@ class ResNet(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
         _initialise(self)
-
-    def start_at(self, points):
-        """Start training at a shape: the network says it whatever the image.
-
-        Parameters
-        ----------
-        points : tensor of shape (n_landmarks, 2)
-            In pixels of the input.
-        """
-        start_layer_at(self.output, points)
 
     def forward(self, images):
         """Locate the landmarks of each image.

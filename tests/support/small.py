@@ -1,0 +1,12 @@
+"""Settings and networks that several files of tests train in a moment."""
+
+from functools import partial
+
+from skwing._settings import AUGMENTATIONS
+from skwing.networks import ShapeIndexedCNN
+
+# No random change of any crop.
+STILL = dict.fromkeys(AUGMENTATIONS, 0.0)
+SHAPE_INDEXED = partial(
+    ShapeIndexedCNN, input_size=16, stride=4, width=8, n_blocks=1, n_hidden=16, n_overview=16
+)
