@@ -71,8 +71,8 @@ def test_speed_is_told_for_every_stage(run, capsys):
         assert part["share"] == pytest.approx(100 * rates[0] / rates[1], abs=0.2, rel=0.05)
     shares = [stage["share"] for stage in row["fit_stages"]]
     assert min(shares) - 0.1 <= row["fit_steady"]["share"] <= max(shares) + 0.1
-    # One-off work comes on top, and so do what is read and cut when predict starts.
-    assert row["fit_whole"]["share"] < row["fit_steady"]["share"]
+    # One-off work comes on top; of long epochs it may be too little for the one decimal.
+    assert row["fit_whole"]["share"] <= row["fit_steady"]["share"]
     assert row["fit_one_off_seconds"][0] > 0
     printed = capsys.readouterr().out
     assert all(f"{part['share']:6.1f} %" in printed for part in compared)
