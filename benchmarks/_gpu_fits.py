@@ -13,8 +13,8 @@ from _report import environment
 from _runs import plain
 from recipe import make_pipeline
 
-from skwing import _engine
-from skwing._settings import check_device, stage_settings
+from skwing._training import engine
+from skwing._training.settings import check_device, stage_settings
 from skwing.networks import PlainCNN
 
 # Steps of 8 images are too small to fill a GPU: as many samples in steps of 64, at eight
@@ -113,7 +113,7 @@ def told_of(fit, split):
 
 def _stop_at(deadline):
     """Replace the training loop by one that ends with the epoch that passes a deadline."""
-    real = _engine.train
+    real = engine.train
 
     def train(*args, on_epoch=None, **rest):
         def checked(row):
@@ -121,7 +121,7 @@ def _stop_at(deadline):
 
         return real(*args, on_epoch=checked, **rest)
 
-    return mock.patch.object(_engine, "train", train)
+    return mock.patch.object(engine, "train", train)
 
 
 def run_fit(fit, data, device, deadline):

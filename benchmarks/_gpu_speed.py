@@ -16,9 +16,10 @@ from _gpu_data import load_split
 from _report import environment
 from speed import BareTraining, clock, measure_predict
 
-from skwing import CascadeLandmarkRegressor, _engine
-from skwing._graphs import Replayed
-from skwing._random import generator_on
+from skwing import CascadeLandmarkRegressor
+from skwing._training import engine
+from skwing._utils.graphs import Replayed
+from skwing._utils.random import generator_on
 from skwing.networks import PlainCNN
 
 N_READY = 8
@@ -126,7 +127,7 @@ def run_cell(name, networks, batch_size, data, device, tiny):
         device=device,
         random_state=0,
     )
-    parts, real = [], _engine.train
+    parts, real = [], engine.train
 
     def train(network, batches, loss, optimizer, schedule, **rest):
         row = _time_parts(network, batches, loss, optimizer, rest["mixed"], n_steps)
@@ -136,7 +137,7 @@ def run_cell(name, networks, batch_size, data, device, tiny):
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
-    with mock.patch.object(_engine, "train", train):
+    with mock.patch.object(engine, "train", train):
         regressor.fit(X, y)
     seconds = time.perf_counter() - start
     for i, part in enumerate(parts):

@@ -7,8 +7,8 @@ can be checked: run this file.
 
 import numpy as np
 
-from skwing.datasets._face_model import build_head
-from skwing.datasets._face_shape import Expression, Shape
+from skwing.datasets._drawn.model import build_head
+from skwing.datasets._drawn.shape import Expression, Shape
 
 
 def rigid_face():

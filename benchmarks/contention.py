@@ -28,7 +28,9 @@ import numpy as np
 import torch
 from _report import add_out, append, environment, show_environment
 
-from skwing import CascadeLandmarkRegressor, _threads, _training
+from skwing import CascadeLandmarkRegressor
+from skwing._training import stage
+from skwing._utils import threads
 from skwing.datasets import make_faces
 
 # Ends with its parent, however that ends.
@@ -53,11 +55,11 @@ def by_hand(n_threads):
         yield
         return
     torch.set_num_threads(n_threads)
-    kind = type(_threads.one_thread)
+    kind = type(threads.one_thread)
     nothing = {"__enter__": lambda self: None, "__exit__": lambda self, *error: None}
     with (
         mock.patch.multiple(kind, **nothing),
-        mock.patch.object(_training, "made_ahead", nullcontext),
+        mock.patch.object(stage, "made_ahead", nullcontext),
     ):
         yield
 

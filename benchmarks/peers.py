@@ -46,9 +46,9 @@ from _runs import parse_settings, plain, run_all
 from torch import nn
 
 from skwing import geometry
-from skwing._chips import ChipFrame, cut_chips
-from skwing._cv2 import cv2
-from skwing._settings import check_device
+from skwing._crops.chips import ChipFrame, cut_chips
+from skwing._training.settings import check_device
+from skwing._utils.opencv import cv2
 from skwing.networks import cnn6
 from skwing.schema import IBUG68
 

@@ -35,12 +35,13 @@ import numpy as np
 import torch
 from _report import add_out, append, environment, show_environment
 
-from skwing import CascadeLandmarkRegressor, _engine
-from skwing._checks import check_table
-from skwing._chips import cut_chips
-from skwing._settings import SETTINGS, check_device, stage_settings
-from skwing._stages import Stage
-from skwing._training import crops_a_pass, locate_all
+from skwing import CascadeLandmarkRegressor
+from skwing._crops.chips import cut_chips
+from skwing._reading.passes import crops_a_pass, locate_all
+from skwing._reading.stages import Stage
+from skwing._training import engine
+from skwing._training.settings import SETTINGS, check_device, stage_settings
+from skwing._utils.checks import check_table
 from skwing.datasets import load_300w, make_faces
 from skwing.images import as_boxed_images
 from skwing.networks import folded
@@ -72,7 +73,7 @@ class BareTraining:
 
     def step_on(self, images, targets):
         """Take one step on a batch; the loss before it."""
-        with _engine.autocast(self.device, self.mixed):
+        with engine.autocast(self.device, self.mixed):
             points = self.network(images)
         if points.ndim == 4:  # several estimates of each image, all taught
             targets = targets[:, None]
@@ -102,7 +103,7 @@ def fit_beside_bare(regressor, X, y):
     seconds : ndarray of shape (2,)
         Of the fit without what was done beside it, by the clock and of CPU time.
     """
-    stages, aside, real = [], [], _engine.train
+    stages, aside, real = [], [], engine.train
 
     def train(network, batches, loss, optimizer, schedule, *, n_steps, on_epoch, **rest):
         device = next(network.parameters()).device
@@ -128,7 +129,7 @@ def fit_beside_bare(regressor, X, y):
             network, batches, loss, optimizer, schedule, n_steps=n_steps, on_epoch=between, **rest
         )
 
-    with mock.patch.object(_engine, "train", train):
+    with mock.patch.object(engine, "train", train):
         device = check_device(regressor.device)
         start = clock(device)
         regressor.fit(X, y)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from skwing import CascadeLandmarkRegressor, geometry, load_model
-from skwing._cv2 import cv2
+from skwing._utils.opencv import cv2
 from skwing.datasets import SkimageCascade, make_faces
 from skwing.metrics import nme
 from skwing.schema import IBUG68

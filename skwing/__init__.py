@@ -1,6 +1,6 @@
 """Landmark localisers as scikit-learn estimators."""
 
-from skwing._version import __version__
+from skwing._utils.version import __version__
 from skwing.balance import PoseBalancer, PoseResampler
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.images import BoxedImages

@@ -14,13 +14,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from skwing._callbacks import CallbackSupportMixin, with_callbacks
-from skwing._checks import By, Either, Flag, Only, check_table, count
-from skwing._envelope import check_keys, pack, packed_of_first_pickles, unpack, written_by
-from skwing._landmarks import as_points, check_reach
-from skwing._poses import bin_poses, choose_component, count_repeats, pose_modes
+from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
+from skwing._utils.checks import By, Either, Flag, Only, check_table, count
+from skwing._utils.envelope import check_keys, pack, packed_of_first_pickles, unpack, written_by
+from skwing._utils.landmarks import as_points, check_reach
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
+from skwing.shapes._poses import bin_poses, choose_component, count_repeats, pose_modes
 
 __all__ = ["PoseBalancer", "PoseResampler"]
 

@@ -15,12 +15,12 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skwing._box_checks import check_boxes
-from skwing._checks import Flag, Number, Pair, Seed, check_number, check_table
-from skwing._landmarks import as_points
-from skwing._random import check_random_state
-from skwing._unwrap import parts_of
-from skwing._warnings import warn_of_data
+from skwing._utils.boxes import check_boxes
+from skwing._utils.checks import Flag, Number, Pair, Seed, check_number, check_table
+from skwing._utils.landmarks import as_points
+from skwing._utils.random import check_random_state
+from skwing._utils.unwrap import parts_of
+from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 

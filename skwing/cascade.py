@@ -8,52 +8,45 @@ import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skwing._ambient import plain_state
-from skwing._callbacks import CallbackSupportMixin, with_callbacks
-from skwing._checks import check_flag, check_table
-from skwing._chips import cut_chips, iter_chips
-from skwing._confidence import calibrate, error_units
-from skwing._envelope import pack, unpack, written_by
-from skwing._landmarks import as_layout, as_points, is_flat
-from skwing._measure import check_measurable
-from skwing._progress import FitProgress
-from skwing._random import check_random_state, drawing, redirected
-from skwing._run import Run
-from skwing._samples import (
+from skwing._crops.chips import cut_chips, iter_chips
+from skwing._crops.crop import make_crops
+from skwing._crops.frames import cut_to_learn_on
+from skwing._reading.confidence import calibrate, error_units
+from skwing._reading.passes import locate_all, spread_all
+from skwing._reading.stages import Stage, mirror_permutation
+from skwing._reading.state import ATTRIBUTES, packed_of_0_6, put, taken
+from skwing._reading.warn import warn_of_boxes, warn_of_corners, warn_of_lost
+from skwing._training.mirroring import mirrored_as_known
+from skwing._training.progress import FitProgress
+from skwing._training.run import Run
+from skwing._training.samples import (
     check_learnable,
     check_samples,
     drop_idle,
     drop_unboxed,
     hold_out,
-    warn_of_boxes,
     warn_of_contradictions,
-    warn_of_corners,
 )
-from skwing._settings import SETTINGS, check_device, stage_settings
-from skwing._stages import Stage
-from skwing._state import ATTRIBUTES, packed_of_0_6, put, taken
-from skwing._threads import one_thread
-from skwing._training import (
-    cut_to_learn_on,
-    locate_all,
-    make_crops,
-    make_truth,
-    mirror_permutation,
-    mirrored_as_known,
-    spread_all,
-    train_last,
-    upright_shape,
-    warn_of_lost,
-)
-from skwing._unwrap import schema_of
-from skwing._warnings import warn_caller
+from skwing._training.settings import SETTINGS, check_device, stage_settings
+from skwing._training.stage import make_truth, train_last
+from skwing._utils.ambient import plain_state
+from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
+from skwing._utils.checks import check_flag, check_table
+from skwing._utils.envelope import pack, unpack, written_by
+from skwing._utils.landmarks import as_layout, as_points, is_flat
+from skwing._utils.random import check_random_state, drawing, redirected
+from skwing._utils.threads import one_thread
+from skwing._utils.unwrap import schema_of
+from skwing._utils.warnings import warn_caller
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
-from skwing.images import as_boxed_images, check_on_error, listed
+from skwing.images import as_boxed_images
+from skwing.images._failures import check_on_error, listed
 from skwing.losses import bind_loss
-from skwing.metrics import own_nme
+from skwing.metrics import check_measurable, own_nme
 from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
+from skwing.shapes._reference import upright_shape
 
 _NOT_CALIBRATED = (
     "return_std needs calibrate(X, y) with held-out samples first, as errors on training samples "
@@ -664,7 +657,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         return -float(np.average(errors[known], weights=weights[known]))
 
     def __getstate__(self):
-        """State as data, see :func:`skwing._envelope.pack`: it loads on any machine."""
+        """State as data, see :func:`skwing._utils.envelope.pack`: it loads on any machine."""
         return pack(self, super().__getstate__(), ATTRIBUTES, taken(self))
 
     def __setstate__(self, state):

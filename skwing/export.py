@@ -8,11 +8,11 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skwing._ambient import plain_state
-from skwing._chips import Chips
-from skwing._files import check_target, write_bytes
-from skwing._stages import locate_in_stages
-from skwing._unwrap import predictor_of
+from skwing._crops.chips import Chips
+from skwing._reading.stages import locate_in_stages
+from skwing._utils.ambient import plain_state
+from skwing._utils.files import check_target, write_bytes
+from skwing._utils.unwrap import predictor_of
 from skwing.cascade import CascadeLandmarkRegressor
 
 __all__ = ["to_onnx"]

@@ -15,7 +15,7 @@ import math
 
 import torch
 
-from skwing._checks import Number, check_table, told
+from skwing._utils.checks import Number, check_table, told
 
 __all__ = [
     "LOSSES",

@@ -9,10 +9,10 @@ import numbers
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from skwing._checks import check_flag, check_number, told
-from skwing._landmarks import as_points
-from skwing._unwrap import schema_of
-from skwing._warnings import warn_of_data
+from skwing._utils.checks import check_flag, check_number, told
+from skwing._utils.landmarks import as_points
+from skwing._utils.unwrap import schema_of
+from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
 from skwing.schema import SCHEMAS, check_schema
 
@@ -481,3 +481,14 @@ def _boxes_of_data(X):
     if hasattr(X, "columns"):
         return X[columns].to_numpy() if set(columns) <= set(X.columns) else None
     return getattr(X, "boxes", None)
+
+
+def check_measurable(errors, what):
+    """Which errors are known, at least one."""
+    known = ~np.isnan(errors)
+    if not known.any():
+        raise ValueError(
+            f"the error of none of the {what} can be measured: each lacks the landmarks, or those "
+            "that its size is told by"
+        )
+    return known

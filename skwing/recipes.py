@@ -9,8 +9,8 @@ time on a CPU.
 
 import math
 
-from skwing._checks import count
-from skwing._settings import auto_epochs
+from skwing._training.settings import auto_epochs
+from skwing._utils.checks import count
 
 __all__ = ["best", "paper"]
 

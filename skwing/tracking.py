@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skwing._box_checks import check_box_inside, check_boxes
-from skwing._checks import check_number, count
-from skwing._cv2 import cv2
-from skwing._landmarks import as_points
-from skwing._warnings import warn_caller
+from skwing._utils.boxes import check_box_inside, check_boxes
+from skwing._utils.checks import check_number, count
+from skwing._utils.landmarks import as_points
+from skwing._utils.opencv import cv2
+from skwing._utils.warnings import warn_caller
 from skwing.boxes import match_boxes, relation_in_training
-from skwing.datasets import detect_all
+from skwing.detection import detect_all
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages, as_boxed_images
 

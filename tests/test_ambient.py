@@ -13,7 +13,7 @@ from small import SHAPE_INDEXED
 from torch import nn
 
 from skwing import CascadeLandmarkRegressor
-from skwing._ambient import plain_state
+from skwing._utils.ambient import plain_state
 from skwing.datasets import make_faces
 
 

@@ -4,14 +4,16 @@ import torch
 from torch import nn
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
-from skwing._asymmetry import Sided, mirror_image
-from skwing._augment import Augmentation, random_matrices, rename_mirrored
-from skwing._checks import check_table
-from skwing._chips import ChipFrame, Chips
-from skwing._engine import make_optimizer
-from skwing._settings import SETTINGS, stage_settings
-from skwing._stages import Crop, Stage, Truth, locate_in_crops
-from skwing._training import train_last
+from skwing._crops.augment import Augmentation, random_matrices, rename_mirrored
+from skwing._crops.chips import ChipFrame, Chips
+from skwing._crops.crop import Crop
+from skwing._reading.stages import Stage, locate_in_crops
+from skwing._training.asymmetry import Sided, mirror_image
+from skwing._training.batches import Truth
+from skwing._training.engine import make_optimizer
+from skwing._training.settings import SETTINGS, stage_settings
+from skwing._training.stage import train_last
+from skwing._utils.checks import check_table
 from skwing.losses import wing
 
 SIZE, N = 32, 40

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from skwing import geometry
-from skwing._augment import Augmentation, photometric, random_matrices, rename_mirrored
-from skwing._warp import sample
+from skwing._crops.augment import Augmentation, photometric, random_matrices, rename_mirrored
+from skwing._crops.warp import sample
 
 SIZE = 64
 STRONG = Augmentation(

@@ -9,8 +9,9 @@ import pytest
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer, _engine
-from skwing._cv2 import cv2
+from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
+from skwing._training import engine
+from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 from skwing.schema import AFLW19, IBUG68
@@ -45,7 +46,7 @@ def no_training(monkeypatch):
     def train(*_, **__):
         pytest.fail("training started")
 
-    monkeypatch.setattr(_engine, "train", train)
+    monkeypatch.setattr(engine, "train", train)
 
 
 @pytest.fixture

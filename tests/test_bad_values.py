@@ -7,7 +7,7 @@ import pytest
 from bad_values import ACCEPTED, BAD_VALUES, CALLS, ESTIMATORS, TINY, fit, untouchable
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
-from skwing._checks import PerStage
+from skwing._utils.checks import PerStage
 from skwing.boxes import adjust_boxes
 
 SETTINGS_OF = {cls.__name__: tuple(cls().get_params()) for cls in ESTIMATORS}

@@ -9,10 +9,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from skwing._poses import bin_poses, count_repeats, mirror_parity, pose_modes
 from skwing.balance import PoseBalancer, PoseResampler
 from skwing.images import BoxedImages
 from skwing.schema import AFLW19, IBUG68, LandmarkSchema, mirror_from_names
+from skwing.shapes._poses import bin_poses, count_repeats, mirror_parity, pose_modes
 
 # A head in space: x to the right of the image, y down, z towards the camera.
 SIDE = {

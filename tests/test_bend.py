@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._bend import Bend, ways_to_others
-from skwing._warp import read_at
+from skwing._crops.bend import Bend, ways_to_others
+from skwing._crops.warp import read_at
 
 SIZE = 64
 SHAPE = torch.tensor([[14.0, 20], [45, 22], [31, 33], [18, 50], [38, 47], [50, 38], [28, 12]])

@@ -606,7 +606,7 @@ def test_kinds_of_images(fitted, X):
 
 
 def test_files_and_arrays_give_the_same(fitted, X, tmp_path):
-    from skwing._cv2 import cv2
+    from skwing._utils.opencv import cv2
 
     paths = []
     for i, image in enumerate(X):

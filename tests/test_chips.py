@@ -6,8 +6,8 @@ import torch
 from drawn import draw_dots, find_dots
 
 from skwing import BoxedImages, geometry
-from skwing._chips import ChipFrame, Chips, cut_chips, iter_chips
-from skwing._cv2 import cv2
+from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
+from skwing._utils.opencv import cv2
 
 FRAME = ChipFrame(size=96, margin=0.25)
 # OpenCV 4 rounds positions to 1/32 of a pixel; across a dot that is two grey levels.
@@ -138,7 +138,7 @@ def test_crops_come_in_the_order_asked_for_and_depend_on_no_other(chips):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_chips_kept_in_memory_are_sent_to_their_device_batch_by_batch(chips, n, monkeypatch):
-    monkeypatch.setattr("skwing._chips.sample", lambda pixels, *_: pixels)
+    monkeypatch.setattr("skwing._crops.chips.sample", lambda pixels, *_: pixels)
     elsewhere = Chips(chips.pixels, chips.matrices, chips.frame, torch.device("meta"))
     sent = elsewhere.sample(torch.arange(n), torch.empty(n, 2, 3, device="meta"), 32)
     assert sent.shape == (n, 96, 96, 3)
@@ -240,7 +240,7 @@ def test_chips_on_a_gpu_give_the_crops_of_the_cpu(chips, scale, monkeypatch):
     on_cpu = chips.sample(torch.arange(4), matrices, size, scale)
     kept = cut_chips(dot_images(), FRAME, "cuda")
     assert kept.pixels.is_cuda
-    monkeypatch.setattr("skwing._chips._fits", lambda *_: False)
+    monkeypatch.setattr("skwing._crops.chips._fits", lambda *_: False)
     sent = cut_chips(dot_images(), FRAME, "cuda")
     assert isinstance(sent.pixels, np.ndarray)
     for on_gpu in (kept, sent):

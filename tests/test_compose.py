@@ -79,7 +79,7 @@ def test_score_of_a_pipeline_is_on_the_natural_distribution(faces):
 
 
 def test_a_pipeline_takes_arrays_and_tables_of_paths(faces, tmp_path):
-    from skwing._cv2 import cv2
+    from skwing._utils.opencv import cv2
 
     X = np.stack([faces.data.decode(i) for i in range(18)])
     paths = [tmp_path / f"{i}.png" for i in range(18)]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
-from skwing._data_checks import Evidence, boxes_as_corners, contradictions
-from skwing._landmarks import as_numbers, as_points
+from skwing._training.contradictions import Evidence, contradictions
+from skwing._utils.corners import boxes_as_corners
+from skwing._utils.landmarks import as_numbers, as_points
 from skwing.datasets import make_faces
 from skwing.exceptions import DataWarning
 from skwing.networks import PlainCNN

@@ -10,7 +10,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from skwing import CascadeLandmarkRegressor, _engine, _training
+from skwing import CascadeLandmarkRegressor
+from skwing._training import engine
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
@@ -30,7 +31,7 @@ def tiny(**settings):
 @pytest.fixture
 def interrupt(monkeypatch):
     """Makes the n-th epoch of all, from 1, raise an error half way."""
-    real, count = _engine._train_epoch, 0
+    real, count = engine._train_epoch, 0
 
     def interrupt(n, error):
         nonlocal count
@@ -46,7 +47,7 @@ def interrupt(monkeypatch):
                 raise error
             return row
 
-        monkeypatch.setattr(_engine, "_train_epoch", train_epoch)
+        monkeypatch.setattr(engine, "_train_epoch", train_epoch)
 
     return interrupt
 
@@ -133,13 +134,13 @@ def test_an_interruption_before_training_changes_nothing(faces, monkeypatch):
 
 
 def test_an_interrupted_stage_has_its_best_weights_by_validation(faces, interrupt, monkeypatch):
-    errors, states, real = iter([3.0, 1.0, 2.0, 4.0]), [], _engine.EpochWeights.update
+    errors, states, real = iter([3.0, 1.0, 2.0, 4.0]), [], engine.EpochWeights.update
 
     def update(self, error):
         states.append({k: v.clone() for k, v in self._network.network.state_dict().items()})
         return real(self, next(errors))
 
-    monkeypatch.setattr(_engine.EpochWeights, "update", update)
+    monkeypatch.setattr(engine.EpochWeights, "update", update)
     interrupt(5, KeyboardInterrupt())
     reg = tiny(networks=(TINY,), max_epochs=9)
     with pytest.warns(UserWarning, match="stage 1 after 4 epochs"):
@@ -224,7 +225,7 @@ def test_a_rate_that_is_far_too_high_is_never_silent(faces, learning_rate, optim
 
 
 def test_weights_are_checked_after_the_last_step(faces, monkeypatch):
-    real = _engine._train_epoch
+    real = engine._train_epoch
 
     def spoil(network, *rest):
         row = real(network, *rest)
@@ -232,13 +233,13 @@ def test_weights_are_checked_after_the_last_step(faces, monkeypatch):
             network.network.hidden.weight[0, 0] = torch.nan
         return row
 
-    monkeypatch.setattr(_engine, "_train_epoch", spoil)
+    monkeypatch.setattr(engine, "_train_epoch", spoil)
     with pytest.raises(ValueError, match=r"stage 1, epoch 1: network.hidden.weight is not finite"):
         tiny(networks=(TINY,), max_epochs=1).fit(faces.data, faces.target)
 
 
 def test_the_best_epoch_before_the_divergence_is_kept(faces, monkeypatch):
-    real, count = _engine._train_epoch, 0
+    real, count = engine._train_epoch, 0
 
     def spoil(network, *rest):
         nonlocal count
@@ -249,7 +250,7 @@ def test_the_best_epoch_before_the_divergence_is_kept(faces, monkeypatch):
                 network.network.output.bias.fill_(torch.inf)
         return row
 
-    monkeypatch.setattr(_engine, "_train_epoch", spoil)
+    monkeypatch.setattr(engine, "_train_epoch", spoil)
     reg = tiny(networks=(TINY,), max_epochs=5)
     with pytest.raises(ValueError, match="stage 1, epoch 3") as raised:
         reg.fit(faces.data, faces.target)
@@ -351,14 +352,14 @@ def test_points_that_coincide_are_no_nan(faces):
 
 
 def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
-    real = _training._engine.train
+    real = engine.train
 
     def train(network, *args, **options):
         rows = real(network, *args, **options)
         spoil(network.network, torch.nan)
         return rows
 
-    monkeypatch.setattr(_training._engine, "train", train)
+    monkeypatch.setattr(engine, "train", train)
     with pytest.raises(ValueError, match="stage 2, epoch 0: the stages before answer"):
         tiny(max_epochs=1).fit(faces.data, faces.target)
 
@@ -367,7 +368,7 @@ def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
 def test_nan_stays_nan_in_onnx(faces, value, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    from skwing._chips import cut_chips
+    from skwing._crops.chips import cut_chips
     from skwing.export import to_onnx
 
     reg = tiny(max_epochs=1).fit(faces.data, faces.target)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from skwing import save_model
-from skwing._cv2 import cv2
+from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 
 PATH = Path(__file__).resolve().parents[1] / "examples" / "video.py"

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
-from skwing._chips import cut_chips
+from skwing._crops.chips import cut_chips
 from skwing.datasets import make_faces
 from skwing.export import to_onnx
 from skwing.networks import PlainCNN, ShapeIndexedCNN

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import skwing
-from skwing import BoxedImages, _files
+from skwing import BoxedImages
+from skwing._utils import files
 from skwing.datasets import write_csv, write_pts_folder
 from skwing.schema import IBUG68
 
@@ -24,14 +25,14 @@ def full_disk(*_):
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "out.csv"
-    _files.write_text(path, "ä\n")
+    files.write_text(path, "ä\n")
     assert path.read_bytes() == "ä\n".encode()
     for error in (RuntimeError, KeyboardInterrupt):
-        with pytest.raises(error), _files.replacing(path) as file:
+        with pytest.raises(error), files.replacing(path) as file:
             file.write("half")
             raise error
     with pytest.raises(ValueError, match=r"out\.csv: .* cannot be written as UTF-8"):
-        _files.write_text(path, "\udcff")
+        files.write_text(path, "\udcff")
     assert path.read_bytes() == "ä\n".encode()
     assert os.listdir(tmp_path) == ["out.csv"]
 
@@ -40,9 +41,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, monkeypatch, call):
     path = tmp_path / "out.csv"
     path.write_text("old")
-    monkeypatch.setattr(_files.os, call, full_disk)
+    monkeypatch.setattr(files.os, call, full_disk)
     with pytest.raises(OSError, match=r"No space left.*out\.csv") as caught:
-        _files.write_text(path, "new")
+        files.write_text(path, "new")
     monkeypatch.undo()
     assert caught.value.errno == errno.ENOSPC
     assert path.read_text() == "old"
@@ -50,7 +51,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, monkeypatch, ca
 
 
 def test_the_error_of_another_file_keeps_its_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match="photo"), _files.replacing(tmp_path / "a"):
+    with pytest.raises(FileNotFoundError, match="photo"), files.replacing(tmp_path / "a"):
         (tmp_path / "photo.jpg").read_bytes()
     assert os.listdir(tmp_path) == []
 
@@ -60,9 +61,9 @@ def test_the_content_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
     for name in ("fsync", "replace"):
         true = getattr(os, name)
         monkeypatch.setattr(
-            _files.os, name, lambda *a, name=name, true=true: (calls.append(name), true(*a))[1]
+            files.os, name, lambda *a, name=name, true=true: (calls.append(name), true(*a))[1]
         )
-    _files.write_bytes(tmp_path / "a", b"1")
+    files.write_bytes(tmp_path / "a", b"1")
     assert calls[:2] == ["fsync", "replace"]
     if os.name == "posix":  # and the folder after it
         assert calls == ["fsync", "replace", "fsync"]
@@ -74,10 +75,10 @@ def test_permissions_are_kept_and_new_files_follow_the_umask(tmp_path):
     for umask, mode in ((0o022, 0o644), (0o077, 0o600)):
         old = os.umask(umask)
         try:
-            _files.write_text(tmp_path / f"{mode}", "1")
+            files.write_text(tmp_path / f"{mode}", "1")
             path.write_text("0")
             path.chmod(0o640)
-            _files.write_text(path, "1")
+            files.write_text(path, "1")
         finally:
             os.umask(old)
         assert stat.S_IMODE((tmp_path / f"{mode}").stat().st_mode) == mode
@@ -93,7 +94,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path):
         link.symlink_to(Path("there", name))
     (there / "old").write_text("0")
     for name in ("old", "new"):
-        _files.write_text(tmp_path / name, "1")
+        files.write_text(tmp_path / name, "1")
         assert (tmp_path / name).is_symlink()
         assert not (there / name).is_symlink()
         assert (there / name).read_text() == "1"
@@ -113,22 +114,22 @@ def test_only_regular_files_are_replaced_or_read(tmp_path):
             (tmp_path, "folder"),
         ):
             with pytest.raises(ValueError, match=f"is a {kind}, expected"):
-                _files.write_text(path, "1")
+                files.write_text(path, "1")
             with pytest.raises(ValueError, match=f"is a {kind}, expected"):
-                _files.read_bytes(path)
+                files.read_bytes(path)
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert sorted(os.listdir(tmp_path)) == ["pipe", "socket"]
 
 
 def test_nowhere_to_write(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
-        _files.write_text(tmp_path / "none" / "out.csv", "1")
+        files.write_text(tmp_path / "none" / "out.csv", "1")
     (tmp_path / "file").write_text("0")
     for name in (tmp_path / "new\0", "", str(tmp_path / "new") + os.sep):
         with pytest.raises(ValueError, match="expected the name of a file"):
-            _files.write_text(name, "1")
+            files.write_text(name, "1")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
-        _files.write_text(tmp_path / "file" / "out.csv", "1")
+        files.write_text(tmp_path / "file" / "out.csv", "1")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may do it")
@@ -137,23 +138,23 @@ def test_read_only_files_and_folders_stay(tmp_path):
     path.write_text("0")
     path.chmod(0o444)
     with pytest.raises(PermissionError, match="read-only"):
-        _files.write_text(path, "1")
+        files.write_text(path, "1")
     tmp_path.chmod(0o555)
     with pytest.raises(PermissionError, match="folder"):
-        _files.write_text(tmp_path / "b", "1")
+        files.write_text(tmp_path / "b", "1")
     tmp_path.chmod(0o755)
 
 
 def test_names_as_long_as_a_system_takes(tmp_path):
     path = tmp_path / ("ä" * 120 + ".csv")
-    _files.write_text(path, "1")
+    files.write_text(path, "1")
     assert path.read_text() == "1"
 
 
 def test_writers_at_once_leave_one_whole_file(tmp_path):
     path = tmp_path / "a"
     texts = [str(i) * 100_000 for i in range(8)]
-    threads = [threading.Thread(target=_files.write_text, args=(path, text)) for text in texts]
+    threads = [threading.Thread(target=files.write_text, args=(path, text)) for text in texts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,7 +169,7 @@ def test_a_full_disk_leaves_the_old_file_of_every_writer(tmp_path, monkeypatch):
         "a.json": IBUG68.to_json,
         "a.csv": lambda path: write_csv(path, data, [[[1.0, 2.0]] * 68]),
     }
-    monkeypatch.setattr(_files.os, "fsync", full_disk)
+    monkeypatch.setattr(files.os, "fsync", full_disk)
     for name, write in writers.items():
         path = tmp_path / name
         path.write_text("old")
@@ -192,7 +193,7 @@ def test_a_folder_of_files_tells_what_was_written(tmp_path, monkeypatch, error):
             error()
         true(source, target)
 
-    monkeypatch.setattr(_files.os, "replace", replace)
+    monkeypatch.setattr(files.os, "replace", replace)
     data = BoxedImages(["a.jpg", "b.jpg", "c.jpg"])
     kind = KeyboardInterrupt if error is KeyboardInterrupt else OSError
     with pytest.raises(kind) as caught:
@@ -218,7 +219,7 @@ WRITERS = {
 
 
 def writes(call):
-    """Whether a call writes a file in another way than by the functions of _files."""
+    """Whether a call writes a file in another way than by the functions of files."""
     function = call.func
     if isinstance(function, ast.Attribute) and function.attr in WRITERS:
         return True

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skwing import geometry
-from skwing._cv2 import cv2
+from skwing._utils.opencv import cv2
 
 coordinates = st.floats(-500, 500)
 angles = st.floats(-math.pi, math.pi)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from skwing import _engine
-from skwing._bend import Bend
-from skwing._graphs import Replayed, can_record
-from skwing._random import drawing, generator_on
+from skwing._crops.bend import Bend
+from skwing._training import engine
+from skwing._utils.graphs import Replayed, can_record
+from skwing._utils.random import drawing, generator_on
 from skwing.losses import wing
 from skwing.networks import cnn6, resnet50, shape_indexed_64
 
@@ -30,12 +30,12 @@ def trained(build, optimizer, recorded, device="cuda", n_epochs=2):
     with drawing(3):
         torch.manual_seed(0)
         network = build(N_LANDMARKS).to(device, memory_format=torch.channels_last)
-        rows = _engine.train(
+        rows = engine.train(
             network,
             batches(device),
             wing,
-            _engine.make_optimizer(optimizer, network.parameters(), 1e-3, 0.9, 1e-3),
-            _engine.SCHEDULES["one_cycle"],
+            engine.make_optimizer(optimizer, network.parameters(), 1e-3, 0.9, 1e-3),
+            engine.SCHEDULES["one_cycle"],
             n_epochs=n_epochs,
             n_steps=10,
             recorded=recorded,
@@ -79,7 +79,7 @@ def test_recorded_steps_train_as_others_do(build, optimizer, monkeypatch):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(_engine, "Replayed", Kept)
+    monkeypatch.setattr(engine, "Replayed", Kept)
     build = partial(
         build, **({"dropout": 0.0, "landmark_dropout": 0.0} if build is shape_indexed_64 else {})
     )

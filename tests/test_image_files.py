@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from skwing import BoxedImages, _decode
-from skwing._image_headers import read_header
+from skwing import BoxedImages
 from skwing.datasets import make_faces
+from skwing.images import _decode
+from skwing.images._headers import read_header
 
 FACE = make_faces(1, random_state=0).data.decode(0)
 SIDES = np.zeros((24, 48, 3), np.uint8)

@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, train_test_split
 from sklearn.utils import _safe_indexing, resample, shuffle
 
-from skwing._box_checks import check_box_inside, check_boxes
-from skwing._cv2 import cv2
+from skwing._utils.boxes import check_box_inside, check_boxes
+from skwing._utils.opencv import cv2
 from skwing.images import (
     BoxedImages,
     as_boxed_images,

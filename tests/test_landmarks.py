@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from skwing._landmarks import as_layout, as_points, is_flat
+from skwing._utils.landmarks import as_layout, as_points, is_flat
 
 POINTS = np.arange(12.0).reshape(2, 3, 2)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
-from skwing._training import is_symmetric, upright_shape
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
+from skwing.shapes._reference import is_symmetric, upright_shape
 
 TINY = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
 # Snout, dorsal fin, both tips of the tail, belly: a fish that swims to the left.
@@ -151,9 +151,10 @@ class Perfect(torch.nn.Module):
 
 def test_asymmetry_turns_with_the_crop():
     """A network that finds its landmarks however the crop lies has no spread."""
-    from skwing._chips import ChipFrame, Chips
-    from skwing._confidence import spread_in_crops
-    from skwing._stages import Crop, Stage
+    from skwing._crops.chips import ChipFrame, Chips
+    from skwing._crops.crop import Crop
+    from skwing._reading.confidence import spread_in_crops
+    from skwing._reading.stages import Stage
 
     rows, columns = np.indices((64, 64))
     spot = np.exp(-((columns - 30) ** 2 + (rows - 34) ** 2) / 18)
@@ -168,9 +169,11 @@ def test_asymmetry_turns_with_the_crop():
 
 
 def test_guesses_for_later_stages_have_it_turned_as_well():
-    from skwing._augment import Augmentation
-    from skwing._chips import ChipFrame, Chips
-    from skwing._stages import Crop, Stage, _guess, locate_in_stages
+    from skwing._crops.augment import Augmentation
+    from skwing._crops.chips import ChipFrame, Chips
+    from skwing._crops.crop import Crop
+    from skwing._reading.stages import Stage, locate_in_stages
+    from skwing._training.batches import _guess
 
     rows, columns = np.indices((64, 64))
     spot = np.exp(-((columns - 30) ** 2 + (rows - 34) ** 2) / 18)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
-from skwing._random import Draws, check_random_state, drawing, generator_on, redirected, run
+from skwing._utils.random import Draws, check_random_state, drawing, generator_on, redirected, run
 from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from skwing import _engine, geometry
+from skwing import geometry
+from skwing._training import engine
 from skwing.datasets import make_faces, write_pts
 from skwing.networks import PlainCNN
 
@@ -68,8 +69,8 @@ def folder(tmp_path, monkeypatch):
     write_300w(tmp_path / "path/to/300w", faces)
     write_table(tmp_path / "faces.csv", faces)
     monkeypatch.chdir(tmp_path)
-    train = _engine.train
-    monkeypatch.setattr(_engine, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
+    train = engine.train
+    monkeypatch.setattr(engine, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
     return tmp_path
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from skwing import CascadeLandmarkRegressor, recipes
-from skwing._checks import check_table
-from skwing._settings import SETTINGS, stage_settings
+from skwing._training.settings import SETTINGS, stage_settings
+from skwing._utils.checks import check_table
 
 
 def test_the_paper_recipe_is_what_the_regressor_takes():

@@ -8,7 +8,8 @@ import torch
 from drawn import draw_dots, find_dots
 from small import STILL
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, _engine
+from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
+from skwing._training import engine
 from skwing.losses import LOSSES, soft_wing, wing
 
 SIDE = 48
@@ -285,7 +286,7 @@ def test_precision_is_that_of_training(precision, mixed):
 
 def test_momentum_is_the_first_beta_of_adamw():
     made = {
-        momentum: _engine.make_optimizer("adamw", [torch.zeros(2)], 0.1, momentum, 0.0)
+        momentum: engine.make_optimizer("adamw", [torch.zeros(2)], 0.1, momentum, 0.0)
         for momentum in (0.0, 0.7)
     }
     for momentum, optimizer in made.items():

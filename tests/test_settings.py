@@ -7,13 +7,8 @@ import pytest
 import torch
 
 from skwing import CascadeLandmarkRegressor
-from skwing._augment import Augmentation
-from skwing._checks import (
-    check_choice,
-    check_number,
-    check_table,
-)
-from skwing._settings import (
+from skwing._crops.augment import Augmentation
+from skwing._training.settings import (
     AUGMENTATIONS,
     SETTINGS,
     auto_epochs,
@@ -21,6 +16,11 @@ from skwing._settings import (
     check_mixed,
     per_stage,
     stage_settings,
+)
+from skwing._utils.checks import (
+    check_choice,
+    check_number,
+    check_table,
 )
 
 

@@ -8,19 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skwing import BoxedImages, geometry
-from skwing._augment import Augmentation
-from skwing._chips import ChipFrame, Chips, cut_chips
-from skwing._stages import (
-    Crop,
-    Stage,
-    Truth,
-    crop_variants,
-    endless_draws,
-    locate_in_crops,
-    locate_in_stages,
-    place_shape,
-    training_batches,
-)
+from skwing._crops.augment import Augmentation
+from skwing._crops.chips import ChipFrame, Chips, cut_chips
+from skwing._crops.crop import Crop, place_shape
+from skwing._reading.stages import Stage, locate_in_crops, locate_in_stages
+from skwing._training.batches import Truth, crop_variants, endless_draws, training_batches
 
 # Seven landmarks without symmetry, each a disc of its own colour.
 LAYOUT = np.array([[0, 0], [56, 4], [26, 26], [6, 60], [50, 52], [-20, 30], [84, 33.0]])
@@ -366,7 +358,7 @@ def test_every_pass_draws_each_sample_as_often_as_it_repeats(repeats, batch_size
 @pytest.mark.parametrize("repeats", [[1] * 40, [1, 500, 1, 30, 1, 1], [0, 7, 300, 0, 1]])
 def test_a_pass_in_parts_draws_each_sample_as_often_as_it_repeats(monkeypatch, repeats):
     """And each part has its share, so that those drawn once do not come last."""
-    monkeypatch.setattr("skwing._stages._MOST_WAITING", 20)
+    monkeypatch.setattr("skwing._reading.stages._MOST_WAITING", 20)
     n = sum(repeats)
     draws = endless_draws(torch.tensor(repeats), 1, torch.Generator().manual_seed(0))
     drawn = torch.cat(list(islice(draws, 2 * n))).numpy()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skwing import CascadeLandmarkRegressor
-from skwing._threads import made_ahead, one_thread
+from skwing._utils.threads import made_ahead, one_thread
 from skwing.datasets import make_faces
 
 

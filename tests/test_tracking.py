@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, tracking
-from skwing._cv2 import cv2
+from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 from skwing.tracking import read_video, track
 

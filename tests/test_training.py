@@ -4,10 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skwing import CascadeLandmarkRegressor, _training
-from skwing._chips import ChipFrame, Chips, cut_chips, iter_chips
-from skwing._samples import Samples, split_samples
-from skwing._training import cut_to_learn_on, finer_frame
+from skwing import CascadeLandmarkRegressor
+from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
+from skwing._crops.frames import cut_to_learn_on, finer_frame
+from skwing._crops import frames
+from skwing._training.samples import Samples, split_samples
 from skwing.images import BoxedImages
 from skwing.networks import PlainCNN
 
@@ -64,9 +65,9 @@ def test_missing_points_and_lonely_ones_tell_no_size():
 
 def test_chips_stay_in_memory(monkeypatch):
     chips, points = chips_of(64, 4000), shapes_of([1.0, 1.0])
-    monkeypatch.setattr(_training, "_MOST_BYTES", 4 * chips.pixels.nbytes)
+    monkeypatch.setattr(frames, "_MOST_BYTES", 4 * chips.pixels.nbytes)
     assert finer_frame(chips, points, SIZES, MARGINS).size == 128
-    monkeypatch.setattr(_training, "_MOST_BYTES", 1)
+    monkeypatch.setattr(frames, "_MOST_BYTES", 1)
     assert finer_frame(chips, points, SIZES, MARGINS) == chips.frame
 
 
@@ -147,8 +148,8 @@ def test_images_of_their_own_are_drawn_as_ever():
 
 
 def test_automatic_epochs_are_of_the_samples_that_are_trained_on(monkeypatch):
-    monkeypatch.setattr("skwing._settings._AUTO_EPOCHS", (4,))
-    monkeypatch.setattr("skwing._settings._AUTO_SAMPLES", 2)
+    monkeypatch.setattr("skwing._training.settings._AUTO_EPOCHS", (4,))
+    monkeypatch.setattr("skwing._training.settings._AUTO_SAMPLES", 2)
     y = np.random.default_rng(0).uniform(8, 40, (12, 2, 2))
     reg = CascadeLandmarkRegressor(
         networks=(partial(PlainCNN, widths=(8,), input_size=16, n_hidden=8),),

@@ -12,7 +12,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
-from skwing._chips import ChipFrame, cut_chips
+from skwing._crops.chips import ChipFrame, cut_chips
 from skwing.datasets import make_faces, read_coco, read_dlib_xml
 from skwing.images import concatenate
 from skwing.networks import PlainCNN
@@ -46,7 +46,7 @@ BAD, GOOD = [1, 4], [0, 2, 3, 5]
 
 @pytest.mark.parametrize("method", ["predict", "predict with std", "staged_predict"])
 def test_skipped_samples_are_nan_and_named_once(cascade, files, method, monkeypatch):
-    monkeypatch.setattr("skwing._chips._PORTION", 1)  # a sample a portion
+    monkeypatch.setattr("skwing._crops.chips._PORTION", 1)  # a sample a portion
 
     def run(X, **settings):
         if method == "predict":

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
-from skwing._unwrap import parts_of, predictor_of, schema_of
+from skwing._utils.unwrap import parts_of, predictor_of, schema_of
 from skwing.boxes import relation_in_training
 from skwing.datasets import make_faces
 from skwing.display import CumulativeErrorDisplay, ErrorByPoseDisplay

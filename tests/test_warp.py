@@ -6,8 +6,8 @@ import torch
 from drawn import draw_dots, find_dots
 
 from skwing import geometry
-from skwing._cv2 import cv2
-from skwing._warp import _grid_sample, cut, halve, sample
+from skwing._crops.warp import _grid_sample, cut, halve, sample
+from skwing._utils.opencv import cv2
 
 # OpenCV 4 rounds positions to 1/32 of a pixel, which is worth about a grey level.
 GREY = 1.5 / 255

@@ -1,22 +1,22 @@
 """Data sets: readers and writers of the formats in use, and faces drawn on the spot."""
 
-from skwing.datasets._300w import load_300w
-from skwing.datasets._aflw import load_aflw
-from skwing.datasets._coco import read_coco
-from skwing.datasets._coco_write import write_coco
-from skwing.datasets._cofw import load_cofw
-from skwing.datasets._csv import read_csv
-from skwing.datasets._csv_write import write_csv
-from skwing.datasets._dataframe import from_dataframe
-from skwing.datasets._deeplabcut import read_deeplabcut, write_deeplabcut
-from skwing.datasets._detect import detect_all, detect_boxes
-from skwing.datasets._detectors import SkimageCascade, YuNet
-from skwing.datasets._dlib_xml import read_dlib_xml, write_dlib_xml
-from skwing.datasets._faces import make_faces
-from skwing.datasets._pts import read_pts, read_pts_folder, write_pts, write_pts_folder
-from skwing.datasets._tps import read_tps
-from skwing.datasets._tps_write import write_tps
-from skwing.datasets._wflw import load_wflw
+from skwing.datasets._drawn.faces import make_faces
+from skwing.datasets._formats.coco import read_coco
+from skwing.datasets._formats.coco_write import write_coco
+from skwing.datasets._formats.csv import read_csv
+from skwing.datasets._formats.csv_write import write_csv
+from skwing.datasets._formats.dataframe import from_dataframe
+from skwing.datasets._formats.deeplabcut import read_deeplabcut, write_deeplabcut
+from skwing.datasets._formats.dlib_xml import read_dlib_xml, write_dlib_xml
+from skwing.datasets._formats.pts import read_pts, read_pts_folder, write_pts, write_pts_folder
+from skwing.datasets._formats.tps import read_tps
+from skwing.datasets._formats.tps_write import write_tps
+from skwing.datasets._published.aflw import load_aflw
+from skwing.datasets._published.cofw import load_cofw
+from skwing.datasets._published.ibug import load_300w
+from skwing.datasets._published.wflw import load_wflw
+from skwing.detection._detect import detect_all, detect_boxes
+from skwing.detection._detectors import SkimageCascade, YuNet
 
 __all__ = [
     "SkimageCascade",
@@ -44,7 +44,3 @@ __all__ = [
     "write_pts_folder",
     "write_tps",
 ]
-
-# A pickle names them by where they are public.
-for _part in (SkimageCascade, YuNet):
-    _part.__module__ = __name__

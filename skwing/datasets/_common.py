@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from skwing._checks import check_flag
-from skwing._landmarks import as_points
+from skwing._utils.checks import check_flag
+from skwing._utils.landmarks import as_points
 from skwing.images import as_boxed_images
 
 __all__ = [

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._box_checks import check_box_inside
+from skwing._utils.boxes import check_box_inside
 
 
 @dataclass(frozen=True)

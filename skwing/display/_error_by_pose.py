@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from skwing._unwrap import schema_of
+from skwing._utils.unwrap import schema_of
 from skwing.display._figures import GREY, curve_style, import_pyplot, n_curves, one_axes
 from skwing.display._inputs import (
     boxes_of_data,

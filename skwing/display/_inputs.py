@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skwing._landmarks import as_points
-from skwing._unwrap import parts_of, predictor_of
+from skwing._utils.landmarks import as_points
+from skwing._utils.unwrap import parts_of, predictor_of
 from skwing.metrics import nme, own_nme
 from skwing.schema import check_schema
 from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from skwing._landmarks import as_points
-from skwing._random import check_random_state
-from skwing._unwrap import schema_of
+from skwing._utils.landmarks import as_points
+from skwing._utils.random import check_random_state
+from skwing._utils.unwrap import schema_of
 from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, unit_of

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skwing._unwrap import schema_of
+from skwing._utils.unwrap import schema_of
 from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import AFTER, BEFORE, GREY, draw_shape, grid_axes, import_pyplot
 from skwing.display._inputs import coefficient_label, find_fitted

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from torch import nn
 
-from skwing._checks import told
+from skwing._utils.checks import told
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
 from skwing.networks._contract import build_and_try, locate, start_at
 from skwing.networks._folding import folded

@@ -5,7 +5,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
-from skwing import _random
+from skwing._utils import random
 
 
 def locate(network, images):
@@ -32,7 +32,7 @@ def locate(network, images):
     >>> locate(flat, torch.zeros(4, 3, 8, 8)).shape
     torch.Size([4, 5, 2])
     """
-    points = _random.run(network, images)
+    points = random.run(network, images)
     return points if points.ndim == 4 else points.reshape(images.shape[0], -1, 2)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skwing._random import generator_on
+from skwing._utils.random import generator_on
 
 
 def dropout(values, p, training):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skwing._warp import read_at
+from skwing._crops.warp import read_at
 from skwing.networks._contract import fill
 from skwing.networks._dropout import Dropout, dropout, dropout_rows
 

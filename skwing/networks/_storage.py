@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from skwing._ambient import plain_state
-from skwing._random import drawing, redirected
+from skwing._utils.ambient import plain_state
+from skwing._utils.random import drawing, redirected
 from skwing.networks._resnet import without_weights
 
 

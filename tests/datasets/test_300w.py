@@ -3,7 +3,8 @@ import pytest
 import scipy.io
 from sklearn.model_selection import GroupKFold
 
-from skwing.datasets import _300w, load_300w, read_pts
+from skwing.datasets import load_300w, read_pts
+from skwing.datasets._published import ibug
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68
@@ -158,9 +159,9 @@ def test_any_folder_of_pts_files_is_a_subset(root):
 )
 def test_protocols_are_subsets_of_published_size(root, monkeypatch, protocol, subsets, n_published):
     write_subset(root, "02_Outdoor", ["outdoor_001"])
-    assert sum(_300w.PROTOCOLS[protocol].values()) == n_published
+    assert sum(ibug.PROTOCOLS[protocol].values()) == n_published
     monkeypatch.setitem(
-        _300w.PROTOCOLS, protocol, {name: len(LAYOUT.get(name, [1])) for name in subsets}
+        ibug.PROTOCOLS, protocol, {name: len(LAYOUT.get(name, [1])) for name in subsets}
     )
     faces = load_300w(root, protocol=protocol, boxes="landmarks")
     assert (

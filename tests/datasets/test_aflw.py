@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from skwing.datasets import _aflw
-from skwing.datasets._aflw import load_aflw
+from skwing.datasets._published import aflw
+from skwing.datasets._published.aflw import load_aflw
 from skwing.metrics import nme
 from skwing.schema import AFLW19
 
@@ -31,8 +31,8 @@ def published(n_faces, order):
 
 @pytest.fixture
 def variables(monkeypatch):
-    monkeypatch.setattr(_aflw, "N_FACES", N_FACES)
-    monkeypatch.setattr(_aflw, "N_TRAIN", N_TRAIN)
+    monkeypatch.setattr(aflw, "N_FACES", N_FACES)
+    monkeypatch.setattr(aflw, "N_TRAIN", N_TRAIN)
     return published(N_FACES, ORDER)
 
 
@@ -57,7 +57,7 @@ def test_the_published_numbers_of_faces(write):
     assert len(train.data) == 20000
     assert (train.index + 1).tolist() == order[:20000].tolist()
     assert len(set(train.names)) == 20000
-    assert len(order[_aflw.N_TRAIN :]) == 4386
+    assert len(order[aflw.N_TRAIN :]) == 4386
 
 
 def test_faces_of_the_split_in_its_order(root):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from skwing.datasets import _cofw
-from skwing.datasets._cofw import load_cofw
+from skwing.datasets._published import cofw
+from skwing.datasets._published.cofw import load_cofw
 from skwing.schema import COFW29, IBUG68
 
 h5py = pytest.importorskip("h5py")
@@ -66,7 +66,7 @@ def write_68(folder, n, **changes):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cofw, "COUNTS", {split: len(faces) for split, faces in SHAPES.items()})
+    monkeypatch.setattr(cofw, "COUNTS", {split: len(faces) for split, faces in SHAPES.items()})
     for split in SHAPES:
         write_v73(tmp_path / f"COFW_{split}_color.mat", published(split))
     return tmp_path
@@ -151,11 +151,11 @@ def test_marks_of_68_landmarks_may_be_a_column(root):
 # What can be wrong
 # ---------------------------------------------------------------------------------------
 def test_the_published_numbers_of_faces():
-    assert _cofw.COUNTS == {"train": 1345, "test": 507}
+    assert cofw.COUNTS == {"train": 1345, "test": 507}
 
 
 def test_another_number_of_faces_is_a_warning_that_names_both(root, monkeypatch):
-    monkeypatch.setattr(_cofw, "COUNTS", {"train": 3, "test": 507})
+    monkeypatch.setattr(cofw, "COUNTS", {"train": 3, "test": 507})
     with pytest.warns(UserWarning, match="test has 2 faces instead of 507") as caught:
         load_cofw(root, split=None)
     assert caught[0].filename == __file__

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwing.datasets._csv import read_csv
-from skwing.datasets._csv_write import write_csv
+from skwing.datasets._formats.csv import read_csv
+from skwing.datasets._formats.csv_write import write_csv
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68, LandmarkSchema
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwing.datasets._csv import read_csv
-from skwing.datasets._csv_write import write_csv
-from skwing.datasets._dataframe import from_dataframe
+from skwing.datasets._formats.csv import read_csv
+from skwing.datasets._formats.csv_write import write_csv
+from skwing.datasets._formats.dataframe import from_dataframe
 from skwing.schema import LandmarkSchema
 
 pd = pytest.importorskip("pandas")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwing.datasets._deeplabcut import read_deeplabcut, write_deeplabcut
+from skwing.datasets._formats.deeplabcut import read_deeplabcut, write_deeplabcut
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwing._cv2 import cv2
+from skwing._utils.opencv import cv2
 from skwing.boxes import landmark_boxes
 from skwing.datasets import load_300w
-from skwing.datasets._detect import detect_all, detect_boxes
-from skwing.datasets._detectors import SkimageCascade, YuNet
+from skwing.detection._detect import detect_all, detect_boxes
+from skwing.detection._detectors import SkimageCascade, YuNet
 from skwing.images import BoxedImages
 
 quick = settings(max_examples=30)

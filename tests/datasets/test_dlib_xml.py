@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwing.datasets._dlib_xml import read_dlib_xml, write_dlib_xml
+from skwing.datasets._formats.dlib_xml import read_dlib_xml, write_dlib_xml
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68, LandmarkSchema
 

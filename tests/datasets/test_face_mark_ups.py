@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GroupKFold
 
-from skwing.datasets import _face_paint as paint
 from skwing.datasets import make_faces
-from skwing.datasets._face_marks import MARK_UPS, hidden_by_head, mark_up
-from skwing.datasets._face_model import build_head
-from skwing.datasets._face_picture import draw_person, line_up, shape_of, sit, take_picture
-from skwing.datasets._face_shape import Expression, draw_expression, draw_shape
+from skwing.datasets._drawn import paint
+from skwing.datasets._drawn.marks import MARK_UPS, hidden_by_head, mark_up
+from skwing.datasets._drawn.model import build_head
+from skwing.datasets._drawn.picture import draw_person, line_up, shape_of, sit, take_picture
+from skwing.datasets._drawn.shape import Expression, draw_expression, draw_shape
 from skwing.geometry import boxes_of
 from skwing.metrics import normalizing_lengths
 from skwing.schema import AFLW19, COFW29, IBUG68, WFLW98

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from skwing._decode import read_image
-from skwing.datasets import _image_size
-from skwing.datasets._image_size import image_size, image_sizes
+from skwing.datasets._formats import image_size as image_size_module
+from skwing.datasets._formats.image_size import image_size, image_sizes
+from skwing.images._decode import read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (11, 23, 3), dtype=np.uint8)
 
@@ -42,7 +42,7 @@ def no_decoding(monkeypatch):
     def refuse(path, describe):
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr(_image_size, "read_image", refuse)
+    monkeypatch.setattr(image_size_module, "read_image", refuse)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])
@@ -140,7 +140,9 @@ def test_errors_name_the_file(tmp_path):
 
 def test_each_file_is_looked_at_once(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(_image_size, "image_size", lambda path, _: seen.append(path) or (4, 5))
+    monkeypatch.setattr(
+        image_size_module, "image_size", lambda path, _: seen.append(path) or (4, 5)
+    )
     sizes = image_sizes(["a", "b", "a"], str)
     np.testing.assert_array_equal(sizes, [[4, 5]] * 3)
     assert seen == ["a", "b"]

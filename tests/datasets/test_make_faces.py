@@ -5,12 +5,13 @@ import pytest
 from scipy.stats import kstest
 from sklearn.model_selection import GroupKFold
 
-from skwing.datasets import _face_paint as paint
-from skwing.datasets import _faces, make_faces
-from skwing.datasets._face_marks import MARK_UPS, mark_up
-from skwing.datasets._face_model import build_head, on_grid, rotation
-from skwing.datasets._face_picture import draw_person, sit, take_picture
-from skwing.datasets._face_shape import Expression, Shape, draw_shape
+from skwing.datasets import make_faces
+from skwing.datasets._drawn import faces as faces_module
+from skwing.datasets._drawn import paint
+from skwing.datasets._drawn.marks import MARK_UPS, mark_up
+from skwing.datasets._drawn.model import build_head, on_grid, rotation
+from skwing.datasets._drawn.picture import draw_person, sit, take_picture
+from skwing.datasets._drawn.shape import Expression, Shape, draw_shape
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68
@@ -216,7 +217,7 @@ def test_the_first_mode_that_a_mirror_turns_round_is_yaw(faces):
 
 def test_yaw_is_as_uneven_as_in_aflw():
     rng = np.random.default_rng(0)
-    yaw = np.array([_faces._draw_pose(rng, 90.0)[0] for _ in range(6000)])
+    yaw = np.array([faces_module._draw_pose(rng, 90.0)[0] for _ in range(6000)])
     turned = np.abs(yaw)
     assert turned.max() <= 90
     assert turned.max() > 80
@@ -242,7 +243,7 @@ def test_uniform_yaw_is_uniform_and_changes_nothing_else():
 
 
 def test_every_face_has_a_uniform_yaw_of_its_own():
-    plan = _faces._Plan(0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "keep", 0.0)
+    plan = faces_module._Plan(0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "keep", 0.0)
     yaw = [plan.pose_of(i, np.random.default_rng(0))[0] for i in range(1500)]
     assert kstest(yaw, "uniform", (-90, 180)).pvalue > 0.01
 

@@ -7,8 +7,8 @@ import scipy.io
 from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
-from skwing.datasets._mat import as_numbers, read_mat
-from skwing.datasets._mat5 import parse_mat5
+from skwing.datasets._published.mat import as_numbers, read_mat
+from skwing.datasets._published.mat5 import parse_mat5
 
 DTYPES = ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skwing.datasets._pts import read_pts, read_pts_folder, write_pts, write_pts_folder
+from skwing.datasets._formats.pts import read_pts, read_pts_folder, write_pts, write_pts_folder
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 

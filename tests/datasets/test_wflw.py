@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
-from skwing.datasets import _wflw
-from skwing.datasets._wflw import load_wflw
+from skwing.datasets._published import wflw
+from skwing.datasets._published.wflw import load_wflw
 from skwing.geometry import boxes_of
 from skwing.schema import WFLW98
 
@@ -36,7 +36,7 @@ def write_list(root, split, lines):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(_wflw, "COUNTS", {"train": len(TRAIN), "test": len(TEST)})
+    monkeypatch.setattr(wflw, "COUNTS", {"train": len(TRAIN), "test": len(TEST)})
     write_list(tmp_path, "train", [line_of(i, name) for i, name in enumerate(TRAIN, 1)])
     write_list(tmp_path, "test", [line_of(i, name) for i, name in enumerate(TEST, 1)])
     return tmp_path
@@ -67,7 +67,7 @@ def test_splits(root):
     np.testing.assert_array_equal(data.boxes, both.data.boxes)
 
 
-@pytest.mark.parametrize(("attribute", "line"), [(a, i) for i, a in enumerate(_wflw.ATTRIBUTES)])
+@pytest.mark.parametrize(("attribute", "line"), [(a, i) for i, a in enumerate(wflw.ATTRIBUTES)])
 def test_faces_of_an_attribute(root, attribute, line):
     write_list(root, "test", [line_of(i, f"{i}.jpg") for i in range(6)])
     with pytest.warns(UserWarning):
@@ -113,7 +113,7 @@ def test_another_number_of_faces_is_a_warning_that_names_both(root):
 
 
 def test_the_published_numbers_of_faces():
-    assert _wflw.COUNTS == {"train": 7500, "test": 2500}
+    assert wflw.COUNTS == {"train": 7500, "test": 2500}
 
 
 def test_unknown_choices_are_an_error(root):

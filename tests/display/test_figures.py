@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 import skwing.display
 from skwing import PoseBalancer, geometry
-from skwing._unwrap import schema_of
+from skwing._utils.unwrap import schema_of
 from skwing.display import _figures, _inputs
 from skwing.display._crops import cut_crop
 from skwing.images import BoxedImages

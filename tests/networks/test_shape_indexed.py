@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from skwing import _engine
-from skwing._warp import read_at
+from skwing._crops.warp import read_at
+from skwing._training import engine
 from skwing.losses import wing
 from skwing.networks import ShapeIndexedCNN, check_network, locate, start_at
 from skwing.networks._shape_indexed import _off_middle
@@ -81,10 +81,10 @@ def test_prediction_is_the_last_step():
 def test_every_estimate_is_taught_alike_and_missing_points_are_left_out():
     points = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[7.0, 7.0]], [[8.0, 9.0]]]])
     targets = torch.tensor([[[1.0, 1.0]], [[math.nan, 7.0]]])
-    value = _engine.batch_loss(points, targets, None, torch.abs)
+    value = engine.batch_loss(points, targets, None, torch.abs)
     torch.testing.assert_close(value, torch.tensor((0 + 1 + 2 + 4) / 4))
     targets[1, 0, 0] = 8.0
-    weighted = _engine.batch_loss(points, targets, torch.tensor([0.0, 2.0]), torch.abs)
+    weighted = engine.batch_loss(points, targets, torch.tensor([0.0, 2.0]), torch.abs)
     torch.testing.assert_close(weighted, torch.tensor((1 + 0 + 0 + 2) / 4))
 
 
@@ -117,7 +117,7 @@ def error_after_training(network, side=16, n_images=None, **where):
             chosen = torch.randint(n_images, (32,), generator=generator)
             images, points = (part[chosen] for part in pool)
         optimizer.zero_grad()
-        _engine.batch_loss(locate(network, images), points, None, wing).backward()
+        engine.batch_loss(locate(network, images), points, None, wing).backward()
         optimizer.step()
     images, points = spots(64, generator, side, **where)
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from skwing._settings import AUGMENTATIONS
+from skwing._training.settings import AUGMENTATIONS
 from skwing.networks import ShapeIndexedCNN
 
 # No random change of any crop.

@@ -1,0 +1,168 @@
+"""Random changes of a batch: where a crop lies, whether it is mirrored, how it looks.
+
+Random numbers are drawn on the CPU from one generator, whatever the device, so that a
+seed means the same crops everywhere.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from skwing import geometry
+from skwing._crops.warp import send
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strength of each random change, for one stage.
+
+    Attributes
+    ----------
+    rotation : float
+        Greatest turn either way, in degrees.
+    scale : float
+        Greatest change of size: the factor lies between 1 / (1 + scale) and 1 + scale.
+    shift : float
+        Greatest shift along each axis, as a fraction of the input's side.
+    mirror, blur : float
+        Probability of mirroring, and of a Gaussian blur with a sigma of one pixel.
+    brightness, contrast : float
+        Greatest change: an offset as a fraction of white, and a factor between
+        1 - contrast and 1 + contrast.
+    occlusion : float
+        Probability that a rectangle is covered, half the time by one colour, else by a
+        piece of another image of the batch.
+    deformation : float
+        Greatest part of the way to the shape of a similar sample, see
+        :func:`skwing._crops.bend.bend`.
+    """
+
+    rotation: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    mirror: float = 0.0
+    blur: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    occlusion: float = 0.0
+    deformation: float = 0.0
+
+
+_COVERED = (0.08, 0.43)  # sides of a covering rectangle, as a fraction of the crop's
+
+
+def _uniform(generator, *shape):
+    """Uniform numbers in [-1, 1)."""
+    return 2 * torch.rand(*shape, generator=generator) - 1
+
+
+def random_matrices(n, size, augmentation, generator):
+    """Random similarities of an input frame, some of them mirrored.
+
+    Parameters
+    ----------
+    n : int
+    size : int
+        Side of the frame in pixels.
+    augmentation : Augmentation
+    generator : torch.Generator
+
+    Returns
+    -------
+    matrices : float32 tensor of shape (n, 2, 3)
+        From the plain frame to the changed one.
+    mirrored : bool tensor of shape (n,)
+        Which of them contain a reflection; their landmarks need renaming.
+    """
+    angle = math.radians(augmentation.rotation) * _uniform(generator, n)
+    scale = torch.exp(math.log1p(augmentation.scale) * _uniform(generator, n))
+    shift = augmentation.shift * size * _uniform(generator, n, 2)
+    mirrored = torch.rand(n, generator=generator) < augmentation.mirror
+    matrices = geometry.from_parts(angle, scale, shift, (size - 1) / 2)
+    reflection = torch.as_tensor(geometry.reflect(size), dtype=torch.float32)
+    reflected = geometry.compose(matrices, reflection.expand_as(matrices))
+    return torch.where(mirrored[:, None, None], reflected, matrices), mirrored
+
+
+def rename_mirrored(points, mirrored, permutation):
+    """Give mirrored shapes the landmark order of their new side.
+
+    Parameters
+    ----------
+    points : tensor of shape (n, L, 2)
+    mirrored : bool tensor of shape (n,)
+    permutation : int tensor of shape (L,)
+        Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original.
+
+    Returns
+    -------
+    points : tensor of shape (n, L, 2)
+    """
+    return torch.where(mirrored[:, None, None], points[:, permutation], points)
+
+
+def photometric(images, augmentation, generator):
+    """Blur and cover some images of a batch and change their brightness and contrast.
+
+    Parameters
+    ----------
+    images : float32 tensor of shape (n, 3, size, size)
+        In [0, 1]; changed in place.
+    augmentation : Augmentation
+    generator : torch.Generator
+
+    Returns
+    -------
+    images : the same tensor, in [0, 1]
+    """
+    n, device = len(images), images.device
+    if augmentation.blur > 0:
+        blurred = torch.rand(n, generator=generator) < augmentation.blur
+        chosen = send(blurred.nonzero()[:, 0], device)
+        images[chosen] = _blur(images[chosen])
+    if augmentation.contrast > 0 or augmentation.brightness > 0:
+        factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
+        offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
+        # About mid-grey, so that contrast alone leaves the mean brightness in place.
+        offset = offset + 0.5 * (1 - factor)
+        images.mul_(send(factor, device)).add_(send(offset, device)).clamp_(0, 1)
+    if augmentation.occlusion > 0:
+        _cover(images, augmentation.occlusion, generator)
+    return images
+
+
+def _cover(images, probability, generator):
+    """Cover a rectangle of some images, in place."""
+    n, channels, _, size = images.shape
+    device = images.device
+    low, high = _COVERED
+    sides = size * (low + (high - low) * torch.rand(n, 2, generator=generator))
+    first = size * torch.rand(n, 2, generator=generator) - sides / 2
+    covered = torch.rand(n, generator=generator) < probability
+    plain = torch.rand(n, generator=generator) < 0.5
+    colours = torch.rand(n, channels, 1, 1, generator=generator)
+    shift = torch.randint(size, (2,), generator=generator).tolist()
+    rows = send(covered.nonzero()[:, 0], device)
+    axis = torch.arange(size)
+    inside = (axis >= first[..., None]) & (axis < (first + sides)[..., None])
+    mask = send(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
+    # The next image of the batch, moved so that its own landmarks are elsewhere.
+    pieces = images[(rows + 1) % n].roll(shift, (2, 3))
+    filled = torch.where(
+        send(plain, device)[rows, None, None, None], send(colours, device)[rows], pieces
+    )
+    images[rows] = torch.where(mask, filled, images[rows])
+
+
+def _blur(images):
+    """Gaussian blur with a sigma of one pixel, one axis after the other."""
+    taps = torch.exp(-0.5 * torch.arange(-2.0, 3.0, device=images.device) ** 2)
+    taps = taps / taps.sum()
+    channels = images.shape[1]
+    across = taps.reshape(1, 1, 1, 5).expand(channels, 1, 1, 5)
+    down = taps.reshape(1, 1, 5, 1).expand(channels, 1, 5, 1)
+    images = F.pad(images, (2, 2, 2, 2), mode="replicate")
+    images = F.conv2d(images, across, groups=channels)
+    return F.conv2d(images, down, groups=channels)

@@ -1,0 +1,224 @@
+"""Chips: every image decoded once and cut, free of aliasing, to its box and a margin.
+
+A chip is the square around the box, so in its frame every box lies in the same place.
+From here on all work happens in chip pixels: image pixels appear again only when
+predictions go back through the inverse of the chip's matrix.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from skwing import geometry
+from skwing._crops.warp import cut, halve, sample, send
+from skwing._utils.boxes import check_box_inside
+from skwing.images._decode import decoding_threads
+
+_CPU = torch.device("cpu")
+_PORTION = 48e6  # bytes of pixels that are decoded ahead of their use
+
+
+@dataclass(frozen=True)
+class ChipFrame:
+    """Where a chip lies around its box: `margin` on each side, as a fraction of its side."""
+
+    size: int
+    margin: float
+
+    def matrices(self, boxes):
+        """Matrices of shape (n, 2, 3) from image pixels to chip pixels."""
+        return geometry.from_box(boxes, self.size, self.margin)
+
+    def to_box_frame(self, size, margin):
+        """Matrix of shape (2, 3) from chip pixels to another frame around the same box."""
+        unit_box = np.array([0.0, 0.0, 1.0, 1.0])
+        return geometry.compose(
+            geometry.from_box(unit_box, size, margin),
+            geometry.invert(self.matrices(unit_box)),
+        )
+
+
+@dataclass(frozen=True)
+class Chips:
+    """Chips of n samples.
+
+    Attributes
+    ----------
+    pixels : uint8 array or tensor of shape (n, size, size, 3)
+        RGB; a tensor where the chips lie on a GPU.
+    matrices : float64 array of shape (n, 2, 3)
+        From image pixels to chip pixels.
+    frame : ChipFrame
+    device : torch.device
+        Where crops are sampled.
+    image_sizes : float64 array of shape (n, 2) or None
+        Width and height of each image in pixels, NaN where it cannot be read.
+    failures : dict of int to str
+        What is wrong with samples that were skipped.
+    """
+
+    pixels: np.ndarray | torch.Tensor
+    matrices: np.ndarray
+    frame: ChipFrame
+    device: torch.device = _CPU
+    failures: dict = field(default_factory=dict)
+    image_sizes: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.pixels)
+
+    @property
+    def box_sides(self):
+        """Sides of the squares around the boxes, in image pixels, of shape (n,)."""
+        side = self.frame.size / (1 + 2 * self.frame.margin)
+        return side / geometry.scale_of(self.matrices)
+
+    def to_chip(self, points):
+        """Map points of shape (n, L, 2) from image pixels to chip pixels."""
+        return geometry.apply(self.matrices, points)
+
+    def to_image(self, points):
+        """Map points of shape (n, L, 2) from chip pixels to image pixels."""
+        return geometry.apply(geometry.invert(self.matrices), points)
+
+    @cached_property
+    def _half(self):
+        # Averaged blocks are what sampling at half the scale needs against aliasing.
+        to_half = geometry.halving()
+        return Chips(
+            halve(self.pixels),
+            geometry.compose(to_half, self.matrices),
+            ChipFrame(self.frame.size // 2, self.frame.margin),
+            self.device,
+        )
+
+    @cached_property
+    def _from_half(self):
+        matrix = geometry.invert(geometry.halving())
+        return torch.as_tensor(matrix, dtype=torch.float32, device=self.device)
+
+    def sample(self, indices, matrices, size, scale=1.0, field=None):
+        """Batch of network inputs, resampled once.
+
+        Parameters
+        ----------
+        indices : int tensor of shape (b,)
+            On the CPU.
+        matrices : float tensor of shape (b, 2, 3)
+            From chip pixels to input pixels, on the device of the chips.
+        size : int
+            Side of the input in pixels.
+        scale : float, default=1.0
+            By how much such crops magnify, about: those that shrink are read from chips of
+            half the side. To find it in `matrices` would make a GPU wait, and a crop
+            depend on the others in its batch.
+        field : float tensor of shape (b, 2, n_nodes, n_nodes), default=None
+            Bends the inputs, see :func:`skwing._crops.warp.sample`.
+
+        Returns
+        -------
+        batch : float32 tensor of shape (b, 3, size, size) in [0, 1]
+        """
+        if scale < 0.75 and self.frame.size % 2 == 0:
+            matrices = geometry.compose(matrices, self._from_half)
+            return self._half.sample(indices, matrices, size, 2 * scale, field)
+        if isinstance(self.pixels, torch.Tensor):
+            return sample(self.pixels[send(indices, self.device)], matrices, size, field)
+        if self.device.type == "cpu":
+            return sample([self.pixels[i] for i in indices.tolist()], matrices, size, field)
+        # .numpy(), as numpy takes a tensor of one index for a plain number.
+        pixels = torch.from_numpy(self.pixels[indices.numpy()])
+        return sample(send(pixels, self.device), matrices, size, field)
+
+
+def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
+    """Chips of a data set in portions, in constant memory; the next is cut while one is used.
+
+    Parameters
+    ----------
+    data : BoxedImages
+    frame : ChipFrame
+    device : torch.device or str, default="cpu"
+    n_samples : int, default=None
+        Samples a portion; None means 256, or fewer of chips that are large.
+    on_error : {"raise", "skip"}, default="raise"
+        As of :func:`cut_chips`.
+
+    Yields
+    ------
+    chips : Chips
+    """
+    if n_samples is None:
+        n_samples = max(1, min(256, int(_PORTION / (3 * frame.size**2))))
+    starts = range(0, len(data), n_samples)
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = None
+        for start in starts:
+            portion = data[start : start + n_samples]
+            cutting = ahead.submit(cut_chips, portion, frame, device, on_error=on_error)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = cutting
+        if waiting is not None:
+            yield waiting.result()
+
+
+def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False):
+    """Decode every sample of a data set once and cut its chip.
+
+    Parameters
+    ----------
+    data : BoxedImages
+    frame : ChipFrame
+    device : torch.device or str, default="cpu"
+        Where the pixels are kept.
+    n_threads : int, default=None
+        Threads that decode; None means one a core, at most 8.
+    on_error : {"raise", "skip"}, default="raise"
+        "skip" gives black chips for samples that cannot be read, and their messages.
+    check_sizes : bool, default=False
+        Whether to warn of sizes other than those that the data's file states.
+
+    Returns
+    -------
+    chips : Chips
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If an image cannot be read or a box lies outside its image; names the sample.
+    """
+    pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
+    boxes, sizes = np.array(data.boxes, dtype=np.float64), np.full((len(data), 2), np.nan)
+    failures = {}
+
+    def cut_one(i):
+        image = data.decode(i)
+        sizes[i] = image.shape[1::-1]
+        boxes[i] = check_box_inside(boxes[i], image.shape, data.describe(i))
+        pixels[i] = cut(image, frame.matrices(boxes[i]), frame.size)
+
+    def try_one(i):
+        try:
+            cut_one(i)
+        except (OSError, ValueError) as error:
+            failures[i], pixels[i], boxes[i] = str(error), 0, (0, 0, 1, 1)
+
+    cut_or_skip = cut_one if on_error == "raise" else try_one
+    with ThreadPoolExecutor(n_threads or decoding_threads()) as pool:
+        for _ in pool.map(cut_or_skip, range(len(data))):
+            pass
+    if check_sizes:
+        data.warn_of_sizes(sizes)
+    device = torch.device(device)
+    if _fits(pixels.nbytes, device):
+        pixels = torch.from_numpy(pixels).to(device)
+    return Chips(pixels, frame.matrices(boxes), frame, device, failures, sizes)
+
+
+def _fits(n_bytes, device):
+    """Whether chips should be kept on a device: on a GPU with twice the room to spare."""
+    return device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]

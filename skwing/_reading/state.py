@@ -1,0 +1,318 @@
+"""What a fitted cascade is, as data: what pickles and files hold of it, and back.
+
+The data are numbers, texts, lists, dicts and arrays, the schema, and what the user gave as
+networks. Crops, frames and calibrations are taken apart here and put together here.
+"""
+
+from dataclasses import fields
+from numbers import Integral, Real
+
+import numpy as np
+
+from skwing._crops.chips import ChipFrame
+from skwing._crops.crop import Crop
+from skwing._reading.confidence import Calibration
+from skwing._utils.envelope import check_keys, packed_of_first_pickles
+from skwing.networks import as_arrays, check_network, given_network, rebuild
+from skwing.schema import check_schema
+
+__all__ = ["ATTRIBUTES", "check_fitted", "packed_of_0_6", "put", "taken"]
+
+# Of a fitted regressor, beside its parameters.
+ATTRIBUTES = (
+    "networks_",
+    "crops_",
+    "asymmetry_",
+    "mean_shape_",
+    "n_landmarks_",
+    "schema_",
+    "history_",
+    "n_iter_",
+    "mirrored_",
+    "box_relation_",
+    "calibration_",
+    "_builders",
+    "_n_planned",
+    "_frame",
+    "_flat",
+)
+_KEYS = (
+    *("networks", "crops", "frame", "asymmetry", "mean_shape", "schema", "flat"),
+    *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration"),
+)
+# What was not kept at first; None stands for what was the case for all models then.
+_LATER_KEYS = ("mirrored", "n_planned")
+_NOT_TOLD = {"mirrored_": None, "_n_planned": None}
+_NETWORK_KEYS = ("network", "batch_norm", "weights")
+
+
+def taken(regressor):
+    """Fitted state of a regressor as data; None of one that is not fitted.
+
+    Returns
+    -------
+    fitted : dict or None
+    """
+    if not hasattr(regressor, "networks_"):
+        return None
+    return _as_data(vars(regressor), [as_arrays(network) for network in regressor.networks_])
+
+
+def _as_data(own, weights):
+    """Fitted state as data, from the attributes by name and the weights of the networks."""
+    networks = []
+    for build, arrays in zip(own["_builders"], weights, strict=True):
+        given, batch_norm = given_network(build)
+        networks.append({"network": given, "batch_norm": batch_norm, "weights": arrays})
+    return {
+        "networks": networks,
+        "crops": [_parts(crop) for crop in own["crops_"]],
+        "frame": _parts(own["_frame"]),
+        "asymmetry": list(own["asymmetry_"]),
+        "mean_shape": own["mean_shape_"],
+        "schema": own["schema_"],
+        "flat": own["_flat"],
+        "history": own["history_"],
+        "n_iter": own["n_iter_"],
+        "mirrored": own["mirrored_"],
+        "n_planned": own["_n_planned"],
+        "box_relation": own.get("box_relation_"),
+        "calibration": _parts(own.get("calibration_")),
+    }
+
+
+def put(regressor, fitted, what):
+    """Set the fitted attributes of a regressor from what :func:`taken` gave.
+
+    Arrays are copied: those that joblib maps from a file are read-only, and the file may go.
+
+    Parameters
+    ----------
+    regressor : CascadeLandmarkRegressor
+    fitted : dict
+    what : str
+        What it was read from, for errors.
+
+    Raises
+    ------
+    ValueError
+        If something is missing, unknown or does not fit.
+    """
+    n_landmarks = check_fitted(fitted, what)
+    fitted = _completed(fitted)
+    builders = [check_network(n["network"], n["batch_norm"]) for n in fitted["networks"]]
+    networks = []
+    for i, (build, own) in enumerate(zip(builders, fitted["networks"], strict=True)):
+        network = rebuild(build, n_landmarks, own["weights"])
+        if network.input_size != fitted["crops"][i]["size"]:
+            raise ValueError(
+                f"{what}: the crops of stage {i + 1} have {fitted['crops'][i]['size']} pixels, "
+                f"but its network reads {network.input_size}"
+            )
+        networks.append(network)
+    regressor.networks_ = networks
+    regressor._builders = builders
+    regressor.crops_ = [
+        Crop(int(crop["size"]), _floats(crop["matrix"]), _floats(crop["shape"]))
+        for crop in fitted["crops"]
+    ]
+    regressor._frame = ChipFrame(int(fitted["frame"]["size"]), float(fitted["frame"]["margin"]))
+    regressor.asymmetry_ = [_floats(asymmetry) for asymmetry in fitted["asymmetry"]]
+    regressor.mean_shape_ = np.array(fitted["mean_shape"])
+    regressor.n_landmarks_ = n_landmarks
+    regressor.schema_ = fitted["schema"]
+    regressor._flat = bool(fitted["flat"])
+    regressor.history_ = fitted["history"]
+    regressor.n_iter_ = fitted["n_iter"]
+    regressor.mirrored_ = [bool(both) for both in fitted["mirrored"]]
+    regressor._n_planned = int(fitted["n_planned"])
+    regressor.box_relation_ = fitted["box_relation"]
+    vars(regressor).pop("calibration_", None)
+    if (found := fitted["calibration"]) is not None:
+        own = np.array(found["own"])
+        regressor.calibration_ = Calibration(own, float(found["near"]), float(found["whole"]))
+
+
+def _completed(fitted):
+    """Fitted state with what models that were kept before did not tell.
+
+    All their stages were trained, on mirrored crops as far as their schema allows that.
+    """
+    n_stages = len(fitted["networks"])
+    schema = fitted["schema"]
+    mirrored = fitted.get("mirrored")
+    if mirrored is None:
+        mirrored = [schema is not None and schema.mirror is not None] * n_stages
+    n_planned = fitted.get("n_planned")
+    return fitted | {
+        "mirrored": mirrored,
+        "n_planned": n_stages if n_planned is None else n_planned,
+    }
+
+
+def packed_of_0_6(state):
+    """What :func:`skwing._utils.envelope.pack` would have made, from a pickle of skwing 0.5 or 0.6.
+
+    They held attributes as they were.
+
+    Parameters
+    ----------
+    state : dict
+
+    Returns
+    -------
+    packed : dict
+
+    Raises
+    ------
+    ValueError
+        If it is of an earlier version.
+    """
+    packed = packed_of_first_pickles(state, ATTRIBUTES)
+    own = {key: value for key, value in state.items() if key in ATTRIBUTES}
+    if "average_mirrored" not in packed["params"] or (
+        "networks_" in own and "asymmetry_" not in own
+    ):
+        raise ValueError(
+            "this CascadeLandmarkRegressor was pickled by skwing 0.4 or an earlier version, which "
+            "located landmarks in another way: load it with that version, or fit anew"
+        )
+    if "networks_" not in own:
+        return packed
+    later = ("calibration_", "box_relation_", "mirrored_", "_n_planned")
+    needed = [key for key in ATTRIBUTES if key not in later]
+    what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
+    check_keys({key: own[key] for key in needed if key in own}, needed, what)
+    return packed | {"fitted": _as_data({**_NOT_TOLD, **own}, own["networks_"])}
+
+
+def check_fitted(fitted, what, *, finite=False):
+    """Check the fitted state of a regressor, all but the weights' shapes.
+
+    Parameters
+    ----------
+    fitted : dict
+        As :func:`taken` gives it.
+    what : str
+        Of which it is, for errors.
+    finite : bool, default=False
+        Whether NaN is an error, which a training that diverged may leave.
+
+    Returns
+    -------
+    n_landmarks : int
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(fitted, dict):
+        fitted = {**dict.fromkeys(_LATER_KEYS), **fitted}
+    check_keys(fitted, _KEYS, what)
+    shape = np.asarray(fitted["mean_shape"])
+    n_landmarks = len(shape) if shape.ndim else 0
+    if n_landmarks < 1:
+        raise ValueError(f"{what}: mean_shape is of shape {shape.shape}, expected (n, 2)")
+
+    def check(value, name, shape):
+        _check_array(value, f"{what}: {name}", shape, finite)
+
+    check(shape, "mean_shape", (n_landmarks, 2))
+    n_stages = len(_check_list(fitted["networks"], f"{what}: networks"))
+    if n_stages == 0:
+        raise ValueError(f"{what}: networks is empty")
+    for name in ("crops", "asymmetry", "n_iter"):
+        if len(_check_list(fitted[name], f"{what}: {name}")) != n_stages:
+            raise ValueError(f"{what}: {name} has {len(fitted[name])} parts for {n_stages} stages")
+    for i, network in enumerate(fitted["networks"]):
+        name = f"networks[{i}]"
+        check_keys(network, _NETWORK_KEYS, f"{what}: {name}")
+        _check_weights(network["weights"], f"{what}: the weights of {name}", finite)
+    for i, crop in enumerate(fitted["crops"]):
+        check_keys(crop, _names_of(Crop), f"{what}: crops[{i}]")
+        _check_number(crop["size"], f"{what}: crops[{i}] size", Integral, 1)
+        check(crop["matrix"], f"crops[{i}] matrix", (2, 3))
+        if crop["shape"] is not None:
+            check(crop["shape"], f"crops[{i}] shape", (n_landmarks, 2))
+    if fitted["crops"][0]["shape"] is not None:
+        raise ValueError(f"{what}: the first of crops has a shape, but no stage is before it")
+    check_keys(fitted["frame"], _names_of(ChipFrame), f"{what}: frame")
+    _check_number(fitted["frame"]["size"], f"{what}: size of frame", Integral, 1)
+    _check_number(fitted["frame"]["margin"], f"{what}: margin of frame", Real)
+    for i, asymmetry in enumerate(fitted["asymmetry"]):
+        check(asymmetry, f"asymmetry[{i}]", (n_landmarks, 2))
+    _check_rest(fitted, n_landmarks, what, finite)
+    return n_landmarks
+
+
+def _check_rest(fitted, n_landmarks, what, finite):
+    """Check what no stage reads."""
+    try:
+        check_schema(fitted["schema"], n_landmarks)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {error}") from None
+    if not isinstance(fitted["flat"], (bool, np.bool_)):
+        raise ValueError(f"{what}: flat is {fitted['flat']!r:.40}, expected True or False")
+    if not all(isinstance(row, dict) for row in _check_list(fitted["history"], f"{what}: history")):
+        raise ValueError(f"{what}: history holds something else than rows")
+    mirrored, n_stages = fitted.get("mirrored"), len(fitted["networks"])
+    if mirrored is not None:
+        listed = _check_list(mirrored, f"{what}: mirrored")
+        if len(listed) != n_stages or not all(isinstance(x, (bool, np.bool_)) for x in listed):
+            raise ValueError(f"{what}: mirrored is {mirrored!r:.60}, expected a bool a stage")
+    if fitted.get("n_planned") is not None:
+        _check_number(fitted["n_planned"], f"{what}: n_planned", Integral, n_stages)
+    if not isinstance(fitted["box_relation"], dict | None):
+        raise ValueError(f"{what}: box_relation is {fitted['box_relation']!r:.40}")
+    if (found := fitted["calibration"]) is not None:
+        check_keys(found, _names_of(Calibration), f"{what}: calibration")
+        _check_array(found["own"], f"{what}: own of calibration", (n_landmarks,), finite)
+        for name in ("near", "whole"):
+            _check_number(found[name], f"{what}: {name} of calibration", Real, 0)
+
+
+def _check_array(value, name, shape, finite):
+    array = np.asarray(value)
+    if array.dtype.kind != "f" or array.shape != shape:
+        raise ValueError(
+            f"{name} is of shape {array.shape} and dtype {array.dtype}, expected floats of shape "
+            f"{shape}"
+        )
+    if finite and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def _check_weights(weights, name, finite):
+    if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
+        raise ValueError(f"{name} are no dict of arrays by name")
+    for key, array in weights.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{name} hold {array!r:.40} under {key!r}, expected an array")
+        # Infinity may be meant, as in a mask; no network means NaN.
+        if finite and array.dtype.kind == "f" and np.isnan(array).any():
+            raise ValueError(f"{name} hold NaN, in {key!r}")
+
+
+def _check_list(value, name):
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is {value!r:.40}, expected a list")
+    return value
+
+
+def _check_number(value, name, kind, low=-np.inf):
+    right = isinstance(value, kind) and not isinstance(value, bool)
+    if not (right and np.isfinite(value) and value >= low):
+        raise ValueError(f"{name} is {value!r:.40}, expected a finite number of at least {low}")
+
+
+def _names_of(cls):
+    return tuple(part.name for part in fields(cls))
+
+
+def _parts(thing):
+    """Attributes of a dataclass, by name."""
+    return None if thing is None else {n: getattr(thing, n) for n in _names_of(type(thing))}
+
+
+def _floats(array):
+    return None if array is None else np.array(array, dtype=np.float32)

@@ -1,0 +1,51 @@
+"""What is suspicious about the X of a prediction, and about its answers."""
+
+import numpy as np
+
+from skwing._utils.boxes import without_box
+from skwing._utils.corners import boxes_as_corners
+from skwing._utils.warnings import warn_caller, warn_of_data
+
+
+def warn_of_boxes(data, relation):
+    """Warn of boxes that `predict` would need and does not get.
+
+    Parameters
+    ----------
+    data : BoxedImages
+    relation : dict or None
+        How boxes lay around landmarks in training; None without boxes.
+    """
+    missing = data.missing_boxes
+    if missing.any():
+        warn_of_data(
+            f"{without_box(data, missing)} no box (NaN): the landmarks predicted for them are NaN. "
+            "They have the rows X.missing_boxes; (0, 0, width, height) is a box that holds the "
+            "whole image."
+        )
+    elif relation is not None and not data.has_boxes:
+        warn_of_data(
+            "X has no boxes, but the regressor was trained with boxes: each image as a whole is "
+            "taken for the box of an object, which misplaces landmarks unless the images are cut "
+            "out as the boxes were. skwing.datasets.detect_boxes finds boxes, X.with_boxes takes "
+            "them."
+        )
+
+
+def warn_of_corners(data, sizes):
+    """Warn of boxes that look like corners, by the sizes of the images, (n, 2), NaN = unknown."""
+    rows = np.flatnonzero(~(data.missing_boxes | np.isnan(sizes).any(axis=1)))
+    if data.has_boxes and len(rows) >= 3:
+        found = boxes_as_corners(data.boxes[rows], sizes[rows], lambda i: data.describe(rows[i]))
+        if found is not None:
+            warn_of_data(found)
+
+
+def warn_of_lost(lost, n_samples):
+    """Warn of samples, by their numbers, that a network answers NaN for."""
+    if len(lost):
+        warn_caller(
+            f"the networks answer NaN or infinite numbers for {len(lost)} of {n_samples} "
+            f"samples, the first of which is sample {lost[0]}: their landmarks are NaN. The "
+            "weights are damaged, or training diverged"
+        )

@@ -1,0 +1,175 @@
+"""Batches to train a stage on: which samples, which crops of them, and how they are varied."""
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from skwing import geometry
+from skwing._crops.augment import photometric, random_matrices, rename_mirrored
+from skwing._crops.bend import Bend
+from skwing._crops.warp import send
+from skwing._reading.stages import are_found, locate_in_crops
+from skwing._training.weights import Diverged
+
+_MOST_WAITING = 10**7  # draws that are put in order at a time
+_N_VARIANTS = 8  # different guesses of the stages before, for each sample
+
+
+def endless_draws(repeats, batch_size, generator):
+    """Batches of indices without end.
+
+    Every pass draws sample i ``repeats[i]`` times, in random order; passes follow each
+    other without a gap, so every batch is full. A pass of more than some millions of draws is
+    divided into parts, each with its share of every sample.
+
+    Parameters
+    ----------
+    repeats : int tensor of shape (n,)
+    batch_size : int
+    generator : torch.Generator
+
+    Yields
+    ------
+    indices : int tensor of shape (batch_size,)
+
+    Raises
+    ------
+    ValueError
+        If all repeats are 0.
+    """
+    if not repeats.any():
+        raise ValueError("the repeats of the samples to train on are all 0: none would be drawn")
+    waiting = torch.empty(0, dtype=torch.int64)
+    pools = itertools.chain.from_iterable(_pools(repeats, generator) for _ in itertools.count())
+    while True:
+        while len(waiting) < batch_size:
+            pool = next(pools)
+            waiting = torch.cat([waiting, pool[torch.randperm(len(pool), generator=generator)]])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def _pools(repeats, generator):
+    """Indices of one pass, each as often as it is repeated, in parts that memory holds."""
+    n_parts = math.ceil(int(repeats.sum()) / _MOST_WAITING)
+    indices = torch.arange(len(repeats))
+    if n_parts == 1:
+        yield torch.repeat_interleave(indices, repeats)
+        return
+    # Part i ends after the share (i + 1) / n_parts of each sample's repeats, give or take a
+    # rounding that starts anywhere: otherwise all samples without repeats were in the last.
+    start = torch.randint(n_parts, repeats.shape, generator=generator)
+    before = torch.zeros_like(repeats)
+    for i in range(1, n_parts + 1):
+        whole, rest = repeats // n_parts, repeats % n_parts
+        after = whole * i + (rest * i + start) // n_parts
+        yield torch.repeat_interleave(indices, after - before)
+        before = after
+
+
+@dataclass
+class Truth:
+    """What training knows of its samples.
+
+    Attributes
+    ----------
+    points : float32 tensor of shape (n, L, 2)
+        In chip pixels, NaN = missing; on the device of the network.
+    permutation : int tensor of shape (L,) or None
+        Renames the landmarks of a mirrored shape; None where nothing is ever mirrored.
+    weights : float32 tensor of shape (n,) or None
+    """
+
+    points: torch.Tensor
+    permutation: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+
+
+@torch.no_grad()
+def crop_variants(stages, chips, truth, refine_on, generator):
+    """Crops of each sample for the last stage to learn on, before its own augmentation.
+
+    They are made once, so that a training step costs the same at every stage.
+
+    Parameters
+    ----------
+    stages : list of Stage
+        Those before the last are trained already.
+    chips : Chips
+    truth : Truth
+    generator : torch.Generator
+    refine_on : {"predicted", "truth"}
+        Whether the crops of a later stage are cut by what the stages before really
+        predict, each time under other augmentation, or by the true landmarks.
+
+    Returns
+    -------
+    matrices : float32 tensor of shape (n, n_variants, 2, 3)
+        From chip pixels to input pixels, on the device of the chips.
+    """
+    crop, device = stages[-1].crop, chips.device
+    if crop.shape is None or refine_on == "truth":
+        return crop.matrices(len(chips), device, truth.points)[:, None]
+    variants = []
+    for _ in range(_N_VARIANTS):
+        batches = torch.arange(len(chips)).split(64)
+        guess = torch.cat([_guess(stages[:-1], chips, rows, generator) for rows in batches])
+        variants.append(crop.matrices(len(chips), device, guess))
+    return torch.stack(variants, 1)
+
+
+def _guess(stages, chips, indices, generator):
+    """Landmarks that stages predict, each under its own augmentation but never mirrored."""
+    guess = None
+    for stage in stages:
+        crops = stage.crop.matrices(len(indices), chips.device, guess)
+        plain = replace(stage.augmentation, mirror=0.0)
+        change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
+        change = send(change, chips.device)
+        guess = locate_in_crops(stage, chips, indices, geometry.compose(change, crops), change)
+        if not are_found(guess).all():
+            raise Diverged("the stages before answer numbers that are no places")
+    return guess
+
+
+@torch.no_grad()
+def training_batches(stage, variants, chips, truth, draws, generator):
+    """Batches for a stage, made as whole arrays on the device of the chips.
+
+    Parameters
+    ----------
+    stage : Stage
+    variants : float32 tensor of shape (n, n_variants, 2, 3)
+        See :func:`crop_variants`; each draw takes one of a sample's.
+    chips : Chips
+    truth : Truth
+    draws : iterator of int tensors
+        Which samples a batch holds.
+    generator : torch.Generator
+
+    Yields
+    ------
+    (images, changes, mirrored), targets, weights
+        As :mod:`skwing._training.engine` takes them, with the inputs of
+        :class:`skwing._training.asymmetry.Sided`.
+    """
+    size, device = stage.crop.size, chips.device
+    bend = Bend(size, stage.augmentation.deformation)
+    for indices in draws:
+        n, rows = len(indices), send(indices, device)
+        chosen = torch.randint(variants.shape[1], (n,), generator=generator)
+        change, mirrored = random_matrices(n, size, stage.augmentation, generator)
+        change, mirrored = send(change, device), send(mirrored, device)
+        matrices = geometry.compose(change, variants[rows, send(chosen, device)])
+        targets = geometry.apply(matrices, truth.points[rows])
+        if truth.permutation is not None:
+            targets = rename_mirrored(targets, mirrored, truth.permutation)
+        field = None
+        if bend.amount > 0:
+            targets, field = bend(targets, rows, generator)
+        images = chips.sample(indices, matrices, size, stage.crop.scale, field)
+        images = photometric(images, stage.augmentation, generator)
+        weights = None if truth.weights is None else truth.weights[rows]
+        yield (images, change[:, :, :2], mirrored), targets, weights

@@ -1,0 +1,237 @@
+"""The samples of a fit, checked: images, landmarks and weights that belong together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skwing._training.contradictions import Evidence, contradictions
+from skwing._utils.boxes import without_box
+from skwing._utils.landmarks import as_numbers, as_points, check_reach, numbered
+from skwing._utils.warnings import warn_of_data
+from skwing.images import BoxedImages, as_boxed_images
+from skwing.metrics import check_measurable, own_nme
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples that training or validation may rely on.
+
+    Attributes
+    ----------
+    data : BoxedImages
+    points : float64 array of shape (n, L, 2)
+        In image pixels, NaN = missing.
+    weights : float32 array of shape (n,) or None
+        At most 1; only their ratios matter.
+    """
+
+    data: BoxedImages
+    points: np.ndarray
+    weights: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, rows):
+        weights = None if self.weights is None else self.weights[rows]
+        return Samples(self.data[rows], self.points[rows], weights)
+
+    @property
+    def repeats(self):
+        """How often a pass draws each sample, an int array of shape (n,)."""
+        if self.data.repeats is None:
+            return np.ones(len(self), dtype=np.int64)
+        return self.data.repeats
+
+
+def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
+    """Samples from what a user passed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no sample, the numbers of images, landmarks and weights differ, or one
+        of them is not what it should be.
+    """
+    data, X_name = as_boxed_images(X), name.replace("y", "X", 1)
+    if len(data) == 0:
+        raise ValueError(f"{X_name} has 0 samples: at least one image is needed")
+    if y is None:
+        raise ValueError(f"requires {name} to be passed, but the target {name} is None")
+    points = as_points(y, n_landmarks, name)
+    check_reach(points, name)
+    if len(points) != len(data):
+        raise ValueError(
+            f"{X_name} has {len(data)} samples, but {name} has {len(points)}: one row for each "
+            "image"
+        )
+    weights = None if sample_weight is None else _check_weights(sample_weight, len(data))
+    return Samples(data, points, weights)
+
+
+def _check_weights(sample_weight, n_samples):
+    try:
+        weights = as_numbers(sample_weight)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must hold numbers: {error}") from None
+    if weights.ndim == 0:
+        weights = np.full(n_samples, weights)
+    if weights.shape != (n_samples,):
+        raise ValueError(f"sample_weight has shape {weights.shape}, expected ({n_samples},)")
+    wrong = ~np.isfinite(weights) | (weights < 0)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"sample_weight of sample {i} is {weights[i]}, expected a number >= 0")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every sample: none of them would count")
+    return (weights / weights.max()).astype(np.float32)
+
+
+def drop_unboxed(samples, name="X"):
+    """Samples that have a box, with a warning if others have none.
+
+    Where no boxes were given at all, each image is taken as a whole and none is missing.
+
+    Raises
+    ------
+    ValueError
+        If there are boxes, but for none of the samples.
+    """
+    missing = samples.data.missing_boxes
+    if not missing.any():
+        return samples
+    if missing.all():
+        raise ValueError(
+            f"none of the {len(samples)} samples of {name} has a box: all are NaN. To take each "
+            f"image as a whole, pass {name} without boxes, such as {name}.with_boxes(None)"
+        )
+    warn_of_data(
+        f"{without_box(samples.data, missing)} no box (NaN) in {name}: such samples are left out. "
+        "Give them boxes, such as skwing.boxes.landmark_boxes makes of landmarks, or (0, 0, "
+        f"width, height) for the whole image; or leave them out, {name}[~{name}.missing_boxes]."
+    )
+    return samples[~missing]
+
+
+def drop_idle(samples):
+    """Samples that count: those with a box that are ever drawn, with a weight above zero.
+
+    The others would have no part in the loss; without them they have none in the mean
+    shape, in the draws or in the validation either.
+
+    Raises
+    ------
+    ValueError
+        If none is left.
+    """
+    samples = drop_unboxed(samples)
+    counts = samples.repeats > 0
+    if not counts.any():
+        raise ValueError("the repeats of X are zero for every sample: none would be drawn")
+    if samples.weights is not None:
+        counts &= samples.weights > 0
+    if not counts.any():
+        raise ValueError("no sample of X has both repeats and a sample_weight above zero")
+    return samples if counts.all() else samples[counts]
+
+
+def check_learnable(train, held_out, schema):
+    """Check that every landmark is known in some sample, and that errors can be measured.
+
+    Parameters
+    ----------
+    train : Samples
+    held_out : Samples or None
+    schema : LandmarkSchema or None
+
+    Raises
+    ------
+    ValueError
+        Names the landmark that is missing in all samples.
+    """
+    seen = ~np.isnan(train.points).any(-1)
+    if not seen.any(0).all():
+        lost = numbered(np.flatnonzero(~seen.any(0)))
+        raise ValueError(f"{lost} are missing in every sample: they can not be learned")
+    if held_out is not None:
+        check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
+
+
+def warn_of_contradictions(samples, chips, schema):
+    """Warn of landmarks, boxes and images that contradict each other.
+
+    Parameters
+    ----------
+    samples : Samples
+    chips : skwing._crops.chips.Chips
+        Of these samples.
+    schema : LandmarkSchema or None
+    """
+    data = samples.data
+    boxes = data.boxes if data.has_boxes else None
+    evidence = Evidence(
+        samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
+    )
+    for message in contradictions(evidence):
+        warn_of_data(message)
+
+
+def hold_out(train, X_val, y_val, fraction, rng):
+    """Samples to train on, and those to validate on.
+
+    Parameters
+    ----------
+    train : Samples
+    X_val, y_val : as `fit` takes them
+        What a user held out, or None.
+    fraction : float or None
+        Of `train`, drawn at random to be held out if the user did not; None holds out nothing.
+    rng : RandomState
+
+    Returns
+    -------
+    train : Samples
+    held_out : Samples or None
+
+    Raises
+    ------
+    ValueError
+        If `X_val` and `y_val` do not fit, or there are too few samples for one on each side.
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val go together: only one of them was passed")
+    if X_val is not None:
+        held_out = check_samples(X_val, y_val, None, train.points.shape[1], name="y_val")
+        return train, drop_unboxed(held_out, "X_val")
+    return (train, None) if fraction is None else split_samples(train, fraction, rng)
+
+
+def split_samples(samples, fraction, rng):
+    """Samples to train on, and others, drawn at random, to validate on.
+
+    Samples of one image, as its :meth:`BoxedImages.by_image` tells them, stay together:
+    what is learned of a photograph would make validation on it too good.
+
+    Raises
+    ------
+    ValueError
+        If there are too few for one in each, or all are of one image.
+    """
+    n_held_out = round(len(samples) * fraction)
+    if not 0 < n_held_out < len(samples):
+        raise ValueError(
+            f"validation_fraction={fraction} of {len(samples)} samples leaves "
+            f"{len(samples) - n_held_out} to train on and {n_held_out} to validate on: at least "
+            "one of each is needed"
+        )
+    images = samples.data.by_image()
+    if len(images) < 2:
+        raise ValueError(
+            f"all {len(samples)} samples are of one image, and samples of one image are not "
+            "divided between training and validation: pass X_val and y_val"
+        )
+    images = [images[i] for i in rng.permutation(len(images))]
+    n_so_far = np.cumsum([len(rows) for rows in images])[:-1]
+    n_images = 1 + int(np.argmin(np.abs(n_so_far - n_held_out)))
+    held_out, kept = np.concatenate(images[:n_images]), np.concatenate(images[n_images:])
+    return samples[np.sort(kept)], samples[np.sort(held_out)]

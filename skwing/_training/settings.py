@@ -1,0 +1,214 @@
+"""Settings of an estimator: one value for every stage or one a stage, checked by name."""
+
+import math
+import platform
+from dataclasses import dataclass, fields
+
+import torch
+
+from skwing._crops.augment import Augmentation
+from skwing._training.engine import OPTIMIZERS, SCHEDULES
+from skwing._utils.checks import (
+    VERBOSE,
+    By,
+    Choice,
+    Either,
+    Flag,
+    Number,
+    Only,
+    PerStage,
+    Seed,
+    check_choice,
+    count,
+    told,
+)
+from skwing.losses import check_loss
+from skwing.networks import check_networks
+from skwing.schema import check_schema
+
+AUGMENTATIONS = tuple(Augmentation.__dataclass_fields__)
+PRECISIONS = ("auto", "mixed", "float32")
+
+
+def per_stage(value, n_stages):
+    """List of one value a stage.
+
+    A tuple or list gives the first stage's value, the second's and so on; stages beyond it
+    take its last, and what it holds beyond the stages is not used.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value] * n_stages
+    value = list(value)
+    return (value + value[-1:] * n_stages)[:n_stages]
+
+
+def check_device(device):
+    """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or there is no such device.
+    """
+    wanted = device
+    if isinstance(device, str) and device == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
+        return torch.empty(0, device=torch.device(wanted)).device
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={told(device)} can not be used here: {reason}") from error
+
+
+_POSITIVE = Number(0, ends="(]")
+_PROBABILITY = Number(0, 1)
+
+# All parameters of the regressor.
+SETTINGS = {
+    "networks": By(check_networks),
+    "batch_norm": Flag(),
+    "loss": By(check_loss),
+    "w": PerStage(_POSITIVE),
+    "epsilon": PerStage(_POSITIVE),
+    "schema": By(check_schema),
+    "max_epochs": PerStage(Either(count(), Only("auto"))),
+    "batch_size": count(),
+    "optimizer": Choice(OPTIMIZERS),
+    "learning_rate": PerStage(_POSITIVE),
+    "momentum": Number(0, 1, ends="[)"),
+    "weight_decay": PerStage(Number(0)),
+    "schedule": Choice(tuple(SCHEDULES)),
+    "margin": PerStage(Number(-0.4, 2)),
+    "rotation": PerStage(Number(0, 180)),
+    "scale": PerStage(Number(0, 10)),
+    "shift": PerStage(_PROBABILITY),
+    "mirror": PerStage(_PROBABILITY),
+    "blur": PerStage(_PROBABILITY),
+    "brightness": PerStage(_PROBABILITY),
+    "contrast": PerStage(_PROBABILITY),
+    "occlusion": PerStage(_PROBABILITY),
+    "deformation": PerStage(Number(0, 10)),
+    "refine_on": Choice(("predicted", "truth")),
+    "average_mirrored": Flag(),
+    "early_stopping": Flag(),
+    "validation_fraction": _PROBABILITY,
+    "n_iter_no_change": count(),
+    "precision": Choice(PRECISIONS),
+    "device": By(check_device),
+    "warm_start": Flag(),
+    "random_state": Seed(),
+    "verbose": VERBOSE,
+}
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """Settings of one stage, checked; see :class:`skwing.CascadeLandmarkRegressor`."""
+
+    max_epochs: int
+    learning_rate: float
+    w: float
+    epsilon: float
+    weight_decay: float
+    margin: float
+    augmentation: Augmentation
+    batch_size: int
+    momentum: float
+    optimizer: str
+    schedule: str
+    refine_on: str
+    precision: str
+    patience: int | None
+
+
+# Epochs of the first stage and of later ones that serve so many samples well.
+_AUTO_EPOCHS = (60, 160)
+_AUTO_SAMPLES = 1600
+
+
+def auto_epochs(stage, n_samples):
+    """Number of epochs that ``max_epochs="auto"`` stands for.
+
+    With a fraction of the samples, as many epochs would be too few steps, and as many steps
+    far more passes than pay: it lies half way, and both grow with the root of the fraction.
+
+    Parameters
+    ----------
+    stage : int
+        From 0.
+    n_samples : int
+
+    Returns
+    -------
+    n_epochs : int
+
+    Examples
+    --------
+    >>> from skwing._training.settings import auto_epochs
+    >>> [auto_epochs(stage, n_samples=1600) for stage in range(3)]
+    [60, 160, 160]
+    >>> auto_epochs(0, n_samples=100), auto_epochs(0, n_samples=40_000)
+    (240, 12)
+    """
+    epochs = per_stage(_AUTO_EPOCHS, stage + 1)[stage]
+    return max(1, round(epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
+
+
+def stage_settings(settings, n_stages, n_samples):
+    """Settings of each stage.
+
+    Parameters
+    ----------
+    settings : object
+        Has an attribute for each setting, checked by `SETTINGS`.
+    n_stages : int
+    n_samples : int
+        That the stages are trained on.
+
+    Returns
+    -------
+    settings : list of StageSettings
+        One a stage.
+    """
+    own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
+    columns = {
+        name: per_stage(getattr(settings, name), n_stages) for name in (*own, *AUGMENTATIONS)
+    }
+    columns["max_epochs"] = [
+        auto_epochs(i, n_samples) if value == "auto" else value
+        for i, value in enumerate(columns["max_epochs"])
+    ]
+    patience = settings.n_iter_no_change if settings.early_stopping else None
+    return [
+        StageSettings(
+            **{name: columns[name][i] for name in own},
+            augmentation=Augmentation(**{name: columns[name][i] for name in AUGMENTATIONS}),
+            patience=patience,
+        )
+        for i in range(n_stages)
+    ]
+
+
+def check_mixed(precision, device, network):
+    """Whether to train a network in bfloat16 on a device.
+
+    "auto" does so where the processor has instructions for it, about twice as fast, for
+    networks that say by an attribute `mixed_precision` that their coordinates survive it.
+    """
+    check_choice(precision, "precision", PRECISIONS)
+    if precision != "auto":
+        return precision == "mixed"
+    if not getattr(network, "mixed_precision", False):
+        return False
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and _cpu_has_bfloat16()
+
+
+def _cpu_has_bfloat16():
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    # On x86 oneDNN says so too where it only emulates bfloat16, which is slower than float32.
+    has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return platform.machine() in ("aarch64", "arm64") or has_instructions()

@@ -1,0 +1,107 @@
+"""Boxes as users give them: their form, and whether they lie in their images."""
+
+import numpy as np
+
+from skwing._utils.landmarks import FARTHEST, as_numbers
+
+_LEAST_SIDE = 1e-6  # below it matrices would have no finite numbers
+
+
+def check_boxes(boxes, n_samples, describe="sample {}".format):
+    """Check one box per sample.
+
+    Parameters
+    ----------
+    boxes : array-like of shape (n_samples, 4)
+        ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box.
+    n_samples : int
+    describe : callable, default="sample {}".format
+        Gives the words for the sample of a number, in errors.
+
+    Returns
+    -------
+    boxes : ndarray of shape (n_samples, 4)
+        A copy, float64.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or a box has values that are not finite or beyond any image,
+        or no area.
+
+    Examples
+    --------
+    >>> from skwing._utils.boxes import check_boxes
+    >>> check_boxes([[10, 20, 64, 48]], n_samples=1)
+    array([[10., 20., 64., 48.]])
+    """
+    try:
+        boxes = np.array(as_numbers(boxes))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"boxes must be numbers (x, y, width, height): {error}.") from None
+    if boxes.shape != (n_samples, 4):
+        raise ValueError(
+            f"boxes have shape {boxes.shape}, expected ({n_samples}, 4): x, y, width, height "
+            "for each sample."
+        )
+    absent = np.isnan(boxes).all(axis=1)
+    for wrong, expected in (
+        (~np.isfinite(boxes).all(axis=1), "finite values, or NaN in all four for no box"),
+        ((abs(boxes) > FARTHEST).any(axis=1), f"image pixels, at most {FARTHEST:g} from 0"),
+        ((boxes[:, 2:] < _LEAST_SIDE).any(axis=1), "a width and height above 0"),
+    ):
+        if (wrong := wrong & ~absent).any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise ValueError(
+                f"{describe(first)}: the box (x, y, width, height) is "
+                f"{tuple(boxes[first].tolist())}, expected {expected}."
+            )
+    return boxes
+
+
+def check_box_inside(box, image_shape, describe):
+    """Box to cut from a decoded image: its own, or the whole image.
+
+    Parameters
+    ----------
+    box : array of shape (4,)
+        ``(x, y, width, height)`` in image pixels; NaN for no box.
+    image_shape : tuple
+        ``(height, width, ...)`` in pixels.
+    describe : str
+        What to call the sample in an error, see :meth:`skwing.BoxedImages.describe`.
+
+    Returns
+    -------
+    box : ndarray of shape (4,)
+        `box`, or ``(0, 0, width, height)`` of the image where that is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the box and the image have no pixel in common.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._utils.boxes import check_box_inside
+    >>> check_box_inside(np.full(4, np.nan), (48, 64, 3), "sample 0")
+    array([ 0.,  0., 64., 48.])
+    """
+    height, width = image_shape[:2]
+    if np.isnan(box).any():
+        return np.array([0.0, 0.0, width, height])
+    x, y, box_width, box_height = box
+    if x >= width or y >= height or x + box_width <= 0 or y + box_height <= 0:
+        raise ValueError(
+            f"{describe}: the box (x, y, width, height) = {tuple(np.asarray(box).tolist())} lies "
+            f"outside the image, which is {width} pixels wide and {height} high."
+        )
+    return np.asarray(box, dtype=np.float64)
+
+
+def without_box(data, which):
+    first = int(np.flatnonzero(which)[0])
+    if which.sum() == 1:
+        return f"{data.describe(first)}, 1 of {len(data)} samples, has"
+    return f"{which.sum()} of {len(data)} samples, the first is {data.describe(first)}, have"

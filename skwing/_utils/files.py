@@ -1,0 +1,185 @@
+"""Files of this package: how every one is written, and which are opened for reading."""
+
+import contextlib
+import os
+import secrets
+import stat
+
+__all__ = ["check_target", "read_bytes", "replacing", "write_bytes", "write_text"]
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_NAME_PART = 40  # characters of the target's name in that of the temporary file
+
+
+def check_target(path):
+    """Path that :func:`replacing` will write, checked before the work that makes its content.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    target : str
+        Absolute; where `path` is a symbolic link, the file that it names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    PermissionError
+        If the file or its folder may not be written.
+    ValueError
+        If there is something else than a regular file: a folder, a named pipe, a device.
+    """
+    path = os.fsdecode(path)
+    found = None if "\0" in path else _stat(path)
+    if found is None and (not os.path.basename(path) or "\0" in path):
+        raise ValueError(f"{path!r}: expected the name of a file to write.")
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder} to write {path} into.")
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path} is {_kind(found)}, expected the name of a file to write.")
+    if found is not None and not os.access(target, os.W_OK):
+        raise PermissionError(f"the file {path} may not be written: it is read-only.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"the folder {folder} may not be written, so {path} cannot be.")
+    return target
+
+
+@contextlib.contextmanager
+def replacing(path, *, binary=False):
+    r"""File to write, which takes the place of `path` only when all of it is on the disk.
+
+    What is written goes to a temporary file ``NAME.0123456789abcdef.tmp`` beside the target,
+    is flushed to the disk, and is renamed. Until then the target is as it was; at any error,
+    KeyboardInterrupt among them, the temporary file is removed. Only a process that is
+    killed outright leaves it. The permissions of a replaced file are kept; a symbolic link
+    stays and the file that it names is replaced; other hard links keep the old content.
+
+    Parameters
+    ----------
+    path : str or path-like
+    binary : bool, default=False
+        Whether to write bytes; else text in UTF-8 with lines ended by ``\n``.
+
+    Yields
+    ------
+    file : file object
+
+    Raises
+    ------
+    OSError
+        If it cannot be written: no folder, no permission, no room; names the file.
+    ValueError
+        If there is something else than a regular file, or the text is no Unicode.
+
+    Examples
+    --------
+    >>> from skwing._utils.files import replacing
+    >>> with replacing("labels.csv") as file:  # doctest: +SKIP
+    ...     file.write("image,x,y")
+    """
+    path = os.fsdecode(path)
+    target = check_target(path)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f"{name[:_NAME_PART]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with _create(temporary, _stat(target), binary) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, UnicodeEncodeError):  # a file name that is not Unicode
+            raise ValueError(f"{path}: {error.object!r:.60} cannot be written as UTF-8.") from None
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            raise OSError(error.errno, f"not written: {error.strerror or error}", path) from error
+        raise
+    _flush_folder(folder)
+
+
+def write_bytes(path, content):
+    """Write bytes to a file as :func:`replacing` does."""
+    with replacing(path, binary=True) as file:
+        file.write(content)
+
+
+def write_text(path, content):
+    """Write text to a file as :func:`replacing` does."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def read_bytes(path, n_bytes=-1):
+    """Content of a regular file; never waits for one that is none.
+
+    Parameters
+    ----------
+    path : str or path-like
+    n_bytes : int, default=-1
+        How much of its beginning; all of it by default.
+
+    Raises
+    ------
+    OSError
+        As `open` does.
+    ValueError
+        If it is a folder, a named pipe, a socket or a device.
+    """
+    # Opening a named pipe waits for a writer, unless told not to.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{os.fsdecode(path)}: this is {_kind(found)}, expected a file.")
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+        return file.read(n_bytes)
+
+
+def _create(temporary, replaced, binary):
+    """New file with the permissions and the owner of the one that it is to replace."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    # No wider than the old permissions at any time; a new file has those of the umask.
+    descriptor = os.open(temporary, flags, 0o666 if replaced is None else 0o600)
+    try:
+        if replaced is not None and hasattr(os, "fchmod"):
+            with contextlib.suppress(OSError):  # only the superuser gives files away
+                os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(replaced.st_mode))
+        if binary:
+            return open(descriptor, "wb")
+        return open(descriptor, "w", encoding="utf-8", newline="\n")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _flush_folder(folder):
+    """Bring a renaming to the disk, where the system lets folders be flushed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _stat(path):
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _kind(found):
+    return next((kind for test, kind in _KINDS if test(found.st_mode)), "no regular file")

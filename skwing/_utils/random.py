@@ -1,0 +1,246 @@
+"""Random numbers of one's own: no global generator is read or moved, of torch or of numpy.
+
+Layers of torch draw from its global generators, which all threads of a process share. What
+is built and run inside of :func:`drawing` draws from generators of that block instead. These
+belong to the thread, so fits beside each other give what each gives alone.
+"""
+
+import contextlib
+from contextvars import ContextVar
+from functools import cache
+
+import numpy as np
+import sklearn.utils
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+
+from skwing._utils.checks import Seed
+
+_DRAWS = ContextVar("_DRAWS", default=None)
+
+# Layers that draw nothing. Those of this package draw by `generator_on`.
+_CALM = {
+    nn.AvgPool2d,
+    nn.BatchNorm2d,
+    nn.Conv2d,
+    nn.Flatten,
+    nn.Identity,
+    nn.Linear,
+    nn.MaxPool2d,
+    nn.ModuleList,
+    nn.ReLU,
+    nn.Sequential,
+}
+_OWN_ROOM = "skwing.networks."
+
+
+def check_random_state(random_state):
+    """Generator that a parameter `random_state` stands for.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        None draws a seed from the operating system, not from numpy's global generator.
+
+    Returns
+    -------
+    rng : numpy.random.RandomState
+
+    Raises
+    ------
+    ValueError
+        If it is anything else, or an integer out of range.
+
+    Examples
+    --------
+    >>> from skwing._utils.random import check_random_state
+    >>> check_random_state(0).randint(100)
+    44
+    """
+    if random_state is None:
+        return np.random.RandomState(np.random.MT19937(np.random.SeedSequence()))
+    return sklearn.utils.check_random_state(Seed().check(random_state, "random_state"))
+
+
+class Draws:
+    """Generators of one seed: one for each device, made when it is first asked for."""
+
+    def __init__(self, seed):
+        self.seed = seed
+        self._generators = {}
+        self._drawn_by = {}
+
+    def on(self, device):
+        """Generator for tensors on a device.
+
+        On a GPU it draws there, and nothing waits for it. A CUDA graph that captures its
+        draws has to be told of it, by ``CUDAGraph.register_generator_state``.
+        """
+        device = torch.device(device)
+        if device not in self._generators:
+            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
+        return self._generators[device]
+
+    def draws_by_itself(self, network):
+        """Whether a network asks for these generators, or draws nothing: no mode is needed.
+
+        The network must not be changed while these generators are in use.
+        """
+        if id(network) not in self._drawn_by:
+            calm = all(map(_is_calm, network.modules()))
+            self._drawn_by[id(network)] = network, calm  # kept alive, so that its id is
+        return self._drawn_by[id(network)][1]
+
+
+def _is_calm(module):
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    own = f"{type(module).__module__}.".startswith(_OWN_ROOM)
+    return not hooked and (own or type(module) in _CALM)
+
+
+@contextlib.contextmanager
+def drawing(seed):
+    """Context in which networks draw from generators of that seed, in this thread only.
+
+    Parameters
+    ----------
+    seed : int
+        The same gives the same numbers; those of a GPU are others than those of the CPU.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing._utils.random import drawing, redirected
+    >>> with drawing(0), redirected():
+    ...     first = torch.nn.Linear(3, 2)
+    >>> with drawing(0), redirected():
+    ...     second = torch.nn.Linear(3, 2)
+    >>> torch.equal(first.weight, second.weight)
+    True
+    """
+    token = _DRAWS.set(Draws(seed))
+    try:
+        yield
+    finally:
+        _DRAWS.reset(token)
+
+
+def generator_on(device):
+    """Generator in use for tensors on a device; None, torch's own, outside of `drawing`."""
+    draws = _DRAWS.get()
+    return None if draws is None else draws.on(device)
+
+
+def redirected():
+    """Context in which whatever draws takes the generators in use, as :func:`drawing` says.
+
+    It costs each call of torch some microseconds, more than layers that ask for the generator.
+    """
+    draws = _DRAWS.get()
+    return contextlib.nullcontext() if draws is None else _Redirected(draws)
+
+
+def run(network, images):
+    """What a network answers; whoever wrote it, it draws from the generators in use."""
+    draws = _DRAWS.get()
+    if draws is None or draws.draws_by_itself(network):
+        return network(images)
+    with _Redirected(draws):
+        return network(images)
+
+
+class _Redirected(TorchDispatchMode):
+    """Gives a generator to every operation that would take torch's global one."""
+
+    def __init__(self, draws):
+        super().__init__()
+        self.draws = draws
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # else the first draw imports the compiler, which takes seconds
+
+    # Without the flags that the base class sets: those are of the process, and blocks in
+    # threads that overlap would leave them set.
+    def __enter__(self):
+        _push_mode(self)
+        return self
+
+    def __exit__(self, *error):
+        _pop_mode()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded not in function.tags:
+            return function(*args, **kwargs)
+        given = dict(zip((a.name for a in function._schema.arguments), args, strict=False))
+        given |= kwargs
+        device = _device_of(given)
+        chosen = given.get("generator") is not None
+        # Attention is among what may draw, but mostly does not.
+        if device.type == "meta" or chosen or given.get("dropout_p") == 0:
+            return function(*args, **kwargs)
+        return _draw(function, given, self.draws.on(device))
+
+
+def _device_of(given):
+    """Device on which an operation works, by its arguments."""
+    for value in given.values():
+        for tensor in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(tensor, torch.Tensor):
+                return torch.device(given.get("device") or tensor.device)
+    return torch.device(given.get("device") or "cpu")
+
+
+def _draw(function, given, generator):
+    """Result of an operation that draws, from that generator."""
+    if function.overloadpacket is torch.ops.aten.native_dropout:  # what dropout is on a GPU
+        return _native_dropout(given["input"], given["p"], given.get("train"), generator)
+    variant = _with_generator(function)
+    if variant is not None:
+        return _call(variant, {**given, "generator": generator})
+    # Attention with dropout on a GPU, say. The global generator is borrowed for this one.
+    device = generator.device
+    seed = int(torch.randint(2**62, (), generator=generator, device=device))
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        return _call(function, given)
+
+
+def _call(function, given):
+    """Call an operation with arguments by name; those that have no keyword go by place."""
+    places, names = [], {}
+    for argument in function._schema.arguments:
+        if argument.name in given:
+            if argument.kwarg_only:
+                names[argument.name] = given[argument.name]
+            else:
+                places.append(given[argument.name])
+        elif not argument.kwarg_only:
+            places.append(argument.default_value)
+    return function(*places, **names)
+
+
+@cache
+def _with_generator(function):
+    """The operation, or its variant that takes a generator; None where there is none."""
+    wanted = [a.name for a in function._schema.arguments]
+    if "generator" in wanted:
+        return function
+    for name in function.overloadpacket.overloads():
+        variant = getattr(function.overloadpacket, name)
+        names = [a.name for a in variant._schema.arguments]
+        if "generator" in names and [n for n in names if n != "generator"] == wanted:
+            return variant
+    return None
+
+
+def _native_dropout(values, p, train, generator):
+    if train is False or p == 0:
+        return values.clone(), torch.ones_like(values, dtype=torch.bool)
+    kept = torch.empty_like(values, dtype=torch.bool).bernoulli_(1 - p, generator=generator)
+    return values * kept * (0.0 if p == 1 else 1 / (1 - p)), kept

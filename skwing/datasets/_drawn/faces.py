@@ -1,0 +1,367 @@
+"""Drawn faces with exact landmarks: data that needs no download."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from skwing._utils.checks import Choice, Number, check_flag, check_table, count
+from skwing._utils.random import check_random_state
+from skwing.datasets._drawn.marks import MARK_UPS
+from skwing.datasets._drawn.picture import draw_person, line_up, shape_of, sit, take_picture
+from skwing.datasets._published.protocols import HIDDEN
+from skwing.geometry import boxes_of
+from skwing.images import BoxedImages
+from skwing.schema import LandmarkSchema, check_schema
+
+__all__ = ["make_faces"]
+
+_DESCR = """Drawn faces with {n_landmarks} exact landmarks each
+
+{n_samples} faces of {n_persons} persons in {n_images} images of {width} x {height} pixels.
+data: RGB images, each with a square box such as a detector gives.
+target: landmarks in image pixels, an array of shape (n, {n_landmarks}, 2){hidden}.
+pose: yaw, pitch and roll in degrees; yaw > 0 moves the tip of the nose to the right of the
+image, pitch > 0 up, roll > 0 turns clockwise.
+visible: which landmarks are seen. self_occluded: which ones the head itself hides.
+image: the number of the image. groups: the persons in it.
+
+{yaw}
+"""
+_YAW = {
+    "natural": "Most faces look ahead: 37 % turn more than 30 degrees, 9 % more than 60, unless "
+    "fewer\nwere asked for.",
+    "uniform": "All turns up to {max_yaw:g} degrees are equally frequent.",
+    "given": "The poses were given.",
+}
+_HIDDEN = {"keep": "", "nan": ", NaN where hidden"}
+_SETTINGS = {
+    "n_samples": count(),
+    "image_size": count(32, 2**15),
+    "faces_per_identity": count(),
+    "n_faces_per_image": count(1, 20),
+    "yaw": Choice(("natural", "uniform")),
+    "max_yaw": Number(1, 90),
+    "occlusion": Number(0, 1),
+    "hidden": Choice(tuple(HIDDEN)),
+    "box_error": Number(0, 5),
+}
+
+
+def _draw_pose(rng, max_yaw):
+    """Yaw, pitch and roll in degrees: many faces look at the camera, few show a profile."""
+    while True:
+        side = 46.0 if rng.random() < 0.5 else -46.0
+        yaw = rng.normal(0, 14) if rng.random() < 0.58 else rng.normal(side, 17)
+        if abs(yaw) <= max_yaw:
+            break
+    pitch = np.clip(rng.normal(0, 10), -32, 32)
+    roll = rng.uniform(-40, 40) if rng.random() < 0.1 else np.clip(rng.normal(0, 8), -40, 40)
+    return np.array([yaw, pitch, roll])
+
+
+def _draw_box(landmarks, yaw, error, rng):
+    """The square a detector would report; the further a face turns, the worse it is."""
+    x, y, width, height = boxes_of(landmarks)
+    side = max(width, height)
+    error = error * (1 + abs(yaw) / 60)
+    wanted = side * np.exp(0.07 * error * rng.standard_normal())
+    middle = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
+    middle += side * error * np.array([0.04, 0.03]) * rng.standard_normal(2)
+    return np.array([*(middle - (wanted - 1) / 2), wanted, wanted])
+
+
+def _check_mark_up(schema):
+    schema = check_schema(schema)
+    if schema is None or MARK_UPS.get(schema.name) != schema:
+        name = schema if schema is None else schema.name
+        raise ValueError(f"schema must be one of {list(MARK_UPS)}; got {name!r}.")
+    return schema
+
+
+def _check_pose(pose, n_samples):
+    pose = np.array(pose, dtype=np.float64)
+    if pose.shape != (n_samples, 3):
+        raise ValueError(
+            f"pose has shape {pose.shape}, expected ({n_samples}, 3): yaw, pitch and roll of "
+            "each sample."
+        )
+    wrong = ~(np.abs(pose) <= 90).all(axis=1)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"sample {first}: pose is {tuple(pose[first].tolist())}, expected yaw, pitch and "
+            "roll from -90 to 90 degrees."
+        )
+    return pose
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The checked parameters of a set of faces, and the seed they are drawn with."""
+
+    seed: int
+    n_samples: int
+    schema: LandmarkSchema
+    image_size: int
+    faces_per_identity: int
+    n_faces_per_image: int
+    yaw: str
+    max_yaw: float
+    pose: np.ndarray | None
+    occlusion: float
+    hidden: str
+    box_error: float
+
+    def __post_init__(self):
+        for name, value in vars(check_table(_SETTINGS, self)).items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "schema", _check_mark_up(self.schema))
+        if self.pose is not None:
+            object.__setattr__(self, "pose", _check_pose(self.pose, self.n_samples))
+
+    def generator(self, kind, index):
+        """A generator for one person (0), face (1), yaw (2) or image (3), whatever else is."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(kind, index))
+        return np.random.default_rng(sequence)
+
+    def image_of(self):
+        """Number of the image that each face is in."""
+        return np.arange(self.n_samples) // self.n_faces_per_image
+
+    def people(self, block):
+        """The persons that a number of successive images are of."""
+        first = block * self.n_faces_per_image
+        return [draw_person(self.generator(0, first + i)) for i in range(self.n_faces_per_image)]
+
+    def pose_of(self, i, rng):
+        """Yaw, pitch and roll of a face in degrees."""
+        pose = _draw_pose(rng, self.max_yaw)
+        if self.pose is not None:
+            return self.pose[i]
+        if self.yaw == "uniform":
+            # From a generator of its own, so that all else about the face stays as it is.
+            pose[0] = self.generator(2, i).uniform(-self.max_yaw, self.max_yaw)
+        return pose
+
+
+def _draw_image(plan, number, faces, people):
+    """Pixels of an image, and a row of (target, box, pose, own, other) for each face in it."""
+    rngs = [plan.generator(1, i) for i in faces]
+    poses = [plan.pose_of(i, rng) for i, rng in zip(faces, rngs, strict=True)]
+    sitters = [
+        sit(person, pose, plan.image_size, plan.schema, rng)
+        for person, pose, rng in zip(people, poses, rngs, strict=False)
+    ]
+    rng, shape = rngs[0], shape_of(plan.n_faces_per_image, plan.image_size)
+    if plan.n_faces_per_image > 1:
+        rng = plan.generator(3, number)
+        sitters = line_up(sitters, plan.n_faces_per_image, plan.image_size, rng)
+    picture, own, other = take_picture(sitters, shape, plan.occlusion, rng)
+    rows = [
+        (
+            sitter.landmarks,
+            _draw_box(sitter.outline(), pose[0], plan.box_error, sitter.rng),
+            pose,
+            *hiding,
+        )
+        for sitter, pose, *hiding in zip(sitters, poses, own, other, strict=True)
+    ]
+    return picture, rows
+
+
+def _draw_all(plan):
+    """Images of all faces; target, boxes, pose and own and other hiding, one row a face."""
+    per_image = plan.n_faces_per_image
+    n_images = -(-plan.n_samples // per_image)
+    images = np.empty((n_images, *shape_of(per_image, plan.image_size), 3), np.uint8)
+    rows = []
+    for number, pixels in enumerate(images):
+        if number % plan.faces_per_identity == 0:
+            people = plan.people(number // plan.faces_per_identity)
+        faces = range(number * per_image, min((number + 1) * per_image, plan.n_samples))
+        pixels[:], drawn = _draw_image(plan, number, faces, people)
+        rows += drawn
+    return images, *(np.array(column) for column in zip(*rows, strict=True))
+
+
+def _describe(plan, image, groups):
+    height, width = shape_of(plan.n_faces_per_image, plan.image_size)
+    return _DESCR.format(
+        n_landmarks=plan.schema.n_landmarks,
+        n_samples=plan.n_samples,
+        n_persons=min(plan.n_samples, (groups[-1] + 1) * plan.n_faces_per_image),
+        n_images=image[-1] + 1,
+        width=width,
+        height=height,
+        hidden=_HIDDEN[plan.hidden],
+        yaw=_YAW["given" if plan.pose is not None else plan.yaw].format(max_yaw=plan.max_yaw),
+    )
+
+
+def make_faces(
+    n_samples=100,
+    *,
+    random_state=None,
+    return_X_y=False,
+    schema="ibug68",
+    image_size=128,
+    faces_per_identity=4,
+    n_faces_per_image=1,
+    yaw="natural",
+    max_yaw=90.0,
+    pose=None,
+    occlusion=0.25,
+    hidden="keep",
+    box_error=1.0,
+):
+    """Drawn faces with exact landmarks, in numbers as uneven as on photographs.
+
+    Each face is a head in three dimensions, seen in perspective: its proportions, skin,
+    hair, beard, expression, light, background and the camera's blur and noise are random.
+    A quarter of the faces has something in front of it. All mark-ups are read off the same
+    head: with another `schema`, pictures, boxes and poses stay the same.
+
+    Yaw is drawn as the set AFLW has it, with a peak in front and shoulders on both sides:
+    58 % from a normal distribution round 0 with a standard deviation of 14 degrees, 21 %
+    each round -46 and 46 degrees with one of 17, cut at `max_yaw`. So 37 % of the faces
+    turn more than 30 degrees, 9 % more than 60. Pitch has a standard deviation
+    of 10 degrees; roll one of 8, and every tenth face leans by up to 40.
+
+    Parameters
+    ----------
+    n_samples : int, default=100
+    random_state : int, RandomState or None, default=None
+        An int gives the same faces again. Face `i` does not depend on `n_samples`, but
+        for neighbours that are missing where the last image is not full.
+    return_X_y : bool, default=False
+        Return only ``(data, target)``.
+    schema : {"aflw19", "cofw29", "ibug68", "wflw98"} or LandmarkSchema, default="ibug68"
+        The mark-up, by name or one of those in :mod:`skwing.schema`.
+    image_size : int, default=128
+        Side of the square images, in pixels, at least 32. The face takes about half of it.
+    faces_per_identity : int, default=4
+        How many images in succession are of one person, or of the same
+        `n_faces_per_image` persons.
+    n_faces_per_image : int, default=1
+        How many faces there are in an image, side by side in random sizes, the nearer ones
+        before the further ones; up to 20. Each is a sample with a box of its own. The image
+        is `image_size` high and, for k faces, 1 + 0.55 (k - 1) times as wide.
+    yaw : {"natural", "uniform"}, default="natural"
+        How yaw is distributed: as said above, or evenly from ``-max_yaw`` to `max_yaw`.
+        With "uniform", pitch, roll and all else about a face stay as they are.
+    max_yaw : float, default=90.0
+        Largest turn to a side that is drawn, in degrees, from 1 to 90.
+    pose : array-like of shape (n_samples, 3), default=None
+        Yaw, pitch and roll of each face, in degrees from -90 to 90, in place of random
+        ones. All else about a face stays as it is.
+    occlusion : float, default=0.25
+        Probability that sunglasses, a hand, a bar or something round hides a part.
+    hidden : {"keep", "nan"}, default="keep"
+        What `target` has for landmarks that are not visible: their places, or NaN.
+    box_error : float, default=1.0
+        Errors of the boxes, relative to those of a usual detector; 0 gives boxes that fit.
+
+    Returns
+    -------
+    faces : Bunch
+        With the attributes
+
+        data : BoxedImages of shape (n_samples,)
+            RGB images with square boxes round the 68 points of 300-W, whatever the
+            `schema`. As with detectors, a box is off by random shifts (standard deviations
+            of 4 % of its side across, 3 % down) and by a random scale (7 %), up to 2.5
+            times as much for a profile. Carries the schema.
+        target : ndarray of shape (n_samples, n_landmarks, 2)
+            Landmarks in image pixels, float64, all of them inside the image. They are
+            points of the head: one that is hidden has the place it projects to, and the
+            jaw is the bone's edge, not the outline of a turned face.
+        schema : LandmarkSchema
+        pose : ndarray of shape (n_samples, 3)
+            Yaw, pitch and roll in degrees. Positive yaw moves the tip of the nose to the
+            right of the image, positive pitch up; positive roll turns the face clockwise.
+            The mirrored face has the opposite yaw and roll.
+        visible : ndarray of bool of shape (n_samples, n_landmarks)
+            False where the head itself or something in front of it hides a landmark.
+        self_occluded : ndarray of bool of shape (n_samples, n_landmarks)
+            True where the head itself hides a landmark: nose, cheek, hair, or a lid that
+            is over a pupil.
+        image : ndarray of int of shape (n_samples,)
+            Number of the image that a face is in.
+        groups : ndarray of int of shape (n_samples,)
+            For `GroupKFold`: the person or, with several faces in an image, the set of
+            persons, so that neither persons nor images are split.
+        names : ndarray of str of shape (n_samples,)
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, `pose` has another shape, or `schema` is unknown.
+    TypeError
+        If `schema` is neither a name nor a schema.
+
+    Notes
+    -----
+    The shape of the yaw distribution follows Fig. 5 of Feng et al. (2018), "Wing loss for
+    robust facial landmark localisation with convolutional neural networks", CVPR.
+
+    Where two mark-ups use the same name they mean the same point of a head, but for lids
+    and jaw, which WFLW divides more finely. AFLW's middle of an eye is that of its lids,
+    the pupils of COFW and WFLW are those of the eyes that look somewhere.
+
+    Examples
+    --------
+    >>> from skwing.datasets import make_faces
+    >>> faces = make_faces(6, random_state=0)
+    >>> faces.data.shape, faces.target.shape, faces.groups.tolist()
+    ((6,), (6, 68, 2), [0, 0, 0, 0, 1, 1])
+    >>> X, y = make_faces(6, random_state=0, return_X_y=True)
+    >>> crowd = make_faces(6, random_state=0, schema="wflw98", n_faces_per_image=3)
+    >>> crowd.target.shape, crowd.data.decode(0).shape, crowd.image.tolist()
+    ((6, 98, 2), (128, 269, 3), [0, 0, 0, 1, 1, 1])
+    """
+    return_X_y = check_flag(return_X_y, "return_X_y")
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    plan = _Plan(
+        seed=seed,
+        n_samples=n_samples,
+        schema=schema,
+        image_size=image_size,
+        faces_per_identity=faces_per_identity,
+        n_faces_per_image=n_faces_per_image,
+        yaw=yaw,
+        max_yaw=max_yaw,
+        pose=pose,
+        occlusion=occlusion,
+        hidden=hidden,
+        box_error=box_error,
+    )
+    images, target, boxes, poses, own, other = _draw_all(plan)
+    visible, image = ~(own | other), plan.image_of()
+    if hidden == "nan":
+        target[~visible] = np.nan
+    if n_faces_per_image > 1:
+        # One array for each image: its faces share it, in memory and in a pickle.
+        arrays = list(images)
+        images = [arrays[number] for number in image]
+    data = BoxedImages(images, boxes=boxes, schema=plan.schema)
+    if return_X_y:
+        return data, target
+    groups = image // faces_per_identity
+    whole = "person" if n_faces_per_image == 1 else "image"
+    numbers = enumerate(groups if n_faces_per_image == 1 else image)
+    return Bunch(
+        data=data,
+        target=target,
+        schema=plan.schema,
+        pose=poses,
+        visible=visible,
+        self_occluded=own,
+        image=image,
+        groups=groups,
+        names=np.array([f"{whole}_{number:05d}/face_{i:05d}" for i, number in numbers]),
+        DESCR=_describe(plan, image, groups),
+    )

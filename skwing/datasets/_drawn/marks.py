@@ -1,0 +1,132 @@
+"""Where the landmarks of each mark-up lie on a head.
+
+A head is built with the 68 points of 300-W. The other mark-ups are read off the same
+head: their names stand for places on it that follow from those points and from how the
+painter draws brows, lids and irises. A name that two mark-ups share is one place, but for
+jaw and lids, which WFLW divides more finely.
+"""
+
+import numpy as np
+
+from skwing._utils.opencv import cv2
+from skwing.datasets._drawn.paint import (
+    brow_profile,
+    eye_scale,
+    iris_center,
+    smooth,
+    under_hair,
+)
+from skwing.schema import AFLW19, COFW29, IBUG68, WFLW98
+
+__all__ = ["MARK_UPS", "hidden_by_head", "mark_up"]
+
+MARK_UPS = {schema.name: schema for schema in (AFLW19, COFW29, IBUG68, WFLW98)}
+
+_EYES = {"left": slice(36, 42), "right": slice(42, 48)}
+# Each brow from its outer end to its inner one.
+_BROWS = {"left": slice(17, 22), "right": slice(26, 21, -1)}
+_ALONG_BROW = (("outer", 0), ("middle", 2), ("inner", 4))
+
+
+def _jaw(marks):
+    """33 places on the jaw: the 17 of 300-W, and one halfway between each two."""
+    jaw = np.repeat(marks[:17], 2, axis=0)[:-1]
+    jaw[1::2] = (marks[:16] + marks[1:17]) / 2
+    return jaw
+
+
+def _lids(eye):
+    """Eight places round an eye, on the line that its lids are painted with."""
+    outline = smooth(eye)
+    outline = np.concatenate([outline, outline[:1]])
+    # A quarter of the way from corner to corner each.
+    at = np.arange(8) * (len(outline) - 1) / 8
+    return np.stack([np.interp(at, np.arange(len(outline)), part) for part in outline.T], 1)
+
+
+def _brow(side, brow, look):
+    """Names and places on the edges of a painted brow; `brow` starts at its outer end."""
+    profile = brow_profile(look, 13)[::3]
+    # The painter makes a brow a little thicker on the image's left; places ignore that.
+    half = (profile + profile[::-1]) / 2
+    named = {f"{side}_brow_{part}": brow[i] for part, i in _ALONG_BROW}
+    for part, sign in (("top", -1), ("bottom", 1)):
+        edge = brow + sign * half[:, None] * [1, 0]
+        named[f"{side}_brow_{part}"] = edge[2]
+        named |= {f"{side}_brow_{part}_{i}": edge[i] for i in (1, 2, 3, 4)}
+    return named
+
+
+def _pupil(eye, flat, gaze):
+    eye = eye[:, ::-1]
+    return iris_center(eye, gaze, eye_scale(eye, flat))[::-1]
+
+
+def _named(head, look, expression):
+    """Place (row, column) of every name that a mark-up other than 300-W's has."""
+    marks = head.marks
+    named = dict(zip(IBUG68.landmark_names, marks, strict=True))
+    named |= zip(WFLW98.landmark_names[:33], _jaw(marks), strict=True)
+    lids = np.concatenate([_lids(marks[eye]) for eye in _EYES.values()])
+    named |= zip(WFLW98.landmark_names[60:76], lids, strict=True)
+    for side, eye in _EYES.items():
+        named |= _brow(side, marks[_BROWS[side]], look)
+        named |= {
+            f"{side}_eye_top": named[f"{side}_eye_top_middle"],
+            f"{side}_eye_bottom": named[f"{side}_eye_bottom_middle"],
+            f"{side}_eye_center": marks[eye].mean(0),
+            f"{side}_pupil": _pupil(marks[eye], head.flat[eye], expression.gaze),
+            f"{side}_nose": named[f"{side}_nose_outer"],
+        }
+    upper, lower = named["upper_lip_inside"], named["lower_lip_inside"]
+    named |= {"upper_lip_bottom": upper, "lower_lip_top": lower}
+    return named | {"mouth_center": (upper + lower) / 2}
+
+
+def mark_up(schema, head, look, expression):
+    """Places of a schema's landmarks on the grid of a head.
+
+    Parameters
+    ----------
+    schema : LandmarkSchema
+        One of `MARK_UPS`.
+    head : Head
+    look : Look
+    expression : Expression
+
+    Returns
+    -------
+    marks : ndarray of shape (n_landmarks, 2)
+        (row, column) with fractions.
+    """
+    if schema == IBUG68:
+        return head.marks
+    named = _named(head, look, expression)
+    return np.array([named[name] for name in schema.landmark_names])
+
+
+def hidden_by_head(schema, head, marks, hair_rows):
+    """Which landmarks hair or a closed lid hides, from wherever one looks.
+
+    Parameters
+    ----------
+    schema : LandmarkSchema
+    head : Head
+    marks : ndarray of shape (n_landmarks, 2)
+        As :func:`mark_up` gives them.
+    hair_rows : ndarray of shape (n_columns,)
+        Row at which the hair of each column ends.
+
+    Returns
+    -------
+    hidden : ndarray of bool of shape (n_landmarks,)
+    """
+    hidden = under_hair(marks, hair_rows)
+    for i, name in enumerate(schema.landmark_names):
+        if "_brow_" in name:  # brows are painted over the hair
+            hidden[i] = False
+        elif name.endswith("_pupil"):
+            outline = smooth(head.marks[_EYES[name.removesuffix("_pupil")]])
+            inside = cv2.pointPolygonTest(outline.astype(np.float32), marks[i].tolist(), False)
+            hidden[i] |= inside < 0
+    return hidden

@@ -1,0 +1,340 @@
+"""Paint the skin of a head: a flat picture with `TEXELS` pixels to a cell of its grid.
+
+A feature is drawn on it at the places of its landmarks. The renderer then looks the
+picture up wherever a place of the grid is seen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skwing._utils.opencv import cv2
+from skwing.datasets._drawn.model import (
+    COLLAR_ROW,
+    COLUMNS,
+    FACE,
+    FRONT,
+    JAW_ROW,
+    N_ROWS,
+    bumps,
+    row_of,
+)
+
+__all__ = [
+    "TEXELS",
+    "Look",
+    "brow_profile",
+    "draw_look",
+    "eye_scale",
+    "grow_hair",
+    "iris_center",
+    "paint_base",
+    "paint_face",
+    "smooth",
+    "tint_of",
+    "under_hair",
+]
+
+TEXELS = 6
+_SHAPE = N_ROWS * TEXELS, len(COLUMNS) * TEXELS
+_SHIFT = 4
+_SKINS = np.array(
+    [
+        [250, 218, 198],
+        [240, 196, 168],
+        [226, 176, 140],
+        [196, 142, 104],
+        [150, 102, 72],
+        [112, 74, 52],
+        [76, 50, 40],
+    ],
+    float,
+)
+_HAIRS = np.array(
+    [
+        [28, 24, 24],
+        [52, 38, 30],
+        [92, 64, 42],
+        [136, 98, 62],
+        [206, 172, 116],
+        [150, 78, 44],
+        [150, 148, 146],
+        [214, 210, 204],
+    ],
+    float,
+)
+_IRISES = np.array([[58, 36, 24], [96, 62, 36], [70, 96, 132], [84, 112, 78], [110, 116, 120]])
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours (RGB, 0 to 255) and hair of one person.
+
+    Lengths are in half face widths; `hairline` and `length` are the heights at which the
+    hair ends above the forehead and behind the ears, `recess` how much higher it ends at
+    the temples, `part` how much lower a fringe is on one side, `curtain` the angle from
+    which long hair hangs down, in radians.
+    """
+
+    skin: np.ndarray
+    hair: np.ndarray
+    brow: np.ndarray
+    lips: np.ndarray
+    iris: np.ndarray
+    cloth: np.ndarray
+    brow_width: float
+    hairline: float
+    fringe: float
+    recess: float
+    part: float
+    length: float
+    curtain: float
+    volume: float
+    beard: float
+    blush: float
+
+
+def draw_look(rng):
+    """Colours and hair of a random person."""
+    tone = rng.beta(1.1, 1.5) * (len(_SKINS) - 1)
+    skin = np.array([np.interp(tone, np.arange(len(_SKINS)), c) for c in _SKINS.T])
+    skin = np.clip(skin * (1 + 0.04 * rng.standard_normal(3)), 20, 255)
+    dark = tone > 3.3 and rng.random() < 0.9
+    hair = _HAIRS[rng.integers(0, 2 if dark else len(_HAIRS))] * rng.uniform(0.8, 1.15)
+    lips = skin * [0.88, 0.62, 0.6]
+    if rng.random() < 0.25:
+        lips = 0.35 * lips + 0.65 * np.array([rng.uniform(130, 200), 40, rng.uniform(45, 90)])
+    bald = rng.random() < 0.12
+    long = not bald and rng.random() < 0.45
+    return Look(
+        skin=skin,
+        hair=hair,
+        brow=np.minimum(hair * 0.8, skin * 0.7),
+        lips=lips,
+        iris=_IRISES[rng.integers(0, 2 if dark else len(_IRISES))] * rng.uniform(0.7, 1.3),
+        cloth=rng.uniform(20, 235, 3),
+        brow_width=float(rng.uniform(0.045, 0.1)),
+        hairline=float(-1.5 if bald else rng.normal(-0.9, 0.09)),
+        fringe=float(rng.uniform(0.1, 0.3) if not bald and rng.random() < 0.4 else 0.0),
+        recess=float(rng.uniform(-0.05, 0.2)),
+        part=float(rng.normal(0, 0.7)),
+        length=float(rng.uniform(1.2, 2.1) if long else rng.uniform(0.2, 0.7)),
+        curtain=float(rng.uniform(1.18, 1.5)),
+        volume=float(rng.uniform(0.01, 0.03) if bald else rng.uniform(0.05, 0.2)),
+        beard=float(rng.uniform(0.3, 0.9) if not long and rng.random() < 0.35 else 0.0),
+        blush=float(rng.uniform(0, 0.12)),
+    )
+
+
+def _hair_rows(look, heights, rng):
+    """Row at which the hair of each column ends: ragged, and shorter over the ears."""
+    top, length = look.hairline, look.length
+    fringe = look.fringe * np.clip(1 + look.part * COLUMNS, 0, 1.6)
+    angles = [0, 0.45, 0.75, 0.95, 1.12, 1.25, 1.34, 1.42, 1.68, 1.8, 2.2, np.pi]
+    ends = [top, top - 0.5 * look.recess, top + 0.08 - look.recess, top + 0.25, -0.45, -0.28]
+    ends += [-0.12, -0.2, -0.2, length, length, max(length, 0.65)]
+    angle = np.abs(COLUMNS)
+    line = np.interp(angle, angles, ends) + fringe * np.interp(angle, [0.5, 1.1], [1, 0])
+    if length > 1:
+        line = np.where(angle > look.curtain, length, line)
+    line += 0.02 * rng.standard_normal(len(angle))
+    return row_of(heights, line, np.arange(len(COLUMNS), dtype=float))
+
+
+def grow_hair(head, rows, look):
+    """Vertices of a head, pushed outwards where hair grows on it, but for the brows.
+
+    `rows` is where the hair of each column ends.
+    """
+    brow = np.floor(head.marks[17:27, 0].min())
+    rows = np.where(np.abs(COLUMNS) < 1.1, np.minimum(rows, brow), rows)
+    depth = np.clip((rows - np.arange(N_ROWS)[:, None]) / 2, 0, 1)
+    out, y = head.vertices.copy(), head.vertices[..., 1]
+    grow = 1 + look.volume * depth
+    # Hair that hangs over the neck keeps the width of the head.
+    radius = np.hypot(out[..., 0], out[..., 2])
+    hanging = (1.0 + look.volume) * depth / (radius + 1e-9)
+    grow = np.where(y > 0.3, np.maximum(grow, hanging), grow)
+    out[..., [0, 2]] *= grow[..., None]
+    out[..., 1] -= look.volume * depth * np.clip(-y - 0.3, 0, 1)
+    return out
+
+
+def under_hair(marks, rows):
+    """Whether places (row, column) of the grid lie under hair, an array (len(marks),)."""
+    column = marks[:, 1].astype(int)
+    return np.maximum(rows[column], rows[column + 1]) > marks[:, 0]
+
+
+def _texel(marks):
+    """(x, y) on the skin picture of (row, column) places on the grid."""
+    return (np.asarray(marks)[..., ::-1] + 0.5) * TEXELS - 0.5
+
+
+def _fixed(points):
+    return np.round(np.multiply(points, 1 << _SHIFT)).astype(np.int32)
+
+
+def _fill(canvas, points, color):
+    cv2.fillPoly(canvas, [_fixed(points)], np.asarray(color, float), cv2.LINE_AA, _SHIFT)
+
+
+def _line(canvas, points, color, width=1, closed=False):
+    color = np.asarray(color, float)
+    cv2.polylines(canvas, [_fixed(points)], closed, color, width, cv2.LINE_AA, _SHIFT)
+
+
+def _disc(canvas, center, radii, color):
+    color = np.asarray(color, float)
+    axes = _fixed(np.broadcast_to(radii, 2))
+    cv2.ellipse(canvas, _fixed(center), axes, 0, 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
+
+
+def smooth(points, closed=True, steps=3):
+    """Catmull-Rom curve: it passes through every one of the points."""
+    ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
+    path = np.concatenate([ends[0], points, ends[1]])
+    a, b, c, d = (path[i : len(path) - 3 + i, None] for i in range(4))
+    t = (np.arange(steps) / steps)[:, None]
+    bend = (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+    curve = (b + 0.5 * ((c - a) * t + bend)).reshape(-1, 2)
+    return curve if closed else np.concatenate([curve, points[-1:]])
+
+
+def paint_base(look, heights, rng):
+    """Bare skin, hair and clothes of a person.
+
+    Returns
+    -------
+    canvas : ndarray of shape (N_ROWS * TEXELS, n_columns * TEXELS, 3), uint8
+    rows : ndarray of shape (n_columns,)
+        Where the hair of each column ends.
+    """
+    grain = np.frombuffer(rng.bytes(_SHAPE[0] * _SHAPE[1]), np.uint8).reshape(_SHAPE)
+    shades = np.clip(look.skin * np.linspace(0.95, 1.05, 256)[:, None], 0, 255)
+    canvas = cv2.LUT(cv2.merge([grain] * 3), shades.astype(np.uint8)[None])
+    canvas[(COLLAR_ROW + 1) * TEXELS :] = look.cloth
+    rows = _hair_rows(look, heights, rng)
+    edge = _texel(np.stack([rows, np.arange(len(rows))], 1))
+    edge[[0, -1], 0] = -5, _SHAPE[1] + 5
+    mask = np.zeros(_SHAPE, np.uint8)
+    _fill(mask, np.concatenate([edge, [[_SHAPE[1] + 5, -5], [-5, -5]]]), (255,))
+    strands = rng.integers(0, 256, (N_ROWS // 4, _SHAPE[1]), np.uint8)
+    strands = cv2.resize(strands, _SHAPE[::-1], interpolation=cv2.INTER_LINEAR)
+    shades = np.clip(look.hair * np.linspace(0.72, 1.28, 256)[:, None], 0, 255)
+    hair = cv2.LUT(cv2.merge([strands] * 3), shades.astype(np.uint8)[None])
+    cv2.copyTo(hair, mask, canvas)
+    return canvas, rows
+
+
+def brow_profile(look, n_points):
+    """Half the thickness of a brow along it, in rows of the grid, an array (n_points,)."""
+    return 0.5 * look.brow_width * 10 * np.sin(np.linspace(0.5, 2.9, n_points))
+
+
+def eye_scale(eye, flat):
+    """Width of an eye's six (x, y) points, relative to the width it is laid out with."""
+    return (eye[3] - eye[0])[0] / (flat[3] - flat[0])[0]
+
+
+def iris_center(eye, gaze, scale):
+    """Middle of the iris, (x, y), from the six points and the scale of an eye."""
+    return eye.mean(0) + scale * (np.multiply(gaze, [0.06, 0.03]) - [0, 0.01])
+
+
+def _paint_brow(canvas, brow, look):
+    curve = smooth(brow, closed=False)
+    thick = TEXELS * brow_profile(look, len(curve))
+    half = np.stack([np.zeros_like(thick), thick], 1)
+    _fill(canvas, np.concatenate([curve - half, (curve + half)[::-1]]), look.brow)
+
+
+def _paint_eye(canvas, eye, look, gaze, scale):
+    """One eye, cut out by its lids; `scale` is in texels per half face width."""
+    outline = smooth(eye)
+    low = np.floor(outline.min(0)).astype(int) - 2
+    high = np.ceil(outline.max(0)).astype(int) + 3
+    patch = canvas[low[1] : high[1], low[0] : high[0]]
+    ball = np.empty_like(patch)
+    ball[:] = 230, 224, 220
+    radius = 0.088 * scale
+    middle = iris_center(eye, gaze, scale) - low
+    for share, color in ((1, look.iris * 0.6), (0.82, look.iris), (0.45, (12, 10, 12))):
+        _disc(ball, middle, share * radius, color)
+    _disc(ball, middle - 0.3 * radius, 0.22 * radius, (255, 255, 255))
+    mask = np.zeros(patch.shape[:2], np.uint8)
+    _fill(mask, outline - low, (255,))
+    cv2.copyTo(ball, mask, patch)
+    upper = 3 * 3 + 1
+    _line(canvas, outline[:upper] - [0, 0.055 * scale], look.skin * 0.72)
+    _line(canvas, outline[upper - 1 :], look.skin * 0.65)
+    _line(canvas, outline[:upper], look.brow * 0.4, 2)
+
+
+def _paint_nose(canvas, base, look):
+    """Nostrils, and the edge between nose and lip, from landmarks 31 to 35."""
+    for side in (1, 3):
+        center = base[side] - [0, 0.35 * TEXELS]
+        radii = 0.36 * abs(base[4, 0] - base[2, 0]), 0.4 * TEXELS
+        _disc(canvas, center, radii, look.skin * 0.36)
+    _line(canvas, smooth(base, closed=False), look.skin * 0.6)
+
+
+def _paint_mouth(canvas, outer, inner, look, opening):
+    _fill(canvas, smooth(outer), look.lips)
+    _fill(canvas, inner, (60, 22, 24))
+    if opening > 0.03:
+        down = (inner[[7, 6, 5]] - inner[[1, 2, 3]]) * min(0.5, 0.06 / opening + 0.1)
+        ends = 0.5 * (inner[[0, 4]] + inner[[1, 3]])
+        teeth = [ends[:1], inner[1:4], ends[1:], (inner[1:4] + down)[::-1]]
+        _fill(canvas, np.concatenate(teeth), (226, 220, 208))
+    _line(canvas, inner, look.lips * 0.45, closed=True)
+
+
+def paint_face(canvas, head, look, expression, mark=None):
+    """Draw the features on a person's bare skin, in place.
+
+    `mark` is a place (row, column) of the grid to put a small dot on: the proof that what
+    is drawn and what is said to be there agree.
+    """
+    texels = _texel(head.marks)
+    _paint_nose(canvas, texels[31:36], look)
+    _paint_mouth(canvas, texels[48:60], texels[60:68], look, expression.opening)
+    for eye in (slice(36, 42), slice(42, 48)):
+        scale = eye_scale(texels[eye], head.flat[eye])
+        _paint_eye(canvas, texels[eye], look, expression.gaze, scale)
+    for brow in (slice(17, 22), slice(22, 27)):
+        _paint_brow(canvas, texels[brow], look)
+    if mark is not None:
+        spot = _texel(mark)
+        x, y = np.round(spot).astype(int)
+        _disc(canvas, spot, 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
+
+
+def _beard(x, y, mouth, rows, strength, color):
+    angle = np.abs(COLUMNS[FRONT])
+    line = np.interp(angle, [0, 0.35, 0.8, 1.2, 1.4], [0.77, 0.79, 0.95, 0.45, 0.15])
+    full = np.clip((y - line) / 0.12, 0, 1) * (rows <= JAW_ROW + 3) * (angle < 1.42)
+    full *= 1 - np.exp(-((x / 0.33) ** 4) - ((y - mouth) / 0.13) ** 4)
+    return 1 - strength * full[..., None] * (1 - np.minimum(color, 1))
+
+
+def tint_of(head, look):
+    """What hollows, blush and beard leave of the skin's colour, (N_ROWS, n_columns, 3)."""
+    flat, rows = head.flat, np.arange(N_ROWS)[:, None]
+    neck = (rows > JAW_ROW) & (rows < COLLAR_ROW)
+    tint = np.ones((N_ROWS, len(COLUMNS), 3))
+    tint -= 0.42 * (neck * np.clip((COLLAR_ROW + 2 - rows) / 6, 0, 1))[..., None]
+    x, y = head.vertices[FACE, FRONT, 0], head.vertices[FACE, FRONT, 1]
+    hollows = [(0.3, 0, flat[33, 1] + 0.03, 0.2, 0.05), (0.18, 0, flat[57, 1] + 0.06, 0.22, 0.05)]
+    red = [(1, 0, 0.5, 0.15, 0.12)]
+    for side, eye in ((-1, flat[36:42].mean(0)), (1, flat[42:48].mean(0))):
+        hollows.append((0.16, eye[0], eye[1] - 0.02, 0.24, 0.14))
+        hollows.append((0.18, side * 0.27, 0.57, 0.07, 0.1))
+        red.append((1, side * 0.58, 0.5, 0.22, 0.2))
+    blush = look.blush * bumps(x, y, red)[..., None] * [0.0, 1.0, 0.8]
+    tint[FACE, FRONT] -= bumps(x, y, hollows)[..., None] + blush
+    if look.beard:
+        mouth, color = flat[[62, 66], 1].mean(), look.hair / look.skin
+        tint[FACE, FRONT] *= _beard(x, y, mouth, rows[FACE], look.beard, color)
+    return tint

@@ -1,0 +1,170 @@
+"""What surrounds a drawn face: background, things in the way, the camera's sensor."""
+
+import numpy as np
+
+from skwing._utils.opencv import cv2
+
+__all__ = ["background", "glasses", "occlude", "photograph"]
+
+_SHIFT = 4
+
+
+def _fixed(points):
+    return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _color(rng):
+    """A colour; most are dull."""
+    gray, vivid = rng.uniform(15, 240), rng.uniform(0, 1) ** 2
+    return np.clip(gray + vivid * rng.uniform(-120, 120, 3), 0, 255)
+
+
+def _noise(size, cells, low, high, rng):
+    """Patches between two colours, `cells` of them along each side."""
+    share = rng.random((cells, cells, 1), np.float32)
+    share = share + 0.15 * rng.random((cells, cells, 3), np.float32)
+    grid = np.clip(low + (high - low) * share, 0, 255).astype(np.uint8)
+    return cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def background(size, rng):
+    """A gradient with coarse and fine texture, and some shapes on it."""
+    colors = [_color(rng) for _ in range(4)]
+    picture = _noise(size, 2, *colors[:2], rng)
+    for cells, most in ((int(rng.integers(4, 12)), 0.6), (size // 4, 0.3)):
+        share = rng.uniform(0, most)
+        texture = _noise(size, cells, *colors[2:], rng)
+        picture = cv2.addWeighted(picture, 1 - share, texture, share, 0)
+    for _ in range(rng.integers(0, 7)):
+        color, place = _color(rng), rng.integers(-size // 8, 9 * size // 8, (2, 2))
+        kind = rng.integers(0, 3)
+        if kind == 0:
+            cv2.rectangle(picture, place[0], place[1], color, -1, cv2.LINE_AA)
+        elif kind == 1:
+            cv2.circle(picture, place[0], int(rng.integers(3, size // 4)), color, -1, cv2.LINE_AA)
+        else:
+            cv2.line(picture, *place, color, int(rng.integers(1, size // 10)), cv2.LINE_AA)
+    blur = rng.uniform(0, 1.5)
+    return cv2.GaussianBlur(picture, (0, 0), blur) if blur > 0.5 else picture
+
+
+def glasses(picture, head, place, facing, dark, rng):
+    """Draw glasses or, if `dark`, sunglasses: two rims, the bridge and the nearer temple.
+
+    `place` maps points of the head's frame into the picture; `facing` is the share of the
+    head's x axis that points at the camera.
+    """
+    angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    power = rng.uniform(0.5, 1)
+    oval = np.stack([np.cos(angle), np.sin(angle)], 1)
+    oval = np.sign(oval) * np.abs(oval) ** power * rng.uniform([0.24, 0.17], [0.29, 0.25])
+    color = _color(rng) * 0.4
+    width = round(rng.uniform(1.2, 3.2))
+    lines = []
+    for side, eye in ((-1, head.points[36:42]), (1, head.points[42:48])):
+        x, y = side * 0.44, eye[:, 1].mean() + 0.04
+        bow = np.abs(oval[:, 0] + x)
+        rim = np.column_stack([oval[:, 0] + x, oval[:, 1] + y, 1.22 - 0.35 * bow**2])
+        if dark:
+            cv2.fillPoly(picture, [_fixed(place(rim))], color * 0.6, cv2.LINE_AA, _SHIFT)
+        lines.append((rim, True))
+        if side * facing > -0.15:
+            outer = rim[0] if side > 0 else rim[10]
+            lines.append(([outer, [side * 1.1, y - 0.05, 0.1]], False))
+    y = head.points[27, 1]
+    lines.append(([[-0.2, y, 1.2], [0, y - 0.03, 1.25], [0.2, y, 1.2]], False))
+    for points, closed in lines:
+        cv2.polylines(picture, [_fixed(place(points))], closed, color, width, cv2.LINE_AA, _SHIFT)
+
+
+def _hand(picture, target, unit, color, rng):
+    """Four fingers and a palm that reach for a point of the face."""
+    angle = rng.uniform(0, np.pi) if rng.random() < 0.8 else rng.uniform(0, 2 * np.pi)
+    out = np.array([np.cos(angle), np.sin(angle)])
+    across = np.array([-out[1], out[0]])
+    width = 0.2 * unit * rng.uniform(0.8, 1.2)
+    color = color * rng.uniform(0.75, 1.05)
+    palm = target + out * unit * rng.uniform(0.7, 0.9)
+    arm = palm + out * 4 * unit
+    for thick, shade in ((4.2, 0.6), (4.0, 1.0)):
+        cv2.line(picture, *_fixed([palm, arm]), color * shade, int(thick * width), 16, _SHIFT)
+    for finger in range(4):
+        root = palm + across * width * (finger - 1.5)
+        tip = target + across * width * 1.1 * (finger - 1.5)
+        tip = tip + out * unit * (0.08 * (finger - 1.3) ** 2)
+        for thick, shade in ((1.15, 0.6), (0.85, 1.0)):
+            size = max(1, int(thick * width))
+            cv2.line(picture, *_fixed([root, tip]), color * shade, size, cv2.LINE_AA, _SHIFT)
+
+
+def _bar(picture, target, unit, rng):
+    angle, width = rng.uniform(0, np.pi), int(max(2, unit * rng.uniform(0.12, 0.45)))
+    step = 8 * unit * np.array([np.cos(angle), np.sin(angle)])
+    ends = _fixed([target - step, target + step])
+    cv2.line(picture, *ends, _color(rng), width, cv2.LINE_AA, _SHIFT)
+
+
+def _blob(picture, target, unit, rng):
+    """Something round, such as a cup, a ball or a microphone."""
+    axes, color = unit * rng.uniform(0.2, 0.6, 2), _color(rng)
+    for share in (1.0, 0.85, 0.5):
+        spot = target - (1 - share) * axes * 0.5
+        shade = np.clip(color * (1.5 - 0.6 * share), 0, 255)
+        size = _fixed(axes * share)
+        cv2.ellipse(picture, _fixed(spot), size, 0, 0, 360, shade, -1, cv2.LINE_AA, _SHIFT)
+
+
+def occlude(picture, head, place, facing, skin, rng):
+    """Put one thing in front of the face: sunglasses, a hand, a bar or something round."""
+    flat = place(head.points)
+    unit = np.sqrt(np.prod(np.ptp(flat, 0))) / 2
+    target = flat[rng.integers(0, 68)] + 0.1 * unit * rng.standard_normal(2)
+    kind = rng.choice(4, p=[0.25, 0.35, 0.2, 0.2])
+    if kind == 0:
+        glasses(picture, head, place, facing, True, rng)
+    elif kind == 1:
+        _hand(picture, target, unit, skin, rng)
+    elif kind == 2:
+        _bar(picture, target, unit, rng)
+    else:
+        _blob(picture, target, unit, rng)
+
+
+def _motion(picture, rng):
+    reach = int(rng.integers(1, 3))
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    end = np.round(reach * np.array([np.cos(t := rng.uniform(0, np.pi)), np.sin(t)])).astype(int)
+    cv2.line(kernel, (reach - end).tolist(), (reach + end).tolist(), 1.0)
+    # Even a jagged line is made symmetric, so that nothing moves.
+    kernel = kernel + kernel[::-1, ::-1]
+    return cv2.filter2D(picture, -1, kernel / kernel.sum())
+
+
+def photograph(picture, rng):
+    """What a sensor makes of a picture: low resolution, blur, exposure, colour, noise.
+
+    All of it is symmetric about each pixel: nothing moves.
+    """
+    size = picture.shape[1::-1]
+    if rng.random() < 0.2:
+        share = rng.uniform(0.45, 0.9)
+        small = [int(side * share) for side in size]
+        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.4:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3))
+    if rng.random() < 0.1:
+        picture = _motion(picture, rng)
+    gain = rng.uniform(0.8, 1.15) * (1 + 0.05 * rng.standard_normal(3))
+    if rng.random() < 0.06:
+        picture = np.repeat(picture.mean(-1, keepdims=True), 3, -1).astype(np.uint8)
+        gain = gain.mean()
+    tones = (np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.75, 1.3)) * gain
+    low = rng.uniform(0, 25)
+    tones = np.clip(low + tones * (255 - low), 0, 255) * np.ones(3)
+    picture = cv2.LUT(picture, tones.astype(np.uint8)[None]).astype(np.float32)
+    # Uniform noise costs a tenth of Gaussian noise; sums over pixels do not tell them apart.
+    noise = np.frombuffer(rng.bytes(picture.size), np.int8).reshape(picture.shape)
+    strength = rng.choice([2.0, 5.0, 10.0], p=[0.6, 0.3, 0.1])
+    picture += noise * np.float32(strength * rng.uniform(0.5, 1) * np.sqrt(3) / 128)
+    return np.clip(picture, 0, 255).round().astype(np.uint8)

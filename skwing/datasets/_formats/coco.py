@@ -1,0 +1,259 @@
+"""Reader of keypoints in the JSON format of COCO."""
+
+import os
+
+import numpy as np
+
+from skwing._utils.checks import check_choice
+from skwing.boxes import boxes_around
+from skwing.datasets._common import as_bunch, inside
+from skwing.datasets._formats.coco_json import (
+    find_categories,
+    id_of,
+    load_json,
+    number_rows,
+    objects_of,
+    schema_of,
+)
+from skwing.images import BoxedImages
+from skwing.schema import check_schema
+
+__all__ = ["read_coco"]
+
+BOXES = ("annotated", "landmarks", None)
+
+_DESCR = """Keypoints from a file in COCO's format
+
+{n_samples} of category {category} in {n_photos} images, from {path}.
+data: the images, decoded when needed.
+target: {n_landmarks} landmarks in image pixels counted from 0; NaN if not labelled.
+visibility: 0 for not labelled, 1 for labelled though hidden, 2 for seen.
+Left out: {left_out}.
+"""
+
+
+def read_coco(
+    path, images=None, *, category=None, boxes="annotated", schema=None, return_X_y=False
+):
+    """Keypoints of one category from a JSON file in the format of COCO.
+
+    The numbers are taken as they are. COCO gives a keypoint the number of its pixel, from 0,
+    so a whole number is the centre of a pixel; it measures a box from the outer edge of the
+    first pixel, so that (0, 0, width, height) is the whole image. This package does the same.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Such as ``annotations/person_keypoints_val2017.json``.
+    images : str or os.PathLike, default=None
+        Folder that the file names of the images start from, below which they must lie; None
+        is that of `path`, and lets absolute paths lead elsewhere.
+    category : str, int or list of these, default=None
+        Name or id of the category to read, or several that share one list of keypoints,
+        such as species. None takes the only one that has keypoints. Categories without
+        names of keypoints are read where `schema` says what the landmarks are.
+    boxes : {"annotated", "landmarks", None}, default="annotated"
+        The boxes of the file, NaN for an annotation without one while others have one; the
+        smallest boxes around the labelled landmarks, NaN where these lie at one place; or
+        none.
+    schema : str or LandmarkSchema, default=None
+        None makes one of what the file says of the category: the names, the skeleton as
+        lines of two points, and mirror pairs from its ``flip_pairs`` (names, or indices
+        from 0; null for no mirroring) or ``swap`` (the partner of each name), which some
+        tools add, else from the names (:meth:`skwing.LandmarkSchema.from_names`).
+    return_X_y : bool, default=False
+        Return only ``(data, target)``.
+
+    Returns
+    -------
+    bunch : Bunch
+        With the attributes
+
+        data : BoxedImages of shape (n,)
+            In the order of the annotations.
+        target : ndarray of shape (n, n_landmarks, 2)
+            NaN where the file says v=0, whatever the coordinates.
+        visibility : ndarray of int of shape (n, n_landmarks)
+            v of the file: 0 not labelled, 1 labelled but hidden, 2 seen.
+        schema : LandmarkSchema
+        groups : ndarray of str of shape (n,)
+            Path of the image.
+        names : ndarray of str of shape (n,)
+            The ids of the annotations as text; their numbers in the file if there are none.
+        ids, image_ids : list
+            Of each annotation, as in the file; an id is None where there is none.
+        categories : list
+            Id of the category of each annotation.
+        image_sizes : ndarray of shape (n, 2)
+            Width and height that the file states; NaN where it does not.
+        left_out : dict of str to int
+            How many annotations were left out: "crowd"; "unlabelled", without any labelled
+            keypoint; "other_category".
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file. Images are not looked at.
+    ValueError
+        If the file is no such JSON, a path leaves the folder, no annotation is left, or the
+        category is not told; names the element.
+
+    Warns
+    -----
+    UserWarning
+        If a name has a side but no partner; there is no mirroring then.
+
+    References
+    ----------
+    Lin et al., Microsoft COCO: Common Objects in Context. ECCV 2014. The format is
+    described at https://cocodataset.org/#format-data.
+
+    Examples
+    --------
+    >>> from skwing.datasets import read_coco
+    >>> people = read_coco("annotations/val.json", "val2017")  # doctest: +SKIP
+    >>> people.data  # doctest: +SKIP
+    BoxedImages(6352 paths, boxes, schema='person')
+    """
+    check_choice(boxes, "boxes", BOXES)
+    content = load_json(path)
+    schema = check_schema(schema)
+    categories = objects_of(content, "categories", path)
+    chosen = find_categories(categories, category, path, schema is not None)
+    names = chosen[0].get("keypoints")
+    n_landmarks = len(names) if names else schema.n_landmarks
+    schema = schema_of(chosen[0], path) if schema is None else check_schema(schema, n_landmarks)
+    told = ", ".join(str(one["name"])[:60] for one in chosen[:5]) + ", ..." * (len(chosen) > 5)
+    folder = os.path.dirname(os.fspath(path)) if images is None else images
+    photos = _index_images(objects_of(content, "images", path), folder, path, images is None)
+    annotations = objects_of(content, "annotations", path)
+    rows, left_out = _choose(annotations, {one["id"] for one in chosen}, path)
+    points, visibility = _keypoints(annotations, rows, n_landmarks, path)
+    labelled = (visibility > 0).any(axis=1)
+    left_out["unlabelled"] += int((~labelled).sum())
+    summary = ", ".join(f"{what.replace('_', ' ')} {n}" for what, n in left_out.items())
+    if not labelled.any():
+        raise ValueError(
+            f"{path}: no annotation of category {told!r} has a labelled keypoint; "
+            f"left out: {summary}."
+        )
+    points, visibility = points[labelled], visibility[labelled]
+    rows = [row for row, keep in zip(rows, labelled.tolist(), strict=True) if keep]
+    ids, image_ids = _ids(annotations, rows, photos, path)
+    paths = [photos[own][0] for own in image_ids]
+    if boxes == "annotated":
+        corners = _boxes(annotations, rows, path)
+    else:
+        corners = None if boxes is None else boxes_around(points)
+    sizes = np.array([photos[own][1] for own in image_ids], dtype=np.float64)
+    return as_bunch(
+        BoxedImages(paths, boxes=corners, schema=schema).with_stated_sizes(sizes, path),
+        points,
+        names=[row if own is None else own for row, own in zip(rows, ids, strict=True)],
+        descr=_DESCR.format(
+            n_samples=len(rows),
+            category=told,
+            n_photos=len(set(paths)),
+            path=path,
+            n_landmarks=n_landmarks,
+            left_out=summary,
+        ),
+        return_X_y=return_X_y,
+        visibility=visibility,
+        ids=ids,
+        categories=[annotations[row]["category_id"] for row in rows],
+        image_ids=image_ids,
+        image_sizes=sizes,
+        left_out=left_out,
+    )
+
+
+def _index_images(entries, folder, path, anywhere):
+    """File and size of each image by its id."""
+    photos = {}
+    for i, entry in enumerate(entries):
+        where = f"{path}, images[{i}]"
+        own = id_of(entry, "id", where)
+        if own in photos:
+            raise ValueError(f"{where}: the id {own!r:.60} is there twice.")
+        size = [entry.get(key) for key in ("width", "height")]
+        size = [value if type(value) in (int, float) else np.nan for value in size]
+        file = inside(folder, entry.get("file_name"), where, anywhere=anywhere)
+        photos[own] = file, _finite(size)
+    return photos
+
+
+def _finite(size):
+    """Width and height, or NaN for what no image has."""
+    return tuple(float(value) if 0 < value < 2**31 else np.nan for value in size)
+
+
+def _choose(annotations, category_ids, path):
+    """Rows of the annotations to read, and how many others there are."""
+    rows, left_out = [], {"crowd": 0, "unlabelled": 0, "other_category": 0}
+    for i, annotation in enumerate(annotations):
+        if id_of(annotation, "category_id", f"{path}, annotations[{i}]") not in category_ids:
+            left_out["other_category"] += 1
+        elif annotation.get("iscrowd"):
+            left_out["crowd"] += 1
+        elif not annotation.get("keypoints"):
+            left_out["unlabelled"] += 1
+        else:
+            rows.append(i)
+    return rows, left_out
+
+
+def _keypoints(annotations, rows, n_landmarks, path):
+    """Points and visibilities of these rows."""
+    triples = number_rows(
+        [annotations[row]["keypoints"] for row in rows],
+        3 * n_landmarks,
+        lambda i: f"{path}, annotations[{rows[i]}]: keypoints",
+    ).reshape(-1, n_landmarks, 3)
+    visibility = triples[:, :, 2]
+    wrong = np.argwhere(~np.isin(visibility, (0, 1, 2)))
+    if len(wrong):
+        i, j = wrong[0]
+        raise ValueError(
+            f"{path}, annotations[{rows[i]}]: the visibility of keypoint {j} is "
+            f"{visibility[i, j]:g}, expected 0, 1 or 2."
+        )
+    points = triples[:, :, :2].copy()
+    points[visibility == 0] = np.nan
+    return points, visibility.astype(np.int8)
+
+
+def _ids(annotations, rows, photos, path):
+    """Ids of these rows, None where there is none, and of their images."""
+    ids, image_ids = [], []
+    for row in rows:
+        annotation, where = annotations[row], f"{path}, annotations[{row}]"
+        ids.append(None if annotation.get("id") is None else id_of(annotation, "id", where))
+        image_ids.append(id_of(annotation, "image_id", where))
+        if image_ids[-1] not in photos:
+            raise ValueError(f"{where}: no image has the id {image_ids[-1]!r:.60}.")
+    return ids, image_ids
+
+
+def _boxes(annotations, rows, path):
+    """Boxes of these rows, NaN where there is none; None where all are so."""
+    given = [(i, box) for i, row in enumerate(rows) if (box := annotations[row].get("bbox"))]
+    if not given:
+        return None
+    places = [i for i, _ in given]
+
+    def describe(i):
+        return f"{path}, annotations[{rows[places[i]]}]: bbox"
+
+    found = number_rows([box for _, box in given], 4, describe)
+    for i in np.flatnonzero((found[:, 2:] <= 0).any(axis=1)):
+        raise ValueError(
+            f"{describe(i)} is {found[i].tolist()}, expected a width and height above 0. "
+            "boxes='landmarks' or None does without the boxes of the file."
+        )
+    boxes = np.full((len(rows), 4), np.nan)
+    boxes[places] = found
+    return boxes

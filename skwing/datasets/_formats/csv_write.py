@@ -1,0 +1,117 @@
+"""Images and landmarks to CSV files, wide and long."""
+
+import csv
+
+from skwing._utils.files import replacing
+from skwing.datasets._common import (
+    check_alike,
+    check_one_each,
+    check_written,
+    number_text,
+    written_paths,
+)
+from skwing.datasets._formats.columns import check_points, find_columns, in_order, landmark_names
+from skwing.images._convert import BOX_COLUMNS
+
+__all__ = ["write_csv"]
+
+LAYOUTS = ("wide", "long")
+
+
+def _cells(numbers):
+    return ["" if number != number else number_text(number) for number in numbers]
+
+
+def _checked_paths(data, path, images):
+    paths = written_paths(data, path, images)
+    for i, path in enumerate(paths):
+        if not path.isprintable() or not path.strip():
+            raise ValueError(f"{data.describe(i)}: this path cannot be written to a CSV file.")
+    return paths
+
+
+def _check_readable(readable, names):
+    if not readable:
+        raise ValueError(
+            f"these names of landmarks do not read back from a table: {names!r:.200}; numbered "
+            "ones must count upwards. Pass other names=."
+        )
+
+
+def _write_wide(write, paths, data, points, names):
+    numbered = names == [str(i) for i in range(len(names))]
+    pattern = "{axis}{name}" if numbered else "{name}_{axis}"
+    header = [pattern.format(name=name, axis=axis) for name in names for axis in "xy"]
+    has_boxes = data.has_boxes
+    header = ["image", *(BOX_COLUMNS if has_boxes else ()), *header]
+    # Names are free, so the reader itself has to say whether it tells them apart.
+    found = find_columns(header, ["a.png"] * len(header), "names")
+    _check_readable(
+        list(found.names) == names and (found.boxes is not None) == has_boxes and not found.rest,
+        names,
+    )
+    write(header)
+    for path, box, row in zip(paths, data.boxes.tolist(), points, strict=True):
+        write([path, *(_cells(box) if has_boxes else ()), *_cells(row.ravel().tolist())])
+
+
+def _write_long(write, paths, data, points, names):
+    _check_readable(in_order(names) == names, names)
+    check_alike(names, points, "target")
+    check_one_each(paths, data, "which the long layout cannot tell apart; write it wide")
+    write(["image", "landmark", "x", "y"])
+    for path, row in zip(paths, points.tolist(), strict=True):
+        for name, point in zip(names, row, strict=True):
+            write([path, name, *_cells(point)])
+
+
+def write_csv(path, data, target, *, layout="wide", names=None, images=None):
+    """Write images, boxes and landmarks to a CSV file that :func:`read_csv` reads.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    data : BoxedImages of shape (n,)
+        Of files; or what makes one, such as a list of paths.
+    target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
+        Landmarks in image pixels counted from 0; cells of missing ones stay empty.
+    layout : {"wide", "long"}, default="wide"
+        "wide" has a row per image with its box, if there are boxes. "long" has a row per
+        image and landmark, and no boxes.
+    names : sequence of str of length n_landmarks, default=None
+        None takes those of the schema of `data`, or numbers.
+    images : str or os.PathLike, default=None
+        Folder that the paths are written relative to, below which the images must lie;
+        None is the folder of the file, and images elsewhere get absolute paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder of `path` is missing.
+    ValueError
+        If the landmarks are not as many as names or images, a landmark has only one
+        coordinate, `data` holds pixels, or the names cannot be read back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skwing.datasets import write_csv
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "predicted.csv")
+    ...     write_csv(path, [Path(folder, "a.jpg")], [[12.5, 7, 20, 9]], names=["nose", "chin"])
+    ...     print(path.read_text(), end="")
+    image,nose_x,nose_y,chin_x,chin_y
+    a.jpg,12.5,7,20,9
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be 'wide' or 'long'; got {layout!r}.")
+    data, points = check_written(data, target)
+    names = landmark_names(data.schema, names, points.shape[1])
+    if odd := [n for n in names if not n.isprintable() or not n or n != n.strip() or ";" in n]:
+        raise ValueError(f"the name {odd[0]!r:.60} of a landmark cannot be written to a CSV file.")
+    check_points(points, names, data.describe)
+    paths = _checked_paths(data, path, images)
+    with replacing(path) as file:
+        write = csv.writer(file, lineterminator="\n").writerow
+        (_write_wide if layout == "wide" else _write_long)(write, paths, data, points, names)

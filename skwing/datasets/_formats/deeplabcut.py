@@ -1,0 +1,398 @@
+"""Frames and body parts from the CSV files of DeepLabCut, and back."""
+
+import csv
+import os
+import re
+
+import numpy as np
+
+from skwing._utils.checks import check_choice
+from skwing._utils.files import replacing
+from skwing.datasets._common import (
+    as_bunch,
+    check_one_each,
+    check_written,
+    inside,
+    number_text,
+    relative_path,
+)
+from skwing.datasets._formats.columns import check_points, landmark_names, schema_of
+from skwing.datasets._formats.rows import Numbers, check_name, read_rows
+from skwing.images import BoxedImages
+
+__all__ = ["read_deeplabcut", "write_deeplabcut"]
+
+_LABELED = "labeled-data"
+_PLACEHOLDER = re.compile(r"Unnamed: [0-9]+_level_[0-9]+")
+_FRAME = re.compile(r"[0-9]{1,12}")
+_DESCR = """{n_samples} frames with {n_landmarks} body parts each, from a file of DeepLabCut
+
+data: the images, decoded when needed.
+target: landmarks in image pixels counted from 0, an array of shape (n, n_landmarks, 2).
+groups: the video of each frame; keep the frames of one video in one fold.
+"""
+
+
+# ---------------------------------------------------------------------------------------
+# The header
+# ---------------------------------------------------------------------------------------
+def _header(rows, path):
+    """Rows of the header by their names, and the number of columns before the first part."""
+    header = {}
+    for line, fields in rows:
+        name = fields[0].strip().lower()
+        if name not in ("scorer", "individuals", "bodyparts", "coords") or name in header:
+            raise ValueError(
+                f"{path}, line {line}: found {fields[0]!r:.60}, expected the header of "
+                "DeepLabCut: rows scorer, bodyparts, coords, or scorer, individuals, bodyparts, "
+                "coords."
+            )
+        # pandas fills blank cells of the index with placeholders.
+        header[name] = ["" if _PLACEHOLDER.fullmatch(f.strip()) else f.strip() for f in fields]
+        if name == "coords":
+            break
+    if "bodyparts" not in header or "coords" not in header:
+        raise ValueError(f"{path}: found no header of DeepLabCut with bodyparts and coords.")
+    # The scorer's name may be filled in over the index; coordinates are not.
+    told = [row for name, row in header.items() if name != "scorer"]
+    n_index = 3 if all(len(row) > 3 and not any(row[1:3]) for row in told) else 1
+    width = len(header["coords"])
+    if any(len(row) != width for row in header.values()) or width <= n_index:
+        raise ValueError(
+            f"{path}: the rows of the header have {[len(row) for row in header.values()]} "
+            "columns, expected equal numbers and one body part at least."
+        )
+    return header, n_index
+
+
+def _columns_of(header, n_index, path):
+    """Column of each coordinate: {individual: {part: {coordinate: column}}}."""
+    places = {}
+    width = len(header["coords"])
+    individuals = header.get("individuals", [""] * width)
+    named = list(zip(individuals, header["bodyparts"], header["coords"], strict=True))
+    for i, (individual, part, coordinate) in enumerate(named[n_index:], n_index):
+        where = f"{path}, column {i + 1}"
+        if coordinate not in ("x", "y", "likelihood"):
+            raise ValueError(f"{where}: found {coordinate!r:.60}, expected x, y or likelihood.")
+        if not part:
+            raise ValueError(f"{where}: the body part has no name.")
+        coordinates = places.setdefault(individual, {}).setdefault(part, {})
+        if coordinate in coordinates:
+            raise ValueError(f"{where}: {coordinate} of {part!r:.60} is there twice.")
+        coordinates[coordinate] = i
+    kinds = {tuple(sorted(c)) for parts in places.values() for c in parts.values()}
+    if len(kinds) > 1 or not {"x", "y"} <= set(*kinds):
+        raise ValueError(
+            f"{path}: each body part needs x and y, and likelihood all or none; found "
+            f"{sorted(kinds)}."
+        )
+    return places
+
+
+def _chosen(places, individuals, path):
+    """The individuals to read, all with the same body parts."""
+    if individuals is None:
+        # Parts that are there once, such as corners of the cage, belong to "single".
+        chosen = [name for name in places if name != "single"] or list(places)
+    else:
+        chosen = [individuals] if isinstance(individuals, str) else list(individuals)
+        if not chosen or not set(chosen) <= set(places):
+            raise ValueError(f"{path}: individuals {chosen} are not all among {list(places)}.")
+    parts = list(places[chosen[0]])
+    for name in chosen:
+        if set(places[name]) != set(parts):
+            raise ValueError(
+                f"{path}: the individuals {chosen[0]!r} and {name!r} have different body parts; "
+                "say with individuals= which to read."
+            )
+    return chosen, parts
+
+
+# ---------------------------------------------------------------------------------------
+# The frames
+# ---------------------------------------------------------------------------------------
+def _folders(path):
+    """Folder of the file, and of the project that it belongs to."""
+    folder = os.path.dirname(path)
+    parts = os.path.abspath(folder).split(os.sep)
+    for name in (_LABELED, "training-datasets"):
+        if name in parts:
+            place = len(parts) - 1 - parts[::-1].index(name)
+            return folder, os.sep.join(parts[:place]) or os.sep
+    return folder, folder
+
+
+def _files(names, path, images, wheres):
+    """Paths of the images: those of a project below it, others beside the file."""
+    if images is not None and not isinstance(images, (str, os.PathLike)):
+        raise ValueError(f"{path}: the file names image files: images must be their folder.")
+    folder, project = _folders(path) if images is None else (images, images)
+    return [
+        inside(
+            project if name.startswith(_LABELED + "/") else folder,
+            name,
+            where,
+            anywhere=images is None,
+        )
+        for name, where in zip(names, wheres, strict=True)
+    ]
+
+
+def _frames(names, path, images, wheres):
+    """Images of frames that the file knows by number."""
+    if images is None or isinstance(images, (str, os.PathLike)):
+        raise ValueError(
+            f"{path}: the file numbers the frames of a video and names no image files; pass "
+            "images=, a sequence with the image, or the path of the image, of each frame."
+        )
+    if isinstance(images, BoxedImages):
+        raise ValueError("images is a BoxedImages, expected a sequence of paths or of images.")
+    frames = []
+    for name, where in zip(names, wheres, strict=True):
+        if not _FRAME.fullmatch(name) or int(name) >= len(images):
+            raise ValueError(
+                f"{where}: found frame {name!r:.60}, expected a number below {len(images)}, of "
+                "which there are images."
+            )
+        frames.append(int(name))
+    return images[frames] if isinstance(images, np.ndarray) else [images[i] for i in frames]
+
+
+def _read(path, decimal):
+    """Header and cells: columns by name, names of the frames, numbers with their lines."""
+    rows = read_rows(path)
+    header, n_index = _header(rows, path)
+    places = _columns_of(header, n_index, path)
+    coords, parts = header["coords"], header["bodyparts"]
+    numbers = Numbers(
+        path, [f"{p} {c}" for p, c in zip(parts, coords, strict=True)][n_index:], decimal
+    )
+    names = []
+    for line, fields in rows:
+        if len(fields) != len(coords):
+            raise ValueError(
+                f"{path}, line {line}: found {len(fields)} fields, expected {len(coords)} like "
+                "the header."
+            )
+        name = "/".join(fields[:n_index]).replace("\\", "/")
+        names.append(check_name(name.strip("/") if n_index > 1 else name, f"{path}, line {line}"))
+        numbers.add(line, fields[n_index:])
+    if not names:
+        raise ValueError(f"{path}: the file has a header and no frame.")
+    return places, n_index, names, numbers
+
+
+def read_deeplabcut(
+    path,
+    *,
+    images=None,
+    individuals=None,
+    min_likelihood=None,
+    schema=None,
+    decimal=".",
+    return_X_y=False,
+):
+    """Frames and body parts from a CSV file of DeepLabCut.
+
+    Reads the annotations, ``CollectedData_*.csv``, of projects with one animal or several,
+    and the results of analysing a video.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    images : str, os.PathLike or sequence, default=None
+        Folder that the paths of the frames are relative to. None is the folder of the
+        project for ``labeled-data/...``, that is the one above ``labeled-data`` or
+        ``training-datasets`` in the path of the file, and the folder of the file otherwise.
+        Results of a video number its frames; for them, a sequence of image paths or of
+        images, that of frame `i` at place `i`.
+    individuals : str or sequence of str, default=None
+        Which animals to read of a file with several; None takes all but ``"single"``, which
+        holds the parts that are there only once.
+    min_likelihood : float, default=None
+        Results with a lower likelihood, or without any, are missing. None takes all.
+    schema : str or LandmarkSchema, default=None
+        None makes one of the names of the body parts.
+    decimal : {".", ","}, default="."
+        What spreadsheets of many countries write is a comma.
+    return_X_y : bool, default=False
+        Return only ``(data, target)``.
+
+    Returns
+    -------
+    frames : Bunch
+        With the attributes
+
+        data : BoxedImages of shape (n,)
+            A frame with several animals is there once for each that has a body part in it.
+            There are no boxes.
+        target : ndarray of shape (n, n_landmarks, 2)
+            In image pixels counted from 0, float64; NaN where cells are empty.
+        schema : LandmarkSchema or None
+        groups : ndarray of str of shape (n,)
+            Video of each frame: the folder of its image, or the file of results.
+        names : ndarray of str of shape (n,)
+            Frame as in the file, with the individual where there are some.
+        individuals : ndarray of str of shape (n,)
+            Empty texts in a file of one animal.
+        likelihood : ndarray of shape (n, n_landmarks)
+            Only if the file has it.
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not as DeepLabCut writes it: names the line. A body part with only
+        one coordinate, and paths that leave the folder, are errors.
+
+    Examples
+    --------
+    >>> from skwing.datasets import read_deeplabcut
+    >>> path = "mice/labeled-data/trial1/CollectedData_Ann.csv"
+    >>> mice = read_deeplabcut(path)  # doctest: +SKIP
+    """
+    check_choice(decimal, "decimal", (".", ","))
+    path = os.fspath(path)
+    places, n_index, frames, numbers = _read(path, decimal)
+    chosen, parts = _chosen(places, individuals, path)
+    values = numbers.finish()
+    rows, who, points, likelihood = [], [], [], []
+    for name in chosen:
+        of_part = [places[name][part] for part in parts]
+        columns = [part[axis] - n_index for part in of_part for axis in ("x", "y")]
+        points.append(values[:, columns].reshape(len(frames), len(parts), 2))
+        if "likelihood" in of_part[0]:
+            likelihood.append(values[:, [part["likelihood"] - n_index for part in of_part]])
+        rows.append(np.arange(len(frames)))
+        who.append(np.full(len(frames), name))
+    rows, who, points = np.concatenate(rows), np.concatenate(who), np.concatenate(points)
+    likelihood = np.concatenate(likelihood) if likelihood else None
+    check_points(points, parts, lambda i: numbers.where(rows[i]))
+    points = _without_unlikely(points, likelihood, min_likelihood, path)
+    order = np.argsort(rows, kind="stable")  # frame by frame
+    if len(chosen) > 1:
+        order = order[np.isfinite(points[order]).any(axis=(1, 2))]
+    if not len(order):
+        raise ValueError(f"{path}: no frame has a body part of any individual in it.")
+    return _answer(
+        path,
+        images,
+        schema,
+        return_X_y,
+        names=[frames[row] for row in rows[order]],
+        wheres=[numbers.where(row) for row in rows[order]],
+        individuals=who[order],
+        parts=parts,
+        points=points[order],
+        likelihood=None if likelihood is None else likelihood[order],
+    )
+
+
+def _without_unlikely(points, likelihood, min_likelihood, path):
+    if min_likelihood is None:
+        return points
+    if likelihood is None:
+        raise ValueError(f"{path}: min_likelihood is given, but the file has no likelihood.")
+    return np.where((likelihood >= min_likelihood)[..., None], points, np.nan)
+
+
+def _answer(
+    path, images, schema, return_X_y, *, names, wheres, individuals, parts, points, likelihood
+):
+    by_number = _FRAME.fullmatch(names[0])
+    sources = (_frames if by_number else _files)(names, path, images, wheres)
+    schema, order = schema_of(parts, schema, path)
+    video = os.path.splitext(os.path.basename(path))[0]
+    return as_bunch(
+        BoxedImages(sources, schema=schema),
+        points[:, order],
+        names=[f"{n} {i}" if i else n for n, i in zip(names, individuals, strict=True)],
+        descr=_DESCR.format(n_samples=len(names), n_landmarks=len(parts)),
+        groups=[video if by_number else os.path.dirname(name) or video for name in names],
+        return_X_y=return_X_y,
+        individuals=individuals,
+        **({} if likelihood is None else {"likelihood": likelihood[:, order]}),
+    )
+
+
+def write_deeplabcut(path, data, target, *, names=None, scorer="skwing", images=None):
+    """Write frames and body parts as annotations of DeepLabCut, of one animal.
+
+    In the folder of a video in a project, the file is to be called
+    ``CollectedData_SCORER.csv``.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    data : BoxedImages of shape (n,)
+        Of files; or what makes one, such as a list of paths.
+    target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
+        Landmarks in image pixels counted from 0; cells of missing ones stay empty.
+    names : sequence of str of length n_landmarks, default=None
+        Body parts; None takes the names of the schema of `data`, or numbers.
+    scorer : str, default="skwing"
+        Who labelled.
+    images : str or os.PathLike, default=None
+        As of :func:`read_deeplabcut`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder of `path` is missing.
+    ValueError
+        If the landmarks are not as many as names or images, a landmark has only one
+        coordinate, or `data` holds pixels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skwing.datasets import write_deeplabcut
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "CollectedData_Ann.csv")
+    ...     write_deeplabcut(path, [Path(folder, "a.png")], [[1, 2]], names=["nose"], scorer="Ann")
+    ...     print(path.read_text(), end="")
+    scorer,Ann,Ann
+    bodyparts,nose,nose
+    coords,x,y
+    a.png,1,2
+    """
+    path = os.fspath(path)
+    data, points = check_written(data, target)
+    parts = landmark_names(data.schema, names, points.shape[1])
+    for name in (*parts, scorer):
+        if not name.isprintable() or not name or name != name.strip() or ";" in name:
+            raise ValueError(f"the name {name!r:.60} cannot be written for DeepLabCut.")
+    check_points(points, parts, data.describe)
+    frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(data.paths)]
+    check_one_each(frames, data, "and DeepLabCut's file of one animal has a row a frame")
+    index = [frame.split("/") for frame in frames]
+    # As newer versions write it: three columns for labeled-data/video/frame.
+    if not all(len(parts) == 3 and parts[0] == _LABELED for parts in index):
+        index = [[frame] for frame in frames]
+    blank = [""] * (len(index[0]) - 1)
+    n_columns = 2 * len(parts)
+    with replacing(path) as file:
+        write = csv.writer(file, lineterminator="\n").writerow
+        write(["scorer", *blank, *[scorer] * n_columns])
+        write(["bodyparts", *blank, *(part for part in parts for _ in "xy")])
+        write(["coords", *blank, *["x", "y"] * len(parts)])
+        for frame, row in zip(index, points.reshape(len(points), -1).tolist(), strict=True):
+            write([*frame, *("" if v != v else number_text(v) for v in row)])
+
+
+def _written(file, path, images, describe):
+    """Name of an image in the file: of the project where it is labelled data, or as beside."""
+    folder, project = _folders(path) if images is None else (images, images)
+    name = relative_path(file, project)
+    if not name.startswith(_LABELED + "/"):
+        must = "" if images is None else "images"
+        name = relative_path(file, folder, must=must, describe=describe)
+    if not name.isprintable() or not name.strip() or _FRAME.fullmatch(name):
+        raise ValueError(f"{describe}: this path cannot be written for DeepLabCut.")
+    return name

@@ -1,0 +1,361 @@
+"""The XML files of dlib and its annotation tool imglab."""
+
+import os
+import re
+from collections import Counter
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from skwing._utils.files import replacing
+from skwing.datasets._common import (
+    as_bunch,
+    check_alike,
+    check_written,
+    inside,
+    natural_key,
+    number_text,
+    relative_path,
+)
+from skwing.datasets._formats.dlib_parser import parse
+from skwing.images import BoxedImages
+from skwing.schema import LandmarkSchema, check_schema
+
+__all__ = ["read_dlib_xml", "write_dlib_xml"]
+
+_DIGITS = re.compile(r"[0-9]+")
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_QUOTES = {"'": "&#39;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+
+_DESCR = """{path}: landmarks in the XML format of dlib and imglab
+
+{n_samples} boxes in {n_images} images, {n_landmarks} landmarks.
+data: the images, decoded when needed, with their boxes.
+target: landmarks in image pixels counted from 0, NaN where a box lacks the part.
+groups: the image of each box; keep the boxes of one image in one fold.
+"""
+
+
+def _locator(path, root):
+    """Function from the path of an image, as written in the file, to its path."""
+    folder = os.path.dirname(os.fspath(path)) or "."
+    if root is None:
+        return lambda name: inside(folder, name, "file of <image>", anywhere=True)
+    folder, root = os.path.abspath(folder), os.path.abspath(root)
+    below = os.path.join(root, "")
+
+    def locate(name):
+        full = os.path.normpath(os.path.join(folder, name.replace("\\", "/")))
+        if not full.startswith(below) or name.endswith(("/", "\\")):
+            raise ValueError(f"file of <image>: the image path {name!r} leaves the folder {root}")
+        return full
+
+    return locate
+
+
+def _series(names):
+    """Numbers of the names if these differ by one number only, as p1, p2, p10; else None."""
+    if len({_DIGITS.sub("0", name) for name in names}) != 1:
+        return None
+    places = list(zip(*map(_DIGITS.findall, names), strict=True))
+    varying = [texts for texts in places if len(set(texts)) > 1] or places[:1]
+    if len(varying) != 1 or max(map(len, names)) > 100:
+        return None
+    return [int(text) for text in varying[0]]
+
+
+def _check_parts(parser, path):
+    n_boxes, n_parts, n_names = len(parser.paths), len(parser.part_of), len(parser.parts)
+    # Each box with a part name of its own would need the square of the file's size.
+    if n_boxes * n_names > max(2**24, 64 * n_parts):
+        raise ValueError(
+            f"{path}: found {n_names} part names in {n_boxes} boxes that have {n_parts} parts "
+            "in all; expected the same names in each box."
+        )
+    seen = {}
+    for name in parser.parts:  # 1 and 01 may be meant to be the same part
+        plain = _DIGITS.sub(lambda digits: digits[0].lstrip("0") or "0", name)
+        if seen.setdefault(plain, name) != name:
+            raise ValueError(
+                f"{path}: the part names {seen[plain]!r:.60} and {name!r:.60} differ in leading "
+                "zeros only."
+            )
+
+
+def _columns(names, schema, path):
+    """Schema of the landmarks and the landmark that each part name stands for."""
+    order = sorted(names, key=natural_key)
+    if schema is None:
+        if order and not all(map(_DIGITS.fullmatch, order)):
+            schema = LandmarkSchema.from_names("dlib_xml", order)
+        return schema, {name: i for i, name in enumerate(order)}
+    place = {name: i for i, name in enumerate(schema.landmark_names)}
+    if all(name in place for name in order):
+        return schema, place
+    numbers = _series(order)
+    if numbers and len(order) == schema.n_landmarks:
+        return schema, {name: i for i, name in enumerate(order)}
+    if numbers and 0 in numbers and max(numbers) < schema.n_landmarks:
+        # Counted from 0, with parts that no box has.
+        return schema, dict(zip(order, numbers, strict=True))
+    first = next(name for name in order if name not in place)
+    raise ValueError(
+        f"{path}: found {len(order)} part names such as {first!r:.60}; schema {schema.name!r} "
+        f"expects its own landmark names, or {schema.n_landmarks} numbered parts."
+    )
+
+
+def _target(parser, columns, n_landmarks):
+    target = np.full((len(parser.paths), n_landmarks, 2), np.nan)
+    if len(parser.part_of):
+        column = np.array([columns[name] for name in parser.parts])
+        rows, parts = np.array(parser.box_of), np.array(parser.part_of)
+        target[rows, column[parts]] = np.array(parser.points).reshape(-1, 2)
+    return target
+
+
+def _names(parser):
+    """Path of each image as written; with the number of the box where it has several."""
+    counts = Counter(parser.paths)
+    seen = Counter()
+    names = []
+    for path, name in zip(parser.paths, parser.names, strict=True):
+        names.append(f"{name}#{seen[path]}" if counts[path] > 1 else name)
+        seen[path] += 1
+    return names
+
+
+def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
+    """Boxes and landmarks of an XML file as written by dlib or imglab.
+
+    Each box is a sample. Boxes marked ``ignore`` are left out.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file. Paths of images in it are relative to its folder.
+    root : str or os.PathLike, default=None
+        Folder that the images must lie below. None is the folder of the file for relative
+        paths, and any for absolute ones.
+    schema : str or LandmarkSchema, default=None
+        What the landmarks are. Part names are looked up among its landmark names; where
+        they are numbers (``00``, ``01``, ... or ``p1``, ``p2``, ...) their order counts.
+        None makes a schema of the part names, unless these are mere numbers.
+    return_X_y : bool, default=False
+        Return only ``(data, target)``.
+
+    Returns
+    -------
+    faces : Bunch
+        With the attributes
+
+        data : BoxedImages of shape (n,)
+            Decoded only when needed; carries the schema.
+        target : ndarray of shape (n, n_landmarks, 2)
+            Landmarks in image pixels counted from 0, float64. NaN where a box has no such
+            part. ``n_landmarks`` is 0 if no box has parts and no `schema` is given.
+        schema : LandmarkSchema or None
+        groups : ndarray of str of shape (n,)
+            Image of each box, for `GroupKFold`.
+        names : ndarray of str of shape (n,)
+            Path of the image as in the file; with ``#0``, ``#1``, ... where it has several
+            boxes.
+        part_names : tuple of str
+            The name of each landmark in the file; ``None`` where no box has it.
+        n_images, n_without_box, n_ignored : int
+            Images in the file, those of them without a box to use, and ignored boxes.
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not as the format says, holds a document type definition, or names
+        an image outside of `root`; names the line. If the parts do not fit `schema`.
+
+    Warns
+    -----
+    UserWarning
+        If some part names tell of a left or right side and lack a partner, see
+        :meth:`skwing.schema.LandmarkSchema.from_names`.
+
+    Notes
+    -----
+    Part names are sorted as numbers, ``p2`` before ``p10``. imglab and dlib sort them as
+    text, so their order of landmarks is another one unless zeros lead.
+
+    A box of dlib covers the pixels from ``left`` to ``left + width - 1``, which is the box
+    ``(left, top, width, height)`` here.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skwing.datasets import read_dlib_xml
+    >>> text = '''<dataset><images><image file="a.jpg">
+    ... <box left="10" top="20" width="30" height="40">
+    ... <part name="10" x="15" y="22"/><part name="2" x="12" y="30.5"/>
+    ... </box></image></images></dataset>'''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels.xml")
+    ...     _ = path.write_text(text)
+    ...     faces = read_dlib_xml(path)
+    >>> faces.target
+    array([[[12. , 30.5],
+            [15. , 22. ]]])
+    >>> faces.names, faces.part_names
+    (array(['a.jpg'], dtype='<U5'), ('2', '10'))
+    """
+    schema = check_schema(schema)
+    parser = parse(path, _locator(path, root))
+    if not parser.paths:
+        raise ValueError(
+            f"{path}: found no box in {parser.n_images} images ({parser.n_ignored} boxes are "
+            "marked ignore), expected one at least."
+        )
+    _check_parts(parser, path)
+    schema, columns = _columns(parser.parts, schema, path)
+    n_landmarks = len(columns) if schema is None else schema.n_landmarks
+    target = _target(parser, columns, n_landmarks)
+    check_alike(list(parser.parts), target[:, [columns[name] for name in parser.parts]], path)
+    boxes = np.array(parser.boxes).reshape(-1, 4)
+    in_file = {columns[name]: name for name in parser.parts}
+    return as_bunch(
+        BoxedImages(parser.paths, boxes=boxes, schema=schema).with_stated_sizes(parser.sizes, path),
+        target,
+        names=[] if return_X_y else _names(parser),
+        descr=_DESCR.format(
+            path=path,
+            n_samples=len(target),
+            n_images=parser.n_images,
+            n_landmarks=n_landmarks,
+        ),
+        return_X_y=return_X_y,
+        part_names=tuple(map(in_file.get, range(n_landmarks))),
+        n_images=parser.n_images,
+        n_without_box=parser.n_without_box,
+        n_ignored=parser.n_ignored,
+    )
+
+
+def _quoted(text, what):
+    if found := _NO_XML.search(text):
+        raise ValueError(f"{what} {text!r:.200} holds {found[0]!r}, which XML cannot.")
+    return f"'{escape(text, _QUOTES)}'"
+
+
+def _part_names(part_names, data, points):
+    """Name in quotes for each landmark."""
+    n_landmarks = points.shape[1]
+    if part_names is None and data.schema is not None:
+        part_names = data.schema.landmark_names
+    elif part_names is None:
+        lost = np.flatnonzero(np.isnan(points).any(axis=2).all(axis=0))
+        if len(lost):
+            raise ValueError(
+                f"landmark {lost[0]} is missing in all samples: its number could not be told "
+                "from the file. Give the landmarks names, by part_names or a schema of data."
+            )
+        # Zeros lead, so that tools that sort names as text keep the order.
+        width = max(2, len(str(n_landmarks - 1)))
+        part_names = [f"{i:0{width}}" for i in range(n_landmarks)]
+    part_names = [str(name) for name in part_names]
+    if len(set(part_names)) != n_landmarks or len(part_names) != n_landmarks:
+        raise ValueError(
+            f"part_names must be {n_landmarks} different names, one per landmark; got "
+            f"{len(part_names)}, {len(set(part_names))} of them different."
+        )
+    return [_quoted(name, "the part name") for name in part_names]
+
+
+def _check_boxes(data):
+    boxes = data.boxes
+    absent = np.flatnonzero(np.isnan(boxes).any(axis=1))
+    if len(absent):
+        raise ValueError(
+            f"{data.describe(int(absent[0]))} has no box, which dlib's format asks for; "
+            "data.with_boxes(skwing.geometry.boxes_of(points)) gives it those of the landmarks."
+        )
+    return boxes
+
+
+def _whole(boxes, points):
+    """Boxes and points on whole pixels; a box moves each edge to the nearest one."""
+    low = np.rint(boxes[:, :2])
+    size = np.maximum(np.rint(boxes[:, :2] + boxes[:, 2:]) - low, 1)
+    return np.concatenate([low, size], axis=1), np.rint(points)
+
+
+def _lines(box, points, quoted):
+    """Lines of one box."""
+    left, top, width, height = map(number_text, box)
+    yield f"    <box top='{top}' left='{left}' width='{width}' height='{height}'>\n"
+    for name, (x, y) in zip(quoted, points, strict=True):
+        if x == x and y == y:
+            yield f"      <part name={name} x='{number_text(x)}' y='{number_text(y)}'/>\n"
+    yield "    </box>\n"
+
+
+def write_dlib_xml(path, data, target, *, part_names=None, whole_pixels=False):
+    """Write boxes and landmarks to an XML file of dlib and imglab.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; one that is there is replaced.
+    data : BoxedImages of shape (n,)
+        Of files, with a box each. Paths are written relative to the folder of `path` where
+        they lie below it, else absolute. Samples of one image that follow each other become
+        boxes of one ``<image>``.
+    target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
+        In image pixels counted from 0. A landmark with NaN is left out, as the format does.
+    part_names : sequence of str, default=None
+        The name of each landmark. None takes the names of the schema of `data`, or
+        ``00``, ``01``, ... without one.
+    whole_pixels : bool, default=False
+        Round boxes and landmarks to whole pixels. dlib and imglab read no others: they
+        refuse a file with ``x='12.5'``. False writes the numbers so that
+        :func:`read_dlib_xml` reads the same ones.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder to write to.
+    ValueError
+        If `data` holds pixels in memory or has no box for a sample, if it does not fit
+        `target`, or a name holds what XML cannot.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skwing import BoxedImages
+    >>> from skwing.datasets import read_dlib_xml, write_dlib_xml
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = BoxedImages([Path(folder, "a.jpg")], boxes=[[10, 20, 30, 40]])
+    ...     write_dlib_xml(Path(folder, "labels.xml"), images, [[[12, 30.5], [15, 22]]])
+    ...     read_dlib_xml(Path(folder, "labels.xml")).target
+    array([[[12. , 30.5],
+            [15. , 22. ]]])
+    """
+    data, points = check_written(data, target)
+    boxes = _check_boxes(data)
+    quoted = _part_names(part_names, data, points)
+    if whole_pixels:
+        boxes, points = _whole(boxes, points)
+    check_alike([name[1:-1] for name in quoted], points, "target")
+    folder = os.path.dirname(os.path.abspath(path))
+    image = None
+    with replacing(path) as file:
+        file.write("<?xml version='1.0' encoding='UTF-8'?>\n<dataset>\n<images>\n")
+        for i, name in enumerate(data.paths):
+            if name != image:
+                file.write("" if image is None else "  </image>\n")
+                written = _quoted(relative_path(name, folder), f"{data.describe(i)}: the path")
+                file.write(f"  <image file={written}>\n")
+            image = name
+            file.writelines(_lines(boxes[i].tolist(), points[i].tolist(), quoted))
+        file.write("  </image>\n</images>\n</dataset>\n")

@@ -1,0 +1,62 @@
+"""Width and height of image files from their first bytes, without decoding."""
+
+import os
+import stat
+
+import numpy as np
+
+from skwing.images._decode import read_image
+from skwing.images._headers import read_header
+
+__all__ = ["image_size", "image_sizes"]
+
+
+def image_sizes(paths, describe):
+    """Width and height of files, each looked at once.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    describe : callable
+        Gives the words for the file of a number, in errors.
+
+    Returns
+    -------
+    sizes : ndarray of shape (n, 2)
+        Whole numbers, float64.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a file is missing, or no image.
+    """
+    known = {}
+    for i, path in enumerate(paths):
+        if path not in known:
+            known[path] = image_size(path, describe(i))
+    return np.array([known[path] for path in paths], dtype=np.float64).reshape(-1, 2)
+
+
+def image_size(path, describe):
+    """Width and height of the image as BoxedImages decodes it: turned upright.
+
+    The header of most formats tells; of others, and of those with something out of the
+    ordinary in their header, the whole is decoded.
+    """
+    try:
+        # What is no regular file is read_image's to refuse: opening it might wait for ever.
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+        header = None
+        if is_file:
+            with open(path, "rb") as file:
+                header = read_header(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{describe}: there is no such file.") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{describe}: it cannot be read: {error}, expected an image file."
+        ) from None
+    if header is None or min(header.shown_size) <= 0:
+        height, width = read_image(path, describe).shape[:2]
+        return width, height
+    return header.shown_size

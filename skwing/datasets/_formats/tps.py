@@ -1,0 +1,264 @@
+"""Reader of TPS files of geometric morphometrics."""
+
+import os
+from decimal import Context, Decimal
+from pathlib import PureWindowsPath
+
+import numpy as np
+
+from skwing._utils.warnings import warn_caller
+from skwing.datasets._common import as_bunch, inside, read_text
+from skwing.datasets._formats.image_size import image_sizes
+from skwing.datasets._formats.tps_text import parse_specimens
+from skwing.images import BoxedImages
+from skwing.schema import LandmarkSchema, check_schema
+
+__all__ = ["EXACT", "heights_of", "read_tps"]
+
+# 63 - 0.1 is 62.9 in decimal numbers, and 63 - 62.9 is 0.1 again; in binary ones it is not.
+EXACT = Context(prec=60)
+
+_DESCR = """Specimens of a TPS file
+
+{n_samples} specimens in {n_photos} images, from {path}.
+data: the images, decoded when needed, without boxes.
+target: {n_landmarks} landmarks in image pixels counted from 0, y pointing down; NaN for
+missing. {curves}.
+scale: what a pixel measures in the units of the file; the landmarks are not multiplied by it.
+"""
+
+
+def read_tps(
+    path,
+    images=None,
+    *,
+    y_up=True,
+    image_height=None,
+    curves=True,
+    negative_missing=True,
+    schema=None,
+    return_X_y=False,
+):
+    """Landmarks of specimens from a TPS file, as tpsDig, geomorph and others write it.
+
+    The y axis of TPS points up from the lower left corner of the image, that of image pixels
+    down, so the height of each image must be known: it is looked up in the header of the
+    image file. Whole numbers are taken for the centres of pixels, (0, 0) being the lower
+    left one: ``y = height - 1 - y_tps``. Programs differ by up to a pixel in this.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    images : str or os.PathLike, default=None
+        Folder that the names of the images start from, below which they must lie; None is
+        that of `path`, and lets absolute paths lead elsewhere.
+    y_up : bool, default=True
+        False for the files of programs that count y from the top; such landmarks are taken
+        as they are, and no image is looked at.
+    image_height : int or array-like of shape (n,), default=None
+        In pixels, of all images or one for each specimen; None looks at the files. It is
+        the height as the image is shown, after a photograph was turned upright.
+    curves : bool, default=True
+        Whether the points of curves follow the landmarks; all specimens must have the
+        same numbers of them then. Outlines are passed over.
+    negative_missing : bool, default=True
+        Whether a landmark with both coordinates below 0 is missing, which is how tpsDig
+        marks it. NA, as geomorph writes it, always means missing.
+    schema : str or LandmarkSchema, default=None
+        None makes one with names such as ``lm_1`` and ``curve_1_1``, with the curves as
+        its contours, and without mirror pairs, which no TPS file tells.
+    return_X_y : bool, default=False
+        Return only ``(data, target)``.
+
+    Returns
+    -------
+    bunch : Bunch
+        With the attributes
+
+        data : BoxedImages of shape (n,)
+        target : ndarray of shape (n, n_landmarks, 2)
+            In pixels, whatever the scale; y points down.
+        schema : LandmarkSchema
+        groups : ndarray of str of shape (n,)
+            Path of the image.
+        names : ndarray of str of shape (n,)
+            ID of the specimen, or the name of its image where it has none.
+        scale : ndarray of shape (n,)
+            Units a pixel, NaN where the file does not say.
+        comments, variables : ndarray of str of shape (n,)
+            Several comments of a specimen are joined by line ends.
+        curves : tuple of int
+            Numbers of points of the curves that were read.
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or its height is wanted and an image is missing.
+    ValueError
+        If the file is not as the format says, a specimen has no IMAGE, the numbers of points
+        differ, or landmarks are in three dimensions; names the line.
+
+    Warns
+    -----
+    UserWarning
+        If landmarks lie above or below their image: their unit may not be the pixel, the
+        image may have been resized, or y may point down.
+
+    References
+    ----------
+    Rohlf, The tps series of software. Hystrix 26 (2015), 9-12.
+
+    Examples
+    --------
+    >>> from skwing.datasets import read_tps
+    >>> wings = read_tps("wings.tps", "photos")  # doctest: +SKIP
+    >>> wings.target.shape  # doctest: +SKIP
+    (120, 15, 2)
+    """
+    specimens = parse_specimens(read_text(path), path)
+    layout = _check_layout(specimens, curves, path)
+    schema = _make_schema(layout) if schema is None else check_schema(schema, sum(layout))
+    folder = os.path.dirname(os.fspath(path)) if images is None else images
+    files = [_image_of(specimen, folder, path, images is None) for specimen in specimens]
+
+    def describe(i):
+        return f"{path}, line {specimens[i].line}: image {files[i]}"
+
+    rows = [
+        [*specimen.landmarks, *(point for curve in specimen.curves for point in curve)]
+        if curves
+        else specimen.landmarks
+        for specimen in specimens
+    ]
+    heights = heights_of(files, image_height, describe) if y_up else None
+    target = _points(rows, heights, negative_missing)
+    if y_up:
+        _warn_of_outliers(target, heights, describe)
+    return as_bunch(
+        BoxedImages(files, schema=schema),
+        target,
+        names=[_name_of(specimen) for specimen in specimens],
+        descr=_DESCR.format(
+            n_samples=len(files),
+            n_photos=len(set(files)),
+            path=path,
+            n_landmarks=sum(layout),
+            curves=f"The last {sum(layout[1:])} are points of {len(layout) - 1} curves"
+            if layout[1:]
+            else "There are no curves",
+        ),
+        return_X_y=return_X_y,
+        scale=np.array([np.nan if s.scale is None else s.scale for s in specimens]),
+        comments=np.array(["\n".join(s.comments) for s in specimens], dtype=object),
+        variables=np.array([s.variables or "" for s in specimens], dtype=object),
+        curves=layout[1:],
+    )
+
+
+def _check_layout(specimens, curves, path):
+    """Numbers of landmarks and curve points, which all specimens share."""
+    if not specimens:
+        raise ValueError(f"{path}: no line begins a specimen with LM=.")
+    for s in specimens:
+        if s.n_curves is not None and s.n_curves != len(s.curves):
+            raise ValueError(
+                f"{path}, line {s.line}: the specimen has CURVES={s.n_curves}, but "
+                f"{len(s.curves)} curves (POINTS=)."
+            )
+    n_parts = None if curves else 1
+    layout = specimens[0].layout()[:n_parts]
+    for s in specimens:
+        if s.layout()[:n_parts] != layout:
+            raise ValueError(
+                f"{path}, line {s.line}: the specimen has {_say(s.layout()[:n_parts])}, the "
+                f"first has {_say(layout)}."
+                + (" curves=False leaves the curves out." if s.layout()[0] == layout[0] else "")
+            )
+    if not sum(layout):
+        hint = " with curves=False" if any(s.curves for s in specimens) else ""
+        raise ValueError(f"{path}: the specimens have no landmarks{hint}.")
+    return layout
+
+
+def _say(layout):
+    points = f" and curves of {', '.join(map(str, layout[1:]))[:60]} points" if layout[1:] else ""
+    return f"{layout[0]} landmarks{points}"
+
+
+def _make_schema(layout):
+    names, contours = [f"lm_{i + 1}" for i in range(layout[0])], []
+    for number, n_points in enumerate(layout[1:], 1):
+        if n_points:
+            indices = range(len(names), len(names) + n_points)
+            contours.append((f"curve_{number}", indices, False))
+            names += [f"curve_{number}_{i + 1}" for i in range(n_points)]
+    return LandmarkSchema("tps", names, None, contours)
+
+
+def _image_of(specimen, folder, path, anywhere):
+    where = f"{path}, line {specimen.line}"
+    if not specimen.image:
+        raise ValueError(f"{where}: the specimen has no IMAGE=.")
+    return inside(folder, specimen.image, where, anywhere=anywhere)
+
+
+def _name_of(specimen):
+    return specimen.own_id or PureWindowsPath(specimen.image).stem
+
+
+def heights_of(files, image_height, describe):
+    """Height of each image, a whole number."""
+    if image_height is None:
+        try:
+            return image_sizes(files, describe)[:, 1]
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error} Its height tells where y counts from: state the folder of the images "
+                "or image_height."
+            ) from None
+    heights = np.asarray(image_height, dtype=np.float64)
+    if heights.shape not in ((), (len(files),)):
+        raise ValueError(
+            f"image_height has shape {heights.shape}, expected one number or ({len(files)},)."
+        )
+    if not ((heights > 0) & (heights < 2**31) & (heights == np.floor(heights))).all():
+        raise ValueError(
+            f"image_height must be of whole numbers above 0; got {image_height!r:.60}."
+        )
+    return np.broadcast_to(heights, len(files))
+
+
+def _points(rows, heights, negative_missing):
+    """Points in pixels from x and the text of y."""
+    points = np.full((len(rows), len(rows[0]), 2), np.nan)
+    for i, row in enumerate(rows):
+        top = None if heights is None else Decimal(int(heights[i]) - 1)
+        for j, point in enumerate(row):
+            if point is None:
+                continue
+            x, text = point
+            if negative_missing and x < 0 and float(text) < 0:
+                continue
+            points[i, j] = x, float(text) if top is None else _turn(top, text)
+    return points
+
+
+def _turn(top, text):
+    try:
+        return float(EXACT.subtract(top, EXACT.create_decimal(text)))
+    except ArithmeticError:  # an exponent beyond all decimal numbers, 0 as a float
+        return float(top) - float(text)
+
+
+def _warn_of_outliers(target, heights, describe):
+    y = target[..., 1]
+    outside = ((y < -1) | (y > heights[:, None])).any(axis=1)
+    if outside.any():
+        warn_caller(
+            f"{outside.sum()} of {len(target)} specimens have landmarks above or below their "
+            f"image; the first is {describe(int(outside.argmax()))}. Are they in pixels, was the "
+            "image resized, or does y point down (y_up=False)?",
+        )

@@ -1,0 +1,169 @@
+"""Writer of TPS files of geometric morphometrics."""
+
+from decimal import Decimal
+
+import numpy as np
+
+from skwing._utils.files import replacing
+from skwing._utils.warnings import warn_caller
+from skwing.datasets._common import check_written, number_text, written_paths
+from skwing.datasets._formats.tps import EXACT, heights_of
+
+__all__ = ["write_tps"]
+
+
+def write_tps(
+    path,
+    data,
+    target,
+    *,
+    images=None,
+    names=None,
+    scale=None,
+    comments=None,
+    variables=None,
+    curves=(),
+    y_up=True,
+    image_height=None,
+    missing="NA",
+):
+    """Write landmarks of specimens to a TPS file.
+
+    :func:`read_tps` reads the same back, and what it returns can be passed on:
+    ``write_tps(path, wings.data, y, names=wings.names, scale=wings.scale)``. Boxes and the
+    schema have no place in the format.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        File to write; it is replaced once all is written.
+    data : BoxedImages of shape (n,)
+        Images that are files.
+    target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
+        Landmarks in image pixels, y pointing down; NaN for those missing.
+    images : str or os.PathLike, default=None
+        Folder that the names of the images start from, below which they must lie; None is
+        that of `path`, and images elsewhere get absolute paths.
+    names : sequence of str of length n, default=None
+        IDs; None counts from 0.
+    scale : float or array-like of shape (n,), default=None
+        Units a pixel; NaN leaves it out.
+    comments, variables : sequence of str of length n, default=None
+    curves : sequence of int, default=()
+        Numbers of points of the curves that the last landmarks are written as.
+    y_up : bool, default=True
+        Whether y counts upwards in the file, as programs expect.
+    image_height : int or array-like of shape (n,), default=None
+        As of :func:`read_tps`.
+    missing : {"NA", "-1"}, default="NA"
+        How missing landmarks are written: for geomorph, or for tpsDig.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder of `path` is missing, or an image whose height is wanted.
+    ValueError
+        If shapes or lengths differ, or a text would not come back the same.
+
+    Warns
+    -----
+    UserWarning
+        If both coordinates of a landmark are below 0 in the file, to the left of and below
+        the image: programs, and `read_tps` unless told otherwise, take it for missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skwing import BoxedImages
+    >>> from skwing.datasets import write_tps
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     wing = BoxedImages([f"{folder}/wing.jpg"])
+    ...     write_tps(f"{folder}/a.tps", wing, [[[10, 0], [20.5, 47]]], image_height=48)
+    ...     print(Path(folder, "a.tps").read_text())
+    LM=2
+    10 47
+    20.5 0
+    IMAGE=wing.jpg
+    ID=0
+    """
+    data, points = check_written(data, target)
+    n_samples, n_landmarks = points.shape[:2]
+    if missing not in ("NA", "-1"):
+        raise ValueError(f"missing must be 'NA' or '-1'; got {missing!r}.")
+    counts = [n_landmarks - sum(curves), *curves]
+    if min(counts) < 0:
+        raise ValueError(f"curves has {sum(curves)} points, but there are {n_landmarks} landmarks.")
+    heights = heights_of(data.paths, image_height, data.describe) if y_up else None
+    entries = {
+        "IMAGE": written_paths(data, path, images),
+        "ID": [str(i) for i in range(n_samples)] if names is None else names,
+        "COMMENT": [""] * n_samples if comments is None else comments,
+        "VARIABLES": [""] * n_samples if variables is None else variables,
+        "SCALE": _scale_texts(scale, n_samples),
+    }
+    for key, texts in entries.items():
+        entries[key] = _check_texts(key, texts, n_samples)
+    lines = [_point_lines(points[i], heights, i, missing) for i in range(n_samples)]
+    with replacing(path) as file:
+        for i, rows in enumerate(lines):
+            file.write(_specimen_text(rows, counts, {key: t[i] for key, t in entries.items()}))
+    y = points[..., 1] if heights is None else heights[:, None] - 1 - points[..., 1]
+    if n_negative := int(((points[..., 0] < 0) & (y < 0)).sum()):
+        warn_caller(
+            f"{n_negative} landmarks lie to the left of and below their image, at negative "
+            "coordinates in the file: programs take them for missing.",
+        )
+
+
+def _scale_texts(scale, n_samples):
+    scale = np.asarray(np.nan if scale is None else scale, dtype=np.float64)
+    if scale.shape not in ((), (n_samples,)):
+        raise ValueError(f"scale has shape {scale.shape}, expected one number or ({n_samples},).")
+    if not (np.isnan(scale) | ((scale > 0) & np.isfinite(scale))).all():
+        raise ValueError("scale must be of numbers above 0, or NaN.")
+    texts = np.broadcast_to(scale, n_samples).tolist()
+    return ["" if np.isnan(number) else number_text(number) for number in texts]
+
+
+def _check_texts(key, texts, n_samples):
+    texts = [str(text) for text in texts]
+    if len(texts) != n_samples:
+        raise ValueError(f"{key}: got {len(texts)} texts for {n_samples} samples.")
+    for i, text in enumerate(texts):
+        lines = text.split("\n") if key == "COMMENT" else [text]
+        if any(line != line.strip() or set(line) & set("\n\r\0") for line in lines):
+            raise ValueError(
+                f"sample {i}: {key} {text!r:.60} has line ends or blanks at its ends, which a "
+                "TPS file cannot hold."
+            )
+    return texts
+
+
+def _point_lines(points, heights, i, missing):
+    lines = []
+    for x, y in points.tolist():
+        if x != x or y != y:
+            lines.append(f"{missing} {missing}")
+            continue
+        text = number_text(y)
+        if heights is not None:
+            turned = EXACT.subtract(Decimal(int(heights[i]) - 1), Decimal(text))
+            whole = abs(turned) < 2**53 and turned == int(turned)
+            text = str(int(turned) if whole else turned)
+        lines.append(f"{number_text(x)} {text}")
+    return lines
+
+
+def _specimen_text(rows, counts, entries):
+    """Lines of a specimen; the first count is that of its landmarks."""
+    rows, lines = iter(rows), []
+    for number, count in enumerate(counts):
+        if number == 1:
+            lines.append(f"CURVES={len(counts) - 1}")
+        lines.append(f"{'POINTS' if number else 'LM'}={count}")
+        lines += [next(rows) for _ in range(count)]
+    for key, text in entries.items():
+        if text:
+            lines += [f"{key}={line}" for line in text.split("\n")]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,52 @@
+"""What the readers of published face data sets share: counts and hidden landmarks."""
+
+import numpy as np
+
+from skwing._utils.checks import check_choice
+from skwing._utils.warnings import warn_caller
+
+__all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
+
+# What may be done with hidden landmarks, and the words for it in a description.
+HIDDEN = {
+    "keep": "the hidden ones are in target too",
+    "nan": "the hidden ones are NaN in target",
+}
+
+
+def hide(target, visible, hidden):
+    """Landmarks as `hidden` asks for them: all, or NaN for those that are not visible.
+
+    Parameters
+    ----------
+    target : ndarray of shape (n, n_landmarks, 2)
+    visible : ndarray of bool of shape (n, n_landmarks)
+    hidden : {"keep", "nan"}
+
+    Returns
+    -------
+    target : ndarray of shape (n, n_landmarks, 2)
+    """
+    check_choice(hidden, "hidden", HIDDEN)
+    return target if hidden == "keep" else np.where(visible[..., None], target, np.nan)
+
+
+def warn_if_incomplete(where, found, published):
+    """Warn the caller of a reader if parts have other numbers of faces than published.
+
+    Parameters
+    ----------
+    where : str or os.PathLike
+    found, published : dict of str to int
+        Number of faces of each part; only parts in both are compared.
+    """
+    wrong = [
+        f"{part} has {found[part]} faces instead of {n}"
+        for part, n in published.items()
+        if part in found and found[part] != n
+    ]
+    if wrong:
+        warn_caller(
+            f"{where} is not the published data set: {', '.join(wrong)}. Errors measured on it "
+            "do not compare with published ones.",
+        )

@@ -1,0 +1,10 @@
+"""Boxes by detectors: which box belongs to which sample, and detectors to find them with."""
+
+from skwing.detection._detect import detect_all, detect_boxes
+from skwing.detection._detectors import SkimageCascade, YuNet
+
+__all__ = ["SkimageCascade", "YuNet", "detect_all", "detect_boxes"]
+
+# A pickle names them by where they are public.
+for _part in (SkimageCascade, YuNet):
+    _part.__module__ = __name__

@@ -1,0 +1,131 @@
+"""Images with their boxes from what users pass, and from several parts."""
+
+from numbers import Number
+
+import numpy as np
+
+from skwing.images._boxed_images import BoxedImages
+
+PATH_COLUMNS = ("path", "image", "file", "filename")
+BOX_COLUMNS = ("x", "y", "width", "height")
+
+
+def concatenate(parts):
+    """Join several BoxedImages end to end, without copying pixels.
+
+    Parameters
+    ----------
+    parts : sequence of BoxedImages
+        All with the same schema. Where only some have repeats, the others count once.
+
+    Returns
+    -------
+    images : BoxedImages
+
+    Raises
+    ------
+    ValueError
+        If the schemas differ, or there are no parts.
+
+    Examples
+    --------
+    >>> from skwing.images import BoxedImages, concatenate
+    >>> concatenate([BoxedImages(["a.jpg"]), BoxedImages(["b.jpg", "c.jpg"])])
+    BoxedImages(3 paths)
+    """
+    parts = [as_boxed_images(part) for part in parts]
+    if not parts:
+        raise ValueError("there is nothing to concatenate: got no parts.")
+    schema = parts[0].schema
+    for number, part in enumerate(parts):
+        if part.schema != schema:
+            raise ValueError(
+                f"part {number} has {_in_short(part.schema)}, the first has {_in_short(schema)}; "
+                "expected the same."
+            )
+    items = [source[row] for source, index in (part._store for part in parts) for row in index]
+    has_boxes = any(part._boxes is not None for part in parts)
+    has_repeats = any(part.repeats is not None for part in parts)
+    repeats = [np.ones(len(p), int) if p.repeats is None else p.repeats for p in parts]
+    whole = BoxedImages(
+        items,
+        boxes=np.concatenate([part.boxes for part in parts]) if has_boxes else None,
+        repeats=np.concatenate(repeats) if has_repeats else None,
+        schema=schema,
+    )
+    sources = dict.fromkeys(part._stated_by for part in parts if part._stated_by is not None)
+    if not sources:
+        return whole
+    unknown = [np.full((len(p), 2), np.nan) for p in parts]
+    sizes = [
+        none if p._stated_sizes is None else p._stated_sizes
+        for p, none in zip(parts, unknown, strict=True)
+    ]
+    return whole.with_stated_sizes(np.concatenate(sizes), " or ".join(sources))
+
+
+def _in_short(schema):
+    if schema is None:
+        return "no schema"
+    return f"the schema {schema.name!r:.60} of {schema.n_landmarks} landmarks"
+
+
+def as_boxed_images(X):
+    """Make a BoxedImages of whatever holds images.
+
+    Parameters
+    ----------
+    X : array, sequence, DataFrame or BoxedImages
+        A uint8 array of shape (n, height, width[, channels]); a sequence of image arrays
+        or of file paths; a DataFrame with a column ``path``, ``image``, ``file`` or
+        ``filename``, the first of them that it has, and perhaps the columns ``x``, ``y``,
+        ``width`` and ``height`` of a box, NaN where there is none; or a BoxedImages, which
+        is returned as it is.
+
+    Returns
+    -------
+    images : BoxedImages
+
+    Raises
+    ------
+    TypeError
+        If X is of another type, a single path, or holds a thing that is no image or path.
+    ValueError
+        If shapes, columns or boxes are wrong.
+
+    Examples
+    --------
+    >>> from skwing.images import as_boxed_images
+    >>> as_boxed_images(["left.jpg", "right.jpg"])
+    BoxedImages(2 paths)
+    """
+    if isinstance(X, BoxedImages):
+        return X
+    if hasattr(X, "columns") and hasattr(X, "__getitem__"):
+        return _from_table(X)
+    return BoxedImages(X)
+
+
+def _from_table(table):
+    """BoxedImages from the columns of a DataFrame."""
+    columns = list(table.columns)
+    path_columns = [name for name in PATH_COLUMNS if name in columns]
+    # An "image" that is a number, beside a "filename", is the number of a row.
+    path_columns.sort(key=lambda name: isinstance(next(iter(table[name]), None), Number))
+    if not path_columns:
+        raise ValueError(
+            f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "
+            f"found {columns}."
+        )
+    missing = [name for name in BOX_COLUMNS if name not in columns]
+    if missing and len(missing) < len(BOX_COLUMNS):
+        raise ValueError(
+            f"the DataFrame has only some of the box columns: {', '.join(missing)} missing."
+        )
+    boxes = None if missing else [table[name] for name in BOX_COLUMNS]
+    if boxes is not None:
+        try:
+            boxes = np.stack([np.asarray(column, dtype=np.float64) for column in boxes], axis=1)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"box columns must hold numbers: {error}.") from None
+    return BoxedImages(list(table[path_columns[0]]), boxes=boxes)

@@ -1,0 +1,277 @@
+"""From arrays and files of many kinds to RGB pixels of 8 bits."""
+
+import io
+import os
+import re
+
+import numpy as np
+import simplejpeg
+from joblib import cpu_count
+
+from skwing._utils.files import read_bytes
+from skwing._utils.opencv import cv2
+from skwing.images._headers import read_header
+
+__all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "read_image"]
+
+# Of a file, as a few megabytes of it may hold gigabytes; told by its header, before decoding.
+MAX_PIXELS = 200_000_000
+
+# Some encoders put a few bytes of padding before the end marker.
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_PADDING = 3
+
+# By EXIF orientation, from 1: what brings the stored image to what is shown.
+_FLIP_X, _FLIP_Y, _TRANSPOSE = (
+    lambda image: cv2.flip(image, 1),
+    lambda image: cv2.flip(image, 0),
+    lambda image: cv2.transpose(image),
+)
+_TURNS = (
+    (),
+    (_FLIP_X,),
+    (_FLIP_X, _FLIP_Y),
+    (_FLIP_Y,),
+    (_TRANSPOSE,),
+    (_TRANSPOSE, _FLIP_X),
+    (_TRANSPOSE, _FLIP_X, _FLIP_Y),
+    (_TRANSPOSE, _FLIP_Y),
+)
+
+_EXPECTED = (
+    "expected an array of images (n, height, width) or (n, height, width, 3), a list of image "
+    "arrays or of file paths, a DataFrame with a path column, or a BoxedImages"
+)
+
+
+def _read_file(path, describe):
+    """Bytes of a file."""
+    try:
+        data = read_bytes(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{describe}: there is no such file.") from None
+    except OSError as error:
+        raise OSError(f"{describe}: the file cannot be read: {error}.") from error
+    except ValueError as error:  # no regular file, or a name that no file can have
+        if "\0" in str(path):
+            raise OSError(f"{describe}: the file cannot be read: {error}.") from None
+        what = str(error).removeprefix(f"{path}: ").removesuffix(" a file.")
+        raise ValueError(f"{describe}: {what} an image file.") from None
+    if not data:
+        raise ValueError(f"{describe}: the file is empty, expected an image.")
+    return data
+
+
+def _check_header(header, describe):
+    """Refuse what would take the memory, or be read otherwise than viewers show it."""
+    _check_n_pixels(header.width, header.height, describe)
+    if header.is_cut:
+        raise ValueError(f"{describe}: the {header.kind} file is broken: it ends too early.")
+    if header.n_images > 1:
+        raise ValueError(
+            f"{describe}: the {header.kind} file holds several pages or frames, expected one "
+            "image. Save the one that is meant to a file of its own."
+        )
+    if header.changes:
+        raise ValueError(
+            f"{describe}: viewers show this {header.kind} image {' and '.join(header.changes)}, "
+            "as its header says, and OpenCV does not. Save it as PNG or JPEG."
+        )
+
+
+def _check_n_pixels(width, height, describe):
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{describe}: the image has {width} x {height} pixels, expected at most "
+            f"{MAX_PIXELS:,}. Cut or shrink it, or pass an array."
+        )
+
+
+def read_image(path, describe):
+    """Decode a file to RGB, turned upright as its EXIF orientation says."""
+    data = _read_file(path, describe)
+    header = read_header(io.BytesIO(data))
+    if header is not None:
+        _check_header(header, describe)
+        if header.kind == "JPEG":
+            return _decode_jpeg(data, header, describe)
+    has_alpha = header is not None and header.has_alpha
+    # Any depth: otherwise OpenCV would reduce 16 bits to 8 without a word. Any colour: it
+    # cannot read grey float files as colours. It keeps alpha only where it turns nothing.
+    flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+    image = _decode_by_opencv(data, flags, describe)
+    _check_n_pixels(*image.shape[1::-1], describe)
+    image = as_uint8(image, describe)
+    if image.ndim == 2:
+        return as_rgb(image)
+    if image.shape[2] != 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    if header is not None and header.kind == "TIFF":
+        # libtiff turns it all the same, and multiplies the colours by their opacity.
+        return _on_white(image, is_multiplied=True)
+    return _on_white(image if header is None else _turn(image, header.orientation))
+
+
+def _decode_by_opencv(data, flags, describe):
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f"{describe}: the image cannot be decoded: {error.err}.") from error
+    if image is None:
+        raise ValueError(f"{describe}: the file is broken, or not an image that OpenCV reads.")
+    return image
+
+
+def _decode_jpeg(data, header, describe):
+    """Decode a JPEG file, whose damage OpenCV fills with grey or noise without a word.
+
+    libjpeg tells of most of it: scans that end early, codes that do not exist, bytes that
+    are left over. simplejpeg makes errors of these warnings; its pixels are OpenCV's.
+    """
+    try:
+        space = simplejpeg.decode_jpeg_header(data)[2]
+        target = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(space, "RGB")
+        image = _decode_strictly(data, target)
+    except ValueError as error:
+        raise ValueError(f"{describe}: the JPEG file is broken: {error}.") from None
+    if target == "CMYK":
+        image = _decode_by_opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, describe)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return _turn(as_rgb(image), header.orientation)
+
+
+def _decode_strictly(data, target):
+    try:
+        return simplejpeg.decode_jpeg(data, target)
+    except ValueError as error:
+        left_over = _LEFT_OVER.search(str(error))
+        if left_over is None or int(left_over[1]) > _PADDING:
+            raise
+    return simplejpeg.decode_jpeg(data, target, strict=False)
+
+
+def _turn(image, orientation):
+    """Image as shown, from the image as stored and its EXIF orientation."""
+    for turn in _TURNS[orientation - 1]:
+        image = turn(image)
+    return image
+
+
+def _on_white(image, is_multiplied=False):
+    """RGB of an RGBA image as viewers show it: what is transparent lies on white.
+
+    Alpha that is the same everywhere shows nothing, as in arrays that only have a fourth
+    channel; it is dropped.
+    """
+    colors, alpha = image[..., :3], image[..., 3:]
+    if alpha.min() == alpha.max():
+        return np.ascontiguousarray(colors)
+    colors, alpha = colors.astype(np.uint16), alpha.astype(np.uint16)
+    shown = colors * 255 if is_multiplied else colors * alpha
+    shown = np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255)
+    return shown.astype(np.uint8, order="C")
+
+
+def _check_dtype(dtype, describe):
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise ValueError(
+            f"{describe}: the image is of dtype {dtype}, expected uint8 or float in [0, 1]. "
+            "Which of its grey levels matter is for you to say: rescale it to uint8."
+        )
+
+
+def as_uint8(image, describe):
+    """8 bits from 8 bits or from float in [0, 1]."""
+    _check_dtype(image.dtype, describe)
+    if image.dtype == np.uint8:
+        return image
+    low, high = image.min(), image.max()
+    # Resizing overshoots by rounding; anything more is another range. NaN fails as well.
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise ValueError(
+            f"{describe}: float images must lie in [0, 1], found values from {low:g} to "
+            f"{high:g}. Images in [0, 255] should be passed as uint8."
+        )
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def as_rgb(image):
+    """Three channels: grey is repeated, what is transparent lies on white."""
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[2] == 1:
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
+    return np.ascontiguousarray(image) if image.shape[2] == 3 else _on_white(image)
+
+
+def _check_stack(images):
+    """Check an array of all images; the usual slip is one image in place of many."""
+    shape, channels = images.shape, images.shape[-1] if images.ndim else 0
+    single = images.ndim == 3 and channels in (1, 3, 4)
+    if single or images.ndim == 2:
+        raise ValueError(
+            f"X is an array of shape {shape}, {_EXPECTED}. For one image, pass a list with "
+            "that image, or image[None]."
+        )
+    if images.ndim == 4 and channels not in (1, 3, 4):
+        hint = " Move the channels last: X.transpose(0, 2, 3, 1)." if shape[1] in (1, 3, 4) else ""
+        raise ValueError(
+            f"X is an array of shape {shape}, expected 1, 3 or 4 channels in the last axis.{hint}"
+        )
+    if images.ndim not in (3, 4):
+        raise ValueError(f"X is an array of shape {shape}, {_EXPECTED}.")
+    if 0 in shape[1:]:
+        raise ValueError(f"X is an array of shape {shape}: its images have no pixels.")
+    _check_dtype(images.dtype, "sample 0, like all of X")
+    return np.asarray(images)
+
+
+def _check_item(item, number):
+    """One image array, or one path as a str."""
+    if type(item) is str:
+        return item
+    if isinstance(item, (str, bytes, os.PathLike)):
+        return str(os.fsdecode(item))
+    if not isinstance(item, np.ndarray):
+        raise TypeError(
+            f"sample {number} is {item!r:.60} of type {type(item).__name__}, expected a numpy "
+            "array (height, width[, channels]) or a file path."
+        )
+    if item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[2] not in (1, 3, 4)):
+        raise ValueError(
+            f"sample {number} is an array of shape {item.shape}, expected (height, width) or "
+            "(height, width, channels) with 1, 3 or 4 channels."
+        )
+    if item.size == 0:
+        raise ValueError(f"sample {number} is an array of shape {item.shape}: no pixels.")
+    _check_dtype(item.dtype, f"sample {number}")
+    return item
+
+
+def as_source(images):
+    """Array (n, height, width[, channels]), or object array of paths and image arrays."""
+    if isinstance(images, (str, bytes, os.PathLike)):
+        raise TypeError(f"X is the single path {str(images)!r}: pass a list of paths.")
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
+        return _check_stack(images)
+    if hasattr(images, "columns"):
+        raise TypeError("images is a DataFrame: skwing.images.as_boxed_images reads its columns.")
+    # A pandas or polars Series; a generator would be used up by counting.
+    if not (isinstance(images, (list, tuple, np.ndarray)) or hasattr(images, "to_numpy")):
+        raise TypeError(f"X is of type {type(images).__name__}, {_EXPECTED}.")
+    if isinstance(images, np.ndarray):
+        if images.ndim != 1:
+            raise ValueError(
+                f"X is an array of shape {images.shape} of {images.dtype}, expected one path or "
+                "image per sample, in one dimension."
+            )
+        images = images.tolist()
+    items = (_check_item(item, number) for number, item in enumerate(images))
+    # fromiter, as np.array would stack image arrays of equal shape.
+    return np.fromiter(items, dtype=object, count=len(images))
+
+
+def decoding_threads():
+    """Number of threads that decode images at once."""
+    return min(8, cpu_count() or 1)

@@ -1,0 +1,106 @@
+"""The file of a model: JSON and arrays in one safetensors file, with a checksum over both."""
+
+import hashlib
+import json
+import os
+import stat
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from skwing._utils.envelope import FORMAT, check_format, check_keys
+from skwing._utils.files import write_bytes
+from skwing._utils.version import __version__
+from skwing.networks import as_array, as_tensor
+
+__all__ = ["read_model", "write_model"]
+
+_KEY = "skwing"  # of the metadata: a JSON text with these keys
+_KEYS = ("format", "skwing", "sha256", "model")
+
+
+def write_model(path, model, arrays):
+    """Write a model to a file, which takes the place of `path` when all of it is there.
+
+    Parameters
+    ----------
+    path : str or path-like
+    model : dict
+        That JSON can hold.
+    arrays : dict of str to ndarray
+        As :func:`skwing.networks.as_array` makes them.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    tensors = {name: as_tensor(array) for name, array in arrays.items()}
+    header = {"format": FORMAT, "skwing": __version__, "model": model}
+    header["sha256"] = _checksum(header, tensors)
+    write_bytes(path, save(tensors, {_KEY: json.dumps(header, allow_nan=False)}))
+
+
+def read_model(path):
+    """What :func:`write_model` wrote.
+
+    Returns
+    -------
+    model : dict
+    arrays : dict of str to ndarray
+    version : str
+        Of skwing, which wrote the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no file of a model, damaged, or of a newer format; names the file.
+    """
+    path = os.fsdecode(path)
+    if not stat.S_ISREG(_stat(path).st_mode):
+        raise ValueError(f"{path} is no regular file, expected a file that save_model wrote")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = _read_header(file.metadata() or {}, path)
+            version = check_format(header["format"], header["skwing"], f"the model in {path}")
+            # Copies: the file may be replaced while they are in use.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:
+        raise ValueError(
+            f"{path} can not be read as a model: it is damaged, or no file that save_model wrote "
+            f"(one of joblib or pickle is loaded by these) ({error})"
+        ) from error
+    if header.pop("sha256") != _checksum(header, tensors):
+        raise ValueError(f"{path} is damaged: its content does not match its checksum")
+    return header["model"], {name: as_array(tensor) for name, tensor in tensors.items()}, version
+
+
+def _stat(path):
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"there is no file {path} to load a model from") from None
+
+
+def _read_header(metadata, path):
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but holds no model that save_model wrote")
+    try:
+        header = json.loads(metadata[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: its header is no JSON") from error
+    check_keys(header, _KEYS, f"the header of {path}")
+    return header
+
+
+def _checksum(header, tensors):
+    """Of all in the header, and of names, kinds, shapes and bits of the tensors."""
+    total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        told = [name, str(tensor.dtype), list(tensor.shape)]
+        total.update(json.dumps(told).encode())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()

@@ -1,0 +1,380 @@
+"""Save an estimator to a file, load it again, describe what a file holds."""
+
+import os
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skwing._reading.state import check_fitted, put, taken
+from skwing._utils.ambient import plain_state
+from skwing._utils.envelope import check_keys, set_params_of
+from skwing.balance import PoseBalancer, balance_of, put_balance
+from skwing.cascade import CascadeLandmarkRegressor
+from skwing.persistence._file import read_model, write_model
+from skwing.persistence._plain import NotInFile, from_plain, name_of, to_plain
+
+__all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
+
+# Parameters of a pipeline that say how it works; a cache (`memory`) is of one machine.
+_PIPELINE_PARAMS = ("transform_input", "verbose")
+
+
+@plain_state()
+def save_model(estimator, path):
+    """Save a fitted model to one file.
+
+    Parameters
+    ----------
+    estimator : CascadeLandmarkRegressor, Pipeline or search
+        Fitted. The steps of a pipeline before the regressor may be `PoseBalancer` and
+        "passthrough". Of a search, such as `GridSearchCV`, the best estimator is saved; its
+        parameters and its score are told by :func:`describe_model`.
+    path : str or path-like
+        File to write, such as ``"landmarks.safetensors"``. Where there is one already it is
+        replaced when the new one is complete.
+
+    Raises
+    ------
+    NotFittedError
+        If the model is not fitted.
+    TypeError
+        If there is an estimator, a step or a parameter of a kind that no file holds; names
+        it.
+    ValueError
+        If the model holds NaN, as one whose training diverged, or a search has no best
+        estimator.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load_model : Loads it.
+
+    Notes
+    -----
+    Kept are parameters and fitted attributes, of the balancer as well. Not kept are a
+    pipeline's `memory`, callbacks, metadata requests and attributes of your own. Of networks
+    and losses that are functions of your own only the names are written: give the networks
+    again when you load it. A ``functools.partial`` of a network of this package with plain
+    settings is written whole.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import skwing
+    >>> from skwing.datasets import make_faces
+    >>> X, y = make_faces(20, random_state=0, return_X_y=True)
+    >>> reg = skwing.CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1).fit(X, y)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "landmarks.safetensors"
+    ...     skwing.save_model(reg, path)
+    ...     loaded = skwing.load_model(path)
+    >>> bool((loaded.predict(X) == reg.predict(X)).all())
+    True
+    """
+    arrays = {}
+    best, search = _best_of(estimator, arrays)
+    model = {"estimator": _to_node(best, "model", arrays), "search": search}
+    write_model(path, model, arrays)
+
+
+@plain_state()
+def load_model(path, networks=None):
+    """Load a model that :func:`save_model` saved, by this version or an earlier one.
+
+    Parameters
+    ----------
+    path : str or path-like
+    networks : sequence of callable, str or None, default=None
+        For a model with networks of your own: one a stage, as they were given to the
+        regressor. None stands for a network that the file names.
+
+    Returns
+    -------
+    estimator : CascadeLandmarkRegressor or Pipeline
+        On the CPU until it predicts. Where a loss is a function of your own, `loss` is a
+        :class:`NotInFile` that `fit` refuses.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or no model, if a newer version wrote it, which is named, or
+        if `networks` lacks one, or has one that does not fit.
+
+    Notes
+    -----
+    No code is run that the file might name, and no random number is drawn.
+
+    Examples
+    --------
+    >>> import skwing
+    >>> reg = skwing.load_model("landmarks.safetensors")  # doctest: +SKIP
+    """
+    model, arrays, version = read_model(path)
+    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
+    check_keys(model, ("estimator", "search"), what)
+    try:
+        return _from_node(model["estimator"], arrays, networks, what)
+    except RecursionError:
+        raise ValueError(f"{what} is damaged: it is nested too deep") from None
+
+
+@plain_state()
+def describe_model(path):
+    """What a file of :func:`save_model` says about its model, without loading it.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    description : dict
+        "skwing", the version that wrote it; "steps", the classes of a pipeline's steps and
+        of the regressor; "networks", the name of each stage's network; "n_landmarks";
+        "schema", its name or None; "search", None or a dict with the class of the search,
+        "best_params", "best_score" and "best_index".
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_model`.
+
+    Examples
+    --------
+    >>> from skwing.persistence import describe_model
+    >>> describe_model("landmarks.safetensors")["search"]  # doctest: +SKIP
+    """
+    model, arrays, version = read_model(path)
+    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
+    check_keys(model, ("estimator", "search"), what)
+    steps, fitted = _described(model["estimator"], arrays, what)
+    search = _read(model["search"], arrays, what)
+    return {
+        "skwing": version,
+        "steps": steps,
+        "networks": [name_of(network["network"]) for network in fitted["networks"]],
+        "n_landmarks": check_fitted(fitted, what, finite=True),
+        "schema": None if fitted["schema"] is None else fitted["schema"].name,
+        "search": search,
+    }
+
+
+def _best_of(estimator, arrays):
+    """The estimator to save, and what a search that found it says."""
+    if not hasattr(estimator, "estimator") or isinstance(estimator, Pipeline):
+        return estimator, None
+    check_is_fitted(estimator)
+    if not hasattr(estimator, "best_estimator_"):
+        raise ValueError(
+            f"this {type(estimator).__name__} has no best_estimator_ to save: it was made with "
+            "refit=False, or is no search"
+        )
+    told = {"class": type(estimator).__name__}
+    for name in ("best_params_", "best_score_", "best_index_"):
+        value = getattr(estimator, name, None)  # without a refit metric there are fewer
+        told[name.rstrip("_")] = _told(value)
+    return estimator.best_estimator_, to_plain(told, "search", arrays)
+
+
+def _told(value):
+    """A value as a text, where it is more than numbers and texts: for people to read."""
+    if isinstance(value, dict):
+        return {str(key): _told(item) for key, item in value.items()}
+    try:
+        to_plain(value, "", arrays := {})
+        return repr(value) if arrays or callable(value) else value
+    except TypeError:
+        return repr(value)
+
+
+def _to_node(estimator, name, arrays):
+    """JSON-like form of an estimator."""
+    if type(estimator) is Pipeline:
+        if not isinstance(estimator.steps[-1][1], Pipeline | CascadeLandmarkRegressor):
+            last = type(estimator.steps[-1][1]).__name__
+            raise TypeError(f"{name} ends with a {last}, expected a CascadeLandmarkRegressor")
+        params = {key: getattr(estimator, key, None) for key in _PIPELINE_PARAMS}
+        return {
+            "class": "Pipeline",
+            "params": to_plain(params, f"{name}.params", arrays),
+            "steps": [_step_to_node(*step, name, arrays) for step in estimator.steps],
+        }
+    if type(estimator) not in _CLASSES:
+        raise TypeError(
+            f"{name} is a {type(estimator).__name__}, which no file holds: expected a "
+            "CascadeLandmarkRegressor, a Pipeline around one, or a search around these"
+        )
+    check_is_fitted(estimator)
+    fitted = _CLASSES[type(estimator)][0](estimator)
+    if isinstance(estimator, CascadeLandmarkRegressor):
+        check_fitted(fitted, f"{name} cannot be saved", finite=True)
+    return {
+        "class": type(estimator).__name__,
+        "params": to_plain(estimator.get_params(deep=False), f"{name}.params", arrays),
+        "fitted": to_plain(fitted, name, arrays),
+    }
+
+
+def _step_to_node(step, estimator, name, arrays):
+    if isinstance(estimator, str | None) and estimator in _NOTHING:
+        return [step, estimator]
+    if type(estimator) not in (Pipeline, *_CLASSES):
+        raise TypeError(
+            f"step {step!r} of {name} is a {type(estimator).__name__}, which no file holds: "
+            "expected PoseBalancer, 'passthrough' and at the end CascadeLandmarkRegressor; the "
+            "regressor alone can be saved where no other step matters in prediction"
+        )
+    return [step, _to_node(estimator, f"{name}.{step}", arrays)]
+
+
+def _from_node(node, arrays, networks, what):
+    """Estimator of what :func:`_to_node` gave."""
+    _check_node(node, what)
+    if node["class"] == "Pipeline":
+        steps = [
+            (name, part if part in _NOTHING else _from_node(part, arrays, networks, what))
+            for name, part in _check_steps(node["steps"], what)
+        ]
+        params = _read(node["params"], arrays, what)
+        check_keys(params, _PIPELINE_PARAMS, f"{what}: its pipeline")
+        pipeline = Pipeline(steps, verbose=params["verbose"])
+        if params["transform_input"] is not None:
+            pipeline.set_params(transform_input=params["transform_input"])
+        return pipeline
+    params, fitted = (_read(node[key], arrays, what) for key in ("params", "fitted"))
+    if not isinstance(params, dict):
+        raise ValueError(f"{what} has parameters {params!r:.60}, expected a dict")
+    if node["class"] == "CascadeLandmarkRegressor":
+        check_fitted(fitted, what, finite=True)
+        _fill_in(params, fitted, networks, what)
+    kinds = {cls.__name__: (cls, put) for cls, (_, put) in _CLASSES.items()}
+    cls, put_fitted = kinds[node["class"]]
+    estimator = cls()
+    set_params_of(estimator, params, what)
+    try:
+        put_fitted(estimator, fitted, what)
+    except Exception as error:  # of a network of the user's, of any kind
+        if isinstance(error, ValueError) and str(error).startswith(what):
+            raise
+        raise ValueError(f"{what}: {error}") from error
+    return estimator
+
+
+def _fill_in(params, fitted, networks, what):
+    """Put the user's networks where the file has none.
+
+    Parameters
+    ----------
+    params, fitted : dict
+        Changed in place.
+    networks : sequence or None
+    what : str
+    """
+    stages = [part["network"] for part in fitted["networks"]]
+    given = [None] * len(stages) if networks is None else _listed(networks, len(stages), what)
+    missing = []
+    for i, (stored, own) in enumerate(zip(stages, given, strict=True)):
+        if not isinstance(stored, NotInFile):
+            if own is not None and to_plain(own, "", {}) != to_plain(stored, "", {}):
+                raise ValueError(
+                    f"{what}: stage {i + 1} has the network {name_of(stored)}, networks[{i}] is "
+                    f"{name_of(own)}; None takes the one of the file"
+                )
+        elif own is None or isinstance(own, NotInFile):
+            missing.append(f"stage {i + 1} needs {stored.name}")
+        else:
+            fitted["networks"][i]["network"] = own
+    if missing:
+        shown = ", ".join("..." if isinstance(s, NotInFile) else "None" for s in stages)
+        raise ValueError(
+            f"{what}: {'; '.join(missing)}, which no file holds: load_model(path, "
+            f"networks=[{shown}]) with the network of each such stage in place of the dots"
+        )
+    wanted = params.get("networks")
+    if isinstance(wanted, list | tuple):
+        named = dict(zip(stages[::-1], given[::-1], strict=True))  # the first of a name counts
+        same = list(wanted) == stages
+        filled = [
+            (given[i] if same else named.get(network, network))
+            if isinstance(network, NotInFile)
+            else network
+            for i, network in enumerate(wanted)
+        ]
+        params["networks"] = type(wanted)(filled)
+
+
+def _listed(networks, n_stages, what):
+    if isinstance(networks, str) or callable(networks):
+        networks = [networks]
+    if not np.iterable(networks):
+        raise ValueError(f"{what}: networks must be a sequence, one a stage, got {networks!r:.60}")
+    networks = list(networks)
+    if len(networks) != n_stages:
+        raise ValueError(f"{what} has {n_stages} stages, networks has {len(networks)} parts")
+    return networks
+
+
+def _described(node, arrays, what):
+    """Classes of the steps, and the fitted state of the regressor."""
+    _check_node(node, what)
+    if node["class"] != "Pipeline":
+        return [node["class"]], _read(node["fitted"], arrays, what)
+    names, fitted = [], None
+    for _, part in _check_steps(node["steps"], what):
+        if part in _NOTHING:
+            names.append(str(part))
+        else:
+            found, fitted = _described(part, arrays, what)
+            names += found
+    return names, fitted
+
+
+def _read(plain, arrays, what):
+    try:
+        return from_plain(plain, arrays)
+    except ValueError as error:
+        raise ValueError(f"{what} is damaged: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{what} is damaged: it is nested too deep") from None
+
+
+def _check_node(node, what):
+    known = [cls.__name__ for cls in _CLASSES]
+    if not isinstance(node, dict) or node.get("class") not in ("Pipeline", *known):
+        raise ValueError(f"{what} holds {node!r:.60}, expected an estimator")
+    content = "steps" if node["class"] == "Pipeline" else "fitted"
+    check_keys(node, ("class", "params", content), f"{what}: its {node['class']}")
+
+
+def _check_steps(steps, what):
+    right = isinstance(steps, list) and all(map(_is_step, steps)) and bool(steps)
+    if right:
+        *first, last = (part for _, part in steps)
+        names = {name for name, _ in steps}
+        right = len(names) == len(steps) and _class_of(last) in ("Pipeline", _REGRESSOR)
+        right = right and all(p in _NOTHING or _class_of(p) == _BALANCER for p in first)
+    if not right:
+        raise ValueError(f"{what} is damaged: its pipeline has the steps {steps!r:.80}")
+    return steps
+
+
+def _is_step(step):
+    return isinstance(step, list) and len(step) == 2 and isinstance(step[0], str)
+
+
+def _class_of(node):
+    return node.get("class") if isinstance(node, dict) else None
+
+
+_REGRESSOR, _BALANCER = CascadeLandmarkRegressor.__name__, PoseBalancer.__name__
+_NOTHING = (None, "passthrough")  # steps that do nothing
+# How the fitted state of each class is taken and put.
+_CLASSES = {
+    CascadeLandmarkRegressor: (taken, put),
+    PoseBalancer: (balance_of, put_balance),
+}

@@ -1,0 +1,366 @@
+"""LandmarkSchema, and the four schemas that ship."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from skwing._utils.checks import told
+from skwing._utils.files import write_text
+from skwing._utils.warnings import warn_caller
+from skwing.schema import _markups
+from skwing.schema._json import as_text, parts_of_text
+from skwing.schema._names import mirror_from_names, mirror_of_pairs, pairs_from_names
+
+__all__ = [
+    "AFLW19",
+    "COFW29",
+    "IBUG68",
+    "SCHEMAS",
+    "WFLW98",
+    "LandmarkSchema",
+    "check_schema",
+    "mirror_from_names",
+]
+
+
+@dataclass(frozen=True)
+class LandmarkSchema:
+    """Meaning of the landmarks of a data set; immutable, hashable, checked on creation.
+
+    Parameters
+    ----------
+    name : str
+        Short name, such as ``"ibug68"``.
+    landmark_names : sequence of str
+        One per landmark, each different.
+    mirror : sequence of int, default=None
+        Permutation that renames the points of a mirrored shape: point `i` of it was point
+        ``mirror[i]``. It is its own inverse. None says that mirroring is not known, so
+        that nobody mirrors. :meth:`from_names` finds it by the names.
+    contours : sequence of (str, sequence of int, bool), default=()
+        Lines to draw: name, landmarks in order, and whether the line closes.
+    normalizers : mapping of str to (sequence of int, sequence of int), default={}
+        For each normalising length the left and the right group of landmarks; the length
+        is the distance between the means of the two groups.
+
+    Raises
+    ------
+    ValueError
+        If names repeat, `mirror` is no such permutation, or an index is out of range.
+
+    Examples
+    --------
+    >>> from skwing.schema import LandmarkSchema
+    >>> moth = LandmarkSchema("moth", ("left_wing", "head", "right_wing"), mirror=(2, 1, 0))
+    >>> moth.n_landmarks, moth.mirror
+    (3, (2, 1, 0))
+    """
+
+    name: str
+    landmark_names: tuple
+    mirror: tuple | None = None
+    contours: tuple = ()
+    normalizers: Mapping = field(default_factory=dict, hash=False)
+
+    def __post_init__(self):
+        """Turn every part into an immutable one and check it."""
+        set_part = object.__setattr__  # the way round `frozen`, for the constructor only
+        set_part(self, "landmark_names", tuple(str(n) for n in self.landmark_names))
+        if self.mirror is not None:
+            set_part(self, "mirror", _as_indices(self.mirror))
+        contours = tuple((str(n), _as_indices(i), bool(closed)) for n, i, closed in self.contours)
+        set_part(self, "contours", contours)
+        pairs = {
+            key: (_as_indices(left), _as_indices(right))
+            for key, (left, right) in self.normalizers.items()
+        }
+        set_part(self, "normalizers", MappingProxyType(pairs))
+        self._check()
+
+    def _check(self):
+        n = self.n_landmarks
+        if n == 0 or len(set(self.landmark_names)) != n:
+            raise ValueError(f"Schema {self.name!r} needs landmark names, each different.")
+        if self.mirror is not None:
+            twice = len(self.mirror) == n and all(
+                0 <= j < n and self.mirror[j] == i for i, j in enumerate(self.mirror)
+            )
+            if not twice:
+                raise ValueError(
+                    f"mirror of schema {self.name!r} must be a permutation of its {n} "
+                    f"landmarks that undoes itself; got {self.mirror}."
+                )
+        groups = {f"contour {name!r}": indices for name, indices, _ in self.contours}
+        for key, (left, right) in self.normalizers.items():
+            groups |= {f"left of {key!r}": left, f"right of {key!r}": right}
+        for what, indices in groups.items():
+            if not indices or not all(0 <= i < n for i in indices):
+                raise ValueError(
+                    f"{what} of schema {self.name!r} needs landmarks in 0..{n - 1}; got {indices}."
+                )
+
+    def __reduce__(self):
+        """Pickle and copy by construction: a read-only mapping has no other way."""
+        parts = (self.name, self.landmark_names, self.mirror, self.contours)
+        return type(self), (*parts, dict(self.normalizers))
+
+    @classmethod
+    def from_names(cls, name, landmark_names, *, contours=(), normalizers=None, pairs=None):
+        """Schema whose mirror pairs are found by name.
+
+        Parameters
+        ----------
+        name : str
+        landmark_names : sequence of str
+            Sides are the words "left" and "right" or the letters "l" and "r", in any case
+            and anywhere: ``left_eye``, ``eyeLeft``, ``Left Wrist``, ``L_eye``, ``eye-r``.
+            Glued to another word, as in ``lefteye`` or ``lwing``, they count where there
+            is a partner. Next to names in pairs, one without a side is its own mirror
+            image.
+        contours, normalizers
+            As of the class.
+        pairs : sequence of (name, name) or (int, int), default=None
+            The pairs themselves; every other landmark is its own mirror image, so that
+            ``pairs=()`` says that none changes its name. None looks at the names.
+
+        Returns
+        -------
+        schema : LandmarkSchema
+            Without a mirror, so that nobody mirrors, if some name has a side but no
+            partner, or if no name tells of a side: nothing says then that the object has a
+            mirror image of the same kind.
+
+        Warns
+        -----
+        UserWarning
+            Of the names that have a side but no partner.
+
+        Raises
+        ------
+        ValueError
+            If names repeat, or `pairs` holds what is no landmark, or one twice.
+
+        Examples
+        --------
+        >>> from skwing.schema import LandmarkSchema
+        >>> LandmarkSchema.from_names("moth", ["wing_L", "head", "wing_R"]).mirror
+        (2, 1, 0)
+        >>> LandmarkSchema.from_names("leaf", ["tip", "stem"]).mirror is None
+        True
+        """
+        names = [str(n) for n in landmark_names]
+        mirror = None
+        if pairs is not None:
+            mirror = mirror_of_pairs(_check_pairs(name, names, pairs), len(names))
+        else:
+            found, lonely = pairs_from_names(names)
+            if lonely:
+                warn_caller(
+                    f"Schema {name!r} has no mirror: "
+                    f"{', '.join(f'{names[i]!r} finds no {p!r}' for i, p in lonely.items())}. "
+                    "State the pairs (pairs=...), () if there are none.",
+                )
+            elif found:
+                mirror = mirror_of_pairs(found, len(names))
+        return cls(name, names, mirror, contours, normalizers or {})
+
+    def to_json(self, path=None):
+        """Save the schema as JSON.
+
+        Parameters
+        ----------
+        path : str or os.PathLike, default=None
+            File to write; None returns the text.
+
+        Returns
+        -------
+        text : str or None
+
+        Examples
+        --------
+        >>> from skwing.schema import LandmarkSchema
+        >>> print(LandmarkSchema("eyes", ("left_eye", "right_eye"), (1, 0)).to_json())
+        {
+          "version": 1,
+          "name": "eyes",
+          "landmark_names": ["left_eye", "right_eye"],
+          "mirror": [1, 0],
+          "contours": [],
+          "normalizers": {}
+        }
+        """
+        text = as_text(
+            name=self.name,
+            landmark_names=self.landmark_names,
+            mirror=self.mirror,
+            contours=self.contours,
+            normalizers=dict(self.normalizers),
+        )
+        if path is None:
+            return text
+        write_text(path, text + "\n")
+        return None
+
+    @classmethod
+    def from_json(cls, source):
+        """Load what :meth:`to_json` saved.
+
+        Parameters
+        ----------
+        source : str or os.PathLike
+            The text itself if it begins with ``{``, else the path of a file.
+
+        Returns
+        -------
+        schema : LandmarkSchema
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no schema; says what is wrong.
+
+        Examples
+        --------
+        >>> from skwing.schema import IBUG68, LandmarkSchema
+        >>> LandmarkSchema.from_json(IBUG68.to_json()) == IBUG68
+        True
+        """
+        is_text = isinstance(source, str) and source.lstrip().startswith("{")
+        where = "the JSON text" if is_text else os.fspath(source)
+        try:
+            return cls(**parts_of_text(source if is_text else Path(source).read_bytes()))
+        except ValueError as error:
+            raise ValueError(f"{where} is no landmark schema: {error}") from None
+
+    @property
+    def n_landmarks(self):
+        """Number of landmarks."""
+        return len(self.landmark_names)
+
+    def mirror_points(self, points):
+        """Rename the points of a shape that was reflected.
+
+        This is only half of a mirroring; the reflection itself is a matrix, see
+        :func:`skwing.geometry.reflect`.
+
+        Parameters
+        ----------
+        points : ndarray or tensor of shape (..., n_landmarks, 2)
+
+        Returns
+        -------
+        points : ndarray or tensor of shape (..., n_landmarks, 2)
+            A copy in the mirrored order.
+
+        Raises
+        ------
+        ValueError
+            If the schema knows no mirroring or the number of points differs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwing.geometry import apply, reflect
+        >>> from skwing.schema import LandmarkSchema
+        >>> eyes = LandmarkSchema("eyes", ("left_eye", "right_eye"), (1, 0))
+        >>> eyes.mirror_points(apply(reflect(64), np.array([[20.0, 30], [50, 31]])))
+        array([[13., 31.],
+               [43., 30.]])
+        """
+        if self.mirror is None:
+            raise ValueError(f"Schema {self.name!r} has no mirror permutation.")
+        if points.shape[-2] != self.n_landmarks:
+            raise ValueError(
+                f"Schema {self.name!r} has {self.n_landmarks} landmarks; got points of "
+                f"shape {tuple(points.shape)}."
+            )
+        return points[..., list(self.mirror), :]
+
+
+def _as_indices(indices):
+    return tuple(int(i) for i in indices)
+
+
+def _check_pairs(name, landmark_names, pairs):
+    """Pairs of indices from pairs of indices or names."""
+    place = {n: i for i, n in enumerate(landmark_names)}
+    place |= {i: i for i in range(len(landmark_names))}
+    indices = []
+    for pair in pairs:
+        both = [place.get(end) for end in pair] if isinstance(pair, (tuple, list)) else []
+        if len(both) != 2 or None in both or both[0] == both[1]:
+            raise ValueError(
+                f"pairs of schema {name!r} must hold two of its landmarks each; got {pair!r:.80}."
+            )
+        indices.append(tuple(both))
+    for i, count in Counter(i for pair in indices for i in pair).items():
+        if count > 1:
+            raise ValueError(f"pairs of schema {name!r} hold {landmark_names[i]!r} twice.")
+    return indices
+
+
+def check_schema(schema, n_landmarks=None):
+    """Schema of that name, or the schema itself; None stays None.
+
+    Parameters
+    ----------
+    schema : str, LandmarkSchema or None
+        A key of `SCHEMAS`, or a schema.
+    n_landmarks : int, default=None
+        The number of landmarks it must have; None accepts any.
+
+    Returns
+    -------
+    schema : LandmarkSchema or None
+
+    Raises
+    ------
+    ValueError
+        If no schema has that name, or it has another number of landmarks.
+    TypeError
+        If `schema` is none of the three.
+
+    Examples
+    --------
+    >>> from skwing.schema import check_schema
+    >>> check_schema("ibug68").n_landmarks
+    68
+    """
+    if schema is None:
+        return None
+    if isinstance(schema, str):
+        if schema not in SCHEMAS:
+            raise ValueError(
+                f"Unknown schema {schema!r}; choose from {sorted(SCHEMAS)} or pass a "
+                f"LandmarkSchema."
+            )
+        schema = SCHEMAS[schema]
+    if not isinstance(schema, LandmarkSchema):
+        raise TypeError(
+            f"schema must be one of {sorted(SCHEMAS)}, a LandmarkSchema or None; got "
+            f"{told(schema)}."
+        )
+    if n_landmarks is not None and schema.n_landmarks != n_landmarks:
+        raise ValueError(
+            f"Schema {schema.name!r} has {schema.n_landmarks} landmarks, the data have "
+            f"{n_landmarks}."
+        )
+    return schema
+
+
+def can_mirror(schema):
+    """Whether it is known how the landmarks of a mirrored shape are named."""
+    return schema is not None and schema.mirror is not None
+
+
+AFLW19 = LandmarkSchema(**_markups.AFLW19)
+COFW29 = LandmarkSchema(**_markups.COFW29)
+IBUG68 = LandmarkSchema(**_markups.IBUG68)
+WFLW98 = LandmarkSchema(**_markups.WFLW98)
+
+SCHEMAS = {schema.name: schema for schema in (AFLW19, COFW29, IBUG68, WFLW98)}

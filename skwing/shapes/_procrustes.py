@@ -1,0 +1,233 @@
+"""Alignment, mean shape and principal components of shapes."""
+
+import numpy as np
+
+from skwing._utils.landmarks import whole_points
+from skwing.geometry import apply, scale_of, similarity
+
+__all__ = [
+    "align",
+    "is_shape",
+    "mean_shape",
+    "normalize",
+    "symmetric",
+]
+
+_FLIP = np.array([-1.0, 1.0])
+# Least radius that the mean of shapes of radius 1 has when they stand much the same way.
+_UPRIGHT = 0.3
+_LEAST_EXTENT = 1e-140  # whose square is a number still, as is that of its inverse
+
+
+def is_shape(shapes):
+    """Whether each shape has at least two distinct points, so that it can be aligned.
+
+    Points are not distinct where the square of their distance would be 0 or infinite.
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        NaN = missing.
+
+    Returns
+    -------
+    usable : ndarray of bool of shape (n_shapes,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import is_shape
+    >>> is_shape(np.array([[[1.0, 1], [2, 1]], [[3, 3], [3, 3]], [[0, 5], [np.nan, np.nan]]]))
+    array([ True, False, False])
+    """
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    known = ~np.isnan(shapes).any(-1, keepdims=True)
+    low = np.where(known, shapes, np.inf).min(-2)
+    high = np.where(known, shapes, -np.inf).max(-2)
+    extent = (high - low).max(-1, initial=0.0)
+    return (extent > _LEAST_EXTENT) & (extent < 1 / _LEAST_EXTENT)
+
+
+def align(shapes, reference, allow_reflection=False, scaling=True):
+    """Bring every shape as close to a reference as a similarity can (Procrustes).
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        NaN = missing; missing points stay missing.
+    reference : array of shape (n_landmarks, 2)
+    allow_reflection : bool or array of bool of shape (n_shapes,), default=False
+        Whether a shape may be mirrored where that brings it closer, as the balancing of
+        Feng et al. (2018) allows it.
+    scaling : bool, default=True
+        Whether the size of a shape may change.
+
+    Returns
+    -------
+    aligned : ndarray of shape (n_shapes, n_landmarks, 2)
+        In units of the reference. All NaN for a shape without two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import align
+    >>> triangle = np.array([[0.0, 0], [4, 0], [0, 2]])
+    >>> align(3 * triangle[None] + 7, triangle).round(6) + 0.0
+    array([[[0., 0.],
+            [4., 0.],
+            [0., 2.]]])
+    """
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    shapes = np.where(is_shape(shapes)[:, None, None], shapes, np.nan)
+    aligned, gain = _align_turned(shapes, reference, scaling)
+    if np.any(allow_reflection):
+        mirrored, mirrored_gain = _align_turned(shapes * _FLIP, reference, scaling)
+        closer = np.asarray(allow_reflection) & (mirrored_gain > gain)
+        aligned = np.where(closer[:, None, None], mirrored, aligned)
+    return aligned
+
+
+def _align_turned(shapes, reference, scaling=True):
+    """Aligned shapes, and a figure that is the greater the better the fit."""
+    matrix = similarity(shapes, reference)
+    # Of two fits of one shape and its reflection, the one with the greater factor is the
+    # better, with or without scaling: it is <source, target> / <source, source>.
+    gain = scale_of(matrix)
+    if scaling:
+        return apply(matrix, shapes), gain
+    with np.errstate(divide="ignore", invalid="ignore"):
+        aligned = shapes @ (matrix[..., :2] / gain[:, None, None]).mT
+    return aligned + _mean_of_points(reference - aligned), gain
+
+
+def _mean_of_points(shapes):
+    """Mean over the points that are there, as (..., 1, 2); NaN where there is none."""
+    known = ~np.isnan(shapes)
+    count = known.sum(-2, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, shapes, 0.0).sum(-2, keepdims=True) / count
+
+
+def _mean_of_shapes(shapes):
+    """Mean of each point over the shapes that have it, (n_landmarks, 2)."""
+    with np.errstate(invalid="ignore"):
+        return np.nansum(shapes, 0) / (~np.isnan(shapes)).sum(0)
+
+
+def normalize(shapes):
+    """Centre shapes on 0 and scale them to a root mean square radius of 1.
+
+    Parameters
+    ----------
+    shapes : array of shape (..., n_landmarks, 2)
+
+    Returns
+    -------
+    shapes : array of shape (..., n_landmarks, 2)
+        All NaN for a shape with fewer than two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import normalize
+    >>> normalize(np.array([[3.0, 3], [7, 3]]))
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    centred = shapes - _mean_of_points(shapes)
+    radius = np.sqrt(2 * _mean_of_points(centred**2).mean(-1, keepdims=True))
+    return centred / np.where(radius > 0, radius, np.nan)
+
+
+def symmetric(shape, mirror):
+    """Mean of a shape and its mirror image, its axis of symmetry upright.
+
+    Parameters
+    ----------
+    shape : array of shape (n_landmarks, 2)
+        Centred on 0; NaN = missing.
+    mirror : sequence of int of length n_landmarks
+        Landmark i of a mirrored shape is landmark ``mirror[i]`` of the original.
+
+    Returns
+    -------
+    shape : array of shape (n_landmarks, 2)
+        The same when its x coordinates change sign and its landmarks are renamed. A
+        landmark whose partner is missing takes the partner's place in the mean.
+
+    Examples
+    --------
+    >>> from skwing.shapes import symmetric
+    >>> symmetric([[-1.0, 0.2], [1.2, 0.0], [-0.2, -0.2]], mirror=[1, 0, 2]).round(2) + 0.0
+    array([[-1.1 ,  0.11],
+           [ 1.1 ,  0.11],
+           [ 0.  , -0.22]])
+    """
+    shape = whole_points(np.asarray(shape, dtype=np.float64))
+    points = shape @ [1, 1j]
+    image = -points.conj()[list(mirror)]
+    # The image is the shape again, turned by twice what the axis leans.
+    lean = np.exp(0.5j * np.angle(np.nansum(image.conj() * points)))
+    pair = np.stack([points / lean, image * lean])
+    known = ~np.isnan(pair)
+    mean = np.where(known, pair, 0).sum(0) / np.maximum(known.sum(0), 1)
+    mean[~known.any(0)] = complex(np.nan, np.nan)
+    return np.stack([mean.real, mean.imag], axis=-1)
+
+
+def mean_shape(shapes, max_iter=20, tol=1e-4):
+    """Mean of shapes apart from where, how large and how turned each of them is.
+
+    Generalised Procrustes analysis: every shape is aligned to the mean, the mean is taken
+    again, until it rests.
+
+    Parameters
+    ----------
+    shapes : array of shape (n_shapes, n_landmarks, 2)
+        NaN = missing.
+    max_iter : int, default=20
+    tol : float, default=1e-4
+        Stop when no coordinate of the mean moves by more, in units of its radius.
+
+    Returns
+    -------
+    mean : array of shape (n_landmarks, 2)
+        Centred on 0, with a root mean square radius of 1, as upright as the shapes are on
+        average. NaN for a point that no shape has.
+
+    Raises
+    ------
+    ValueError
+        If no shape has two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes import mean_shape
+    >>> square = np.array([[0.0, 0], [2, 0], [2, 2], [0, 2]])
+    >>> mean_shape(np.stack([square, 5 * square + 1])).round(3)
+    array([[-0.707, -0.707],
+           [ 0.707, -0.707],
+           [ 0.707,  0.707],
+           [-0.707,  0.707]])
+    """
+    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    shapes = normalize(shapes[is_shape(shapes)])
+    if len(shapes) == 0:
+        raise ValueError("a mean shape needs at least one shape with two distinct points.")
+    mean = _first_mean(shapes)
+    for _ in range(max_iter):
+        last = mean
+        mean = normalize(_mean_of_shapes(_align_turned(shapes, last)[0]))
+        if np.nanmax(np.abs(mean - last)) <= tol:
+            break
+    return normalize(mean)
+
+
+def _first_mean(shapes):
+    """Mean of normalised shapes as they stand, or one of them where they stand every way."""
+    mean = _mean_of_shapes(shapes)
+    if np.sqrt(np.nanmean((mean - _mean_of_points(mean)) ** 2) * 2) > _UPRIGHT:
+        return normalize(mean)
+    return shapes[np.isnan(shapes).sum((-2, -1)).argmin()]

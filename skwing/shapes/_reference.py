@@ -1,0 +1,57 @@
+"""The shape that later stages of a cascade bring objects onto."""
+
+import numpy as np
+
+from skwing._utils.landmarks import numbered
+from skwing.schema._schema import can_mirror
+from skwing.shapes._procrustes import mean_shape, symmetric
+
+_FLAT = 0.1  # as wide as that, for its length, a shape is no line
+
+
+def upright_shape(points, n_stages, schema):
+    """Mean shape that later stages bring faces onto; a single landmark has none.
+
+    It is made symmetric where the schema tells how, unless that makes a line of it.
+    """
+    if points.shape[1] == 1:
+        if n_stages == 1:
+            return np.zeros((1, 2))
+        raise ValueError(
+            f"y has 1 landmark, but a cascade of {n_stages} networks brings each face onto the "
+            "mean shape, which takes two: pass a single network"
+        )
+    shape = mean_shape(points)
+    lonely = np.flatnonzero(np.isnan(shape).any(-1)).tolist()
+    if lonely and n_stages > 1:
+        raise ValueError(
+            f"{numbered(lonely)} are known only in samples without a second landmark: their "
+            "place in the mean shape can not be learned"
+        )
+    if not can_mirror(schema):
+        return shape
+    even = symmetric(shape, schema.mirror)
+    return shape if _collapses(shape, even) else even
+
+
+def _collapses(shape, even):
+    """Whether a shape that is made symmetric is no longer the shape of the same object.
+
+    An object seen from the side has no axis that its landmarks lie on or on both sides of:
+    the mean of its shape and the mirror image of that is a line, or nearly one.
+    """
+    across, along = _principal_extents(shape)
+    return across > _FLAT * along and _principal_extents(even)[0] < across / 3
+
+
+def _principal_extents(shape):
+    """Standard deviations of the points of a shape, across and along its longer axis."""
+    return np.sqrt(np.linalg.eigvalsh(np.cov(shape[~np.isnan(shape).any(-1)].T, ddof=0)).clip(0))
+
+
+def is_symmetric(shape, schema):
+    """Whether a mean shape is its own mirror image, so that mirrored crops lie as others do."""
+    if not can_mirror(schema):
+        return False
+    image = shape[list(schema.mirror)] * [-1, 1]
+    return np.allclose(image, shape, atol=1e-6, equal_nan=True)
