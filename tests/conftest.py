@@ -1,4 +1,3 @@
-import importlib
 import os
 from pathlib import Path
 
@@ -29,13 +28,3 @@ def data_dir():
     if not folder or not Path(folder).is_dir():
         pytest.skip("SKWING_DATA does not name a folder of data sets")
     return Path(folder)
-
-
-@pytest.fixture(scope="module")
-def load():
-    """Import a module of the benchmarks by its name."""
-    threads = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
-        yield importlib.import_module
-    torch.set_num_threads(threads)

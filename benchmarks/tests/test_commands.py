@@ -1,7 +1,6 @@
 """The other commands of the benchmarks, each from its options to its line of results."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,10 +9,7 @@ import torch
 
 from skwing.datasets import make_faces, write_pts
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 BRIEF = ["--networks", "shape_indexed_64", "--epochs", "1"]
-
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="no benchmarks beside the tests")
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_without_strength_nothing_changes():
     assert torch.equal(photometric(images.clone(), Augmentation(), seeded()), images)
 
 
-# Deformation is a matter of the whole batch: tests/test_bend.py and tests/test_stages.py.
+# Deformation is a matter of the whole batch: see test_bend.py and ../reading/test_stages.py.
 @pytest.mark.parametrize(
     "field", [field.name for field in fields(Augmentation) if field.name != "deformation"]
 )

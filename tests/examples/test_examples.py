@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 from skwing import BoxedImages, geometry
 from skwing.datasets import read_tps
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def load(name):

@@ -1,6 +1,6 @@
 """Write the models that later versions must load, with images and what is predicted there.
 
-    python tests/models/make.py NAME
+    python tests/persistence/models/make.py NAME
 
 writes NAME.npz and NAME.pickle beside this script and, where skwing has `save_model`,
 NAME.safetensors. ``format-0`` was made by skwing 0.6.0, ``format-1`` by the first version

@@ -8,7 +8,7 @@ from skwing import save_model
 from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 
-PATH = Path(__file__).resolve().parents[1] / "examples" / "video.py"
+PATH = Path(__file__).resolve().parents[2] / "examples" / "video.py"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,7 @@ from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing.datasets import make_faces, write_pts
 from skwing.metrics import make_nme_scorer, nme
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY = ["--n-faces", "16", "--threads", "1", "--set", "max_epochs=1", "batch_size=8"]
-
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="no benchmarks beside the tests")
 
 
 @pytest.fixture(scope="module")
