@@ -18,7 +18,8 @@ import numpy as np
 
 from skwing import CascadeLandmarkRegressor, geometry, load_model
 from skwing._utils.opencv import cv2
-from skwing.datasets import SkimageCascade, make_faces
+from skwing.datasets import make_faces
+from skwing.detection import SkimageCascade
 from skwing.metrics import nme
 from skwing.schema import IBUG68
 from skwing.tracking import read_video, track

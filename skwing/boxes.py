@@ -4,7 +4,7 @@ A regressor learns the landmarks *as they lie in the boxes it was trained with*.
 around known landmarks are fine for a measurement, yet where no landmarks are known the
 boxes come from a detector, and a detector's boxes have another size and another middle.
 Train with boxes of the kind that there will be at prediction:
-:func:`skwing.datasets.detect_boxes` runs the detector on the training images and says how
+:func:`skwing.detection.detect_boxes` runs the detector on the training images and says how
 its boxes lie, which :func:`landmark_boxes` can imitate. Where that is too late, because the
 regressor is trained and the boxes are another detector's, :func:`adapt_boxes` turns these
 into boxes as the regressor knows them.
@@ -384,7 +384,7 @@ def adapt_boxes(X, regressor, relation=None):
         )
     known = np.flatnonzero(~np.isnan(X.boxes).any(axis=1))
     if not len(known):
-        raise ValueError("X has no boxes: skwing.datasets.detect_boxes finds some")
+        raise ValueError("X has no boxes: skwing.detection.detect_boxes finds some")
     if relation is None:
         chosen = known[np.linspace(0, len(known) - 1, min(len(known), _LOOKED_AT)).astype(int)]
         relation = _predicted_relation(X[chosen], regressor, wanted)

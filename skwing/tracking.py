@@ -93,7 +93,7 @@ def track(
         get the numbers 0 to ``n_faces - 1``.
     detect : callable, default=None
         Finds new faces: takes an RGB image and returns boxes, as the detectors of
-        :func:`skwing.datasets.detect_boxes` do. Of its boxes, those that overlap a face
+        :func:`skwing.detection.detect_boxes` do. Of its boxes, those that overlap a face
         that is known already are not new.
     every : int, default=30
         The detector is called in the frames whose number is a multiple of it; in the first

@@ -10,7 +10,8 @@ import pytest
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing.boxes import landmark_boxes
-from skwing.datasets import detect_boxes, make_faces
+from skwing.datasets import make_faces
+from skwing.detection import detect_boxes
 from skwing.exceptions import DataWarning
 from skwing.networks import PlainCNN
 

@@ -27,7 +27,7 @@ def warn_of_boxes(data, relation):
         warn_of_data(
             "X has no boxes, but the regressor was trained with boxes: each image as a whole is "
             "taken for the box of an object, which misplaces landmarks unless the images are cut "
-            "out as the boxes were. skwing.datasets.detect_boxes finds boxes, X.with_boxes takes "
+            "out as the boxes were. skwing.detection.detect_boxes finds boxes, X.with_boxes takes "
             "them."
         )
 

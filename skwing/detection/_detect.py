@@ -118,7 +118,7 @@ def detect_boxes(
     Examples
     --------
     >>> import numpy as np
-    >>> from skwing.datasets import detect_boxes
+    >>> from skwing.detection import detect_boxes
     >>> photo = np.zeros((60, 80, 3), dtype=np.uint8)
     >>> detector = lambda image: [(38, 20, 20, 20), (2, 10, 25, 25)]
     >>> target = [[40, 20, 59, 39], [4, 10, 23, 29]]  # two faces in the photo
@@ -202,7 +202,7 @@ def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=
     Examples
     --------
     >>> import numpy as np
-    >>> from skwing.datasets import detect_all
+    >>> from skwing.detection import detect_all
     >>> photos = np.zeros((2, 60, 80, 3), dtype=np.uint8)
     >>> photos[1] = 255
     >>> def two_faces(photo):

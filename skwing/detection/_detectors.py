@@ -80,7 +80,7 @@ class SkimageCascade:
 
     Examples
     --------
-    >>> from skwing.datasets import SkimageCascade
+    >>> from skwing.detection import SkimageCascade
     >>> detector = SkimageCascade(min_size=0.3)  # doctest: +SKIP
     >>> detector(photo)  # doctest: +SKIP
     array([[ 84.,  61., 146., 146.]])
@@ -136,7 +136,7 @@ class SkimageCascade:
         except ImportError as error:
             raise ImportError(
                 "the default detector is scikit-image's: `pip install scikit-image`, or pass a "
-                "detector, such as skwing.datasets.YuNet(model_file) or any function of an RGB "
+                "detector, such as skwing.detection.YuNet(model_file) or any function of an RGB "
                 f"image that returns boxes (x, y, width, height). The import gave: {error}.",
                 name="skimage",
             ) from error
@@ -189,7 +189,7 @@ class YuNet:
 
     Examples
     --------
-    >>> from skwing.datasets import YuNet, detect_boxes
+    >>> from skwing.detection import YuNet, detect_boxes
     >>> detector = YuNet("face_detection_yunet_2023mar.onnx")  # doctest: +SKIP
     >>> found = detect_boxes(faces.data, detector, target=faces.target)  # doctest: +SKIP
     """

@@ -24,7 +24,7 @@ from torch import nn
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
 from skwing._reading.state import ATTRIBUTES
 from skwing.balance import PoseResampler
-from skwing.datasets import SkimageCascade, YuNet
+from skwing.detection import SkimageCascade, YuNet
 from skwing.losses import rectified_wing
 from skwing.metrics import make_nme_scorer
 from skwing.networks import PlainCNN, ShapeIndexedCNN, cnn6, resnet50

@@ -10,7 +10,8 @@ import torch
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer, PoseResampler, recipes
 from skwing.boxes import adjust_boxes, landmark_boxes, match_boxes
-from skwing.datasets import SkimageCascade, YuNet, detect_all, detect_boxes, make_faces
+from skwing.datasets import make_faces
+from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
 from skwing.losses import rectified_wing, soft_wing, wing
 from skwing.metrics import ced_auc, failure_rate, nme
 from skwing.networks import PlainCNN
