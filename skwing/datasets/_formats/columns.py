@@ -2,72 +2,36 @@
 
 import os
 import re
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from skwing.datasets._common import IMAGE_SUFFIXES, natural_key
+from skwing.datasets._common import IMAGE_SUFFIXES
+from skwing.datasets._formats.names import SEPARATORS, in_order
 from skwing.datasets._formats.pixels import is_pixels
-from skwing.datasets._formats.rows import is_missing, is_number
+from skwing.datasets._formats.table import is_missing, is_number
 from skwing.images._convert import BOX_COLUMNS, PATH_COLUMNS
-from skwing.schema import LandmarkSchema, check_schema
 
-__all__ = [
-    "Columns",
-    "check_box_rows",
-    "check_one_row_each",
-    "check_points",
-    "find_columns",
-    "in_order",
-    "landmark_names",
-    "order_of",
-    "place_of",
-    "schema_of",
-]
+__all__ = ["Columns", "find_columns", "place_of"]
 
-_SEPARATORS = " _.:-"
-_BOX_PREFIXES = ("", "box_", "bbox_", "face_", "box.", "bbox.", "face.")
-_SIZES = (BOX_COLUMNS[2:], ("w", "h"))
+_BOX_PREFIXES = ("", "box", "bbox", "face")
+_BOXES = (BOX_COLUMNS, (*BOX_COLUMNS[:2], "w", "h"))
 # What corners of boxes are called; numbers alone, without a prefix, are landmarks.
-_EXTREMES = [
-    tuple(pattern.format(axis, end) for end in ("min", "max") for axis in "xy")
-    for pattern in ("{}{}", "{}_{}", "{1}_{0}")
-] + [("left", "top", "right", "bottom")]
-_NUMBERED_CORNERS = [
-    tuple(f"{axis}{end}" for end in ends for axis in "xy")
-    for ends in ((1, 2), (0, 1), ("tl", "br"))
-]
-_CORNERS = [
-    *(tuple(prefix + n for n in names) for prefix in _BOX_PREFIXES for names in _EXTREMES),
-    *(
-        tuple(prefix + n for n in names)
-        for prefix in _BOX_PREFIXES
-        if "box" in prefix
-        for names in _NUMBERED_CORNERS
-    ),
-]
-# What people call points that have a number and no name.
-_NO_NAMES = frozenset(
-    ["", "coord", "keypoint", "kp", "l", "landmark", "lm", "mark", "marker", "p", "part"]
-    + ["point", "pt"]
+_CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("minx", "miny", "maxx", "maxy"),
+    ("left", "top", "right", "bottom"),
 )
-_NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
-
-# "Facial Keypoints Detection", Kaggle 2013. Its left is the person's own, which is the
-# right of an image.
-_KAGGLE_NAMES = (
-    *("left_eye_center", "right_eye_center", "left_eye_inner_corner", "left_eye_outer_corner"),
-    *("right_eye_inner_corner", "right_eye_outer_corner", "left_eyebrow_inner_end"),
-    *("left_eyebrow_outer_end", "right_eyebrow_inner_end", "right_eyebrow_outer_end"),
-    *("nose_tip", "mouth_left_corner", "mouth_right_corner", "mouth_center_top_lip"),
-    "mouth_center_bottom_lip",
+_CORNERS_OF_BOXES = (*_CORNERS, *(f"x{a} y{a} x{b} y{b}".split() for a, b in ("12", "01")))
+_CORNERS_OF_BOXES += (("xtl", "ytl", "xbr", "ybr"),)
+# Where the axis of a landmark stands: nose_x, noseX, p1x, x; x0, x_nose, xNose; lm_x_0.
+_AXES = (
+    re.compile(r"(|.*[\W\d_]|.*[a-z](?=[XY]))([xyXY])()", re.DOTALL),
+    re.compile(r"()([xyXY])((?:[\W\d_]|(?<=[xy])[A-Z]).*)", re.DOTALL),
+    re.compile(r"(.*[\W\d_])([xyXY])([\W\d_].*)", re.DOTALL),
 )
-_KAGGLE15 = LandmarkSchema.from_names(
-    "kaggle15",
-    _KAGGLE_NAMES,
-    normalizers={"inter_pupil": ((1,), (0,)), "inter_ocular": ((5,), (3,))},
-)
+# What is left over beside the axis: nose_ of nose_x and lm_ of lm_x_0, _nose of x_nose.
+_END, _START = re.compile(rf"[{SEPARATORS}]\Z"), re.compile(rf"\A[{SEPARATORS}]")
 
 
 @dataclass(frozen=True)
@@ -118,26 +82,21 @@ def _lookup(name, place, what, where):
     return place[name]
 
 
-# ---------------------------------------------------------------------------------------
-# Boxes
-# ---------------------------------------------------------------------------------------
-def _usual_boxes(place):
-    """Columns named like x, y, width, height, and columns named like corners."""
-    lower = {name.lower(): i for name, i in reversed(place.items())}
-    usual = (
-        [prefix + name for name in (*BOX_COLUMNS[:2], *size)]
-        for prefix in _BOX_PREFIXES
-        for size in _SIZES
+def _usual(header, prefixes, kinds):
+    """The first four columns that have such names behind one of the prefixes, or ()."""
+    plain = {re.sub("[_.]", "", name.lower()): i for i, name in reversed(list(enumerate(header)))}
+    wanted = ([prefix + name for name in kind] for prefix in prefixes for kind in kinds)
+    return next(
+        (tuple(plain[n] for n in names) for names in wanted if plain.keys() >= {*names}), ()
     )
-    return [
-        next((tuple(lower[n] for n in names) for names in kind if lower.keys() >= set(names)), ())
-        for kind in (usual, _CORNERS)
-    ]
 
 
 def _box_columns(boxes, header, place, where):
     """Columns of boxes, or None, and those that are of boxes but not wanted."""
-    usual, corners = _usual_boxes(place)
+    usual = _usual(header, _BOX_PREFIXES, _BOXES)
+    corners = _usual(header, ("",), _CORNERS) or _usual(
+        header, _BOX_PREFIXES[1:], _CORNERS_OF_BOXES
+    )
     if boxes is None:
         if corners and not usual:
             raise ValueError(
@@ -155,85 +114,34 @@ def _box_columns(boxes, header, place, where):
     return found or None, (*usual, *corners)
 
 
-def check_box_rows(boxes, where):
-    """Check boxes; `where` gives the words for a row."""
-    absent = np.isnan(boxes)
-    wrong = (absent.any(axis=1) & ~absent.all(axis=1)) | (boxes[:, 2:] <= 0).any(axis=1)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"{where(row)}: the box (x, y, width, height) is {tuple(boxes[row].tolist())}, "
-            "expected four numbers with a width and height above 0, or none."
-        )
-    return boxes
-
-
-# ---------------------------------------------------------------------------------------
-# Landmarks
-# ---------------------------------------------------------------------------------------
-def _meet(before, after):
-    """Whether two neighbouring characters part words: not both letters, or as in noseX."""
-    return not (before.isalpha() and after.isalpha()) or (before.islower() and after.isupper())
-
-
-def _at_end(column):
-    """nose_x, nose.x, p1x, noseX, x: name, axis, and what the partner must share."""
-    if not column or column[-1] not in "xyXY":
-        return None
-    stem, axis = column[:-1], column[-1]
-    if stem and not _meet(stem[-1], axis):
-        return None
-    name = stem[:-1] if stem and stem[-1] in _SEPARATORS else stem
-    return name, axis, (stem, axis.isupper())
-
-
-def _at_start(column):
-    """x0, x_nose, xNose."""
-    if len(column) < 2 or column[0] not in "xyXY" or not _meet(column[0], column[1]):
-        return None
-    rest = column[1:]
-    name = rest[1:] if rest[0] in _SEPARATORS else rest
-    return name, column[0], (rest, column[0].isupper())
-
-
-def _inside(column):
-    """lm_x_0, point.x1: the last x or y that stands alone."""
-    for i in range(len(column) - 2, 0, -1):
-        alone = not column[i - 1].isalpha() and not column[i + 1].isalpha()
-        if column[i] in "xyXY" and alone:
-            before, after = column[:i], column[i + 1 :]
-            name = (before[:-1] if before[-1] in _SEPARATORS else before) + after
-            return name, column[i], (before, after, column[i].isupper())
-    return None
-
-
 def _pairs(header, free, where, choose):
     """Landmark columns (x, y) by landmark name, in the order of the table.
 
     `choose` takes the first of several pairs of one name, which else are an error.
     """
     found = []
-    for form in (_at_end, _at_start, _inside):
+    for form in _AXES:
         partners = {}
         for i in free:
-            if parts := form(header[i]):
-                name, axis, key = parts
-                partners.setdefault(key, {"name": name})[axis.lower()] = i
-        new = [(p["x"], p["y"], p["name"]) for p in partners.values() if "x" in p and "y" in p]
-        found += new
-        taken = {i for x, y, _ in new for i in (x, y)}
+            if parts := form.fullmatch(header[i]):
+                before, axis, after = parts.groups()
+                key = before, after, axis.isupper()
+                partners.setdefault(key, {})[axis.lower()] = i
+        for (before, after, _), axes in partners.items():
+            if len(axes) == 2:
+                name = _END.sub("", before) + after if before else _START.sub("", after)
+                found.append((axes["x"], axes["y"], name))
+        taken = {i for x, y, _ in found for i in (x, y)}
         free = [i for i in free if i not in taken]
     pairs = {}
     for x, y, name in sorted(found):
-        if name in pairs and choose:
-            continue
-        if name in pairs:
+        if name in pairs and not choose:
             other = [header[i] for i in pairs[name]]
             raise ValueError(
                 f"{where}: the columns {header[x]}, {header[y]} and {other[0]}, {other[1]} are "
                 f"all of landmark {name!r}: say with landmarks= which columns to take."
             )
-        pairs[name] = (x, y)
+        pairs.setdefault(name, (x, y))
     return pairs
 
 
@@ -253,39 +161,40 @@ def _chosen(landmarks, pairs, place, where):
     """Pairs the user asked for, by landmark name or by the names of both columns."""
     if isinstance(landmarks, str):
         raise ValueError(f"{where}: landmarks must be a sequence, got the text {landmarks!r}.")
-    chosen = {}
+    chosen, name_of = {}, {pair: name for name, pair in pairs.items()}
     for item in landmarks:
-        if isinstance(item, str):
-            if item not in pairs:
-                raise ValueError(
-                    f"{where}: no columns for x and y of landmark {item!r}; found landmarks "
-                    f"{_shortened(pairs)}."
-                )
-            name, pair = item, pairs[item]
-        else:
-            columns = [str(name) for name in item]
-            if len(columns) != 2:
+        if not isinstance(item, str):
+            if len(item) != 2:
                 raise ValueError(
                     f"{where}: landmarks holds {item!r}, expected a name or a pair of columns."
                 )
-            pair = tuple(_lookup(name, place, "landmarks", where) for name in columns)
-            known = [name for name, found in pairs.items() if found == pair]
-            name = known[0] if known else columns[0]
+            pair = tuple(_lookup(str(name), place, "landmarks", where) for name in item)
+            name = name_of.get(pair, str(item[0]))
+        elif item in pairs:
+            name, pair = item, pairs[item]
+        else:
+            raise ValueError(
+                f"{where}: no columns for x and y of landmark {item!r}; found landmarks "
+                f"{_shortened(pairs)}."
+            )
         if name in chosen:
             raise ValueError(f"{where}: landmark {name!r} is asked for twice.")
         chosen[name] = pair
     return chosen
 
 
-# ---------------------------------------------------------------------------------------
-# The image
-# ---------------------------------------------------------------------------------------
+def _is_numeric(value):
+    """Whether a cell is a number or empty; the text of None, NaN, pandas' NA tells as well."""
+    text = "" if value is None else str(value)
+    return not isinstance(value, np.ndarray) and (is_missing(text) or is_number(text))
+
+
 def _text_column(header, sample, free, where):
     """The column that must be the path: the only text, or the only name of an image file."""
     texts = [i for i in free if not _is_numeric(sample[i])]
     named = [i for i in texts if str(sample[i]).lower().endswith(IMAGE_SUFFIXES)]
     # A column without a name stands in front, where the row's own name belongs.
-    likely = [i for i in texts if _looks_like_image(sample[i]) or not header[i]]
+    likely = [i for i in texts if i in named or _looks_like_image(sample[i]) or not header[i]]
     for candidates in (likely, named):
         if len(candidates) == 1:
             return candidates[0]
@@ -297,19 +206,9 @@ def _text_column(header, sample, free, where):
 
 
 def _looks_like_image(value):
-    """Whether a cell is an image, its grey levels as text, or the path of a file."""
-    if isinstance(value, (np.ndarray, os.PathLike)) or is_pixels(value):
-        return True
-    text = str(value).lower()
-    return text.endswith(IMAGE_SUFFIXES) or "/" in text or "\\" in text
-
-
-def _is_numeric(value):
-    """Whether a cell is a number or empty; the text of None, NaN, pandas' NA tells as well."""
-    if isinstance(value, np.ndarray):
-        return False
-    text = str(value)
-    return is_missing(text) or is_number(text)
+    """Whether a cell is an image, its grey levels as text, or a path with folders."""
+    is_image = isinstance(value, (np.ndarray, os.PathLike)) or is_pixels(value)
+    return is_image or bool({"/", "\\"} & set(str(value)))
 
 
 def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=None):
@@ -364,114 +263,10 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
     names = list(pairs) if chosen else in_order(pairs)
     points = tuple(i for name in names for i in pairs[name])
     used = {image, *(box or ()), *points}
-    rest = tuple(i for i in range(len(header)) if i not in used and _says_something(header[i]))
+    # "Unnamed: 0" are the row numbers that pandas writes.
+    rest = tuple(
+        i
+        for i, name in enumerate(header)
+        if i not in used and name and not name.startswith("Unnamed: ")
+    )
     return Columns(image, box, tuple(names), points, rest)
-
-
-def _says_something(name):
-    """Whether a column is more than the row numbers that pandas writes."""
-    return bool(name) and not name.startswith("Unnamed: ")
-
-
-# ---------------------------------------------------------------------------------------
-# Names and schemas
-# ---------------------------------------------------------------------------------------
-def _stem_of_all(names):
-    """What numbered names have before the number, if all share it; else None."""
-    stems = {found[1] if (found := _NUMBERED.fullmatch(name)) else None for name in names}
-    return stems.pop() if len(stems) == 1 else None
-
-
-def in_order(names):
-    """Names sorted by number if they are a word and a number each, else as they come."""
-    names = list(names)
-    return names if _stem_of_all(names) is None else sorted(names, key=natural_key)
-
-
-def _have_meaning(names):
-    stem = _stem_of_all(names)
-    return (stem is None or stem.strip(_SEPARATORS).lower() not in _NO_NAMES) and tuple(names) != (
-        "",
-    )
-
-
-def schema_of(names, schema, where):
-    """Schema of landmarks of these names, and the order to bring them into.
-
-    Parameters
-    ----------
-    names : sequence of str
-    schema : str, LandmarkSchema or None
-        The user's; None makes one where the names are more than numbers.
-    where : str
-
-    Returns
-    -------
-    schema : LandmarkSchema or None
-    order : list of int
-        Place in `names` of each landmark of the schema.
-    """
-    names = list(names)
-    order = list(range(len(names)))
-    if schema is None:
-        if not names or not _have_meaning(names):
-            return None, order
-        if set(names) == set(_KAGGLE_NAMES):
-            return _KAGGLE15, order_of(names, _KAGGLE_NAMES)
-        return LandmarkSchema.from_names("table", names), order
-    try:
-        schema = check_schema(schema, len(names))
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    if set(names) == set(schema.landmark_names):
-        order = order_of(names, schema.landmark_names)
-    return schema, order
-
-
-def order_of(names, wanted):
-    """Place in `names` of each wanted name."""
-    place = {name: i for i, name in enumerate(names)}
-    return [place[name] for name in wanted]
-
-
-def landmark_names(schema, names, n_landmarks):
-    """Names to write: the user's, the schema's, or numbers."""
-    if names is None:
-        names = range(n_landmarks) if schema is None else schema.landmark_names
-    names = [str(name) for name in names]
-    if len(names) != n_landmarks or len(set(names)) != n_landmarks:
-        raise ValueError(
-            f"names holds {len(names)} names, {len(set(names))} of them different; expected "
-            f"{n_landmarks}, one for each landmark."
-        )
-    return names
-
-
-def check_one_row_each(columns, header, images, where):
-    """Refuse a table of one point a row, several of them of one image.
-
-    Programs write their lists of points so. Which landmark each is it does not say, and a
-    sample a point would be silently wrong.
-    """
-    if columns.names != ("",) or columns.boxes is not None or len(set(images)) == len(images):
-        return
-    x, y = (header[i] for i in columns.points)
-    raise ValueError(
-        f"{where}: found several rows of one image, {Counter(images).most_common(1)[0][0]!r:.60}, "
-        f"with one point each ({x}, {y}) and no column that names the landmark. Add a column "
-        f"'landmark'; or landmarks=[({x!r}, {y!r})] says that each row is a sample of its own."
-    )
-
-
-def check_points(points, names, where):
-    """Check that landmarks have both coordinates or none; `where` gives the words for a row."""
-    absent = np.isnan(points)
-    half = absent[..., 0] != absent[..., 1]
-    if half.any():
-        row, landmark = (int(i) for i in np.argwhere(half)[0])
-        known, lost = "yx" if absent[row, landmark, 0] else "xy"
-        raise ValueError(
-            f"{where(row)}: landmark {names[landmark]!r:.60} has {known} and no {lost}; expected "
-            "both, or neither where the landmark is missing."
-        )
-    return points

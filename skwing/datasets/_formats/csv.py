@@ -2,22 +2,13 @@
 
 import os
 from collections import Counter
-from operator import itemgetter
 
 from skwing._utils.checks import check_choice
-from skwing.datasets._common import as_bunch, inside, without_missing
-from skwing.datasets._formats.columns import (
-    check_box_rows,
-    check_one_row_each,
-    check_points,
-    find_columns,
-    schema_of,
-)
+from skwing.datasets._common import inside
+from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns, read_long
-from skwing.datasets._formats.dataframe import add_columns, describe_table
-from skwing.datasets._formats.pixels import Pixels, is_pixels
-from skwing.datasets._formats.rows import Numbers, as_column, check_name, read_table
-from skwing.images import BoxedImages
+from skwing.datasets._formats.dataframe import WideTable, table_bunch
+from skwing.datasets._formats.table import TextTable, as_column
 from skwing.images._convert import BOX_COLUMNS
 
 __all__ = ["read_csv"]
@@ -25,115 +16,46 @@ __all__ = ["read_csv"]
 LAYOUTS = ("auto", "wide", "long")
 
 
-# ---------------------------------------------------------------------------------------
-# One row per image
-# ---------------------------------------------------------------------------------------
-def _picker(places):
-    """Function that picks fields as a tuple, of one or none as well."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda fields: tuple(fields[i] for i in places)
-
-
-class _Wide:
-    """What the rows of a wide table hold."""
-
-    def __init__(self, path, header, columns, decimal):
-        named = [header[i] for i in columns.points]
-        self.columns = columns
-        self.points = Numbers(path, named, decimal)
-        self.boxes = columns.boxes and Numbers(path, [header[i] for i in columns.boxes], decimal)
-        self.rest = {header[i]: [] for i in columns.rest}
-        self.names, self.pixels = [], None
-        self.path = path
-
-    def read(self, rows, sample):
-        """Take all rows."""
-        columns = self.columns
-        points, boxes = _picker(columns.points), columns.boxes and _picker(columns.boxes)
-        if is_pixels(sample[columns.image]):
-            self.pixels = Pixels()
-        rest = list(zip(self.rest.values(), columns.rest, strict=True))
-        for line, fields in rows:
-            self.points.add(line, points(fields))
-            if boxes:
-                self.boxes.add(line, boxes(fields))
-            self._add_image(line, fields[columns.image])
-            for values, i in rest:
-                values.append(fields[i])
-        return self
-
-    def _add_image(self, line, text):
-        where = f"{self.path}, line {line}"
-        if self.pixels is None:
-            self.names.append(check_name(text, where))
-        else:
-            self.names.append(str(len(self.names)))
-            self.pixels.add(text, where)
-
-    @property
-    def where(self):
-        return self.points.where
-
-    def checked_points(self):
-        points = self.points.finish().reshape(len(self.names), -1, 2)
-        return check_points(points, self.columns.names, self.where)
-
-    def checked_boxes(self):
-        return self.boxes and check_box_rows(self.boxes.finish(), self.where)
-
-    def further(self):
-        return {name: as_column(values) for name, values in self.rest.items()}
-
-
-def _read_wide(path, table, options, landmarks, boxes):
-    header, rows, sample = table
+def _read_wide(text, column, landmarks, boxes):
+    where = str(text.path)
     columns = find_columns(
-        header, sample, str(path), image=options["column"], landmarks=landmarks, boxes=boxes
+        text.names, text.sample, where, image=column, landmarks=landmarks, boxes=boxes
     )
-    wide = _Wide(path, header, columns, options["decimal"]).read(rows, sample)
-    if landmarks is None and wide.pixels is None:
-        check_one_row_each(columns, header, wide.names, path)
+    table = text.read([columns.image, *columns.rest])
+    wide = WideTable.of(table, columns, range(len(table)))
+    if landmarks is None:
+        wide.check_one_row_each(where)
     return wide
 
 
-# ---------------------------------------------------------------------------------------
-# The boxes of another file
-# ---------------------------------------------------------------------------------------
-def _rows_by_name(names, where):
-    rows = {}
-    for row, name in enumerate(names):
-        rows.setdefault(inside("", name, where(row), anywhere=True), []).append(row)
-    return rows
-
-
-def _join_boxes(file, names, path, options):
+def _join_boxes(text, names, path):
     """Boxes and further columns of another CSV, brought into the order of the images.
 
     A photo with several faces has as many rows in both files, in the same order.
     """
-    table = read_table(file, options["sep"], options["encoding"])
-    wide = _read_wide(file, table, {**options, "column": None}, (), None)
-    if wide.boxes is None or wide.pixels is not None:
+    wide = _read_wide(text, None, (), None)
+    if wide.boxes is None or wide.images is not None:
         raise ValueError(
-            f"{file}: expected a column of images and columns {', '.join(BOX_COLUMNS)}; found "
-            f"{table[0]!r:.200}."
+            f"{text.path}: expected a column of images and columns {', '.join(BOX_COLUMNS)}; found "
+            f"{text.names!r:.200}."
         )
-    rows_of = _rows_by_name(wide.names, wide.where)
-    taken = dict.fromkeys(rows_of, 0)
-    counts = Counter(inside("", name, path, anywhere=True) for name in names)
-    rows = []
-    for name in names:
-        key = inside("", name, path, anywhere=True)
-        if len(rows_of.get(key, ())) != counts[key]:
-            lines = [wide.points.lines[row] for row in rows_of.get(key, ())]
+    keys = [inside("", name, path, anywhere=True) for name in names]
+    rows_of = {}
+    for row, name in enumerate(wide.names):
+        key = inside("", name, wide.table.where(row), anywhere=True)
+        rows_of.setdefault(key, []).append(row)
+    counts = Counter(keys)
+    for key, name in zip(keys, names, strict=True):
+        rows = rows_of.get(key, ())
+        if len(rows) != counts[key]:
             raise ValueError(
-                f"{file}: found {len(lines)} rows for {name!r:.60} (lines {lines[:10]}), expected "
-                f"{counts[key]} as in {path}."
+                f"{text.path}: found {len(rows)} rows for {name!r:.60} "
+                f"({'; '.join(map(wide.table.where, rows[:10]))}), expected {counts[key]} as in "
+                f"{path}."
             )
-        rows.append(rows_of[key][taken[key]])
-        taken[key] += 1
-    return wide.checked_boxes()[rows], {k: v[rows] for k, v in wide.further().items()}
+    take = {key: iter(rows) for key, rows in rows_of.items()}
+    order = [next(take[key]) for key in keys]
+    return wide.boxes[order], {k: v[order] for k, v in wide.further(as_column).items()}
 
 
 def _check_options(layout, decimal, encoding, boxes):
@@ -258,53 +180,40 @@ def read_csv(
     """
     path = os.fspath(path)
     box_file = _check_options(layout, decimal, encoding, boxes)
-    options = {"column": column, "sep": sep, "decimal": decimal, "encoding": encoding}
-    table = read_table(path, sep, encoding, header)
-    places = None if layout == "wide" else long_columns(table[0], path, column, layout)
+    text = TextTable.of_file(path, sep, encoding, header, decimal)
+    places = None if layout == "wide" else long_columns(text.names, path, column, layout)
     if layout == "long" and places is None:
         raise ValueError(
             f"{path}: the long layout needs columns image, landmark, x and y; found "
-            f"{table[0]!r:.200}."
+            f"{text.names!r:.200}."
         )
-    pixels, rows, further = None, None, {}
-    if places is not None:
-        names, marks, points = read_long(path, table[1], places, decimal, landmarks)
-        lines = None
+    folder = os.path.dirname(path) if images is None else os.fspath(images)
+    if places is None:
+        wide = _read_wide(text, column, landmarks, () if box_file else boxes)
+        names, marks, points, rows = wide.names, wide.columns.names, wide.points, wide.boxes
+        further, sources = wide.further(as_column), wide.sources(folder, images is None)
     else:
-        wide = _read_wide(path, table, options, landmarks, () if box_file else boxes)
-        names, marks, pixels = wide.names, wide.columns.names, wide.pixels
-        points, rows, further = wide.checked_points(), wide.checked_boxes(), wide.further()
-        lines = wide.points.lines
+        names, marks, points = read_long(text, places, landmarks)
+        rows, further = None, {}
+        sources = [inside(folder, name, path, anywhere=images is None) for name in names]
     if box_file is not None:
-        rows, more = _join_boxes(box_file, names, path, options)
+        other = TextTable.of_file(box_file, sep, encoding, None, decimal)
+        rows, more = _join_boxes(other, names, path)
         further |= {k + "_" if k in further else k: v for k, v in more.items()}
-    points = without_missing(points, missing)
-    schema, order = schema_of(marks, schema, path)
-    if pixels is None:
-        folder = os.path.dirname(path) if images is None else os.fspath(images)
-        wheres = (path,) * len(names) if lines is None else (f"{path}, line {n}" for n in lines)
-        sources = [
-            inside(folder, *pair, anywhere=images is None)
-            for pair in zip(names, wheres, strict=True)
-        ]
-    else:
-        sources = pixels.finish()
-    answer = as_bunch(
-        BoxedImages(sources, boxes=rows, schema=schema),
-        points[:, order],
-        names=names,
-        descr=describe_table(len(names), len(order)),
-        groups=_groups(groups, further, path, names if pixels else None),
-        return_X_y=return_X_y,
-    )
-    return answer if return_X_y else add_columns(answer, further)
-
-
-def _groups(groups, further, path, default):
-    if groups is None:
-        return default
-    if groups not in further:
+    if groups is not None and groups not in further:
         raise ValueError(
             f"{path}: there is no column {groups!r} for the groups; found {list(further)}."
         )
-    return further[groups]
+    return table_bunch(
+        path,
+        sources,
+        names,
+        marks,
+        points,
+        boxes=rows,
+        further=further,
+        schema=schema,
+        missing=missing,
+        groups=None if groups is None else further[groups],
+        return_X_y=return_X_y,
+    )

@@ -1,13 +1,12 @@
 """Tables of one row per image and landmark."""
 
-from array import array
-from operator import itemgetter
-
 import numpy as np
 
+from skwing._utils.optional import import_optional
 from skwing.datasets._common import check_alike
-from skwing.datasets._formats.columns import check_points, in_order, order_of, place_of
-from skwing.datasets._formats.rows import LONGEST_NAME, Numbers, check_name
+from skwing.datasets._formats.columns import place_of
+from skwing.datasets._formats.names import check_points, in_order, order_of
+from skwing.datasets._formats.table import LONGEST_NAME
 from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["long_columns", "read_long"]
@@ -36,86 +35,59 @@ def long_columns(header, path, image, layout):
     return (*found, visible)
 
 
-class _Long:
-    """What the rows of a long table hold."""
-
-    def __init__(self, path, decimal):
-        self.path = path
-        self.numbers = Numbers(path, ("x", "y"), decimal)
-        self.images, self.landmarks = {}, {}
-        self._image_of, self._landmark_of = array("q"), array("q")
-
-    def read(self, rows, columns):
-        """Take all rows."""
-        pick, visible = itemgetter(*columns[:4]), columns[4]
-        images, landmarks, numbers = self.images, self.landmarks, self.numbers
-        add_image, add_landmark = self._image_of.append, self._landmark_of.append
-        for line, fields in rows:
-            name, landmark, x, y = pick(fields)
-            if visible is not None and self._is_hidden(fields[visible], line):
-                x = y = ""
-            if name not in images:
-                images[check_name(name, f"{self.path}, line {line}")] = len(images)
-            if landmark not in landmarks:
-                self._check_landmark(landmark, line)
-                landmarks[landmark] = len(landmarks)
-            numbers.add(line, (x, y))
-            add_image(images[name])
-            add_landmark(landmarks[landmark])
-        return self
-
-    def _check_landmark(self, name, line):
-        if not name or name != name.strip() or len(name) > LONGEST_NAME:
-            raise ValueError(
-                f"{self.path}, line {line}: found {name!r:.60}, expected the name of a landmark."
-            )
-
-    def _is_hidden(self, text, line):
-        text = text.strip().lower()
+def _hidden(table, column):
+    """Which rows are of hidden landmarks."""
+    texts = [text.strip().lower() for text in table.values(column)]
+    for row, text in enumerate(texts):
         if text not in _HIDDEN and text not in _SEEN:
             raise ValueError(
-                f"{self.path}, line {line}: found {text!r:.60} for the visibility, expected 0 "
-                "where the landmark is hidden, else 1 or 2."
+                f"{table.where(row)}: found {text!r:.60} for the visibility, expected 0 where the "
+                "landmark is hidden, else 1 or 2."
             )
-        return text in _HIDDEN
+    return [text in _HIDDEN for text in texts]
 
-    def points(self):
-        """Landmarks, an array of shape (n_images, n_landmarks, 2); NaN without a row."""
-        shape = len(self.images), len(self.landmarks)
-        cells = shape[0] * shape[1]
-        if cells > 1_000_000 + 50 * len(self._image_of):
+
+def _cells(table, image, landmark, path):
+    """Names of images and landmarks, and place of each row in their table."""
+    pandas = import_optional("pandas", "reading tables", "csv")
+    of_image, images = pandas.factorize(np.array(table.image_names(image), dtype=object))
+    of_landmark, marks = pandas.factorize(table.values(landmark))
+    for number, name in enumerate(marks):
+        if not name or name != name.strip() or len(name) > LONGEST_NAME:
+            row = int((of_landmark == number).argmax())
             raise ValueError(
-                f"{self.path}: found {shape[0]} images and {shape[1]} landmarks in only "
-                f"{len(self._image_of)} rows; is that the column of the landmarks?"
+                f"{table.where(row)}: found {name!r:.60}, expected the name of a landmark."
             )
-        values = self.numbers.finish()
-        check_points(values[:, None], ["of this row"], self.numbers.where)
-        cell = np.array(self._image_of) * shape[1] + np.array(self._landmark_of)
-        self._check_once(cell, cells)
-        points = np.full((cells, 2), np.nan)
-        points[cell] = values
-        return points.reshape(*shape, 2)
-
-    def _check_once(self, cell, cells):
-        often = np.flatnonzero(np.bincount(cell, minlength=cells) > 1)
-        if len(often):
-            # The repetition that comes first in the file.
-            again = np.flatnonzero(np.isin(cell, often))
-            _, first = np.unique(cell[again], return_index=True)
-            row = np.delete(again, first)[0]
-            before = np.flatnonzero(cell[:row] == cell[row])[0]
-            name = list(self.images)[self._image_of[row]]
-            landmark = list(self.landmarks)[self._landmark_of[row]]
-            raise ValueError(
-                f"{self.numbers.where(row)}: landmark {landmark!r:.60} of {name!r:.60} was given "
-                f"in line {self.numbers.lines[before]} already."
-            )
+    if len(images) * len(marks) > 1_000_000 + 50 * len(table):
+        raise ValueError(
+            f"{path}: found {len(images)} images and {len(marks)} landmarks in only {len(table)} "
+            "rows; is that the column of the landmarks?"
+        )
+    cells = of_image * len(marks) + of_landmark
+    again = pandas.Series(cells).duplicated().to_numpy()
+    if again.any():
+        row = int(again.argmax())
+        before = int((cells == cells[row]).argmax())
+        raise ValueError(
+            f"{table.where(row)}: landmark {marks[of_landmark[row]]!r:.60} of "
+            f"{images[of_image[row]]!r:.60} was given already in {table.where(before)}."
+        )
+    return list(images), list(marks), cells
 
 
-def read_long(path, rows, columns, decimal, landmarks):
-    """Names of the images, of the landmarks, and the points."""
-    long = _Long(path, decimal).read(rows, columns)
-    points, names = long.points(), list(long.landmarks)
+def read_long(text, columns, landmarks):
+    """Names of the images, of the landmarks, and the points; NaN for what has no row."""
+    path = text.path
+    image, landmark, x, y, visible = columns
+    table = text.read([i for i in (image, landmark, visible) if i is not None])
+    values = table.numbers([x, y])
+    if visible is not None:
+        values[_hidden(table, visible)] = np.nan
+    check_points(values[:, None], ["of this row"], table.where)
+    images, names, cells = _cells(table, image, landmark, path)
+    points = np.full((len(images) * len(names), 2), np.nan)
+    points[cells] = values
+    points = points.reshape(len(images), len(names), 2)
     check_alike(names, points, path)
     if landmarks is not None:
         wanted = [str(name) for name in landmarks]
@@ -126,4 +98,4 @@ def read_long(path, rows, columns, decimal, landmarks):
             )
     else:
         wanted = in_order(names)
-    return list(long.images), wanted, points[:, order_of(names, wanted)]
+    return images, wanted, points[:, order_of(names, wanted)]

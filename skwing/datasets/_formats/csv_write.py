@@ -10,7 +10,8 @@ from skwing.datasets._common import (
     number_text,
     written_paths,
 )
-from skwing.datasets._formats.columns import check_points, find_columns, in_order, landmark_names
+from skwing.datasets._formats.columns import find_columns
+from skwing.datasets._formats.names import check_points, in_order, landmark_names
 from skwing.images._convert import BOX_COLUMNS
 
 __all__ = ["write_csv"]

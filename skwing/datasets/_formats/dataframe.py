@@ -1,22 +1,22 @@
 """Images and landmarks from a pandas DataFrame of one row per sample."""
 
-import os
+from dataclasses import dataclass
 
 import numpy as np
 
-from skwing.datasets._common import as_bunch, as_number, inside, without_missing
-from skwing.datasets._formats.columns import (
+from skwing.datasets._common import as_bunch, inside, without_missing
+from skwing.datasets._formats.columns import Columns, find_columns
+from skwing.datasets._formats.names import (
     check_box_rows,
     check_one_row_each,
     check_points,
-    find_columns,
     schema_of,
 )
-from skwing.datasets._formats.pixels import Pixels, is_pixels
-from skwing.datasets._formats.rows import is_missing
+from skwing.datasets._formats.pixels import is_pixels, read_pixels
+from skwing.datasets._formats.table import Table
 from skwing.images import BoxedImages
 
-__all__ = ["add_columns", "describe_table", "from_dataframe"]
+__all__ = ["WideTable", "from_dataframe", "table_bunch"]
 
 _DESCR = """{n_samples} images with {n_landmarks} landmarks each, from a table
 
@@ -25,18 +25,74 @@ target: landmarks in image pixels counted from 0, an array of shape (n, n_landma
 """
 
 
-def describe_table(n_samples, n_landmarks):
-    """Text for DESCR."""
-    return _DESCR.format(n_samples=n_samples, n_landmarks=n_landmarks)
+@dataclass
+class WideTable:
+    """What a table of one row per sample holds; `images` are None where `names` are paths."""
+
+    table: Table
+    columns: Columns
+    points: np.ndarray
+    boxes: np.ndarray | None
+    names: list
+    images: np.ndarray | list | None
+
+    @classmethod
+    def of(cls, table, columns, labels):
+        """Read the columns; `labels` name the samples where no path does."""
+        points = table.numbers(columns.points).reshape(len(table), -1, 2)
+        check_points(points, columns.names, table.where)
+        boxes = columns.boxes and check_box_rows(table.numbers(columns.boxes), table.where)
+        first, images, names = table.values(columns.image)[0], None, list(map(str, labels))
+        if is_pixels(first):
+            images = read_pixels(table, columns.image)
+        elif isinstance(first, np.ndarray):
+            images = table.values(columns.image).tolist()
+        else:
+            names = table.image_names(columns.image)
+        return cls(table, columns, points, boxes, names, images)
+
+    def check_one_row_each(self, where):
+        """See :func:`check_one_row_each`."""
+        if self.images is None:
+            check_one_row_each(self.columns, self.table.names, self.names, where)
+
+    def further(self, convert=np.asarray):
+        """All other columns by their names."""
+        return {self.table.names[i]: convert(self.table.values(i)) for i in self.columns.rest}
+
+    def sources(self, folder, anywhere):
+        """Images, or their paths below a folder; None leaves these as they are."""
+        if self.images is not None or folder is None:
+            return self.names if self.images is None else self.images
+        return [
+            inside(folder, name, self.table.where(row), anywhere=anywhere)
+            for row, name in enumerate(self.names)
+        ]
 
 
-def add_columns(bunch, columns):
-    """Keep further columns as attributes; one whose name is taken gets a `_` at its end."""
-    for name, values in columns.items():
-        while name in bunch:
-            name += "_"
-        bunch[name] = values
-    return bunch
+def table_bunch(
+    where, sources, names, marks, points, *, boxes, further, schema, missing, groups, return_X_y
+):
+    """Answer of a reader of tables, whose further columns are attributes.
+
+    One whose name is taken gets a ``_`` at its end.
+    """
+    schema, order = schema_of(marks, schema, where)
+    data = BoxedImages(sources, boxes=boxes, schema=schema)
+    answer = as_bunch(
+        data,
+        without_missing(points, missing)[:, order],
+        names=names,
+        descr=_DESCR.format(n_samples=len(names), n_landmarks=len(order)),
+        groups=names if groups is None and data.paths is None else groups,
+        return_X_y=return_X_y,
+    )
+    if not return_X_y:
+        for name, values in further.items():
+            while name in answer:
+                name += "_"
+            answer[name] = values
+    return answer
 
 
 def _flat_names(columns):
@@ -47,102 +103,32 @@ def _flat_names(columns):
     ]
 
 
-class _Frame:
-    """What is needed of a DataFrame, pandas' or polars': columns as arrays, labels of rows."""
-
-    def __init__(self, df):
-        if not hasattr(df, "columns") or not hasattr(df, "__getitem__"):
-            raise TypeError(f"df is of type {type(df).__name__}, expected a pandas DataFrame.")
-        if not len(df):
-            raise ValueError("the DataFrame has no rows.")
-        self.names = _flat_names(df.columns)
-        self.labels = getattr(df, "index", range(len(df)))
-        is_pandas = hasattr(df, "iloc")  # by place, as names may come twice
-        keys = range(len(self.names)) if is_pandas else list(df.columns)
-        self._columns = [df.iloc[:, key] if is_pandas else df[key] for key in keys]
-        index = np.asarray(self.labels)
-        if index.dtype.kind in "OUT" and all(isinstance(label, str) for label in index[:1]):
-            # Rows labelled by image: one more column, taken if no other is the path.
-            self.names.append("")
-            self._columns.append(self.labels)
-
-    def values(self, i):
-        return np.asarray(self._columns[i])
-
-    def sample(self):
-        return [np.asarray(column[:1])[0] for column in self._columns]
-
-    def where(self, row):
-        return f"row {self.labels[row]!r}"
-
-    def numbers(self, places):
-        """Numbers of some columns, an array of shape (n_rows, n_columns)."""
-        columns = [self._column_of_numbers(i) for i in places]
-        return np.stack(columns, axis=1) if columns else np.empty((len(self.labels), 0))
-
-    def _column_of_numbers(self, i):
-        values = self.values(i)
-        if values.dtype.kind in "iuf":
-            numbers = values.astype(np.float64)
-        else:
-            numbers = np.array(
-                [_as_float(value, self, row, i) for row, value in enumerate(values.tolist())]
-            )
-        if np.isinf(numbers).any():
-            row = int(np.flatnonzero(np.isinf(numbers))[0])
-            raise ValueError(
-                f"{self.where(row)}, column {self.names[i]!r}: found {numbers[row]}, expected a "
-                "finite number."
-            )
-        return numbers
+def _table_of(df):
+    """Columns of a DataFrame, pandas' or polars', and labels of its rows."""
+    if not hasattr(df, "columns") or not hasattr(df, "__getitem__"):
+        raise TypeError(f"df is of type {type(df).__name__}, expected a pandas DataFrame.")
+    if not len(df):
+        raise ValueError("the DataFrame has no rows.")
+    names, labels = _flat_names(df.columns), getattr(df, "index", range(len(df)))
+    by_place = hasattr(df, "iloc")  # pandas, where names may come twice
+    columns = [df.iloc[:, i] if by_place else df[key] for i, key in enumerate(df.columns)]
+    index = np.asarray(labels)
+    if index.dtype.kind in "OUT" and isinstance(index[0], str):
+        # Rows labelled by image: one more column, taken if no other is the path.
+        names.append("")
+        columns.append(index)
+    return Table(names, columns, lambda row: f"row {labels[row]!r}"), labels
 
 
-def _as_float(value, frame, row, column):
-    # The texts of None, NaN, pandas' NA and NaT all say that there is none.
-    if value is None or is_missing(str(value)):
-        return np.nan
-    return as_number(value, f"{frame.where(row)}, column {frame.names[column]!r}")
-
-
-def _images_of(frame, column, folder):
-    """Paths, pixels or image arrays of a column, and the names of the samples."""
-    values = frame.values(column).tolist()
-    numbers = [str(label) for label in frame.labels]
-    if is_pixels(values[0]):
-        pixels = Pixels()
-        for row, value in enumerate(values):
-            pixels.add(str(value), f"{frame.where(row)}, column {frame.names[column]!r}")
-        return pixels.finish(), numbers
-    if isinstance(values[0], np.ndarray):
-        return values, numbers
-    names = [_path(value, frame, row, column) for row, value in enumerate(values)]
-    if folder is None:
-        return names, names
-    return [inside(folder, name, frame.where(row)) for row, name in enumerate(names)], names
-
-
-def _path(value, frame, row, column):
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(
-            f"{frame.where(row)}, column {frame.names[column]!r}: found {value!r:.60}, expected "
-            "the path of an image."
-        )
-    return value
-
-
-def _groups_of(frame, groups, n_samples):
-    if groups is None:
-        return None
+def _groups_of(table, groups):
     if not isinstance(groups, str):
-        groups = np.asarray(groups)
-        if groups.shape != (n_samples,):
-            raise ValueError(f"groups have shape {groups.shape}, expected ({n_samples},).")
+        groups = None if groups is None else np.asarray(groups)
+        if groups is not None and groups.shape != (len(table),):
+            raise ValueError(f"groups have shape {groups.shape}, expected ({len(table)},).")
         return groups
-    if groups not in frame.names:
-        raise ValueError(f"there is no column {groups!r} for the groups; found {frame.names}.")
-    return frame.values(frame.names.index(groups))
+    if groups not in table.names:
+        raise ValueError(f"there is no column {groups!r} for the groups; found {table.names}.")
+    return table.values(table.names.index(groups))
 
 
 def from_dataframe(
@@ -226,28 +212,24 @@ def from_dataframe(
     >>> from_dataframe(df).target
     array([[[12.5,  7. ]]])
     """
-    frame = _Frame(df)
+    table, labels = _table_of(df)
+    where = "the DataFrame"
     columns = find_columns(
-        frame.names, frame.sample(), "the DataFrame", image=path, landmarks=landmarks, boxes=boxes
+        table.names, table.sample(), where, image=path, landmarks=landmarks, boxes=boxes
     )
-    schema, order = schema_of(columns.names, schema, "the DataFrame")
-    points = frame.numbers(columns.points).reshape(len(df), -1, 2)
-    points = without_missing(check_points(points, columns.names, frame.where), missing)
-    rows = columns.boxes and check_box_rows(frame.numbers(columns.boxes), frame.where)
-    sources, names = _images_of(frame, columns.image, images)
-    data = BoxedImages(sources, boxes=rows, schema=schema)
-    if landmarks is None and data.paths is not None:
-        check_one_row_each(columns, frame.names, names, "the DataFrame")
-    if groups is None and data.paths is None:
-        groups = names
-    answer = as_bunch(
-        data,
-        points[:, order],
-        names=names,
-        descr=describe_table(len(df), len(order)),
-        groups=_groups_of(frame, groups, len(df)),
+    wide = WideTable.of(table, columns, labels)
+    if landmarks is None:
+        wide.check_one_row_each(where)
+    return table_bunch(
+        where,
+        wide.sources(images, anywhere=False),
+        wide.names,
+        columns.names,
+        wide.points,
+        boxes=wide.boxes,
+        further=wide.further(),
+        schema=schema,
+        missing=missing,
+        groups=_groups_of(table, groups),
         return_X_y=return_X_y,
     )
-    if return_X_y:
-        return answer
-    return add_columns(answer, {frame.names[i]: frame.values(i) for i in columns.rest})

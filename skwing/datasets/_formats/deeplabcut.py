@@ -16,8 +16,8 @@ from skwing.datasets._common import (
     number_text,
     relative_path,
 )
-from skwing.datasets._formats.columns import check_points, landmark_names, schema_of
-from skwing.datasets._formats.rows import Numbers, check_name, read_rows
+from skwing.datasets._formats.names import check_points, landmark_names, schema_of
+from skwing.datasets._formats.table import TextTable, check_name, top_rows
 from skwing.images import BoxedImages
 
 __all__ = ["read_deeplabcut", "write_deeplabcut"]
@@ -160,27 +160,21 @@ def _frames(names, path, images, wheres):
 
 
 def _read(path, decimal):
-    """Header and cells: columns by name, names of the frames, numbers with their lines."""
-    rows = read_rows(path)
+    """Columns by name, names of the frames, and the table."""
+    text, sep, rows = top_rows(path)
     header, n_index = _header(rows, path)
     places = _columns_of(header, n_index, path)
-    coords, parts = header["coords"], header["bodyparts"]
-    numbers = Numbers(
-        path, [f"{p} {c}" for p, c in zip(parts, coords, strict=True)][n_index:], decimal
-    )
-    names = []
-    for line, fields in rows:
-        if len(fields) != len(coords):
-            raise ValueError(
-                f"{path}, line {line}: found {len(fields)} fields, expected {len(coords)} like "
-                "the header."
-            )
-        name = "/".join(fields[:n_index]).replace("\\", "/")
-        names.append(check_name(name.strip("/") if n_index > 1 else name, f"{path}, line {line}"))
-        numbers.add(line, fields[n_index:])
-    if not names:
+    first = next(rows, None)
+    if first is None:
         raise ValueError(f"{path}: the file has a header and no frame.")
-    return places, n_index, names, numbers
+    names = [f"{p} {c}" for p, c in zip(header["bodyparts"], header["coords"], strict=True)]
+    index = list(range(n_index))
+    table = TextTable(path, text, sep, names, first, decimal).read(index)
+    frames = ["/".join(cells) for cells in zip(*map(table.values, index), strict=True)]
+    frames = [frame.replace("\\", "/") for frame in frames]
+    if n_index > 1:
+        frames = [frame.strip("/") for frame in frames]
+    return places, [check_name(name, table.where(i)) for i, name in enumerate(frames)], table
 
 
 def read_deeplabcut(
@@ -258,25 +252,20 @@ def read_deeplabcut(
     """
     check_choice(decimal, "decimal", (".", ","))
     path = os.fspath(path)
-    places, n_index, frames, numbers = _read(path, decimal)
+    places, frames, table = _read(path, decimal)
     chosen, parts = _chosen(places, individuals, path)
-    values = numbers.finish()
-    rows, who, points, likelihood = [], [], [], []
-    for name in chosen:
-        of_part = [places[name][part] for part in parts]
-        columns = [part[axis] - n_index for part in of_part for axis in ("x", "y")]
-        points.append(values[:, columns].reshape(len(frames), len(parts), 2))
-        if "likelihood" in of_part[0]:
-            likelihood.append(values[:, [part["likelihood"] - n_index for part in of_part]])
-        rows.append(np.arange(len(frames)))
-        who.append(np.full(len(frames), name))
-    rows, who, points = np.concatenate(rows), np.concatenate(who), np.concatenate(points)
-    likelihood = np.concatenate(likelihood) if likelihood else None
-    check_points(points, parts, lambda i: numbers.where(rows[i]))
+    of_parts = [places[name][part] for name in chosen for part in parts]
+    shape = len(frames) * len(chosen), len(parts)  # frame by frame
+    points = table.numbers([part[axis] for part in of_parts for axis in "xy"]).reshape(*shape, 2)
+    likelihood = None
+    if "likelihood" in of_parts[0]:
+        likelihood = table.numbers([part["likelihood"] for part in of_parts]).reshape(shape)
+    rows, who = np.repeat(range(len(frames)), len(chosen)), np.tile(chosen, len(frames))
+    check_points(points, parts, lambda i: table.where(rows[i]))
     points = _without_unlikely(points, likelihood, min_likelihood, path)
-    order = np.argsort(rows, kind="stable")  # frame by frame
+    order = np.arange(len(points))
     if len(chosen) > 1:
-        order = order[np.isfinite(points[order]).any(axis=(1, 2))]
+        order = order[np.isfinite(points).any(axis=(1, 2))]
     if not len(order):
         raise ValueError(f"{path}: no frame has a body part of any individual in it.")
     return _answer(
@@ -285,7 +274,7 @@ def read_deeplabcut(
         schema,
         return_X_y,
         names=[frames[row] for row in rows[order]],
-        wheres=[numbers.where(row) for row in rows[order]],
+        wheres=[table.where(row) for row in rows[order]],
         individuals=who[order],
         parts=parts,
         points=points[order],

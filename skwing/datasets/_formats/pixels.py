@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-__all__ = ["Pixels", "is_pixels"]
+__all__ = ["is_pixels", "read_pixels"]
 
 
 def is_pixels(value):
@@ -14,32 +14,24 @@ def is_pixels(value):
     return all(part.isascii() and part.isdigit() for part in value[:64].split())
 
 
-class Pixels:
-    """Square grey images of one size, gathered row by row."""
-
-    def __init__(self):
-        self._images = []
-
-    def add(self, text, where):
-        """Take the cell of one row; `where` is for errors."""
+def read_pixels(table, column):
+    """Square grey images of one size, a uint8 array of shape (n, side, side, 1)."""
+    images = []
+    for row, text in enumerate(table.values(column)):
         try:
             if "_" in text or not text.isascii():  # int() takes 1_0 and digits of all scripts
                 raise ValueError
             image = bytes(map(int, text.split()))
-        except ValueError:
+        except (TypeError, ValueError):
             raise ValueError(
-                f"{where}: found {text!r:.60}, expected grey levels from 0 to 255."
+                f"{table.where(row)}: found {text!r:.60}, expected grey levels from 0 to 255."
             ) from None
-        expected = len(self._images[0]) if self._images else math.isqrt(len(image)) ** 2
+        expected = len(images[0]) if images else math.isqrt(len(image)) ** 2
         if len(image) != expected or not image:
             raise ValueError(
-                f"{where}: found {len(image)} grey levels, expected "
-                + (f"{expected} as before." if self._images else "those of a square image.")
+                f"{table.where(row)}: found {len(image)} grey levels, expected "
+                + (f"{expected} as before." if images else "those of a square image.")
             )
-        self._images.append(image)
-
-    def finish(self):
-        """All images, a uint8 array of shape (n, side, side, 1)."""
-        images = np.frombuffer(b"".join(self._images), dtype=np.uint8)
-        side = math.isqrt(len(self._images[0]))
-        return images.reshape(-1, side, side, 1)
+        images.append(image)
+    side = math.isqrt(len(images[0]))
+    return np.frombuffer(b"".join(images), dtype=np.uint8).reshape(-1, side, side, 1)

@@ -1,5 +1,6 @@
 import os
 import string
+import sys
 
 import numpy as np
 import pytest
@@ -316,11 +317,16 @@ PIXELS = " ".join(["7"] * 25)
         (HEAD + "a.jpg,1,b\n", "line 2, column 'nose_y': found 'b', expected a number"),
         (HEAD + "a.jpg,1,2\n" * 3000 + "a.jpg,1_0,2\n", "line 3002, column 'nose_x': found '1_0'"),
         (HEAD + "a.jpg,1,\u0663\n", "line 2, column 'nose_y': found '\u0663'"),
+        (HEAD + "a.jpg,True,2\nb.jpg,False,2\n", "line 2, column 'nose_x': found True"),
+        (HEAD + f"a.jpg,1,{'9' * 400}\n", "line 2, column 'nose_y'"),
+        (HEAD + "a.jpg,1,2\n,,\nb.jpg,1\n", "line 4: found 2 fields, expected 3"),
+        (HEAD + '"a\n\nb.jpg",1,2\nc.jpg,oops,2\n', "line 5, column 'nose_x': found 'oops'"),
+        (HEAD.replace(",", " ") + "a.jpg 1 2\nb.jpg 1\n", "line 3: found 2 fields, expected 3"),
         (HEAD + "a.jpg,1,inf\n", "line 2, column 'nose_y': found inf, expected a finite"),
         (HEAD + "a.jpg,1,1e999\n", "line 2, column 'nose_y'.*finite"),
         (HEAD + "a.jpg,1,\n", "line 2: landmark 'nose' has x and no y"),
-        (HEAD + " ,1,2\n", "line 2: found ' ' for the image"),
-        (HEAD + "a" * 5000 + ",1,2\n", "line 2: found 'aaa.* for the image"),
+        (HEAD + " ,1,2\n", "line 2, column 'image': found ' '"),
+        (HEAD + "a" * 5000 + ",1,2\n", "line 2, column 'image': found 'aaa"),
         (HEAD + "../a.jpg,1,2\n", r"line 2: the image path '\.\./a\.jpg' leaves the folder"),
         (HEAD + "C:\\a.jpg,1,2\n", "line 2: .* leaves the folder"),
         (HEAD + 'a.jpg,1,2\nb.jpg,"1,2\nc.jpg,1,2\n', "line 3: .*quote opened and not closed"),
@@ -344,10 +350,13 @@ PIXELS = " ".join(["7"] * 25)
         (f"x0,y0,Image\n1,2,{PIXELS}\n1,2,9 9\n", "line 3: found 2 grey levels, expected 25"),
         (f"x0,y0,Image\n1,2,{PIXELS[:-1]}256\n", "line 2: .*grey levels from 0 to 255"),
         (f"x0,y0,Image\n1,2,{PIXELS}\n1,2,a.jpg\n", "line 3: found 'a.jpg', expected grey"),
-        (LONG + "a,p,1,2,1\nb,p,1,2,1\na,q,1,2,1\na,p,3,4,1\n", "line 5: .*in line 2 already"),
+        (
+            LONG + "a,p,1,2,1\nb,p,1,2,1\na,q,1,2,1\na,p,3,4,1\n",
+            "line 5: landmark 'p' .*line 2\\b",
+        ),
         (LONG + "a,p,1,,1\n", "line 2: .*has x and no y"),
         (LONG + "a,,1,2,1\n", "line 2: found '', expected the name of a landmark"),
-        (LONG + ",p,1,2,1\n", "line 2: found '' for the image"),
+        (LONG + ",p,1,2,1\n", "line 2, column 'image': found ''"),
         (LONG + "a,p,1,2,3\n", "line 2: found '3' for the visibility"),
         (LONG + "a,p,1,2,\u0663\n", "line 2: found '\u0663' for the visibility"),
         (LONG + "../a,p,1,2,1\n", "leaves the folder"),
@@ -384,6 +393,14 @@ def test_wrong_option_is_an_error(write, options, message):
     path = write(HEAD + "\u00e9.jpg,1,2\n")
     with pytest.raises(ValueError, match=message):
         read_csv(path, **options)
+
+
+def test_without_pandas_the_error_says_how_to_install_it(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    path = write(HEAD + "a.jpg,1,2\n")
+    with pytest.raises(ImportError, match=r'needs pandas: `pip install "skwing\[csv\]"`'):
+        read_csv(path)
+    write_csv(path, ["a.jpg"], [[1, 2]])  # needs none
 
 
 def test_missing_file_is_an_error(tmp_path):

@@ -1,0 +1,157 @@
+"""Names of landmarks and the schemas they make; checks of landmarks and boxes of tables."""
+
+import re
+from collections import Counter
+
+import numpy as np
+
+from skwing.datasets._common import natural_key
+from skwing.schema import LandmarkSchema, check_schema
+
+__all__ = [
+    "SEPARATORS",
+    "check_box_rows",
+    "check_one_row_each",
+    "check_points",
+    "in_order",
+    "landmark_names",
+    "order_of",
+    "schema_of",
+]
+
+SEPARATORS = " _.:-"
+# What people call points that have a number and no name.
+_NO_NAMES = frozenset(
+    ["", "coord", "keypoint", "kp", "l", "landmark", "lm", "mark", "marker", "p", "part"]
+    + ["point", "pt"]
+)
+_NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
+
+# "Facial Keypoints Detection", Kaggle 2013. Its left is the person's own, which is the
+# right of an image.
+_KAGGLE_NAMES = (
+    *("left_eye_center", "right_eye_center", "left_eye_inner_corner", "left_eye_outer_corner"),
+    *("right_eye_inner_corner", "right_eye_outer_corner", "left_eyebrow_inner_end"),
+    *("left_eyebrow_outer_end", "right_eyebrow_inner_end", "right_eyebrow_outer_end"),
+    *("nose_tip", "mouth_left_corner", "mouth_right_corner", "mouth_center_top_lip"),
+    "mouth_center_bottom_lip",
+)
+_KAGGLE15 = LandmarkSchema.from_names(
+    "kaggle15",
+    _KAGGLE_NAMES,
+    normalizers={"inter_pupil": ((1,), (0,)), "inter_ocular": ((5,), (3,))},
+)
+
+
+def _stem_of_all(names):
+    """What numbered names have before the number, if all share it; else None."""
+    stems = {found[1] if (found := _NUMBERED.fullmatch(name)) else None for name in names}
+    return stems.pop() if len(stems) == 1 else None
+
+
+def in_order(names):
+    """Names sorted by number if they are a word and a number each, else as they come."""
+    names = list(names)
+    return names if _stem_of_all(names) is None else sorted(names, key=natural_key)
+
+
+def _have_meaning(names):
+    stem = _stem_of_all(names)
+    return (stem is None or stem.strip(SEPARATORS).lower() not in _NO_NAMES) and tuple(names) != (
+        "",
+    )
+
+
+def schema_of(names, schema, where):
+    """Schema of landmarks of these names, and the order to bring them into.
+
+    Parameters
+    ----------
+    names : sequence of str
+    schema : str, LandmarkSchema or None
+        The user's; None makes one where the names are more than numbers.
+    where : str
+
+    Returns
+    -------
+    schema : LandmarkSchema or None
+    order : list of int
+        Place in `names` of each landmark of the schema.
+    """
+    names = list(names)
+    order = list(range(len(names)))
+    if schema is None:
+        if not names or not _have_meaning(names):
+            return None, order
+        if set(names) == set(_KAGGLE_NAMES):
+            return _KAGGLE15, order_of(names, _KAGGLE_NAMES)
+        return LandmarkSchema.from_names("table", names), order
+    try:
+        schema = check_schema(schema, len(names))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if set(names) == set(schema.landmark_names):
+        order = order_of(names, schema.landmark_names)
+    return schema, order
+
+
+def order_of(names, wanted):
+    """Place in `names` of each wanted name."""
+    place = {name: i for i, name in enumerate(names)}
+    return [place[name] for name in wanted]
+
+
+def landmark_names(schema, names, n_landmarks):
+    """Names to write: the user's, the schema's, or numbers."""
+    if names is None:
+        names = range(n_landmarks) if schema is None else schema.landmark_names
+    names = [str(name) for name in names]
+    if len(names) != n_landmarks or len(set(names)) != n_landmarks:
+        raise ValueError(
+            f"names holds {len(names)} names, {len(set(names))} of them different; expected "
+            f"{n_landmarks}, one for each landmark."
+        )
+    return names
+
+
+def check_one_row_each(columns, header, images, where):
+    """Refuse a table of one point a row, several of them of one image.
+
+    Programs write their lists of points so. Which landmark each is it does not say, and a
+    sample a point would be silently wrong.
+    """
+    if columns.names != ("",) or columns.boxes is not None or len(set(images)) == len(images):
+        return
+    x, y = (header[i] for i in columns.points)
+    raise ValueError(
+        f"{where}: found several rows of one image, {Counter(images).most_common(1)[0][0]!r:.60}, "
+        f"with one point each ({x}, {y}) and no column that names the landmark. Add a column "
+        f"'landmark'; or landmarks=[({x!r}, {y!r})] says that each row is a sample of its own."
+    )
+
+
+def check_points(points, names, where):
+    """Check that landmarks have both coordinates or none; `where` gives the words for a row."""
+    absent = np.isnan(points)
+    half = absent[..., 0] != absent[..., 1]
+    if half.any():
+        row, landmark = (int(i) for i in np.argwhere(half)[0])
+        known, lost = "yx" if absent[row, landmark, 0] else "xy"
+        raise ValueError(
+            f"{where(row)}: landmark {names[landmark]!r:.60} has {known} and no {lost}; expected "
+            "both, or neither where the landmark is missing."
+        )
+    return points
+
+
+def check_box_rows(boxes, where):
+    """Check boxes; `where` gives the words for a row."""
+    absent = np.isnan(boxes)
+    wrong = (absent.any(axis=1) & ~absent.all(axis=1)) | (boxes[:, 2:] <= 0).any(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{where(row)}: the box (x, y, width, height) is {tuple(boxes[row].tolist())}, "
+            "expected four numbers with a width and height above 0, or none."
+        )
+    return boxes

@@ -1,0 +1,334 @@
+"""Tables as columns, with words for each row: of files, parsed by pandas, and of DataFrames."""
+
+import csv
+import io
+import math
+import os
+import re
+
+import numpy as np
+
+from skwing._utils.optional import import_optional
+from skwing.datasets._common import IMAGE_SUFFIXES, as_number, read_text
+
+__all__ = ["Table", "TextTable", "as_column", "check_name", "is_missing", "is_number", "top_rows"]
+
+MISSING = frozenset(["", "nan", "na", "n/a", "#n/a", "null", "none", "<na>"])
+# As pandas wants them, which tells small letters from capitals; others are found later.
+_MISSING = [spelled for text in MISSING for spelled in {text, text.upper(), text.title()}] + ["NaN"]
+LONGEST_NAME = 4096  # characters of a column's or an image's name; file systems allow no more
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_TOO_MANY = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+_UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
+
+
+def is_missing(text):
+    """Whether a cell says that there is no value: empty, NaN, NA, null, in any case."""
+    return len(text) < 16 and text.strip().lower() in MISSING
+
+
+def is_number(text):
+    """Whether a cell holds a number, finite or not."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def check_name(name, where):
+    """Path of an image as it stands in a cell: not empty, not absurdly long."""
+    if isinstance(name, os.PathLike):
+        name = os.fspath(name)
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+        raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
+    return name
+
+
+class Table:
+    """Columns of a table.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the columns.
+    columns : list of array-like of shape (n_rows,)
+    where : callable
+        Words for a row, for errors.
+    decimal : str, default="."
+        Decimal point of numbers that are texts.
+    """
+
+    def __init__(self, names, columns, where, decimal="."):
+        self.names, self.where = names, where
+        self._columns, self._decimal = columns, decimal
+
+    def __len__(self):
+        return len(self._columns[0])
+
+    def values(self, i):
+        """Array of a column."""
+        return np.asarray(self._columns[i])
+
+    def sample(self):
+        """Cells of the first row."""
+        return [np.asarray(column[:1])[0] for column in self._columns]
+
+    def cell(self, row, i):
+        """Words for a cell."""
+        return f"{self.where(row)}, column {self.names[i]!r}"
+
+    def image_names(self, i):
+        """Paths of images in a column."""
+        return [check_name(name, self.cell(row, i)) for row, name in enumerate(self.values(i))]
+
+    def numbers(self, places):
+        """Finite numbers or NaN of some columns, an array of shape (n_rows, n_columns)."""
+        numbers = np.empty((len(self), len(places)))
+        for k, i in enumerate(places):
+            values = self.values(i)
+            if values.dtype.kind not in "iuf":
+                values = [self._number(value, row, i) for row, value in enumerate(values.tolist())]
+            numbers[:, k] = values
+        if np.isinf(numbers).any():
+            row, k = (int(i) for i in np.argwhere(np.isinf(numbers))[0])
+            raise ValueError(
+                f"{self.cell(row, places[k])}: found {numbers[row, k]}, expected a finite number."
+            )
+        return numbers
+
+    def _number(self, value, row, i):
+        # The texts of None, NaN, pandas' NA and NaT all say that there is none.
+        if value is None or is_missing(str(value)):
+            return math.nan
+        text = value.replace(self._decimal, ".") if isinstance(value, str) else value
+        try:
+            return as_number(text, self.cell(row, i))
+        except ValueError as error:
+            if self._decimal == "." and re.fullmatch(r"\s*-?[0-9]+,[0-9]+\s*", str(value)):
+                raise ValueError(f"{error}; for decimal commas pass decimal=','") from None
+            raise
+
+
+# ---------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------
+def _decoded(path, encoding):
+    """Text of the file, its lines ended by newlines."""
+    if encoding is None or not os.path.isfile(path):
+        return read_text(path)  # says what is wrong
+    try:
+        with open(path, encoding=encoding) as file:
+            return file.read()
+    except (LookupError, UnicodeError) as error:
+        raise ValueError(f"{path}: cannot be read as {encoding!r}: {error}") from None
+
+
+def _separator(line):
+    """Separator that parts a line into most fields."""
+    found = {sep: len(next(csv.reader([line], delimiter=sep), ())) for sep in "\t;,"}
+    best = max(found, key=found.get)
+    return " " if found[best] < 2 and len(line.split()) > 2 else best
+
+
+def _is_count(fields):
+    """Whether a row only says how many rows there are."""
+    return len(fields) == 1 and bool(_WHOLE.fullmatch(fields[0].strip()))
+
+
+def _has_header(fields):
+    """Whether a first row names columns: no number in it, or they just count columns."""
+    if any(field.strip().lower().endswith(IMAGE_SUFFIXES) for field in fields):
+        return False
+    numbers = [field.strip() for field in fields if is_number(field)]
+    counted = [[str(i) for i in range(start, start + len(numbers))] for start in (0, 1)]
+    return not numbers or numbers in counted
+
+
+def _rows(text, sep, path):
+    """First line and fields of each row that is not empty, for the few on top."""
+    file = io.StringIO(text)
+    if sep == " " or '"' not in text:  # a field may have any length then
+        split = str.split if sep == " " else lambda line: line.rstrip("\n").split(sep)
+        yield from ((i, fields) for i, line in enumerate(file, 1) if any(fields := split(line)))
+        return
+    reader, line = csv.reader(file, delimiter=sep), 1
+    try:
+        for fields in reader:
+            if any(fields):
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {line}: this row cannot be read ({error}).") from None
+
+
+def top_rows(path, sep=None, encoding=None):
+    """Text of a file, its separator, and its rows from the top, of which few are to be taken.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    sep : str, default=None
+        None finds it out.
+    encoding : str, default=None
+
+    Returns
+    -------
+    text : str
+    sep : str
+    rows : iterator of (line, fields)
+        Without empty ones.
+    """
+    if sep is not None and (not isinstance(sep, str) or len(sep) != 1 or sep in '"\n\r'):
+        raise ValueError(f"sep must be one character, such as ',', ';' or a tab; got {sep!r}.")
+    text = _decoded(path, encoding)
+    if sep is None:
+        # Any first line will do: a long one is not cut into fields just for this.
+        lines = (line for line in text[:100_000].split("\n") if line.strip())
+        first = next(lines, "")
+        sep = _separator(next(lines, first) if _is_count(first.split()) else first)
+    return text, sep, _rows(text, sep, path)
+
+
+class TextTable:
+    """A table of a file, of which only the header and the first row are looked at yet.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    text : str
+        Of the whole file.
+    sep : str
+    names : list of str
+        Of the columns.
+    first : (int, list of str)
+        Line and fields of the first row of data.
+    decimal : str
+    """
+
+    def __init__(self, path, text, sep, names, first, decimal):
+        self.path, self.names, self.sample = path, names, first[1]
+        self._text, self._sep, self._line, self._decimal = text, sep, first[0], decimal
+        self._check_width(*first)
+
+    @classmethod
+    def of_file(cls, path, sep=None, encoding=None, header=None, decimal="."):
+        """Find the names of the columns and the first row of data.
+
+        Without a header the names are "", "0", "1", ... or "0", "1", ... where the first cell
+        is a number; `header` None finds out whether there is one.
+        """
+        text, sep, rows = top_rows(path, sep, encoding)
+        first = next(rows, None)
+        if first is None:
+            raise ValueError(f"{path}: the file is empty, expected a table.")
+        if header is None and _is_count(first[1]):
+            first = next(rows, first)
+        if _has_header(first[1]) if header is None else header:
+            names = [name.strip() for name in first[1]]
+            if longest := [name for name in names if len(name) > LONGEST_NAME]:
+                raise ValueError(
+                    f"{path}, line {first[0]}: found {longest[0]!r:.60}... of {len(longest[0])} "
+                    "characters, expected the name of a column."
+                )
+            first = next(rows, None)
+            if first is None:
+                raise ValueError(f"{path}: the file has a header and no row of data.")
+            if len(first[1]) == len(names) + 1 and first[1][0].lower().endswith(IMAGE_SUFFIXES):
+                names = ["", *names]  # of the columns behind the image
+        else:
+            names = [str(i) for i in range(len(first[1]))]
+            if not is_number(first[1][0]):
+                names = ["", *names[:-1]]
+        return cls(path, text, sep, names, first, decimal)
+
+    def _check_width(self, line, fields):
+        if len(fields) != len(self.names):
+            raise ValueError(
+                f"{self.path}, line {line}: found {len(fields)} fields, expected "
+                f"{len(self.names)} like the rows before."
+            )
+
+    def read(self, texts):
+        """The table; `texts` are the places of columns that stay texts."""
+        pandas = import_optional("pandas", "reading tables", "csv")
+        file = io.StringIO(self._text)
+        for _ in range(self._line - 1):
+            file.readline()
+        numbers = [i for i in range(len(self.names)) if i not in texts]
+        try:
+            frame = pandas.read_csv(
+                file,
+                sep=r"\s+" if self._sep == " " else self._sep,
+                header=None,
+                dtype=dict.fromkeys(texts, str),
+                na_values=dict.fromkeys(numbers, _MISSING),
+                keep_default_na=False,
+                skip_blank_lines=False,  # so that rows are lines
+                low_memory=False,
+                decimal=self._decimal,
+            )
+        except pandas.errors.ParserError as error:
+            raise self._malformed(str(error)) from None
+        lines = self._line + np.arange(len(frame))
+        if '"' in self._text:  # line ends in quotes
+            more = sum(frame[i].str.count("\n").to_numpy(int) for i in texts)
+            lines += np.cumsum(more) - more
+        filled = np.column_stack([frame[texts] != "", frame[numbers].notna()]).any(axis=1)
+        frame, lines = frame[filled], lines[filled]
+        last = frame[len(self.names) - 1]
+        self._check_full(lines[(last.isna() | (last == "")).to_numpy()])
+        columns = [frame[i].to_numpy() for i in range(len(self.names))]
+        return Table(
+            self.names, columns, lambda row: f"{self.path}, line {lines[row]}", self._decimal
+        )
+
+    def _check_full(self, lines):
+        """Check that rows that end without a value have all their fields; pandas adds them."""
+        if not len(lines):
+            return
+        every = self._text.split("\n")
+        for line in lines:
+            if '"' not in every[line - 1]:
+                row = every[line - 1]
+                self._check_width(line, row.split(None if self._sep == " " else self._sep))
+
+    def _malformed(self, message):
+        """Error for what pandas says of rows that it cannot read."""
+        if found := _TOO_MANY.search(message):
+            expected, line, n_fields = map(int, found.groups())
+            return ValueError(
+                f"{self.path}, line {line + self._line - 1}: found {n_fields} fields, expected "
+                f"{expected} like the rows before."
+            )
+        if found := _UNCLOSED.search(message):
+            return ValueError(
+                f"{self.path}, line {int(found[1]) + self._line}: this row cannot be read; is a "
+                "quote opened and not closed?"
+            )
+        return ValueError(f"{self.path}: this table cannot be read: {message:.200}")
+
+
+def as_column(texts):
+    """Array of a column of texts: int or float where all are such numbers, else of objects.
+
+    Whole numbers with leading zeros are names and stay texts.
+
+    Examples
+    --------
+    >>> from skwing.datasets._formats.table import as_column
+    >>> as_column(["2", "10"]), as_column(["0.5", ""])
+    (array([ 2, 10]), array([0.5, nan]))
+    >>> as_column(["02", "10"])
+    array(['02', '10'], dtype=object)
+    """
+    if all(map(_WHOLE.fullmatch, texts)):
+        return np.array([int(text) for text in texts], dtype=np.int64)
+    try:
+        numbers = [math.nan if is_missing(text) else as_number(text, "") for text in texts]
+    except ValueError:
+        numbers = [math.nan]
+    if all(map(math.isnan, numbers)) or any(re.match("0[0-9]", text) for text in texts):
+        return np.array(texts, dtype=object)
+    return np.array(numbers)
