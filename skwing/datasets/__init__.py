@@ -9,6 +9,7 @@ from skwing.datasets._formats.dataframe import from_dataframe
 from skwing.datasets._formats.deeplabcut import read_deeplabcut, write_deeplabcut
 from skwing.datasets._formats.dlib_xml import read_dlib_xml, write_dlib_xml
 from skwing.datasets._formats.pts import read_pts, read_pts_folder, write_pts, write_pts_folder
+from skwing.datasets._formats.sleap import from_sleap_io, to_sleap_io
 from skwing.datasets._formats.tps import read_tps
 from skwing.datasets._formats.tps_write import write_tps
 from skwing.datasets._published.aflw import load_aflw
@@ -24,6 +25,7 @@ __all__ = [
     "detect_all",
     "detect_boxes",
     "from_dataframe",
+    "from_sleap_io",
     "load_300w",
     "load_aflw",
     "load_cofw",
@@ -36,6 +38,7 @@ __all__ = [
     "read_pts",
     "read_pts_folder",
     "read_tps",
+    "to_sleap_io",
     "write_coco",
     "write_csv",
     "write_deeplabcut",

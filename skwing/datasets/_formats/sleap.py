@@ -1,0 +1,291 @@
+"""Labels of sleap-io, which reads and writes SLEAP, Label Studio, YOLO, NWB and others."""
+
+import itertools
+import os
+
+import numpy as np
+
+from skwing._utils.checks import check_choice
+from skwing._utils.optional import import_optional
+from skwing.datasets._common import as_bunch, check_written
+from skwing.datasets._formats.image_size import image_sizes
+from skwing.datasets._formats.names import check_points, landmark_names, schema_of
+from skwing.images import BoxedImages
+from skwing.schema import LandmarkSchema
+
+__all__ = ["from_sleap_io", "to_sleap_io"]
+
+INSTANCES = ("user", "predicted", "all")
+
+_DESCR = """{n_samples} instances of the skeleton {skeleton}, {n_landmarks} landmarks each
+
+data: the images, with the boxes that are linked to instances.
+target: landmarks in image pixels counted from 0, an array of shape (n, n_landmarks, 2).
+groups: the image file of each instance, or the file of its video.
+"""
+
+
+# ---------------------------------------------------------------------------------------
+# Reading
+# ---------------------------------------------------------------------------------------
+def _skeleton_of(labels, name):
+    found = [s for s in labels.skeletons if name is None or s.name == name]
+    if len(found) != 1:
+        names = [skeleton.name for skeleton in labels.skeletons]
+        raise ValueError(
+            f"labels have {len(found)} skeletons{'' if name is None else f' named {name!r}'}, "
+            f"expected one; all are named {names!r:.300}. skeleton= says which to read."
+        )
+    return found[0]
+
+
+def _schema_of(skeleton):
+    """Schema of a skeleton: its edges are lines of two points, its symmetries mirror pairs."""
+    name, names = skeleton.name or "sleap", skeleton.node_names
+    lines = [(f"{names[a]}-{names[b]}", (a, b), False) for a, b in skeleton.edge_inds]
+    pairs = [tuple(pair) for pair in skeleton.symmetry_inds] or None  # None: told by the names
+    return LandmarkSchema.from_names(name, names, contours=lines, pairs=pairs)
+
+
+def _image_path(frame):
+    """Path of the image file of a frame, or None where its pixels are all there is."""
+    files = frame.video.filename
+    if frame.video.is_cropped or not isinstance(files, list):
+        return None
+    if frame.frame_idx >= len(files):
+        raise ValueError(
+            f"labels have a frame {frame.frame_idx} of a video of {len(files)} image files, the "
+            f"first is {files[0]}: are images missing?"
+        )
+    return os.fspath(files[frame.frame_idx])
+
+
+def _pixels(frame, where):
+    try:
+        return np.asarray(frame.video[frame.frame_idx])
+    except Exception as error:  # many kinds, whatever the reader of the video runs into
+        raise ValueError(
+            f"{where}: the frame cannot be read: {type(error).__name__}: {error}; "
+            "labels.replace_filenames tells where the videos are."
+        ) from error
+
+
+def _box_of(box):
+    """x, y, width, height of a box; the upright one around a turned one."""
+    x0, y0, x1, y1 = box.bounds
+    return (x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else (np.nan,) * 4
+
+
+def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, return_X_y=False):
+    """Images, boxes and landmarks of labels that sleap-io has read.
+
+    sleap-io reads SLEAP, Label Studio, YOLO (Ultralytics), NWB, JABS and more; each instance
+    becomes a sample.
+
+    Parameters
+    ----------
+    labels : sleap_io.Labels
+        Such as ``sleap_io.load_file(path)`` returns.
+    instances : {"user", "predicted", "all"}, default="user"
+        Those that a person labelled, those that a model predicted, or both.
+    skeleton : str, default=None
+        Name of the skeleton to read where there are several.
+    schema : str or LandmarkSchema, default=None
+        None makes one of the skeleton: its edges are lines of two points, its symmetries the
+        mirror pairs; without symmetries the names tell.
+    return_X_y : bool, default=False
+        Return only ``(data, target)``.
+
+    Returns
+    -------
+    frames : Bunch
+        With the attributes
+
+        data : BoxedImages of shape (n,)
+            Image files are decoded when needed. Frames of videos, and of cropped ones, are
+            decoded now and kept in memory, those with instances only. Boxes are those that
+            are linked to an instance, NaN where there is none; a turned one gives the upright
+            box around it.
+        target : ndarray of shape (n, n_landmarks, 2)
+            In image pixels as in the labels, float64; NaN for points that are not visible.
+            An instance without any is left out.
+        schema : LandmarkSchema
+        groups : ndarray of str of shape (n,)
+            Path of the image file, or of the video.
+        names : ndarray of str of shape (n,)
+            Image file, or video and number of the frame.
+        tracks : ndarray of str of shape (n,)
+            Track of each instance, an empty text where it has none.
+        scores : ndarray of shape (n, n_landmarks)
+            Of predicted points; NaN for others.
+        DESCR : str
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    TypeError
+        If `labels` are none of sleap-io.
+    ValueError
+        If there is no such skeleton or instance, or a frame cannot be read.
+
+    Examples
+    --------
+    >>> import sleap_io
+    >>> from skwing.datasets import from_sleap_io
+    >>> flies = from_sleap_io(sleap_io.load_file("flies.slp"))  # doctest: +SKIP
+    >>> flies.data  # doctest: +SKIP
+    BoxedImages(1600 arrays, schema='fly')
+    """
+    check_choice(instances, "instances", INSTANCES)
+    if not hasattr(labels, "labeled_frames"):
+        raise TypeError(
+            f"labels are of type {type(labels).__name__}, expected sleap_io.Labels, such as "
+            "sleap_io.load_file(path) returns."
+        )
+    chosen = _skeleton_of(labels, skeleton)
+    found = [
+        (frame, instance)
+        for frame in labels.labeled_frames
+        for instance in frame.instances
+        if instance.skeleton is chosen and instance.n_visible
+    ]
+    is_predicted = [hasattr(instance, "score") for _, instance in found]
+    if instances != "all":
+        wanted = instances == "predicted"
+        found = [pair for pair, own in zip(found, is_predicted, strict=True) if own == wanted]
+    if not found:
+        raise ValueError(
+            f"labels have no instance with instances={instances!r}: there are "
+            f"{is_predicted.count(False)} of a person and {is_predicted.count(True)} predicted "
+            f"with visible points of the skeleton {chosen.name!r}."
+        )
+    names, sources, boxes, groups = _frames_of(found)
+    points = np.array([instance.numpy() for _, instance in found], dtype=np.float64)
+    check_points(points, chosen.node_names, names.__getitem__)
+    scores = [
+        instance.points["score"] if hasattr(instance, "score") else np.full(len(points[0]), np.nan)
+        for _, instance in found
+    ]
+    own, order = schema_of(chosen.node_names, schema, "labels")
+    own = _schema_of(chosen) if schema is None else own
+    return as_bunch(
+        BoxedImages(sources, boxes=boxes, schema=own),
+        points[:, order],
+        names=names,
+        groups=groups,
+        descr=_DESCR.format(
+            n_samples=len(names), skeleton=repr(chosen.name), n_landmarks=len(order)
+        ),
+        return_X_y=return_X_y,
+        tracks=np.array([i.track.name if i.track else "" for _, i in found], dtype=object),
+        scores=np.array(scores, dtype=np.float64)[:, order],
+    )
+
+
+def _frames_of(found):
+    """Names, paths or pixels, boxes (None without any) and groups of frames and instances."""
+    names, sources, boxes, groups, seen = [], [], [], [], {}
+    for frame, instance in found:
+        if id(frame) not in seen:
+            path = _image_path(frame)
+            file = path or str(np.ravel(frame.video.filename)[0])
+            name = path or f"{file} frame {frame.frame_idx}"
+            linked = {id(box.instance): _box_of(box) for box in frame.bboxes}
+            seen[id(frame)] = name, path or _pixels(frame, name), linked, file
+        name, source, linked, file = seen[id(frame)]
+        names.append(name)
+        sources.append(source)
+        boxes.append(linked.get(id(instance), (np.nan,) * 4))
+        groups.append(file)
+    boxes = np.array(boxes)
+    return names, sources, None if np.isnan(boxes).all() else boxes, groups
+
+
+# ---------------------------------------------------------------------------------------
+# Writing
+# ---------------------------------------------------------------------------------------
+def _skeleton(sleap_io, schema, names):
+    """Skeleton of a schema: contours are edges, mirror pairs symmetries."""
+    skeleton = sleap_io.Skeleton(names, name=None if schema is None else schema.name)
+    if schema is not None and schema.n_landmarks == len(names):
+        for _, indices, closed in schema.contours:
+            ends = itertools.pairwise([*indices, *indices[:1]] if closed else indices)
+            skeleton.add_edges([(names[a], names[b]) for a, b in ends if a != b])
+        pairs = enumerate(schema.mirror or ())
+        skeleton.add_symmetries([[names[a], names[b]] for a, b in pairs if a < b])
+    return skeleton
+
+
+def _videos(sleap_io, data):
+    """Video and frame of each image file; one video for the images of each size."""
+    paths = [os.path.abspath(path) for path in data.paths]
+    sizes = dict(zip(paths, image_sizes(data.paths, data.describe).tolist(), strict=True))
+    places, files = {}, {}
+    for path, (width, height) in sizes.items():
+        of_size = files.setdefault((height, width), [])
+        places[path] = (height, width), len(of_size)
+        of_size.append(path)
+    videos = {size: sleap_io.Video.from_filename(own) for size, own in files.items()}
+    return [(videos[places[path][0]], places[path][1]) for path in paths]
+
+
+def to_sleap_io(data, target, *, names=None, tracks=None):
+    """Labels of sleap-io, which writes SLEAP, Label Studio, YOLO, NWB, COCO and others.
+
+    Parameters
+    ----------
+    data : BoxedImages of shape (n,)
+        Of files that are there; or what makes one, such as a list of paths. Samples of one
+        image become instances of one frame. Boxes are linked to their instance.
+    target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
+        Landmarks in image pixels counted from 0; NaN is a point that is not visible.
+    names : sequence of str of length n_landmarks, default=None
+        None takes those of the schema of `data`, or numbers.
+    tracks : sequence of str of length n, default=None
+        Track of each sample, an empty text for none.
+
+    Returns
+    -------
+    labels : sleap_io.Labels
+        ``labels.save("labels.slp")`` writes it for SLEAP; ``sleap_io.save_ultralytics``,
+        ``save_labelstudio``, ``save_nwb`` and others do for other programs. Images of one size
+        form a video; the schema's contours are edges of the skeleton and its mirror pairs
+        symmetries.
+
+    Raises
+    ------
+    ImportError
+        If sleap-io is not installed.
+    FileNotFoundError
+        If an image is missing.
+    ValueError
+        If `data` holds pixels, or lengths do not fit.
+
+    Examples
+    --------
+    >>> from skwing.datasets import to_sleap_io
+    >>> labels = to_sleap_io(X, reg.predict(X))  # doctest: +SKIP
+    >>> labels.save("predicted.slp")  # doctest: +SKIP
+    """
+    sleap_io = import_optional("sleap_io", "writing labels of sleap-io", "sleap")
+    data, points = check_written(data, target)
+    names = landmark_names(data.schema, names, points.shape[1])
+    check_points(points, names, data.describe)
+    tracks = [""] * len(data) if tracks is None else [str(track) for track in tracks]
+    if len(tracks) != len(data):
+        raise ValueError(f"data has {len(data)} samples, tracks has {len(tracks)}.")
+    known = {name: sleap_io.Track(name) for name in dict.fromkeys(tracks) if name}
+    skeleton = _skeleton(sleap_io, data.schema, names)
+    frames, boxes = {}, data.boxes.tolist()
+    for i, (video, index) in enumerate(_videos(sleap_io, data)):
+        frame = frames.setdefault(
+            (id(video), index), sleap_io.LabeledFrame(video=video, frame_idx=index)
+        )
+        track = known.get(tracks[i])
+        instance = sleap_io.Instance.from_numpy(points[i], skeleton=skeleton, track=track)
+        frame.instances.append(instance)
+        if boxes[i][0] == boxes[i][0]:
+            box = sleap_io.UserBoundingBox.from_xywh(*boxes[i], instance=instance, track=track)
+            frame.bboxes.append(box)
+    return sleap_io.Labels(list(frames.values()))
