@@ -24,8 +24,6 @@ from skwing.schema import check_schema
 
 __all__ = ["read_pts", "read_pts_folder", "write_pts", "write_pts_folder"]
 
-# The first that is there is taken.
-
 # 1 is added and subtracted in decimals: what a file says as 1.1 is the float 0.1, which the
 # difference of the floats misses by a rounding. No float has more digits than this.
 _EXACT = Context(prec=400)

@@ -1,7 +1,6 @@
 """Reader of TPS files of geometric morphometrics."""
 
 import os
-from decimal import Context, Decimal
 from pathlib import PureWindowsPath
 
 import numpy as np
@@ -13,10 +12,7 @@ from skwing.datasets._formats.tps_text import parse_specimens
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
 
-__all__ = ["EXACT", "heights_of", "read_tps"]
-
-# 63 - 0.1 is 62.9 in decimal numbers, and 63 - 62.9 is 0.1 again; in binary ones it is not.
-EXACT = Context(prec=60)
+__all__ = ["heights_of", "read_tps"]
 
 _DESCR = """Specimens of a TPS file
 
@@ -232,25 +228,15 @@ def heights_of(files, image_height, describe):
 
 
 def _points(rows, heights, negative_missing):
-    """Points in pixels from x and the text of y."""
-    points = np.full((len(rows), len(rows[0]), 2), np.nan)
-    for i, row in enumerate(rows):
-        top = None if heights is None else Decimal(int(heights[i]) - 1)
-        for j, point in enumerate(row):
-            if point is None:
-                continue
-            x, text = point
-            if negative_missing and x < 0 and float(text) < 0:
-                continue
-            points[i, j] = x, float(text) if top is None else _turn(top, text)
+    """Points in pixels, y pointing down."""
+    points = np.array(rows, dtype=np.float64)
+    lost = np.isnan(points).any(axis=2)
+    if negative_missing:
+        lost |= (points < 0).all(axis=2)
+    if heights is not None:
+        points[..., 1] = heights[:, None] - 1 - points[..., 1]
+    points[lost] = np.nan
     return points
-
-
-def _turn(top, text):
-    try:
-        return float(EXACT.subtract(top, EXACT.create_decimal(text)))
-    except ArithmeticError:  # an exponent beyond all decimal numbers, 0 as a float
-        return float(top) - float(text)
 
 
 def _warn_of_outliers(target, heights, describe):

@@ -14,7 +14,7 @@ _TEXTS = {"IMAGE": "image", "ID": "own_id", "VARIABLES": "variables"}
 
 @dataclass
 class Specimen:
-    """One specimen as the file has it; y are texts, as turning them over is exact on these."""
+    """One specimen as the file has it."""
 
     line: int
     landmarks: list = field(default_factory=list)
@@ -105,7 +105,7 @@ def _take_point(line, section, path, number):
             f"{path}, line {number}: found {line.strip()!r:.60}, expected two numbers, x and y."
         )
     x, y = (as_number(part, f"{path}, line {number}", missing=_MISSING) for part in parts)
-    section.points.append((x, parts[1]) if x == x and y == y else None)
+    section.points.append((x, y))
 
 
 def _take_entry(specimen, key, value, where):

@@ -1,13 +1,11 @@
 """Writer of TPS files of geometric morphometrics."""
 
-from decimal import Decimal
-
 import numpy as np
 
 from skwing._utils.files import replacing
 from skwing._utils.warnings import warn_caller
 from skwing.datasets._common import check_written, number_text, written_paths
-from skwing.datasets._formats.tps import EXACT, heights_of
+from skwing.datasets._formats.tps import heights_of
 
 __all__ = ["write_tps"]
 
@@ -104,12 +102,17 @@ def write_tps(
     }
     for key, texts in entries.items():
         entries[key] = _check_texts(key, texts, n_samples)
-    lines = [_point_lines(points[i], heights, i, missing) for i in range(n_samples)]
+    points = points.copy()
+    if heights is not None:
+        points[..., 1] = heights[:, None] - 1 - points[..., 1]
     with replacing(path) as file:
-        for i, rows in enumerate(lines):
-            file.write(_specimen_text(rows, counts, {key: t[i] for key, t in entries.items()}))
-    y = points[..., 1] if heights is None else heights[:, None] - 1 - points[..., 1]
-    if n_negative := int(((points[..., 0] < 0) & (y < 0)).sum()):
+        for i, rows in enumerate(points.tolist()):
+            lines = [
+                f"{missing} {missing}" if x != x or y != y else f"{number_text(x)} {number_text(y)}"
+                for x, y in rows
+            ]
+            file.write(_specimen_text(lines, counts, {key: t[i] for key, t in entries.items()}))
+    if n_negative := int((points < 0).all(axis=2).sum()):
         warn_caller(
             f"{n_negative} landmarks lie to the left of and below their image, at negative "
             "coordinates in the file: programs take them for missing.",
@@ -138,21 +141,6 @@ def _check_texts(key, texts, n_samples):
                 "TPS file cannot hold."
             )
     return texts
-
-
-def _point_lines(points, heights, i, missing):
-    lines = []
-    for x, y in points.tolist():
-        if x != x or y != y:
-            lines.append(f"{missing} {missing}")
-            continue
-        text = number_text(y)
-        if heights is not None:
-            turned = EXACT.subtract(Decimal(int(heights[i]) - 1), Decimal(text))
-            whole = abs(turned) < 2**53 and turned == int(turned)
-            text = str(int(turned) if whole else turned)
-        lines.append(f"{number_text(x)} {text}")
-    return lines
 
 
 def _specimen_text(rows, counts, entries):

@@ -223,11 +223,6 @@ def test_tiny_numbers_are_numbers(tmp_path):
     assert read(tmp_path, tiny).target.tolist() == [[[1, 299], [2, 299]]]
 
 
-def floats(low, high):
-    """Numbers whose 17 digits, turned over, are not too long for the arithmetic."""
-    return st.floats(low, high).filter(lambda v: v == 0 or abs(v) > 1e-30)
-
-
 texts = st.text(max_size=8).filter(
     lambda t: t == t.strip() and not set(t) & set("\r\0\n")  # what the writer refuses
 )
@@ -236,7 +231,7 @@ texts = st.text(max_size=8).filter(
 @st.composite
 def specimens(draw):
     n, n_landmarks = draw(st.integers(1, 4)), draw(st.integers(1, 6))
-    points = draw(arrays(np.float64, (n, n_landmarks, 2), elements=floats(-1e12, 1e12)))
+    points = draw(arrays(np.float64, (n, n_landmarks, 2), elements=st.floats(-1e6, 1e6)))
     points[draw(arrays(bool, (n, n_landmarks)))] = np.nan
     curves = draw(st.lists(st.integers(0, 2), max_size=3).filter(lambda c: sum(c) <= n_landmarks))
     scale = draw(arrays(np.float64, n, elements=st.floats(0, 1e9, exclude_min=True)))
@@ -266,7 +261,11 @@ def test_writing_then_reading_changes_nothing(sample):
         write_tps(path, data, points.reshape(len(points), -1), **more)
         axis = {key: more[key] for key in ("image_height", "y_up")}
         got = read_tps(path, negative_missing=False, **axis)
-        np.testing.assert_array_equal(got.target, points)
+        # Turned over twice, y is exact to a rounding; x and what is not turned are the same.
+        np.testing.assert_allclose(got.target, points, rtol=0, atol=1e-9)
+        np.testing.assert_array_equal(got.target[..., 0], points[..., 0])
+        if not more["y_up"]:
+            np.testing.assert_array_equal(got.target, points)
         np.testing.assert_array_equal(got.scale, more["scale"])
         assert got.data.paths.tolist() == data.paths.tolist()
         assert got.curves == more["curves"]
@@ -286,7 +285,7 @@ def test_a_written_file_looks_like_others(tmp_path):
         "SCALE=0.5\n"
     )
     target[1, 1] = np.nan
-    np.testing.assert_array_equal(read_tps(path).target, target)
+    np.testing.assert_allclose(read_tps(path).target, target, rtol=1e-12)
 
 
 def test_landmarks_that_would_be_taken_for_missing_are_told(tmp_path):
