@@ -36,7 +36,7 @@ def long_columns(header, path, image, layout):
 
 
 def _hidden(table, column):
-    """Which rows are of hidden landmarks."""
+    """Rows of hidden landmarks."""
     texts = [text.strip().lower() for text in table.values(column)]
     for row, text in enumerate(texts):
         if text not in _HIDDEN and text not in _SEEN:
@@ -44,7 +44,7 @@ def _hidden(table, column):
                 f"{table.where(row)}: found {text!r:.60} for the visibility, expected 0 where the "
                 "landmark is hidden, else 1 or 2."
             )
-    return [text in _HIDDEN for text in texts]
+    return {row for row, text in enumerate(texts) if text in _HIDDEN}
 
 
 def _cells(table, image, landmark, path):
@@ -80,9 +80,9 @@ def read_long(text, columns, landmarks):
     path = text.path
     image, landmark, x, y, visible = columns
     table = text.read([i for i in (image, landmark, visible) if i is not None])
-    values = table.numbers([x, y])
-    if visible is not None:
-        values[_hidden(table, visible)] = np.nan
+    hidden = () if visible is None else _hidden(table, visible)
+    values = table.numbers([x, y], absent=hidden)
+    values[list(hidden)] = np.nan
     check_points(values[:, None], ["of this row"], table.where)
     images, names, cells = _cells(table, image, landmark, path)
     points = np.full((len(images) * len(names), 2), np.nan)

@@ -19,8 +19,7 @@ _MISSING = [spelled for text in MISSING for spelled in {text, text.upper(), text
 LONGEST_NAME = 4096  # characters of a column's or an image's name; file systems allow no more
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_TOO_MANY = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
-_UNCLOSED = re.compile(r"EOF inside string starting at row (\d+)")
+_TOO_MANY = re.compile(r"fields in line (\d+), saw (\d+)")
 
 
 def is_missing(text):
@@ -83,13 +82,19 @@ class Table:
         """Paths of images in a column."""
         return [check_name(name, self.cell(row, i)) for row, name in enumerate(self.values(i))]
 
-    def numbers(self, places):
-        """Finite numbers or NaN of some columns, an array of shape (n_rows, n_columns)."""
+    def numbers(self, places, absent=()):
+        """Finite numbers or NaN of some columns, an array of shape (n_rows, n_columns).
+
+        Texts of the rows `absent` are not looked at.
+        """
         numbers = np.empty((len(self), len(places)))
         for k, i in enumerate(places):
             values = self.values(i)
             if values.dtype.kind not in "iuf":
-                values = [self._number(value, row, i) for row, value in enumerate(values.tolist())]
+                values = [
+                    math.nan if row in absent else self._number(value, row, i)
+                    for row, value in enumerate(values.tolist())
+                ]
             numbers[:, k] = values
         if np.isinf(numbers).any():
             row, k = (int(i) for i in np.argwhere(np.isinf(numbers))[0])
@@ -153,14 +158,17 @@ def _rows(text, sep, path):
         split = str.split if sep == " " else lambda line: line.rstrip("\n").split(sep)
         yield from ((i, fields) for i, line in enumerate(file, 1) if any(fields := split(line)))
         return
-    reader, line = csv.reader(file, delimiter=sep), 1
+    reader, line = csv.reader(file, delimiter=sep, strict=True), 1
     try:
         for fields in reader:
             if any(fields):
                 yield line, fields
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{path}, line {line}: this row cannot be read ({error}).") from None
+        raise ValueError(
+            f"{path}, line {line}: this row cannot be read ({error}); is a quote opened and not "
+            "closed?"
+        ) from None
 
 
 def top_rows(path, sep=None, encoding=None):
@@ -253,6 +261,11 @@ class TextTable:
     def read(self, texts):
         """The table; `texts` are the places of columns that stay texts."""
         pandas = import_optional("pandas", "reading tables", "csv")
+        quoted = self._sep != " " and '"' in self._text
+        if quoted:  # pandas takes rows for one where a quote is missing
+            for line, fields in _rows(self._text, self._sep, self.path):
+                if line >= self._line:
+                    self._check_width(line, fields)
         file = io.StringIO(self._text)
         for _ in range(self._line - 1):
             file.readline()
@@ -268,17 +281,19 @@ class TextTable:
                 skip_blank_lines=False,  # so that rows are lines
                 low_memory=False,
                 decimal=self._decimal,
+                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
             )
         except pandas.errors.ParserError as error:
             raise self._malformed(str(error)) from None
         lines = self._line + np.arange(len(frame))
-        if '"' in self._text:  # line ends in quotes
+        if quoted:  # line ends in quotes
             more = sum(frame[i].str.count("\n").to_numpy(int) for i in texts)
             lines += np.cumsum(more) - more
         filled = np.column_stack([frame[texts] != "", frame[numbers].notna()]).any(axis=1)
         frame, lines = frame[filled], lines[filled]
         last = frame[len(self.names) - 1]
-        self._check_full(lines[(last.isna() | (last == "")).to_numpy()])
+        if not quoted:
+            self._check_full(lines[(last.isna() | (last == "")).to_numpy()])
         columns = [frame[i].to_numpy() for i in range(len(self.names))]
         return Table(
             self.names, columns, lambda row: f"{self.path}, line {lines[row]}", self._decimal
@@ -286,27 +301,16 @@ class TextTable:
 
     def _check_full(self, lines):
         """Check that rows that end without a value have all their fields; pandas adds them."""
-        if not len(lines):
-            return
-        every = self._text.split("\n")
+        every = self._text.split("\n") if len(lines) else ()
         for line in lines:
-            if '"' not in every[line - 1]:
-                row = every[line - 1]
-                self._check_width(line, row.split(None if self._sep == " " else self._sep))
+            row = every[line - 1]
+            self._check_width(line, row.split(None if self._sep == " " else self._sep))
 
     def _malformed(self, message):
         """Error for what pandas says of rows that it cannot read."""
         if found := _TOO_MANY.search(message):
-            expected, line, n_fields = map(int, found.groups())
-            return ValueError(
-                f"{self.path}, line {line + self._line - 1}: found {n_fields} fields, expected "
-                f"{expected} like the rows before."
-            )
-        if found := _UNCLOSED.search(message):
-            return ValueError(
-                f"{self.path}, line {int(found[1]) + self._line}: this row cannot be read; is a "
-                "quote opened and not closed?"
-            )
+            line, n_fields = map(int, found.groups())
+            self._check_width(line + self._line - 1, [""] * n_fields)
         return ValueError(f"{self.path}: this table cannot be read: {message:.200}")
 
 

@@ -130,6 +130,9 @@ def test_long_table(write, visible):
     assert faces.schema.landmark_names == ("nose", "left_eye", "right_eye")
     other = read_csv(write(text), landmarks=["right_eye", "left_eye", "nose"])
     np.testing.assert_array_equal(other.target, faces.target[:, ::-1])
+    if visible:  # what stands for a hidden landmark is not looked at
+        again = read_csv(write(text.replace("7,8,0", "-,-,0")))
+        np.testing.assert_array_equal(again.target, faces.target)
 
 
 def test_numbered_landmarks_are_sorted_by_number(write):
@@ -317,6 +320,7 @@ PIXELS = " ".join(["7"] * 25)
         (HEAD + "a.jpg,1,b\n", "line 2, column 'nose_y': found 'b', expected a number"),
         (HEAD + "a.jpg,1,2\n" * 3000 + "a.jpg,1_0,2\n", "line 3002, column 'nose_x': found '1_0'"),
         (HEAD + "a.jpg,1,\u0663\n", "line 2, column 'nose_y': found '\u0663'"),
+        (HEAD + 'a.jpg,1,2\n"b.jpg,1,2\n"c.jpg",1,2\n', "line 3: .*expected after"),
         (HEAD + "a.jpg,True,2\nb.jpg,False,2\n", "line 2, column 'nose_x': found True"),
         (HEAD + f"a.jpg,1,{'9' * 400}\n", "line 2, column 'nose_y'"),
         (HEAD + "a.jpg,1,2\n,,\nb.jpg,1\n", "line 4: found 2 fields, expected 3"),
