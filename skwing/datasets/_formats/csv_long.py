@@ -6,7 +6,7 @@ from skwing._utils.optional import import_optional
 from skwing.datasets._common import check_alike
 from skwing.datasets._formats.columns import place_of
 from skwing.datasets._formats.names import check_points, in_order, order_of
-from skwing.datasets._formats.table import LONGEST_NAME
+from skwing.datasets._formats.table import LONGEST_NAME, check_names
 from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["long_columns", "read_long"]
@@ -50,8 +50,9 @@ def _hidden(table, column):
 def _cells(table, image, landmark, path):
     """Names of images and landmarks, and place of each row in their table."""
     pandas = import_optional("pandas", "reading tables", "csv")
-    of_image, images = pandas.factorize(np.array(table.image_names(image), dtype=object))
+    of_image, images = pandas.factorize(table.values(image))
     of_landmark, marks = pandas.factorize(table.values(landmark))
+    images = check_names(images, lambda number: table.cell((of_image == number).argmax(), image))
     for number, name in enumerate(marks):
         if not name or name != name.strip() or len(name) > LONGEST_NAME:
             row = int((of_landmark == number).argmax())
@@ -72,7 +73,7 @@ def _cells(table, image, landmark, path):
             f"{table.where(row)}: landmark {marks[of_landmark[row]]!r:.60} of "
             f"{images[of_image[row]]!r:.60} was given already in {table.where(before)}."
         )
-    return list(images), list(marks), cells
+    return images, list(marks), cells
 
 
 def read_long(text, columns, landmarks):

@@ -17,7 +17,7 @@ from skwing.datasets._common import (
     relative_path,
 )
 from skwing.datasets._formats.names import check_points, landmark_names, schema_of
-from skwing.datasets._formats.table import TextTable, check_name, top_rows
+from skwing.datasets._formats.table import TextTable, check_names, top_rows
 from skwing.images import BoxedImages
 
 __all__ = ["read_deeplabcut", "write_deeplabcut"]
@@ -174,7 +174,7 @@ def _read(path, decimal):
     frames = [frame.replace("\\", "/") for frame in frames]
     if n_index > 1:
         frames = [frame.strip("/") for frame in frames]
-    return places, [check_name(name, table.where(i)) for i, name in enumerate(frames)], table
+    return places, check_names(frames, table.where), table
 
 
 def read_deeplabcut(

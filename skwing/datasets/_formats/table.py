@@ -11,7 +11,7 @@ import numpy as np
 from skwing._utils.optional import import_optional
 from skwing.datasets._common import IMAGE_SUFFIXES, as_number, read_text
 
-__all__ = ["Table", "TextTable", "as_column", "check_name", "is_missing", "is_number", "top_rows"]
+__all__ = ["Table", "TextTable", "as_column", "check_names", "is_missing", "is_number", "top_rows"]
 
 MISSING = frozenset(["", "nan", "na", "n/a", "#n/a", "null", "none", "<na>"])
 # As pandas wants them, which tells small letters from capitals; others are found later.
@@ -36,13 +36,13 @@ def is_number(text):
     return True
 
 
-def check_name(name, where):
-    """Path of an image as it stands in a cell: not empty, not absurdly long."""
-    if isinstance(name, os.PathLike):
-        name = os.fspath(name)
-    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
-        raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
-    return name
+def check_names(names, where):
+    """Paths of images as they stand in cells, none empty or absurdly long, as a list of str."""
+    names = [os.fspath(name) if isinstance(name, os.PathLike) else name for name in names]
+    for row, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+            raise ValueError(f"{where(row)}: found {name!r:.60}, expected the path of an image.")
+    return names
 
 
 class Table:
@@ -80,7 +80,7 @@ class Table:
 
     def image_names(self, i):
         """Paths of images in a column."""
-        return [check_name(name, self.cell(row, i)) for row, name in enumerate(self.values(i))]
+        return check_names(self.values(i), lambda row: self.cell(row, i))
 
     def numbers(self, places, absent=()):
         """Finite numbers or NaN of some columns, an array of shape (n_rows, n_columns).
