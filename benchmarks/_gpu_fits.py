@@ -14,7 +14,8 @@ from _runs import plain
 from recipe import make_pipeline
 
 from skwing._training import engine
-from skwing._training.settings import check_device, stage_settings
+from skwing._training.settings import stage_settings
+from skwing._utils.device import check_device
 from skwing.networks import PlainCNN
 
 # Steps of 8 images are too small to fill a GPU: as many samples in steps of 64, at eight

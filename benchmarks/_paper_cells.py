@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 
 import skwing
 from skwing import CascadeLandmarkRegressor, PoseBalancer
-from skwing._training.settings import check_device
+from skwing._utils.device import check_device
 from skwing.metrics import ced_auc, failure_rate, nme
 
 QUANTILES = (np.arange(200) + 0.5) / 200

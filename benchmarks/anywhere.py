@@ -20,7 +20,7 @@ from _drawn import draw_figures, draw_kites
 from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
-from skwing._training.settings import check_device
+from skwing._utils.device import check_device
 from skwing.geometry import boxes_of
 from skwing.metrics import nme
 

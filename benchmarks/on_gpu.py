@@ -40,7 +40,7 @@ from _report import append, environment
 from _runs import read_lines
 
 from skwing import __version__
-from skwing._training.settings import check_device
+from skwing._utils.device import check_device
 
 ROOT = Path(__file__).parent.parent
 SPEED_SHARE = 0.35  # of the time, after which no further cell of speed is begun

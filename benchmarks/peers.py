@@ -47,7 +47,7 @@ from torch import nn
 
 from skwing import geometry
 from skwing._crops.chips import ChipFrame, cut_chips
-from skwing._training.settings import check_device
+from skwing._utils.device import check_device
 from skwing._utils.opencv import cv2
 from skwing.networks import cnn6
 from skwing.schema import IBUG68

@@ -40,7 +40,7 @@ from _runs import parse_settings, parse_trial, plain, resolve, run_all
 from sklearn.pipeline import Pipeline
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
-from skwing._training.settings import check_device
+from skwing._utils.device import check_device
 from skwing.schema import IBUG68
 
 YES_NO = {"yes": True, "no": False, True: True, False: False}

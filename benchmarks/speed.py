@@ -37,11 +37,12 @@ from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
-from skwing._reading.passes import crops_a_pass, locate_all
+from skwing._reading.images import crops_a_pass, locate_all
 from skwing._reading.stages import Stage
 from skwing._training import engine
-from skwing._training.settings import SETTINGS, check_device, stage_settings
+from skwing._training.settings import SETTINGS, stage_settings
 from skwing._utils.checks import check_table
+from skwing._utils.device import check_device
 from skwing.datasets import load_300w, make_faces
 from skwing.images import as_boxed_images
 from skwing.networks import folded

@@ -1,24 +1,24 @@
 """CascadeLandmarkRegressor: networks in a row, each reading the crop that the last one asks for."""
 
 import copy
-from functools import partial
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skwing._crops.chips import cut_chips, iter_chips
+from skwing._crops.chips import cut_chips
 from skwing._crops.crop import make_crops
 from skwing._crops.frames import cut_to_learn_on
+from skwing._reading.before_0_7 import packed_of_0_6
 from skwing._reading.confidence import calibrate, error_units
-from skwing._reading.passes import locate_all, spread_all
-from skwing._reading.stages import Stage, mirror_permutation
-from skwing._reading.state import ATTRIBUTES, packed_of_0_6, put, taken
-from skwing._reading.warn import warn_of_boxes, warn_of_corners, warn_of_lost
+from skwing._reading.images import read_images
+from skwing._reading.stages import make_stages
+from skwing._reading.state import ATTRIBUTES, put, taken
+from skwing._reading.warn import warn_of_boxes
+from skwing._training.cascade import train_cascade
 from skwing._training.mirroring import mirrored_as_known
-from skwing._training.progress import FitProgress
-from skwing._training.run import Run
+from skwing._training.plan import Plan
 from skwing._training.samples import (
     check_learnable,
     check_samples,
@@ -27,11 +27,11 @@ from skwing._training.samples import (
     hold_out,
     warn_of_contradictions,
 )
-from skwing._training.settings import SETTINGS, check_device, stage_settings
-from skwing._training.stage import make_truth, train_last
+from skwing._training.settings import SETTINGS, stage_settings
 from skwing._utils.ambient import plain_state
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import check_flag, check_table
+from skwing._utils.device import check_device
 from skwing._utils.envelope import pack, unpack, written_by
 from skwing._utils.landmarks import as_layout, as_points, is_flat
 from skwing._utils.random import check_random_state, drawing, redirected
@@ -41,7 +41,7 @@ from skwing._utils.warnings import warn_caller
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
-from skwing.images._failures import check_on_error, listed
+from skwing.images._failures import check_on_error
 from skwing.losses import bind_loss
 from skwing.metrics import check_measurable, own_nme
 from skwing.networks import check_networks, folded, of_entry, start_at
@@ -321,6 +321,17 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         not reached are trained by the next `fit` with ``warm_start=True``, which leaves
         those that are there as they are.
         """
+        plan = self._check(X, y, sample_weight, X_val, y_val)
+        with drawing(plan.seed):
+            chips, stages = self._prepare(plan)
+            history = [self._rows_of(i) for i in range(plan.first)]
+            run = train_cascade(plan, chips, stages, history=history, estimator=self)
+        self._keep(run, plan, chips, flat=is_flat(y))
+        run.tell()
+        return self
+
+    def _check(self, X, y, sample_weight, X_val, y_val):
+        """Plan of a fit: all that can be checked before an image is decoded."""
         given = check_table(self._constraints, self)
         builders = check_networks(given.networks, given.batch_norm)
         train = drop_idle(check_samples(X, y, sample_weight))
@@ -333,102 +344,70 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         # "auto" goes by the samples that are trained on.
         settings = stage_settings(given, len(builders), len(train))
-        losses = [bind_loss(given.loss, own.w, own.epsilon) for own in settings]
         check_learnable(train, held_out, schema)
         known = self._check_warm_start(train, len(builders))
         shape = self.mean_shape_ if known else upright_shape(train.points, len(builders), schema)
-        settings = mirrored_as_known(settings, shape, schema)
-        seed = int(rng.randint(np.iinfo(np.int32).max - len(builders)))
-        with drawing(seed):
-            networks = self._make_networks(builders, train, known)
-            sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
-            if known:
-                chips = cut_chips(train.data, self._frame, device, check_sizes=True)
-            else:
-                chips = cut_to_learn_on(train, sizes, margins, device)
-            frame = chips.frame
-            warn_of_contradictions(train, chips, schema)
-            mean_points = np.nanmean(chips.to_chip(train.points), axis=0)
-            crops = make_crops(sizes, margins, frame, shape, mean_points)
-            asymmetries = [np.zeros(mean_points.shape, dtype=np.float32) for _ in networks]
-            if known:
-                crops[:known], asymmetries[:known] = self.crops_, self.asymmetry_
-            for network, crop in zip(networks[known:], crops[known:], strict=True):
-                start_at(network, crop.start(mean_points))
-            for network in networks:
-                network.to(device, memory_format=torch.channels_last)
-            mirrored = [own.augmentation.mirror > 0 for own in settings]
-            stages = self._make_stages(networks, crops, asymmetries, mirrored, schema, device)
-            for stage, own in zip(stages, settings, strict=True):
-                stage.augmentation = own.augmentation
-            run = self._train(stages, known, chips, train, held_out, schema, settings, losses, seed)
-        if run.is_empty:
-            raise run.failure
-        builders = [*getattr(self, "_builders", [])[:known], *builders[known:]]
-        relation = box_relation(train.data.boxes, boxes_of(train.points))
-        self._keep(run, mirrored, frame, shape, schema, builders, relation, flat=is_flat(y))
-        run.tell()
-        return self
+        return Plan(
+            train=train,
+            held_out=held_out,
+            schema=schema,
+            settings=mirrored_as_known(settings, shape, schema),
+            losses=[bind_loss(given.loss, own.w, own.epsilon) for own in settings],
+            builders=builders,
+            mean_shape=shape,
+            n_known=known,
+            device=device,
+            seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
+        )
 
-    def _train(self, stages, known, chips, train, held_out, schema, settings, losses, seed):
-        """Train the stages that a fit trains; what came of it, as a `Run`."""
-        truth, validate = make_truth(chips, train, schema), None
-        # Where the last fit was interrupted, the stages that it has trained are left alone.
-        first = known if known < len(stages) else 0
-        if held_out is not None:
-            held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
-
-            def validate(stages):
-                points = locate_all(stages, held_out_chips)[-1]
-                if np.isnan(points).any():
-                    return np.nan
-                return float(np.nanmean(own_nme(held_out.points, points, schema)))
-
-        run = Run(stages, known, [self._rows_of(i) for i in range(first)])
-        n_epochs = sum(own.max_epochs for own in settings[first:])
-        with run.ended_by_failure(), FitProgress(self, n_epochs) as progress:
-            for i in range(first, len(stages)):
-                ready, own = stages[: i + 1], settings[i]
-                report = run.start_stage(progress)
-                rows = train_last(
-                    ready,
-                    chips,
-                    truth,
-                    train.repeats,
-                    own,
-                    losses[i],
-                    seed=seed + i,
-                    validate=None if validate is None else partial(validate, ready),
-                    report=report,
-                )
-                progress.skip(own.max_epochs - len(rows))
-        run.settle(chips, truth, train, settings)
-        return run
+    def _prepare(self, plan):
+        """Chips of the training samples, and the stages that read them."""
+        known, settings, samples = plan.n_known, plan.settings, plan.train
+        networks = self._make_networks(plan)
+        sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
+        if known:
+            chips = cut_chips(samples.data, self._frame, plan.device, check_sizes=True)
+        else:
+            chips = cut_to_learn_on(samples, sizes, margins, plan.device)
+        warn_of_contradictions(samples, chips, plan.schema)
+        mean_points = np.nanmean(chips.to_chip(samples.points), axis=0)
+        crops = make_crops(sizes, margins, chips.frame, plan.mean_shape, mean_points)
+        asymmetries = [np.zeros(mean_points.shape, dtype=np.float32) for _ in networks]
+        if known:
+            crops[:known], asymmetries[:known] = self.crops_, self.asymmetry_
+        for network, crop in zip(networks[known:], crops[known:], strict=True):
+            start_at(network, crop.start(mean_points))
+        for network in networks:
+            network.to(plan.device, memory_format=torch.channels_last)
+        return chips, self._make_stages(
+            networks, crops, asymmetries, plan.mirrored, plan.schema, plan.device
+        )
 
     def _rows_of(self, stage):
         """Rows of history of a stage, from 0."""
         return [row for row in self.history_ if row["stage"] == stage + 1]
 
-    def _keep(self, run, mirrored, frame, shape, schema, builders, relation, *, flat):
+    def _keep(self, run, plan, chips, *, flat):
         """Set the fitted attributes."""
-        rows = run.history
-        before = getattr(self, "mirrored_", [])[: run.n_known]
-        for i, was in enumerate(before):
-            # Of a stage that was not trained now, the networks are as they were.
-            mirrored[i] = mirrored[i] if i >= run.first and rows[i] else was
+        n_kept, mirrored = len(run.kept), plan.mirrored
+        for i, before in enumerate(getattr(self, "mirrored_", [])[: plan.n_known]):
+            # The networks of a stage that was not trained now are as they were.
+            trained = i >= plan.first and run.history[i]
+            mirrored[i] = mirrored[i] if trained else before
+        builders = [*getattr(self, "_builders", [])[: plan.n_known], *plan.builders[plan.n_known :]]
         self.networks_ = [stage.network.eval() for stage in run.kept]
         self.crops_ = [stage.crop for stage in run.kept]
         self.asymmetry_ = [stage.asymmetry.cpu().numpy() for stage in run.kept]
-        self.mirrored_ = mirrored[: len(run.kept)]
-        self.mean_shape_ = shape
-        self.n_landmarks_ = len(shape)
-        self.box_relation_ = relation
-        self.schema_ = schema
+        self.mirrored_ = mirrored[:n_kept]
+        self.mean_shape_ = plan.mean_shape
+        self.n_landmarks_ = len(plan.mean_shape)
+        self.box_relation_ = box_relation(plan.train.data.boxes, boxes_of(plan.train.points))
+        self.schema_ = plan.schema
         self.history_ = [row for rows in run.history for row in rows]
         self.n_iter_ = [len(rows) for rows in run.history]
-        self._builders = builders[: len(run.kept)]
+        self._builders = builders[:n_kept]
         self._n_planned = len(run.stages)
-        self._frame = frame
+        self._frame = chips.frame
         self._flat = flat
         vars(self).pop("calibration_", None)  # it is of the networks before
 
@@ -446,27 +425,19 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
             )
         return n_known
 
-    def _make_networks(self, builders, train, known):
+    def _make_networks(self, plan):
         # Copies, so that training that fails leaves the old ones as they were.
-        networks = copy.deepcopy(self.networks_) if known else []
-        for i, build in enumerate(builders[known:], start=known):
+        networks = copy.deepcopy(self.networks_) if plan.n_known else []
+        for i, build in enumerate(plan.builders[plan.n_known :], start=plan.n_known):
             with of_entry(i), redirected():
-                networks.append(build(train.points.shape[1]))
+                networks.append(build(plan.train.points.shape[1]))
         return networks
 
     def _make_stages(self, networks, crops, asymmetries, mirrored, schema, device):
-        """Stages on a device, without augmentation."""
+        """Stages on a device; those that were trained on mirrored crops may read them too."""
         average = check_flag(self.average_mirrored, "average_mirrored")
-        permutation = mirror_permutation(schema, device) if average else None
-        stages = []
-        for network, crop, asymmetry, both in zip(
-            networks, crops, asymmetries, mirrored, strict=True
-        ):
-            asymmetry = torch.tensor(asymmetry, device=device)
-            # A network that never saw a mirrored crop does not know what it shows.
-            own = permutation if both else None
-            stages.append(Stage(network, crop, permutation=own, asymmetry=asymmetry))
-        return stages
+        reads_mirrored = [average and both for both in mirrored]
+        return make_stages(networks, crops, asymmetries, reads_mirrored, schema, device)
 
     def _reading_stages(self, device):
         """Stages as predict reads with them: on a device, their networks folded."""
@@ -512,10 +483,10 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         if check_flag(return_std, "return_std"):
             check_is_fitted(self, "calibration_", msg=_NOT_CALIBRATED)
-            points, spread, sides = self._locate(X, first=-1, spread=True, on_error=on_error)
+            (points,), spread, sides = self._locate(X, spread=True, on_error=on_error)
             std = self.calibration_.std(spread, error_units(points, sides))
             return as_layout(points, self._flat), std
-        (points,) = self._locate(X, first=-1, on_error=on_error)
+        (points,), *_ = self._locate(X, on_error=on_error)
         return as_layout(points, self._flat)
 
     @plain_state()
@@ -551,7 +522,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
-        points, spread, sides = self._locate(truth.data, first=-1, spread=True)
+        (points,), spread, sides = self._locate(truth.data, spread=True)
         errors = np.linalg.norm(points - truth.points, axis=-1)
         self.calibration_ = calibrate(errors, spread, error_units(points, sides))
         return self
@@ -570,55 +541,30 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             Of the first stage, the second and so on; as `predict` returns it.
         """
-        for points in self._locate(X, first=0, on_error=on_error):
+        found, *_ = self._locate(X, first=0, on_error=on_error)
+        for points in found:
             yield as_layout(points, self._flat)
 
     @plain_state()
     @drawing(0)  # for networks that draw when they are not in training, too
-    def _locate(self, X, first, spread=False, on_error="raise"):
-        """Landmarks in image pixels of the stages from `first` on, an array each.
-
-        With `spread`, that of the last stage's landmarks and the sides of the boxes follow,
-        in image pixels.
-        """
+    def _locate(self, X, *, first=-1, spread=False, on_error="raise"):
+        """Landmarks, their spread and the sides of boxes, see :func:`read_images`."""
         check_is_fitted(self)
         check_on_error(on_error)
         data = as_boxed_images(X)
         if len(data) == 0:
             raise ValueError("X has 0 samples: at least one image is needed")
         warn_of_boxes(data, self.box_relation_)
-        boxed = np.flatnonzero(~data.missing_boxes)
-        device = self._device_here()
-        stages = self._reading_stages(device)
-        # Filled in place: joining portions would take the memory of a second answer.
-        answers = [np.full((len(data), self.n_landmarks_, 2), np.nan) for _ in stages[first:]]
-        spreads = [np.full((len(data), self.n_landmarks_), np.nan)] if spread else []
-        sides = [np.full(len(data), np.nan)] if spread else []
-        start, failures, lost = 0, {}, []
-        sizes = np.full((len(data), 2), np.nan)
-        for chips in iter_chips(data[boxed], self._frame, device, on_error=on_error):
-            rows = boxed[start : start + len(chips)]
-            found = locate_all(stages, chips)
-            for answer, points in zip(answers, found[first:], strict=True):
-                answer[rows] = points
-            for answer in spreads:
-                answer[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
-            sizes[rows] = chips.image_sizes
-            for answer in sides:
-                answer[rows] = chips.box_sides
-            lost.extend(rows[np.isnan(found[-1]).any((1, 2))])
-            failures.update((rows[i], message) for i, message in chips.failures.items())
-            start += len(chips)
-        warn_of_lost(lost, len(data))
-        warn_of_corners(data, sizes)
-        if failures:
-            for answer in answers + spreads:
-                answer[list(failures)] = np.nan
-            warn_caller(
-                f"{len(failures)} of {len(data)} samples could not be read and have NaN "
-                f"landmarks: {listed(failures)}",
-            )
-        return answers + spreads + sides
+        stages = self._reading_stages(self._device_here())
+        return read_images(
+            data,
+            stages,
+            self._frame,
+            self.n_landmarks_,
+            first=first,
+            spread=spread,
+            on_error=on_error,
+        )
 
     def _device_here(self):
         """The device asked for; the CPU where a fitted model came to a machine without it."""

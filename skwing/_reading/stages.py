@@ -3,12 +3,11 @@
 Points are in chip pixels throughout; a stage's matrix maps them to its input.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from skwing import geometry
-from skwing._crops.augment import Augmentation
 from skwing._crops.crop import Crop
 from skwing.networks import locate
 from skwing.schema._schema import can_mirror
@@ -18,13 +17,12 @@ _FARTHEST = 1e6  # chip pixels
 
 @dataclass
 class Stage:
-    """One network of the cascade, the crop that it reads and how that is varied in training.
+    """One network of the cascade and the crop that it reads.
 
     Attributes
     ----------
     network : torch.nn.Module
     crop : Crop
-    augmentation : Augmentation
     permutation : int tensor of shape (L,) or None
         Renames the landmarks of a mirrored shape. Where it is given, each crop is read
         mirrored as well and the mean of both answers counts.
@@ -35,7 +33,6 @@ class Stage:
 
     network: torch.nn.Module
     crop: Crop
-    augmentation: Augmentation = field(default_factory=Augmentation)
     permutation: torch.Tensor | None = None
     asymmetry: torch.Tensor | None = None
 
@@ -120,3 +117,30 @@ def locate_in_stages(stages, chips, indices):
 def mirror_permutation(schema, device):
     """Permutation that renames the landmarks of a mirrored shape, or None."""
     return torch.as_tensor(schema.mirror, device=device) if can_mirror(schema) else None
+
+
+def make_stages(networks, crops, asymmetries, reads_mirrored, schema, device):
+    """Stages of a cascade, whose networks are on a device already.
+
+    Parameters
+    ----------
+    networks : list of torch.nn.Module
+    crops : list of Crop
+    asymmetries : list of float array of shape (L, 2)
+    reads_mirrored : list of bool
+        Whether each network reads mirrored crops too. One that was not trained on them does
+        not know what they show.
+    schema : LandmarkSchema or None
+    device : torch.device
+
+    Returns
+    -------
+    stages : list of Stage
+    """
+    permutation = mirror_permutation(schema, device)
+    return [
+        Stage(network, crop, permutation if both else None, torch.tensor(asymmetry, device=device))
+        for network, crop, asymmetry, both in zip(
+            networks, crops, asymmetries, reads_mirrored, strict=True
+        )
+    ]

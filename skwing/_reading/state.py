@@ -12,11 +12,11 @@ import numpy as np
 from skwing._crops.chips import ChipFrame
 from skwing._crops.crop import Crop
 from skwing._reading.confidence import Calibration
-from skwing._utils.envelope import check_keys, packed_of_first_pickles
+from skwing._utils.envelope import check_keys
 from skwing.networks import as_arrays, check_network, given_network, rebuild
 from skwing.schema import check_schema
 
-__all__ = ["ATTRIBUTES", "check_fitted", "packed_of_0_6", "put", "taken"]
+__all__ = ["ATTRIBUTES", "NOT_TOLD", "as_data", "check_fitted", "put", "taken"]
 
 # Of a fitted regressor, beside its parameters.
 ATTRIBUTES = (
@@ -42,7 +42,7 @@ _KEYS = (
 )
 # What was not kept at first; None stands for what was the case for all models then.
 _LATER_KEYS = ("mirrored", "n_planned")
-_NOT_TOLD = {"mirrored_": None, "_n_planned": None}
+NOT_TOLD = {"mirrored_": None, "_n_planned": None}
 _NETWORK_KEYS = ("network", "batch_norm", "weights")
 
 
@@ -55,10 +55,10 @@ def taken(regressor):
     """
     if not hasattr(regressor, "networks_"):
         return None
-    return _as_data(vars(regressor), [as_arrays(network) for network in regressor.networks_])
+    return as_data(vars(regressor), [as_arrays(network) for network in regressor.networks_])
 
 
-def _as_data(own, weights):
+def as_data(own, weights):
     """Fitted state as data, from the attributes by name and the weights of the networks."""
     networks = []
     for build, arrays in zip(own["_builders"], weights, strict=True):
@@ -148,42 +148,6 @@ def _completed(fitted):
         "mirrored": mirrored,
         "n_planned": n_stages if n_planned is None else n_planned,
     }
-
-
-def packed_of_0_6(state):
-    """What :func:`skwing._utils.envelope.pack` would have made, from a pickle of skwing 0.5 or 0.6.
-
-    They held attributes as they were.
-
-    Parameters
-    ----------
-    state : dict
-
-    Returns
-    -------
-    packed : dict
-
-    Raises
-    ------
-    ValueError
-        If it is of an earlier version.
-    """
-    packed = packed_of_first_pickles(state, ATTRIBUTES)
-    own = {key: value for key, value in state.items() if key in ATTRIBUTES}
-    if "average_mirrored" not in packed["params"] or (
-        "networks_" in own and "asymmetry_" not in own
-    ):
-        raise ValueError(
-            "this CascadeLandmarkRegressor was pickled by skwing 0.4 or an earlier version, which "
-            "located landmarks in another way: load it with that version, or fit anew"
-        )
-    if "networks_" not in own:
-        return packed
-    later = ("calibration_", "box_relation_", "mirrored_", "_n_planned")
-    needed = [key for key in ATTRIBUTES if key not in later]
-    what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
-    check_keys({key: own[key] for key in needed if key in own}, needed, what)
-    return packed | {"fitted": _as_data({**_NOT_TOLD, **own}, own["networks_"])}
 
 
 def check_fitted(fitted, what, *, finite=False):

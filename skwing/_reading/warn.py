@@ -5,6 +5,7 @@ import numpy as np
 from skwing._utils.boxes import without_box
 from skwing._utils.corners import boxes_as_corners
 from skwing._utils.warnings import warn_caller, warn_of_data
+from skwing.images._failures import listed
 
 
 def warn_of_boxes(data, relation):
@@ -48,4 +49,13 @@ def warn_of_lost(lost, n_samples):
             f"the networks answer NaN or infinite numbers for {len(lost)} of {n_samples} "
             f"samples, the first of which is sample {lost[0]}: their landmarks are NaN. The "
             "weights are damaged, or training diverged"
+        )
+
+
+def warn_of_unread(failures, n_samples):
+    """Warn of samples that could not be read, by their numbers and what was wrong."""
+    if failures:
+        warn_caller(
+            f"{len(failures)} of {n_samples} samples could not be read and have NaN landmarks: "
+            f"{listed(failures)}"
         )

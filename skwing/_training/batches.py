@@ -88,7 +88,7 @@ class Truth:
 
 
 @torch.no_grad()
-def crop_variants(stages, chips, truth, refine_on, generator):
+def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
     """Crops of each sample for the last stage to learn on, before its own augmentation.
 
     They are made once, so that a training step costs the same at every stage.
@@ -97,6 +97,8 @@ def crop_variants(stages, chips, truth, refine_on, generator):
     ----------
     stages : list of Stage
         Those before the last are trained already.
+    augmentations : list of Augmentation
+        Of each stage.
     chips : Chips
     truth : Truth
     generator : torch.Generator
@@ -115,17 +117,19 @@ def crop_variants(stages, chips, truth, refine_on, generator):
     variants = []
     for _ in range(_N_VARIANTS):
         batches = torch.arange(len(chips)).split(64)
-        guess = torch.cat([_guess(stages[:-1], chips, rows, generator) for rows in batches])
+        guess = torch.cat(
+            [_guess(stages[:-1], augmentations, chips, rows, generator) for rows in batches]
+        )
         variants.append(crop.matrices(len(chips), device, guess))
     return torch.stack(variants, 1)
 
 
-def _guess(stages, chips, indices, generator):
+def _guess(stages, augmentations, chips, indices, generator):
     """Landmarks that stages predict, each under its own augmentation but never mirrored."""
     guess = None
-    for stage in stages:
+    for stage, augmentation in zip(stages, augmentations, strict=False):
         crops = stage.crop.matrices(len(indices), chips.device, guess)
-        plain = replace(stage.augmentation, mirror=0.0)
+        plain = replace(augmentation, mirror=0.0)
         change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
         change = send(change, chips.device)
         guess = locate_in_crops(stage, chips, indices, geometry.compose(change, crops), change)
@@ -135,12 +139,13 @@ def _guess(stages, chips, indices, generator):
 
 
 @torch.no_grad()
-def training_batches(stage, variants, chips, truth, draws, generator):
+def training_batches(stage, augmentation, variants, chips, truth, draws, generator):
     """Batches for a stage, made as whole arrays on the device of the chips.
 
     Parameters
     ----------
     stage : Stage
+    augmentation : Augmentation
     variants : float32 tensor of shape (n, n_variants, 2, 3)
         See :func:`crop_variants`; each draw takes one of a sample's.
     chips : Chips
@@ -156,11 +161,11 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         :class:`skwing._training.asymmetry.Sided`.
     """
     size, device = stage.crop.size, chips.device
-    bend = Bend(size, stage.augmentation.deformation)
+    bend = Bend(size, augmentation.deformation)
     for indices in draws:
         n, rows = len(indices), send(indices, device)
         chosen = torch.randint(variants.shape[1], (n,), generator=generator)
-        change, mirrored = random_matrices(n, size, stage.augmentation, generator)
+        change, mirrored = random_matrices(n, size, augmentation, generator)
         change, mirrored = send(change, device), send(mirrored, device)
         matrices = geometry.compose(change, variants[rows, send(chosen, device)])
         targets = geometry.apply(matrices, truth.points[rows])
@@ -170,6 +175,6 @@ def training_batches(stage, variants, chips, truth, draws, generator):
         if bend.amount > 0:
             targets, field = bend(targets, rows, generator)
         images = chips.sample(indices, matrices, size, stage.crop.scale, field)
-        images = photometric(images, stage.augmentation, generator)
+        images = photometric(images, augmentation, generator)
         weights = None if truth.weights is None else truth.weights[rows]
         yield (images, change[:, :, :2], mirrored), targets, weights

@@ -20,8 +20,8 @@ from skwing._utils.checks import (
     Seed,
     check_choice,
     count,
-    told,
 )
+from skwing._utils.device import check_device
 from skwing.losses import check_loss
 from skwing.networks import check_networks
 from skwing.schema import check_schema
@@ -40,25 +40,6 @@ def per_stage(value, n_stages):
         return [value] * n_stages
     value = list(value)
     return (value + value[-1:] * n_stages)[:n_stages]
-
-
-def check_device(device):
-    """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or there is no such device.
-    """
-    wanted = device
-    if isinstance(device, str) and device == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
-        return torch.empty(0, device=torch.device(wanted)).device
-    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={told(device)} can not be used here: {reason}") from error
 
 
 _POSITIVE = Number(0, ends="(]")

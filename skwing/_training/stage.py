@@ -28,19 +28,19 @@ def make_truth(chips, samples, schema):
     return Truth(points, permutation, weights)
 
 
-def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate, report):
-    """Train the last stage of a cascade on what the others, trained already, let it see.
+def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate, report):
+    """Train the last of some stages, on crops that the stages before it place.
 
     Parameters
     ----------
     stages : list of Stage
         The last one's network is changed in place and left in evaluation mode; its
-        asymmetry is learned as well, from the one that it has.
+        asymmetry is learned as well, from the one that it has. The others are trained.
+    settings : list of StageSettings
+        Of each stage.
     chips : Chips
     truth : Truth
     repeats : int array of shape (n,)
-    settings : StageSettings
-        Of the last stage.
     loss : callable
         Residuals in input pixels in, values of the same shape out.
     seed : int
@@ -59,12 +59,13 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
     Diverged
         With the weights of the best epoch in the network.
     """
-    stage, size = stages[-1], settings.batch_size
+    stage, own = stages[-1], settings[-1]
     generator = torch.Generator().manual_seed(seed)
-    variants = crop_variants(stages, chips, truth, settings.refine_on, generator)
+    augmentations = [each.augmentation for each in settings]
+    variants = crop_variants(stages, augmentations, chips, truth, own.refine_on, generator)
     # A copy, as views of the data forbid writing and torch warns of such arrays.
-    draws = endless_draws(torch.tensor(repeats), size, generator)
-    mirrors = stage.augmentation.mirror > 0
+    draws = endless_draws(torch.tensor(repeats), own.batch_size, generator)
+    mirrors = own.augmentation.mirror > 0
     unit = stage.crop.size / _ASYMMETRY_UNITS
     sided = Sided(stage.network, stage.asymmetry, truth.permutation if mirrors else None, unit)
 
@@ -76,7 +77,7 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
         stage.asymmetry = sided.asymmetry
         check_predictions(stages, chips, truth)
 
-    batches = training_batches(stage, variants, chips, truth, draws, generator)
+    batches = training_batches(stage, own.augmentation, variants, chips, truth, draws, generator)
     # A GPU works beside the CPU anyway, and records its work in the thread that asks for it.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
@@ -86,20 +87,20 @@ def train_last(stages, chips, truth, repeats, settings, loss, *, seed, validate,
                 batches,
                 loss,
                 engine.make_optimizer(
-                    settings.optimizer,
+                    own.optimizer,
                     sided.parameters(),
-                    settings.learning_rate,
-                    settings.momentum,
-                    settings.weight_decay,
+                    own.learning_rate,
+                    own.momentum,
+                    own.weight_decay,
                 ),
-                engine.SCHEDULES[settings.schedule],
-                n_epochs=settings.max_epochs,
-                n_steps=math.ceil(len(chips) / size),
-                mixed=check_mixed(settings.precision, chips.device, stage.network),
+                engine.SCHEDULES[own.schedule],
+                n_epochs=own.max_epochs,
+                n_steps=math.ceil(len(chips) / own.batch_size),
+                mixed=check_mixed(own.precision, chips.device, stage.network),
                 recorded=can_record(stage.network)
                 and getattr(loss, "func", loss) in LOSSES.values(),
                 validate=None if validate is None else validate_now,
-                patience=settings.patience,
+                patience=own.patience,
                 on_epoch=report,
                 check=check_now,
             )

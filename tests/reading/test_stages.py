@@ -24,6 +24,7 @@ FRAME = ChipFrame(200, 0.5)
 STRONG = Augmentation(
     rotation=40, scale=0.2, shift=0.08, mirror=0.5, blur=0.5, brightness=0.3, contrast=0.5
 )
+PLAIN = [Augmentation()] * 2  # of two stages
 CPU = torch.device("cpu")
 
 
@@ -96,11 +97,15 @@ def make_truth(chips, shapes=SHAPES, **extra):
     return Truth(points, torch.as_tensor(MIRROR), **extra)
 
 
-def make_batches(stages, chips, truth, refine_on="predicted", n_batches=8, seed=0):
+def make_batches(
+    stages, chips, truth, refine_on="predicted", *, changes=PLAIN, n_batches=8, seed=0
+):
     generator = torch.Generator().manual_seed(seed)
-    variants = crop_variants(stages, chips, truth, refine_on, generator)
+    variants = crop_variants(stages, changes, chips, truth, refine_on, generator)
     draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
-    batches = training_batches(stages[-1], variants, chips, truth, draws, generator)
+    batches = training_batches(
+        stages[-1], changes[len(stages) - 1], variants, chips, truth, draws, generator
+    )
     return list(islice(batches, n_batches))
 
 
@@ -141,9 +146,9 @@ def check_batches(batches, radius, atol=0.35):
 
 
 def test_first_stage_targets_lie_on_their_landmarks(chips):
-    stage = Stage(Fixed(LAYOUT), box_crop(), STRONG)
+    stage = Stage(Fixed(LAYOUT), box_crop())
     assert stage.crop.scale > 0.75
-    batches = make_batches([stage], chips, make_truth(chips))
+    batches = make_batches([stage], chips, make_truth(chips), changes=[STRONG])
     n_mirrored, n_crops = check_batches(batches, radius=9)
     assert 0.3 < n_mirrored / n_crops < 0.7
 
@@ -151,17 +156,20 @@ def test_first_stage_targets_lie_on_their_landmarks(chips):
 @pytest.mark.parametrize("refine_on", ["predicted", "truth"])
 def test_later_stage_targets_lie_on_their_landmarks(chips, refine_on):
     crop = box_crop()
-    first = Stage(Fixed(geometry.apply(crop.matrix, chips.to_chip(SHAPES).mean(0))), crop, STRONG)
-    second = Stage(Fixed(LAYOUT), shape_crop(chips), STRONG)
-    batches = make_batches([first, second], chips, make_truth(chips), refine_on)
+    first = Stage(Fixed(geometry.apply(crop.matrix, chips.to_chip(SHAPES).mean(0))), crop)
+    second = Stage(Fixed(LAYOUT), shape_crop(chips))
+    batches = make_batches(
+        [first, second], chips, make_truth(chips), refine_on, changes=[STRONG] * 2
+    )
     n_mirrored, n_crops = check_batches(batches, radius=8)
     assert 0.3 < n_mirrored / n_crops < 0.7
 
 
 def test_a_small_crop_is_read_from_halved_chips_and_stays_aligned(chips):
-    stage = Stage(Fixed(LAYOUT), box_crop(60, 0.3), STRONG)
+    stage = Stage(Fixed(LAYOUT), box_crop(60, 0.3))
     assert stage.crop.scale < 0.75 / 2 + 0.01
-    check_batches(make_batches([stage], chips, make_truth(chips), n_batches=3), radius=5)
+    batches = make_batches([stage], chips, make_truth(chips), changes=[STRONG], n_batches=3)
+    check_batches(batches, radius=5)
 
 
 class Watcher(torch.nn.Module):
@@ -186,7 +194,9 @@ def test_crops_that_shrink_chips_are_averaged_in_training_and_in_predict(size, a
     locate_in_crops(stage, noise, torch.arange(N), matrices)
     draws = iter([torch.arange(N)])
     truth = Truth(torch.zeros(N, len(LAYOUT), 2))
-    batches = training_batches(stage, matrices[:, None], noise, truth, draws, torch.Generator())
+    batches = training_batches(
+        stage, PLAIN[0], matrices[:, None], noise, truth, draws, torch.Generator()
+    )
     ((images, *_), _, _) = next(batches)
     (read,) = stage.network.seen
     assert torch.equal(images, read)
@@ -203,7 +213,9 @@ def test_every_variant_of_a_crop_is_drawn_as_often(chips):
     generator = torch.Generator().manual_seed(0)
     draws = endless_draws(torch.ones(N, dtype=torch.int64), 500, generator)
     stage = Stage(None, Crop(8, np.eye(2, 3, dtype=np.float32)))
-    _, targets, _ = next(training_batches(stage, variants, chips, truth, draws, generator))
+    _, targets, _ = next(
+        training_batches(stage, PLAIN[0], variants, chips, truth, draws, generator)
+    )
     # Samples come in an order of their own, so a target is found by its height.
     heights = truth.points[:, 0, 1]
     rows = (targets[:, 0, 1, None] - heights).abs().argmin(1)
@@ -220,12 +232,12 @@ def test_bent_targets_lie_on_their_landmarks():
     shapes = SHAPES + np.random.default_rng(3).normal(0, 3, SHAPES.shape)
     chips = draw_chips(shapes)
     truth = make_truth(chips, shapes)
-    stage = Stage(Fixed(LAYOUT), box_crop(), replace(STRONG, deformation=1.0))
+    stage, changes = Stage(Fixed(LAYOUT), box_crop()), [replace(STRONG, deformation=1.0)]
     # Discs are bent as well, so that their middles move.
-    check_batches(make_batches([stage], chips, truth), radius=9, atol=1.0)
+    check_batches(make_batches([stage], chips, truth, changes=changes), radius=9, atol=1.0)
 
     bent, straight = (
-        make_batches([replace(stage, augmentation=changes)], chips, truth, n_batches=1)[0]
+        make_batches([stage], chips, truth, changes=[changes], n_batches=1)[0]
         for changes in (Augmentation(deformation=1.0), Augmentation())
     )
     assert 0.5 < (bent[1] - straight[1]).norm(dim=-1).amax(-1).median() < 8
@@ -240,10 +252,11 @@ def test_crops_by_truth_bring_landmarks_onto_the_mean_shape(chips):
 
 def test_crops_by_predictions_follow_the_stage_before(chips):
     crop = box_crop()
-    stages = [Stage(Finder(), crop, Augmentation(rotation=20)), Stage(None, shape_crop(chips))]
-    truth = make_truth(chips)
-    found = crop_variants(stages, chips, truth, "predicted", torch.Generator().manual_seed(0))
-    true = crop_variants(stages, chips, truth, "truth", None)
+    stages = [Stage(Finder(), crop), Stage(None, shape_crop(chips))]
+    truth, changes = make_truth(chips), [Augmentation(rotation=20), Augmentation()]
+    generator = torch.Generator().manual_seed(0)
+    found = crop_variants(stages, changes, chips, truth, "predicted", generator)
+    true = crop_variants(stages, changes, chips, truth, "truth", None)
     assert found.shape[0] == true.shape[0] == N
     assert true.shape[1] == 1
     torch.testing.assert_close(
@@ -255,10 +268,9 @@ def test_crops_by_predictions_follow_the_stage_before(chips):
 
 
 def test_predictions_under_augmentation_differ_between_variants(chips):
-    stages = [Stage(Fixed(LAYOUT), box_crop(), STRONG), Stage(None, shape_crop(chips))]
-    found = crop_variants(
-        stages, chips, make_truth(chips), "predicted", torch.Generator().manual_seed(0)
-    )
+    stages = [Stage(Fixed(LAYOUT), box_crop()), Stage(None, shape_crop(chips))]
+    generator, truth = torch.Generator().manual_seed(0), make_truth(chips)
+    found = crop_variants(stages, [STRONG, STRONG], chips, truth, "predicted", generator)
     assert len(found.flatten(0, 1).unique(dim=0)) == found.shape[0] * found.shape[1] > N
 
 
@@ -286,9 +298,9 @@ def test_what_a_stage_finds_does_not_depend_on_the_batch(chips):
 def test_missing_landmarks_stay_missing_under_their_new_name(chips):
     truth = make_truth(chips)
     truth.points[:, 0] = torch.nan
-    stage = Stage(Fixed(LAYOUT), box_crop(), STRONG)
+    stage = Stage(Fixed(LAYOUT), box_crop())
     names = set()
-    for _, targets, _ in make_batches([stage], chips, truth):
+    for _, targets, _ in make_batches([stage], chips, truth, changes=[STRONG]):
         missing = torch.isnan(targets).any(-1)
         assert (missing.sum(1) == 1).all()
         names.update(missing.nonzero()[:, 1].tolist())
@@ -319,9 +331,10 @@ def test_weights_go_with_their_samples(chips):
 
 
 def test_a_seed_decides_every_batch(chips):
-    stages = [Stage(Fixed(LAYOUT), box_crop(), STRONG), Stage(None, shape_crop(chips), STRONG)]
+    stages = [Stage(Fixed(LAYOUT), box_crop()), Stage(None, shape_crop(chips))]
     first, again, other = (
-        make_batches(stages, chips, make_truth(chips), n_batches=2, seed=seed) for seed in (3, 3, 4)
+        make_batches(stages, chips, make_truth(chips), changes=[STRONG] * 2, n_batches=2, seed=seed)
+        for seed in (3, 3, 4)
     )
     for a, b, c in zip(first, again, other, strict=True):
         assert all(map(torch.equal, a[0], b[0]))
@@ -333,9 +346,9 @@ def test_gradients_flow_between_batches_but_not_in_them(chips):
     stages = [Stage(Fixed(LAYOUT), box_crop()), Stage(None, shape_crop(chips))]
     generator = torch.Generator().manual_seed(0)
     truth = make_truth(chips)
-    variants = crop_variants(stages, chips, truth, "predicted", generator)
+    variants = crop_variants(stages, PLAIN, chips, truth, "predicted", generator)
     draws = endless_draws(torch.ones(N, dtype=torch.int64), 4, generator)
-    batches = training_batches(stages[1], variants, chips, truth, draws, generator)
+    batches = training_batches(stages[1], PLAIN[1], variants, chips, truth, draws, generator)
     (images, *_), targets, _ = next(batches)
     assert torch.is_grad_enabled()
     assert not (variants.requires_grad or images.requires_grad or targets.requires_grad)
@@ -358,7 +371,7 @@ def test_every_pass_draws_each_sample_as_often_as_it_repeats(repeats, batch_size
 @pytest.mark.parametrize("repeats", [[1] * 40, [1, 500, 1, 30, 1, 1], [0, 7, 300, 0, 1]])
 def test_a_pass_in_parts_draws_each_sample_as_often_as_it_repeats(monkeypatch, repeats):
     """And each part has its share, so that those drawn once do not come last."""
-    monkeypatch.setattr("skwing._reading.stages._MOST_WAITING", 20)
+    monkeypatch.setattr("skwing._training.batches._MOST_WAITING", 20)
     n = sum(repeats)
     draws = endless_draws(torch.tensor(repeats), 1, torch.Generator().manual_seed(0))
     drawn = torch.cat(list(islice(draws, 2 * n))).numpy()
@@ -430,9 +443,10 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
     for here in (chips, tensor):
         truth = vars(make_truth(chips, weights=torch.ones(N))).values()
         truth = Truth(*(value.to(here.device) for value in truth))
-        first = Stage(Fixed(mean).to(here.device), crop, STRONG)
-        stages = [first, Stage(None, shape_crop(chips), replace(STRONG, deformation=1.0))]
-        both.append(make_batches(stages, here, truth, refine_on, n_batches=3))
+        first = Stage(Fixed(mean).to(here.device), crop)
+        stages = [first, Stage(None, shape_crop(chips))]
+        changes = [STRONG, replace(STRONG, deformation=1.0)]
+        both.append(make_batches(stages, here, truth, refine_on, changes=changes, n_batches=3))
     on_cpu = [
         ([part.cpu() for part in inputs], targets.cpu(), weights.cpu())
         for inputs, targets, weights in both[1]
@@ -448,16 +462,16 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
 
 @pytest.mark.gpu
 def test_batches_never_wait_for_the_gpu(chips):
-    stage = Stage(Fixed(LAYOUT), box_crop(), replace(STRONG, deformation=1.0))
+    stage, changes = Stage(Fixed(LAYOUT), box_crop()), replace(STRONG, deformation=1.0)
     on_gpu = Chips(
         torch.from_numpy(chips.pixels).cuda(), chips.matrices, FRAME, torch.device("cuda")
     )
     truth = make_truth(chips)
     truth = Truth(truth.points.cuda(), truth.permutation.cuda())
     generator = torch.Generator().manual_seed(0)
-    variants = crop_variants([stage], on_gpu, truth, "predicted", generator)
+    variants = crop_variants([stage], [changes], on_gpu, truth, "predicted", generator)
     draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
-    batches = training_batches(stage, variants, on_gpu, truth, draws, generator)
+    batches = training_batches(stage, changes, variants, on_gpu, truth, draws, generator)
     next(batches)
     torch.cuda.set_sync_debug_mode("error")
     try:

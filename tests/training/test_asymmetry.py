@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from skwing._training.asymmetry import Sided, mirror_image
 from skwing._training.batches import Truth
 from skwing._training.engine import make_optimizer
 from skwing._training.settings import SETTINGS, stage_settings
-from skwing._training.stage import train_last
+from skwing._training.stage import train_stage
 from skwing._utils.checks import check_table
 from skwing.losses import wing
 
@@ -72,17 +74,17 @@ def learn(
     network, changes = Spot(n_estimates=2), Augmentation(mirror=mirror, rotation=rotation)
     with torch.no_grad():
         network.layout.copy_(layout)
-    stage = Stage(network, crop, changes, asymmetry=start)
+    stage = Stage(network, crop, asymmetry=start)
     defaults = {"max_epochs": 40, "batch_size": 8, "learning_rate": 1e-2, "weight_decay": 0.0}
     settings = {**defaults, **settings}
     (own,) = stage_settings(check_table(SETTINGS, CascadeLandmarkRegressor(**settings)), 1, N)
     loss, repeats = wing, np.ones(N, dtype=np.int64)
-    train_last(
+    train_stage(
         [stage],
+        [replace(own, augmentation=changes)],
         chips,
         Truth(points, permutation),
         repeats,
-        own,
         loss,
         seed=0,
         validate=None if validate is None else lambda: validate(stage),

@@ -12,7 +12,6 @@ from skwing._training.settings import (
     AUGMENTATIONS,
     SETTINGS,
     auto_epochs,
-    check_device,
     check_mixed,
     per_stage,
     stage_settings,
@@ -22,6 +21,7 @@ from skwing._utils.checks import (
     check_number,
     check_table,
 )
+from skwing._utils.device import check_device
 
 
 def given(**changes):

@@ -1,0 +1,76 @@
+"""Training of a cascade, one stage after the other."""
+
+from functools import partial
+
+import numpy as np
+
+from skwing._crops.chips import cut_chips
+from skwing._reading.images import locate_all
+from skwing._training.progress import FitProgress
+from skwing._training.run import Run
+from skwing._training.stage import make_truth, train_stage
+from skwing.metrics import own_nme
+
+
+def train_cascade(plan, chips, stages, *, history, estimator):
+    """Train the stages that a plan trains.
+
+    Parameters
+    ----------
+    plan : Plan
+    chips : Chips
+        Of the training samples.
+    stages : list of Stage
+        All of the cascade. Those that are trained change in place.
+    history : list of list of dict
+        Rows of each stage that is not trained again, the first ones.
+    estimator : CascadeLandmarkRegressor
+        Whose progress is reported.
+
+    Returns
+    -------
+    run : Run
+
+    Raises
+    ------
+    BaseException
+        What ended the training before there was anything to keep.
+    """
+    truth, validate = make_truth(chips, plan.train, plan.schema), _validation(plan, chips)
+    run = Run(stages, plan.n_known, history)
+    n_epochs = sum(own.max_epochs for own in plan.settings[plan.first :])
+    with run.ended_by_failure(), FitProgress(estimator, n_epochs) as progress:
+        for i in range(plan.first, len(stages)):
+            ready = stages[: i + 1]
+            rows = train_stage(
+                ready,
+                plan.settings[: i + 1],
+                chips,
+                truth,
+                plan.train.repeats,
+                plan.losses[i],
+                seed=plan.seed + i,
+                validate=None if validate is None else partial(validate, ready),
+                report=run.start_stage(progress),
+            )
+            progress.skip(plan.settings[i].max_epochs - len(rows))
+    run.settle(chips, truth, plan.train, plan.settings)
+    if run.is_empty:
+        raise run.failure
+    return run
+
+
+def _validation(plan, chips):
+    """Function of stages that gives their mean error on held-out samples, or None."""
+    held_out = plan.held_out
+    if held_out is None:
+        return None
+    held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
+
+    def validate(stages):
+        points = locate_all(stages, held_out_chips)[-1]
+        if np.isnan(points).any():
+            return np.nan
+        return float(np.nanmean(own_nme(held_out.points, points, plan.schema)))
+
+    return validate
