@@ -37,7 +37,7 @@ from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
-from skwing._reading.images import crops_a_pass, locate_all
+from skwing._reading.images import crops_a_pass, read_chips
 from skwing._reading.stages import Stage
 from skwing._training import engine
 from skwing._training.settings import SETTINGS, stage_settings
@@ -227,7 +227,7 @@ def measure_predict(regressor, X, repeats):
         spent = bare.seconds()
         for depth in range(1, n_stages + 1):
             start = clock(device)
-            locate_all(stages[:depth], chips)
+            read_chips(stages[:depth], chips)
             chip_seconds[depth - 1].append(clock(device) - start)
             bare_seconds[depth - 1].append(sum(spent[:depth]))
         start = clock(device)

@@ -325,7 +325,7 @@ def adapt_boxes(X, regressor, relation=None):
         Fitted with boxes; also a pipeline or a search that ends in one.
     relation : dict, default=None
         How the boxes of X lie around landmarks: ``detect_boxes(images, detector,
-        target=target).like`` of some annotated images, or a :func:`box_relation`. None
+        target=target).box_relation`` of some annotated images, or a :func:`box_relation`. None
         learns it from what `regressor` predicts in X, see Notes.
 
     Returns
@@ -455,7 +455,7 @@ def _predicted_relation(X, regressor, wanted):
             f"the landmarks that are predicted in X move along with their boxes, {100 * least:.0f} "
             "% of the way: the regressor does not find the objects in these boxes, and nothing "
             "follows from what it predicts. Pass relation, such as detect_boxes(images, "
-            "detector, target=target).like of some annotated images"
+            "detector, target=target).box_relation of some annotated images"
         )
     return best
 

@@ -22,8 +22,8 @@ from skwing._training.plan import Plan
 from skwing._training.samples import (
     check_learnable,
     check_samples,
-    drop_idle,
     drop_unboxed,
+    drop_unused_samples,
     hold_out,
     warn_of_contradictions,
 )
@@ -43,10 +43,10 @@ from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error
 from skwing.losses import bind_loss
-from skwing.metrics import check_measurable, own_nme
+from skwing.metrics import check_measurable, default_nme
 from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
-from skwing.shapes._reference import upright_shape
+from skwing.shapes._reference import reference_shape
 
 _NOT_CALIBRATED = (
     "return_std needs calibrate(X, y) with held-out samples first, as errors on training samples "
@@ -334,7 +334,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         """Plan of a fit: all that can be checked before an image is decoded."""
         given = check_table(self._constraints, self)
         builders = check_networks(given.networks, given.batch_norm)
-        train = drop_idle(check_samples(X, y, sample_weight))
+        train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
         schema = check_schema(
@@ -346,7 +346,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         settings = stage_settings(given, len(builders), len(train))
         check_learnable(train, held_out, schema)
         known = self._check_warm_start(train, len(builders))
-        shape = self.mean_shape_ if known else upright_shape(train.points, len(builders), schema)
+        shape = self.mean_shape_ if known else reference_shape(train.points, len(builders), schema)
         return Plan(
             train=train,
             held_out=held_out,
@@ -596,7 +596,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         truth = drop_unboxed(check_samples(X, y, sample_weight, self.n_landmarks_))
         predicted = as_points(self.predict(truth.data), self.n_landmarks_)
         schema = check_schema(schema_of(self, truth.data), self.n_landmarks_)
-        errors = own_nme(truth.points, predicted, schema)
+        errors = default_nme(truth.points, predicted, schema)
         weights = np.ones(len(errors)) if truth.weights is None else truth.weights
         errors[weights == 0] = np.nan
         known = check_measurable(errors, "samples of weight above zero")

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skwing._crops.chips import Chips
-from skwing._reading.stages import locate_in_stages
+from skwing._reading.stages import read_stages
 from skwing._utils.ambient import plain_state
 from skwing._utils.files import check_target, write_bytes
 from skwing._utils.unwrap import predictor_of
@@ -116,4 +116,4 @@ class _Cascade(nn.Module):
 
     def forward(self, pixels):
         chips = Chips(pixels, np.eye(2, 3)[None], self.frame)
-        return locate_in_stages(self.stages, chips, torch.arange(pixels.shape[0]))[-1]
+        return read_stages(self.stages, chips, torch.arange(pixels.shape[0]))[-1]

@@ -248,7 +248,7 @@ def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, p
     return float(measured.mean())
 
 
-def own_nme(true, predicted, schema):
+def default_nme(true, predicted, schema):
     """Normalised error of each sample.
 
     Parameters
@@ -452,7 +452,9 @@ class _NMEScorer:
 
 def _own_mean(y_true, y_pred, schema):
     true = as_points(y_true, name="y_true")
-    errors = own_nme(true, as_points(y_pred, name="y_pred"), check_schema(schema, true.shape[1]))
+    errors = default_nme(
+        true, as_points(y_pred, name="y_pred"), check_schema(schema, true.shape[1])
+    )
     known = ~np.isnan(errors)
     if not known.any():
         raise ValueError(

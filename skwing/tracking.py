@@ -73,7 +73,7 @@ def track(
     boxes=None,
     *,
     detect=None,
-    every=30,
+    detect_every=30,
     threshold=0.5,
     patience=5,
     smoothing=0.5,
@@ -95,7 +95,7 @@ def track(
         Finds new faces: takes an RGB image and returns boxes, as the detectors of
         :func:`skwing.detection.detect_boxes` do. Of its boxes, those that overlap a face
         that is known already are not new.
-    every : int, default=30
+    detect_every : int, default=30
         The detector is called in the frames whose number is a multiple of it; in the first
         only if there are no `boxes`.
     threshold : float or None, default=0.5
@@ -115,7 +115,7 @@ def track(
     like : mapping, default=None
         How boxes lie around landmarks: `margin` and `shift` as
         :func:`skwing.boxes.landmark_boxes` takes them, and as
-        :func:`skwing.boxes.box_relation` and ``detect_boxes(...).like`` have them. None
+        :func:`skwing.boxes.box_relation` and ``detect_boxes(...).box_relation`` have them. None
         takes that of the training boxes, which a `CascadeLandmarkRegressor` knows, at the
         end of a pipeline as well. For another regressor, and one that was trained
         without boxes, it is learned from the boxes that are passed or detected, by the
@@ -173,7 +173,7 @@ def track(
         raise ValueError("give the boxes of the first frame, or a function detect that finds them.")
     if detect is not None and not callable(detect):
         raise TypeError(f"detect must be a function of an RGB image; got {detect!r:.60}.")
-    every = count().check(every, "every")
+    detect_every = count().check(detect_every, "detect_every")
     patience = count(0).check(patience, "patience")
     smoothing = check_number(smoothing, "smoothing", 0, 1, ends="[)")
     if threshold is not None:
@@ -183,7 +183,7 @@ def track(
         boxes = check_boxes(boxes, len(boxes), "box {}".format)
     like = relation_in_training(regressor) if like is None else like
     search = _Search(regressor, threshold, smoothing, _Relation(like))
-    return _follow(search, frames, boxes, detect, every, patience)
+    return _follow(search, frames, boxes, detect, detect_every, patience)
 
 
 def read_video(path):
@@ -318,7 +318,7 @@ class _Search:
             face.size, face.box = size, self.relation.box(box, size)
 
 
-def _follow(search, frames, boxes, detect, every, patience):
+def _follow(search, frames, boxes, detect, detect_every, patience):
     """See `track`."""
     faces, numbers = [], itertools.count()
     for index, frame in enumerate(frames):
@@ -329,7 +329,7 @@ def _follow(search, frames, boxes, detect, every, patience):
                     _new_face(next(numbers), check_box_inside(box, image.shape, f"box {i}"))
                     for i, box in enumerate(boxes)
                 ]
-            elif detect is not None and index % every == 0:
+            elif detect is not None and index % detect_every == 0:
                 faces = faces + _find_new(image, detect, faces, numbers)
             result = _step(search, index, image, faces, patience)
         except Exception as error:

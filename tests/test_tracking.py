@@ -216,7 +216,7 @@ def test_a_detector_brings_new_faces_and_knows_the_old_ones():
         calls.append(index)
         return boxes_at([[41, 59], [109, 61]])[: 1 if index < 10 else 2]
 
-    found = follow(paths, boxes=None, detect=detect, every=10)
+    found = follow(paths, boxes=None, detect=detect, detect_every=10)
     assert calls == [0, 10, 20]
     assert [frame.ids.tolist() for frame in found] == [[0]] * 10 + [[0, 1]] * 15
 
@@ -227,7 +227,7 @@ def test_boxes_come_before_the_detector():
     def detect(image):
         calls.append(int(image[0, 0, 0]))
 
-    follow(still(5, [40, 60]), detect=detect, every=2)
+    follow(still(5, [40, 60]), detect=detect, detect_every=2)
     assert calls == [2, 4]
 
 
@@ -235,7 +235,11 @@ def test_numbers_are_not_used_again():
     paths = still(30, [80, 60])
     regressor = Perfect(paths, follow=lambda index, face: 1.0 * (10 <= index < 18))
     found = follow(
-        paths, regressor=regressor, boxes=None, detect=lambda image: boxes_at([[80, 60]]), every=5
+        paths,
+        regressor=regressor,
+        boxes=None,
+        detect=lambda image: boxes_at([[80, 60]]),
+        detect_every=5,
     )
     ids = {int(i) for frame in found for i in frame.ids}
     lost = [int(i) for frame in found for i in frame.lost]
@@ -257,7 +261,9 @@ def test_a_detector_finds_a_face_again_where_it_went_unseen():
             moved = (X.boxes[:, :2] - X.boxes[:1, :2])[:, None]
             return points + moved * (abs(away) >= far[0])
 
-    found = follow(paths, regressor=Shy(paths), detect=lambda image: boxes_at([[71, 60]]), every=8)
+    found = follow(
+        paths, regressor=Shy(paths), detect=lambda image: boxes_at([[71, 60]]), detect_every=8
+    )
     assert np.isnan(found[6].landmarks).all()
     assert found[-1].ids.tolist() == [0]
     np.testing.assert_allclose(found[-1].landmarks[0], SHAPE + [72, 60])
@@ -354,7 +360,7 @@ def test_frames_are_taken_one_at_a_time():
         ({"boxes": [[1, 2, 3]]}, ValueError, r"boxes have shape \(1, 3\)"),
         ({"boxes": [[1, 2, 3, 0]]}, ValueError, "box 0: .*width and height above 0"),
         ({"detect": "dlib"}, TypeError, "detect must be a function .* got 'dlib'"),
-        ({"every": 0}, ValueError, "every must be an integer"),
+        ({"detect_every": 0}, ValueError, "every must be an integer"),
         ({"patience": -1}, ValueError, "patience must be an integer"),
         ({"smoothing": 1.0}, ValueError, "smoothing must be a number"),
         ({"threshold": 1.0}, ValueError, "threshold must be a number"),
@@ -373,8 +379,8 @@ def test_wrong_arguments_are_refused_before_the_first_frame(change, error, messa
     [
         ([*numbered(2), "none.png"], {}, FileNotFoundError),
         ([*numbered(2), np.zeros((4, 4), np.int32)], {}, ValueError),
-        (numbered(3), {"detect": lambda image: [(1, 2)], "every": 2}, ValueError),
-        (numbered(3), {"detect": lambda image: 1 / 0, "every": 2}, RuntimeError),
+        (numbered(3), {"detect": lambda image: [(1, 2)], "detect_every": 2}, ValueError),
+        (numbered(3), {"detect": lambda image: 1 / 0, "detect_every": 2}, RuntimeError),
     ],
 )
 def test_errors_say_in_which_frame(frames, settings, error):

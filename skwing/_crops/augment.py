@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.warp import send
+from skwing._crops.warp import to_device
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ def photometric(images, augmentation, generator):
     n, device = len(images), images.device
     if augmentation.blur > 0:
         blurred = torch.rand(n, generator=generator) < augmentation.blur
-        chosen = send(blurred.nonzero()[:, 0], device)
+        chosen = to_device(blurred.nonzero()[:, 0], device)
         images[chosen] = _blur(images[chosen])
     if augmentation.contrast > 0 or augmentation.brightness > 0:
         factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
         offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
         # About mid-grey, so that contrast alone leaves the mean brightness in place.
         offset = offset + 0.5 * (1 - factor)
-        images.mul_(send(factor, device)).add_(send(offset, device)).clamp_(0, 1)
+        images.mul_(to_device(factor, device)).add_(to_device(offset, device)).clamp_(0, 1)
     if augmentation.occlusion > 0:
         _cover(images, augmentation.occlusion, generator)
     return images
@@ -144,14 +144,14 @@ def _cover(images, probability, generator):
     plain = torch.rand(n, generator=generator) < 0.5
     colours = torch.rand(n, channels, 1, 1, generator=generator)
     shift = torch.randint(size, (2,), generator=generator).tolist()
-    rows = send(covered.nonzero()[:, 0], device)
+    rows = to_device(covered.nonzero()[:, 0], device)
     axis = torch.arange(size)
     inside = (axis >= first[..., None]) & (axis < (first + sides)[..., None])
-    mask = send(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
+    mask = to_device(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
     # The next image of the batch, moved so that its own landmarks are elsewhere.
     pieces = images[(rows + 1) % n].roll(shift, (2, 3))
     filled = torch.where(
-        send(plain, device)[rows, None, None, None], send(colours, device)[rows], pieces
+        to_device(plain, device)[rows, None, None, None], to_device(colours, device)[rows], pieces
     )
     images[rows] = torch.where(mask, filled, images[rows])
 

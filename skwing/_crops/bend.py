@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.warp import read_at, send
+from skwing._crops.warp import read_at, to_device
 from skwing._utils.graphs import Replayed
 
 _N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch of 32 has
@@ -66,7 +66,7 @@ class Bend:
             From places in a bent crop to where their content lies in the crop as it was,
             in pixels; :func:`skwing._crops.warp.sample` takes it.
         """
-        part = send(torch.rand(len(points), generator=generator), points.device)
+        part = to_device(torch.rand(len(points), generator=generator), points.device)
         moves, *frame, system, values = self._prepare(points, samples, part)
         # Smoothed and anchored, it has a solution; to check that would make a GPU wait.
         factors, _ = torch.linalg.solve_ex(system, values)
@@ -75,17 +75,17 @@ class Bend:
         return (bent.clone(), field.clone()) if self._finish.recorded else (bent, field)
 
     def _moves_and_systems(self, points, samples, part):
-        ways = ways_to_others(points, samples)
+        ways = offsets_to_nearest_shapes(points, samples)
         similar = ((_OTHER - _mean_way(points, ways)) / (_OTHER - _SIMILAR)).clamp(0, 1)
         moves = (self.amount * similar * part)[:, None, None] * ways
         return moves, *_spline_systems(points + moves, moves, self.size)
 
     def _points_and_field(self, points, moves, knots, middle, unit, factors):
         field = _field(knots, middle, unit, factors, self.size)
-        return _arrive(points, moves, field, self.size), field
+        return _forward_points(points, moves, field, self.size), field
 
 
-def ways_to_others(points, samples):
+def offsets_to_nearest_shapes(points, samples):
     """From each shape to the most similar one of other samples, brought onto it by a similarity.
 
     Parameters
@@ -173,7 +173,7 @@ def _spline(places, knots):
     return square.log().mul_(square)
 
 
-def _arrive(points, moves, field, size):
+def _forward_points(points, moves, field, size):
     """Where landmarks are that a field leads back to `points`."""
     nodes_a_pixel = (field.shape[-1] - 1) / (size - 1)
     places = points + moves.nan_to_num(0.0)

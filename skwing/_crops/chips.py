@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from skwing import geometry
-from skwing._crops.warp import cut, halve, sample, send
+from skwing._crops.warp import cut, halve, sample, to_device
 from skwing._utils.boxes import check_box_inside
 from skwing.images._decode import decoding_threads
 
@@ -126,12 +126,12 @@ class Chips:
             matrices = geometry.compose(matrices, self._from_half)
             return self._half.sample(indices, matrices, size, 2 * scale, field)
         if isinstance(self.pixels, torch.Tensor):
-            return sample(self.pixels[send(indices, self.device)], matrices, size, field)
+            return sample(self.pixels[to_device(indices, self.device)], matrices, size, field)
         if self.device.type == "cpu":
             return sample([self.pixels[i] for i in indices.tolist()], matrices, size, field)
         # .numpy(), as numpy takes a tensor of one index for a plain number.
         pixels = torch.from_numpy(self.pixels[indices.numpy()])
-        return sample(send(pixels, self.device), matrices, size, field)
+        return sample(to_device(pixels, self.device), matrices, size, field)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):

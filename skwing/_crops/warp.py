@@ -101,7 +101,7 @@ def halve(images):
     return halves
 
 
-def send(tensor, device):
+def to_device(tensor, device):
     """Tensor on another device; a CUDA device takes it in its turn, while the CPU goes on.
 
     Only there: others may read the memory when it is freed already.

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import nnls
 
 from skwing import geometry
-from skwing._reading.stages import locate_in_crops
+from skwing._reading.stages import read_crops
 from skwing._utils.landmarks import numbered
 
 _SHIFT = 0.04  # of the crop's side
@@ -36,7 +36,7 @@ def changed_crops(size):
 
 
 @torch.no_grad()
-def spread_in_crops(stage, chips, indices, matrices):
+def crop_spread(stage, chips, indices, matrices):
     """How much each landmark moves when the crop does.
 
     Parameters
@@ -53,11 +53,11 @@ def spread_in_crops(stage, chips, indices, matrices):
         Root mean square distance from the mean of all looks, in chip pixels.
     """
     changes = changed_crops(stage.crop.size).to(matrices.device)
-    looks = [locate_in_crops(stage, chips, indices, matrices)]
+    looks = [read_crops(stage, chips, indices, matrices)]
     for change in changes:
         change = change.expand_as(matrices)
         crops = geometry.compose(change, matrices)
-        looks.append(locate_in_crops(stage, chips, indices, crops, change))
+        looks.append(read_crops(stage, chips, indices, crops, change))
     return torch.stack(looks).var(0, unbiased=False).sum(-1).sqrt()
 
 

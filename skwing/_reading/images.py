@@ -5,8 +5,8 @@ import torch
 
 from skwing import geometry
 from skwing._crops.chips import iter_chips
-from skwing._reading.confidence import spread_in_crops
-from skwing._reading.stages import locate_in_stages
+from skwing._reading.confidence import crop_spread
+from skwing._reading.stages import read_stages
 from skwing._reading.warn import warn_of_corners, warn_of_lost, warn_of_unread
 
 _CROPS_A_PASS = {"cpu": 64}  # more would leave the caches
@@ -18,7 +18,7 @@ def crops_a_pass(device):
     return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
 
 
-def locate_all(stages, chips):
+def read_chips(stages, chips):
     """Landmarks that each stage finds on all chips.
 
     Returns
@@ -28,7 +28,7 @@ def locate_all(stages, chips):
     """
     size = crops_a_pass(chips.device)
     answers = [
-        [points.cpu().numpy() for points in locate_in_stages(stages, chips, indices)]
+        [points.cpu().numpy() for points in read_stages(stages, chips, indices)]
         for indices in torch.arange(len(chips)).split(size)
     ]
     return [
@@ -37,7 +37,7 @@ def locate_all(stages, chips):
     ]
 
 
-def spread_all(stages, chips, before):
+def chip_spread(stages, chips, before):
     """How much each landmark of the last stage moves when its crop does.
 
     Parameters
@@ -60,7 +60,7 @@ def spread_all(stages, chips, before):
         rows = indices.to(chips.device)
         known = None if points is None else points[rows]
         matrices = last.crop.matrices(len(indices), chips.device, known)
-        spreads.append(spread_in_crops(last, chips, indices, matrices).cpu().numpy())
+        spreads.append(crop_spread(last, chips, indices, matrices).cpu().numpy())
     return np.concatenate(spreads) / geometry.scale_of(chips.matrices)[:, None]
 
 
@@ -85,7 +85,7 @@ def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_err
     points : list of float64 arrays of shape (n, L, 2)
         One for each stage from `first` on; NaN for a sample without a box.
     spread : float64 array of shape (n, L)
-        See :func:`spread_all`; NaN unless `spread`.
+        See :func:`chip_spread`; NaN unless `spread`.
     sides : float64 array of shape (n,)
         Of the square around each box, in image pixels.
     """
@@ -97,11 +97,11 @@ def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_err
     device = next(stages[0].network.parameters()).device
     for chips in iter_chips(data[boxed], frame, device, on_error=on_error):
         rows = boxed[start : start + len(chips)]
-        found = locate_all(stages, chips)
+        found = read_chips(stages, chips)
         for answer, points in zip(answers, found[first:], strict=True):
             answer[rows] = points
         if spread:
-            spreads[rows] = spread_all(stages, chips, found[-2] if len(found) > 1 else None)
+            spreads[rows] = chip_spread(stages, chips, found[-2] if len(found) > 1 else None)
         sizes[rows], sides[rows] = chips.image_sizes, chips.box_sides
         lost.extend(rows[np.isnan(found[-1]).any((1, 2))])
         failures.update((rows[i], message) for i, message in chips.failures.items())

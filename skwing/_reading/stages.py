@@ -28,7 +28,7 @@ class Stage:
         mirrored as well and the mean of both answers counts.
     asymmetry : float tensor of shape (L, 2) or None
         Added to what the network sees in a crop, in input pixels, see
-        :class:`skwing._training.asymmetry.Sided`.
+        :class:`skwing._training.asymmetry.WithAsymmetry`.
     """
 
     network: torch.nn.Module
@@ -37,7 +37,7 @@ class Stage:
     asymmetry: torch.Tensor | None = None
 
 
-def locate_in_crops(stage, chips, indices, matrices, change=None):
+def read_crops(stage, chips, indices, matrices, change=None):
     """Landmarks that a stage sees in crops.
 
     Parameters
@@ -92,7 +92,7 @@ def are_found(points):
 
 
 @torch.no_grad()
-def locate_in_stages(stages, chips, indices):
+def read_stages(stages, chips, indices):
     """Landmarks of each stage, each reading the crops that the one before asks for.
 
     Returns
@@ -105,7 +105,7 @@ def locate_in_stages(stages, chips, indices):
     for stage in stages:
         before = answers[-1] if answers else None
         matrices = stage.crop.matrices(indices.shape[0], chips.device, before)
-        points = locate_in_crops(stage, chips, indices, matrices)
+        points = read_crops(stage, chips, indices, matrices)
         points = torch.where(points.isfinite(), points, torch.nan)
         if found is not None:
             points = torch.where(found[:, None, None], points, torch.nan)

@@ -12,7 +12,7 @@ from skwing._crops.augment import rename_mirrored
 from skwing.networks import locate
 
 
-class Sided(nn.Module):
+class WithAsymmetry(nn.Module):
     """A network that learns what mirror images have in common, and what they have not.
 
     Parameters
@@ -32,9 +32,9 @@ class Sided(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skwing._training.asymmetry import Sided
+    >>> from skwing._training.asymmetry import WithAsymmetry
     >>> seen = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2, bias=False))
-    >>> sided = Sided(seen, torch.tensor([[0.5, 0.0]]), torch.tensor([0]), unit=4.0)
+    >>> sided = WithAsymmetry(seen, torch.tensor([[0.5, 0.0]]), torch.tensor([0]), unit=4.0)
     >>> plain, reflected, upside_down = [1.0, 1], [-1, 1], [-1, -1]
     >>> changes = torch.tensor([plain, reflected, upside_down]).diag_embed()
     >>> images, mirrored = torch.zeros(3, 3, 1, 1), torch.tensor([False, True, False])

@@ -9,8 +9,8 @@ import torch
 from skwing import geometry
 from skwing._crops.augment import photometric, random_matrices, rename_mirrored
 from skwing._crops.bend import Bend
-from skwing._crops.warp import send
-from skwing._reading.stages import are_found, locate_in_crops
+from skwing._crops.warp import to_device
+from skwing._reading.stages import are_found, read_crops
 from skwing._training.weights import Diverged
 
 _MOST_WAITING = 10**7  # draws that are put in order at a time
@@ -70,7 +70,7 @@ def _pools(repeats, generator):
 
 
 @dataclass
-class Truth:
+class TrainingTargets:
     """What training knows of its samples.
 
     Attributes
@@ -100,7 +100,7 @@ def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
     augmentations : list of Augmentation
         Of each stage.
     chips : Chips
-    truth : Truth
+    truth : TrainingTargets
     generator : torch.Generator
     refine_on : {"predicted", "truth"}
         Whether the crops of a later stage are cut by what the stages before really
@@ -131,8 +131,8 @@ def _guess(stages, augmentations, chips, indices, generator):
         crops = stage.crop.matrices(len(indices), chips.device, guess)
         plain = replace(augmentation, mirror=0.0)
         change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
-        change = send(change, chips.device)
-        guess = locate_in_crops(stage, chips, indices, geometry.compose(change, crops), change)
+        change = to_device(change, chips.device)
+        guess = read_crops(stage, chips, indices, geometry.compose(change, crops), change)
         if not are_found(guess).all():
             raise Diverged("the stages before answer numbers that are no places")
     return guess
@@ -149,7 +149,7 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
     variants : float32 tensor of shape (n, n_variants, 2, 3)
         See :func:`crop_variants`; each draw takes one of a sample's.
     chips : Chips
-    truth : Truth
+    truth : TrainingTargets
     draws : iterator of int tensors
         Which samples a batch holds.
     generator : torch.Generator
@@ -158,16 +158,16 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
     ------
     (images, changes, mirrored), targets, weights
         As :mod:`skwing._training.engine` takes them, with the inputs of
-        :class:`skwing._training.asymmetry.Sided`.
+        :class:`skwing._training.asymmetry.WithAsymmetry`.
     """
     size, device = stage.crop.size, chips.device
     bend = Bend(size, augmentation.deformation)
     for indices in draws:
-        n, rows = len(indices), send(indices, device)
+        n, rows = len(indices), to_device(indices, device)
         chosen = torch.randint(variants.shape[1], (n,), generator=generator)
         change, mirrored = random_matrices(n, size, augmentation, generator)
-        change, mirrored = send(change, device), send(mirrored, device)
-        matrices = geometry.compose(change, variants[rows, send(chosen, device)])
+        change, mirrored = to_device(change, device), to_device(mirrored, device)
+        matrices = geometry.compose(change, variants[rows, to_device(chosen, device)])
         targets = geometry.apply(matrices, truth.points[rows])
         if truth.permutation is not None:
             targets = rename_mirrored(targets, mirrored, truth.permutation)

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 
 from skwing._crops.chips import cut_chips
-from skwing._reading.images import locate_all
+from skwing._reading.images import read_chips
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
 from skwing._training.stage import make_truth, train_stage
-from skwing.metrics import own_nme
+from skwing.metrics import default_nme
 
 
 def train_cascade(plan, chips, stages, *, history, estimator):
@@ -68,9 +68,9 @@ def _validation(plan, chips):
     held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
 
     def validate(stages):
-        points = locate_all(stages, held_out_chips)[-1]
+        points = read_chips(stages, held_out_chips)[-1]
         if np.isnan(points).any():
             return np.nan
-        return float(np.nanmean(own_nme(held_out.points, points, plan.schema)))
+        return float(np.nanmean(default_nme(held_out.points, points, plan.schema)))
 
     return validate

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from skwing._reading.stages import locate_in_stages
+from skwing._reading.stages import read_stages
 from skwing._training.weights import Diverged
 
 _N_CHECKED = 256  # training samples whose predictions are looked at
@@ -22,7 +22,7 @@ def check_predictions(stages, chips, truth):
     ----------
     stages : list of Stage
     chips : Chips
-    truth : Truth
+    truth : TrainingTargets
 
     Raises
     ------
@@ -32,7 +32,7 @@ def check_predictions(stages, chips, truth):
     """
     step = max(1, math.ceil(len(chips) / _N_CHECKED))
     rows = torch.arange(0, len(chips), step)
-    found = torch.cat([locate_in_stages(stages, chips, part)[-1] for part in rows.split(_A_PASS)])
+    found = torch.cat([read_stages(stages, chips, part)[-1] for part in rows.split(_A_PASS)])
     broken = ~found.isfinite().flatten(1).all(1)
     if broken.any():
         raise Diverged(

@@ -9,7 +9,7 @@ from skwing._utils.boxes import without_box
 from skwing._utils.landmarks import as_numbers, as_points, check_reach, numbered
 from skwing._utils.warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
-from skwing.metrics import check_measurable, own_nme
+from skwing.metrics import check_measurable, default_nme
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def drop_unboxed(samples, name="X"):
     return samples[~missing]
 
 
-def drop_idle(samples):
+def drop_unused_samples(samples):
     """Samples that count: those with a box that are ever drawn, with a weight above zero.
 
     The others would have no part in the loss; without them they have none in the mean
@@ -154,7 +154,7 @@ def check_learnable(train, held_out, schema):
         lost = numbered(np.flatnonzero(~seen.any(0)))
         raise ValueError(f"{lost} are missing in every sample: they can not be learned")
     if held_out is not None:
-        check_measurable(own_nme(held_out.points, held_out.points, schema), "held-out samples")
+        check_measurable(default_nme(held_out.points, held_out.points, schema), "held-out samples")
 
 
 def warn_of_contradictions(samples, chips, schema):

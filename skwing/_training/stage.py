@@ -7,8 +7,8 @@ import torch
 
 from skwing._reading.stages import mirror_permutation
 from skwing._training import engine
-from skwing._training.asymmetry import Sided
-from skwing._training.batches import Truth, crop_variants, endless_draws, training_batches
+from skwing._training.asymmetry import WithAsymmetry
+from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
 from skwing._training.divergence import check_predictions
 from skwing._training.settings import check_mixed
 from skwing._utils.graphs import can_record
@@ -25,7 +25,7 @@ def make_truth(chips, samples, schema):
     points = torch.as_tensor(chips.to_chip(samples.points), dtype=torch.float32, device=device)
     permutation = mirror_permutation(schema, device)
     weights = None if samples.weights is None else torch.tensor(samples.weights, device=device)
-    return Truth(points, permutation, weights)
+    return TrainingTargets(points, permutation, weights)
 
 
 def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate, report):
@@ -39,7 +39,7 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
     settings : list of StageSettings
         Of each stage.
     chips : Chips
-    truth : Truth
+    truth : TrainingTargets
     repeats : int array of shape (n,)
     loss : callable
         Residuals in input pixels in, values of the same shape out.
@@ -67,7 +67,9 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
     draws = endless_draws(torch.tensor(repeats), own.batch_size, generator)
     mirrors = own.augmentation.mirror > 0
     unit = stage.crop.size / _ASYMMETRY_UNITS
-    sided = Sided(stage.network, stage.asymmetry, truth.permutation if mirrors else None, unit)
+    sided = WithAsymmetry(
+        stage.network, stage.asymmetry, truth.permutation if mirrors else None, unit
+    )
 
     def validate_now():
         stage.asymmetry = sided.asymmetry

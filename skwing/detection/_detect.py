@@ -87,7 +87,7 @@ def detect_boxes(
             In the photo of each sample.
         n_extra : int
             Detections that no sample got.
-        like : dict or None
+        box_relation : dict or None
             Parameters for :func:`skwing.boxes.landmark_boxes` that make boxes lie around
             landmarks as this detector's do, see Notes. None without hits or a reference.
         report : str
@@ -111,8 +111,8 @@ def detect_boxes(
     what part of a face their box holds, and a regressor learns where landmarks lie in the
     boxes that it saw: trained with boxes around landmarks, its first stage goes astray in a
     detector's. Where the detector cannot be run on the training images, or
-    misses too many, ``landmark_boxes(target, **found.like, random_state=0)`` imitates it
-    from a sample of images: `like` holds the median margin and shift of its boxes, by the
+    misses too many, ``landmark_boxes(target, **found.box_relation, random_state=0)`` imitates it
+    from a sample of images: `box_relation` holds the median margin and shift of its boxes, by the
     longer side of the reference, and as jitter the even spread that scatters as much.
 
     Examples
@@ -147,20 +147,20 @@ def detect_boxes(
     rows, n_detections, n_extra = _assign(photos, detections, reference, min_overlap)
     boxes, scores = rows[:, :4], rows[:, 4]
     hits = ~np.isnan(boxes[:, 0])
-    overlaps, like = np.full(len(images), np.nan), None
+    overlaps, relation = np.full(len(images), np.nan), None
     if reference is not None and hits.any():
         pairs = zip(boxes[hits], reference[hits], strict=True)
         overlaps[hits] = [box_overlaps([box], [other])[0, 0] for box, other in pairs]
-        like = box_relation(boxes[hits], reference[hits])
+        relation = box_relation(boxes[hits], reference[hits])
     found = Bunch(
-        boxes=_filled(boxes, hits, reference, like) if fallback == "reference" else boxes,
+        boxes=_filled(boxes, hits, reference, relation) if fallback == "reference" else boxes,
         scores=scores,
         overlaps=overlaps,
         hits=hits,
         missed=np.flatnonzero(~hits),
         n_detections=n_detections,
         n_extra=n_extra,
-        like=like,
+        box_relation=relation,
     )
     found.data = images.with_boxes(found.boxes)
     found.report = _report(images, found, len(photos), fallback)
@@ -356,16 +356,16 @@ def _choose(detections, samples, reference, min_overlap):
     return match_boxes(detections[:, :4], reference[samples], min_overlap=min_overlap)[0]
 
 
-def _filled(boxes, hits, reference, like):
+def _filled(boxes, hits, reference, relation):
     """Boxes with those of the missed samples made of their reference."""
     if hits.all():
         return boxes
-    if like is None:
+    if relation is None:
         raise ValueError(
             "the detector found none of the objects, so that nothing says how its boxes lie to "
             "the reference; fallback='reference' is of no use here."
         )
-    made = adjust_boxes(reference, **{**like, "jitter": 0.0})
+    made = adjust_boxes(reference, **{**relation, "jitter": 0.0})
     return np.where(hits[:, None], boxes, made)
 
 
@@ -384,10 +384,10 @@ def _report(images, found, n_photos, fallback):
         f"{n_hits} of {n} samples found{percent}, in {n_photos} photos; {found.n_extra} "
         "detections belong to no sample."
     ]
-    if found.like is not None:
+    if found.box_relation is not None:
         overlaps = found.overlaps[found.hits]
         margin, shift, (jitter_shift, jitter_scale) = (
-            found.like[key] for key in ("margin", "shift", "jitter")
+            found.box_relation[key] for key in ("margin", "shift", "jitter")
         )
         lines += [
             f"Overlap with the reference: median {np.median(overlaps):.2f}, least "

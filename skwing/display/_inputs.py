@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 
 from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import parts_of, predictor_of
-from skwing.metrics import nme, own_nme
+from skwing.metrics import default_nme, nme
 from skwing.schema import check_schema
 from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize
 
@@ -68,7 +68,7 @@ def sample_errors(y_true, y_pred, normalizer, schema, boxes):
     schema = check_schema(schema, true.shape[1])
     if isinstance(normalizer, str) and normalizer == "auto":
         has_eyes = schema is not None and "inter_ocular" in schema.normalizers
-        return own_nme(true, pred, schema), "inter_ocular" if has_eyes else "landmark_box"
+        return default_nme(true, pred, schema), "inter_ocular" if has_eyes else "landmark_box"
     errors = nme(true, pred, normalizer=normalizer, schema=schema, boxes=boxes, per_sample=True)
     if isinstance(normalizer, str):
         return errors, normalizer

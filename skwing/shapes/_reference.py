@@ -9,7 +9,7 @@ from skwing.shapes._procrustes import mean_shape, symmetric
 _FLAT = 0.1  # as wide as that, for its length, a shape is no line
 
 
-def upright_shape(points, n_stages, schema):
+def reference_shape(points, n_stages, schema):
     """Mean shape that later stages bring faces onto; a single landmark has none.
 
     It is made symmetric where the schema tells how, unless that makes a line of it.

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.bend import Bend, ways_to_others
+from skwing._crops.bend import Bend, offsets_to_nearest_shapes
 from skwing._crops.warp import read_at
 
 SIZE = 64
@@ -51,7 +51,7 @@ def test_pixels_go_with_their_landmarks():
 
 def test_a_shape_goes_part_of_the_way_to_another():
     points, samples = make_shapes(200), torch.arange(200)
-    ways = ways_to_others(points, samples)
+    ways = offsets_to_nearest_shapes(points, samples)
     moved, _ = Bend(SIZE, 0.8)(points, samples, seeded())
     went = moved - points
     parts = (went * ways).sum((1, 2)) / ways.square().sum((1, 2))
@@ -71,7 +71,7 @@ def test_a_shape_without_one_like_it_is_bent_less_or_not_at_all(apart, low, high
     points = SHAPE.expand(2, -1, -1).clone()
     points[1] += 10 * torch.randn(SHAPE.shape, generator=seeded(3))
     for _ in range(5):  # until they lie that far apart, turned and scaled onto each other
-        ways = ways_to_others(points, torch.arange(2))[0]
+        ways = offsets_to_nearest_shapes(points, torch.arange(2))[0]
         far = ways.square().sum(-1).mean().sqrt() / geometry.boxes_of(points)[0, 2:].amax()
         points[1] = points[0] + (points[1] - points[0]) * apart / far
     points = points[[0, 1] * 100]
@@ -91,13 +91,13 @@ def test_the_other_is_the_most_similar_of_another_sample():
         ),
         shapes,
     )
-    ways = ways_to_others(turned, torch.tensor([0, 1, 2, 0]))
+    ways = offsets_to_nearest_shapes(turned, torch.tensor([0, 1, 2, 0]))
     # Shape 3 is 0 again, and the same sample: each has to go to a flat one.
     assert ways[0].norm() > 3
     torch.testing.assert_close(ways[0].norm(), ways[3].norm(), rtol=0.3, atol=0)
     assert ways[1].norm() < 2
     assert ways[2].norm() < 2
-    alone = ways_to_others(turned, torch.arange(4))
+    alone = offsets_to_nearest_shapes(turned, torch.arange(4))
     torch.testing.assert_close(alone[[0, 3]], torch.zeros(2, 4, 2), atol=1e-4, rtol=0)
 
 
@@ -162,7 +162,7 @@ def test_a_small_shape_bends_like_a_large_one():
 def test_bending_stays_near_the_shape_and_within_its_moves(scale, middle):
     points = (make_shapes(6) - 31.5) * scale + torch.tensor(middle)
     points[:, 3] = points[:, 4]  # coincident landmarks
-    greatest = ways_to_others(points, torch.arange(6)).norm(dim=-1).amax(-1)
+    greatest = offsets_to_nearest_shapes(points, torch.arange(6)).norm(dim=-1).amax(-1)
     moved, field = Bend(SIZE, 1.0)(points, torch.arange(6), seeded())
     assert ((moved - points).norm(dim=-1).amax(-1) < 1.2 * greatest).all()
     assert (field.norm(dim=1).amax((1, 2)) < 1.5 * greatest).all()
@@ -188,7 +188,7 @@ def test_the_other_is_found_wherever_it_lies_in_a_batch_of_32(place):
     points = make_shapes(32, noise=12.0)
     points[place] = points[0] + 0.5
     points[place, 2] += 1.0
-    ways = ways_to_others(points, torch.arange(32))
+    ways = offsets_to_nearest_shapes(points, torch.arange(32))
     assert ways[0].norm() < 1.5
     assert ways[place].norm() < 1.5
     assert ways.norm(dim=(1, 2)).median() > 5
@@ -201,7 +201,7 @@ def test_each_of_a_hundred_landmarks_goes_its_own_way():
     points[1, ::2] = 31.5 + (points[1, ::2] - 31.5) * 1.04
     points = points[[0, 1] * 20]
     samples = torch.arange(2).repeat(20)
-    ways = ways_to_others(points, samples)[0]
+    ways = offsets_to_nearest_shapes(points, samples)[0]
     moved, _ = Bend(SIZE, 1.0)(points, samples, seeded())
     went = (moved - points)[::2]
     # Neighbours go opposite ways, which the smoothing holds back; yet each goes its own.

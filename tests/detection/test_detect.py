@@ -128,13 +128,13 @@ def test_missed_samples_can_have_boxes_made_of_their_reference():
     assert found.missed.tolist() == [1]
     assert found.boxes[1] == pytest.approx([30 - 0.25 * 25, 30 + 10 - 25 * 1.0, 37.5, 37.5])
     assert np.isnan(found.overlaps[1])
-    assert found.like["margin"] == pytest.approx(0.25)
-    assert found.like["shift"] == pytest.approx((0.0, -0.25))
-    assert found.like["jitter"] == pytest.approx((0, 0))
+    assert found.box_relation["margin"] == pytest.approx(0.25)
+    assert found.box_relation["shift"] == pytest.approx((0.0, -0.25))
+    assert found.box_relation["jitter"] == pytest.approx((0, 0))
     assert "1.50 times as large" in found.report and "-0.25 down" in found.report
     assert "1 missed gets a box made of its reference" in found.report
     # And what it says about itself imitates it.
-    imitated = landmark_boxes(TARGET, **found.like, random_state=0)
+    imitated = landmark_boxes(TARGET, **found.box_relation, random_state=0)
     assert imitated == pytest.approx(found.boxes)
 
 
@@ -147,7 +147,7 @@ def test_like_has_the_spread_of_the_detector():
     boxes = np.hstack([middle - size / 2, size, size])
     images = BoxedImages(np.zeros((400, 80, 80), np.uint8))
     detector = Counting(*([row] for row in boxes))
-    like = detect_boxes(images, detector, reference=reference, min_overlap=0.05).like
+    like = detect_boxes(images, detector, reference=reference, min_overlap=0.05).box_relation
     assert like["margin"] == pytest.approx(0.1, abs=0.01)
     assert like["shift"] == pytest.approx((0, 0), abs=0.01)
     # The median deviation of an even spread is taken for a normal one's: 1.28 times as much.
@@ -156,7 +156,7 @@ def test_like_has_the_spread_of_the_detector():
 
 def test_no_hits_no_relation():
     found = detect_boxes(samples(), Counting(None), target=TARGET)
-    assert found.like is None and found.missed.tolist() == [0, 1, 2]
+    assert found.box_relation is None and found.missed.tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="found none of the objects"):
         detect_boxes(samples(), Counting(None), target=TARGET, fallback="reference")
 
@@ -203,7 +203,7 @@ def test_without_a_reference_the_largest_is_taken():
     found = detect_boxes(images, Counting(small_but_sure, []))
     assert found.boxes[0].tolist() == [0, 0, 30, 30] and found.scores[0] == 0.5
     assert found.missed.tolist() == [1] and found.n_extra == 1
-    assert found.like is None and np.isnan(found.overlaps).all()
+    assert found.box_relation is None and np.isnan(found.overlaps).all()
     best = detect_boxes(images, Counting(small_but_sure, []), prefer="score")
     assert best.boxes[0].tolist() == [40, 10, 10, 10]
 
@@ -475,6 +475,6 @@ def test_real_faces(data_dir):
     found = detect_boxes(faces.data[some], target=faces.target[some])
     assert found.hits.mean() >= 0.5
     assert np.median(found.overlaps[found.hits]) > 0.5
-    assert found.like["margin"] == pytest.approx(0, abs=0.15)
+    assert found.box_relation["margin"] == pytest.approx(0, abs=0.15)
     published = detect_boxes(faces.data[some], reference=faces.data.boxes[some])
     assert (published.hits == found.hits).mean() > 0.8

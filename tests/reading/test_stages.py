@@ -11,8 +11,8 @@ from skwing import BoxedImages, geometry
 from skwing._crops.augment import Augmentation
 from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop, place_shape
-from skwing._reading.stages import Stage, locate_in_crops, locate_in_stages
-from skwing._training.batches import Truth, crop_variants, endless_draws, training_batches
+from skwing._reading.stages import Stage, read_crops, read_stages
+from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
 
 # Seven landmarks without symmetry, each a disc of its own colour.
 LAYOUT = np.array([[0, 0], [56, 4], [26, 26], [6, 60], [50, 52], [-20, 30], [84, 33.0]])
@@ -94,7 +94,7 @@ def shape_crop(chips, size=96, margin=0.3):
 
 def make_truth(chips, shapes=SHAPES, **extra):
     points = torch.as_tensor(chips.to_chip(shapes), dtype=torch.float32)
-    return Truth(points, torch.as_tensor(MIRROR), **extra)
+    return TrainingTargets(points, torch.as_tensor(MIRROR), **extra)
 
 
 def make_batches(
@@ -191,9 +191,9 @@ def test_crops_that_shrink_chips_are_averaged_in_training_and_in_predict(size, a
     crop = Crop.of_box(size, FRAME.margin, FRAME)
     stage = Stage(Watcher(), crop)
     matrices = crop.matrices(N, CPU)
-    locate_in_crops(stage, noise, torch.arange(N), matrices)
+    read_crops(stage, noise, torch.arange(N), matrices)
     draws = iter([torch.arange(N)])
-    truth = Truth(torch.zeros(N, len(LAYOUT), 2))
+    truth = TrainingTargets(torch.zeros(N, len(LAYOUT), 2))
     batches = training_batches(
         stage, PLAIN[0], matrices[:, None], noise, truth, draws, torch.Generator()
     )
@@ -276,7 +276,7 @@ def test_predictions_under_augmentation_differ_between_variants(chips):
 
 def test_stages_find_landmarks_one_after_the_other(chips):
     stages = [Stage(Finder(), box_crop()), Stage(Finder(), shape_crop(chips))]
-    answers = locate_in_stages(stages, chips, torch.arange(N))
+    answers = read_stages(stages, chips, torch.arange(N))
     for points in answers:
         np.testing.assert_allclose(chips.to_image(points.numpy()), SHAPES, atol=0.4)
     # The second stage saw every shape upright, in the place of the mean shape.
@@ -288,9 +288,9 @@ def test_stages_find_landmarks_one_after_the_other(chips):
 
 def test_what_a_stage_finds_does_not_depend_on_the_batch(chips):
     stages = [Stage(Finder(), box_crop(60)), Stage(Finder(), shape_crop(chips))]
-    together = locate_in_stages(stages, chips, torch.arange(N))
+    together = read_stages(stages, chips, torch.arange(N))
     for i in range(N):
-        alone = locate_in_stages(stages, chips, torch.tensor([i]))
+        alone = read_stages(stages, chips, torch.tensor([i]))
         for points, point in zip(together, alone, strict=True):
             torch.testing.assert_close(point[0], points[i], atol=1e-3, rtol=0)
 
@@ -442,7 +442,7 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
     )
     for here in (chips, tensor):
         truth = vars(make_truth(chips, weights=torch.ones(N))).values()
-        truth = Truth(*(value.to(here.device) for value in truth))
+        truth = TrainingTargets(*(value.to(here.device) for value in truth))
         first = Stage(Fixed(mean).to(here.device), crop)
         stages = [first, Stage(None, shape_crop(chips))]
         changes = [STRONG, replace(STRONG, deformation=1.0)]
@@ -467,7 +467,7 @@ def test_batches_never_wait_for_the_gpu(chips):
         torch.from_numpy(chips.pixels).cuda(), chips.matrices, FRAME, torch.device("cuda")
     )
     truth = make_truth(chips)
-    truth = Truth(truth.points.cuda(), truth.permutation.cuda())
+    truth = TrainingTargets(truth.points.cuda(), truth.permutation.cuda())
     generator = torch.Generator().manual_seed(0)
     variants = crop_variants([stage], [changes], on_gpu, truth, "predicted", generator)
     draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)

@@ -112,7 +112,7 @@ CALLS = {
     "failure_rate": (("threshold",), partial(failure_rate, [0.1, 0.2])),
     "nme": (("normalizer", "per_sample"), partial(nme, _LANDMARKS, _LANDMARKS)),
     "shape_pca": (("n_components",), partial(shape_pca, _LANDMARKS)),
-    "track": (("every", "patience", "smoothing", "threshold"), _track),
+    "track": (("detect_every", "patience", "smoothing", "threshold"), _track),
     "detect_boxes": (
         ("detector", "min_overlap", "prefer", "fallback", "verbose"),
         partial(detect_boxes, untouchable()[0], lambda image: []),

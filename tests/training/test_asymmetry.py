@@ -9,9 +9,9 @@ from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
 from skwing._crops.augment import Augmentation, random_matrices, rename_mirrored
 from skwing._crops.chips import ChipFrame, Chips
 from skwing._crops.crop import Crop
-from skwing._reading.stages import Stage, locate_in_crops
-from skwing._training.asymmetry import Sided, mirror_image
-from skwing._training.batches import Truth
+from skwing._reading.stages import Stage, read_crops
+from skwing._training.asymmetry import WithAsymmetry, mirror_image
+from skwing._training.batches import TrainingTargets
 from skwing._training.engine import make_optimizer
 from skwing._training.settings import SETTINGS, stage_settings
 from skwing._training.stage import train_stage
@@ -83,7 +83,7 @@ def learn(
         [stage],
         [replace(own, augmentation=changes)],
         chips,
-        Truth(points, permutation),
+        TrainingTargets(points, permutation),
         repeats,
         loss,
         seed=0,
@@ -106,7 +106,7 @@ def some_changes(n=8, augmentation=CHANGES):
 
 
 def test_of_a_changed_crop_it_gives_what_it_gives_of_the_plain_one_changed():
-    sided = Sided(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)
+    sided = WithAsymmetry(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)
     matrices, mirrored = some_changes()
     assert mirrored.any()
     assert not mirrored.all()
@@ -121,7 +121,7 @@ def test_of_a_changed_crop_it_gives_what_it_gives_of_the_plain_one_changed():
 @pytest.mark.parametrize("n_estimates", [None, 3])
 def test_every_estimate_gets_it(n_estimates):
     network = Spot(n_estimates=n_estimates)
-    sided = Sided(network, ASYMMETRY, PERMUTATION, unit=2.0).train()
+    sided = WithAsymmetry(network, ASYMMETRY, PERMUTATION, unit=2.0).train()
     matrices, mirrored = some_changes(4, Augmentation(mirror=0.5))
     images = torch.rand(4, 3, SIZE, SIZE)
     added = (sided(images, matrices[:, :, :2], mirrored) - network(images)).detach()
@@ -130,7 +130,7 @@ def test_every_estimate_gets_it(n_estimates):
 
 
 def test_the_part_that_both_sides_share_is_not_learned_here():
-    sided = Sided(Spot(), torch.zeros(3, 2), PERMUTATION, unit=2.0)
+    sided = WithAsymmetry(Spot(), torch.zeros(3, 2), PERMUTATION, unit=2.0)
     optimizer = torch.optim.AdamW(sided.parameters(), lr=0.1, weight_decay=0.0)
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
@@ -154,7 +154,7 @@ def test_labels_that_lie_off_the_mirrored_ones_are_learned(optimizer):
     matrices = stage.crop.matrices(N, chips.device)
     for stage.permutation in (None, PERMUTATION):
         with torch.no_grad():
-            found = locate_in_crops(stage, chips, torch.arange(N), matrices)
+            found = read_crops(stage, chips, torch.arange(N), matrices)
         torch.testing.assert_close(found, points, atol=0.1, rtol=0)
 
 
@@ -189,7 +189,7 @@ def test_training_goes_on_from_the_asymmetry_that_is_there():
 
 
 def test_weight_decay_leaves_it_alone():
-    sided = Sided(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)
+    sided = WithAsymmetry(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)
     optimizer = make_optimizer("adamw", sided.parameters(), 0.1, 0.9, 5.0)
     for parameter in sided.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -251,8 +251,8 @@ def test_an_estimator_learns_adds_keeps_and_tells_it():
 def test_on_a_gpu_it_gives_the_same_and_never_waits():
     matrices, mirrored = some_changes()
     inputs = torch.rand(8, 3, SIZE, SIZE), matrices[:, :, :2], mirrored
-    expected = Sided(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)(*inputs)
-    sided = Sided(Spot(), ASYMMETRY, PERMUTATION.cuda(), unit=2.0).cuda()
+    expected = WithAsymmetry(Spot(), ASYMMETRY, PERMUTATION, unit=2.0)(*inputs)
+    sided = WithAsymmetry(Spot(), ASYMMETRY, PERMUTATION.cuda(), unit=2.0).cuda()
     inputs = [part.cuda() for part in inputs]
     sided(*inputs)
     torch.cuda.set_sync_debug_mode("error")

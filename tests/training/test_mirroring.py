@@ -10,7 +10,7 @@ import torch
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
-from skwing.shapes._reference import is_symmetric, upright_shape
+from skwing.shapes._reference import is_symmetric, reference_shape
 
 TINY = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
 # Snout, dorsal fin, both tips of the tail, belly: a fish that swims to the left.
@@ -88,7 +88,7 @@ def test_a_shape_from_the_side_is_not_made_a_line(turn):
     schema = LandmarkSchema.from_names("fish", NAMES, pairs=())
     angle = np.radians(turn)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    shape = upright_shape((fish()[1] - 30) @ matrix, 2, schema)
+    shape = reference_shape((fish()[1] - 30) @ matrix, 2, schema)
     (width, height), _ = np.ptp(shape @ matrix.T, axis=0), None
     assert width == pytest.approx(2, rel=0.3) and height > 0.4 * width
     assert not is_symmetric(shape, schema)
@@ -115,20 +115,20 @@ def test_legs_in_pairs_do_not_make_a_horse_symmetric():
     horse = np.array([[0.0, 10], [40, 12], [12, 40], [14, 40], [36, 41], [38, 41]])
     schema = LandmarkSchema("horse", tuple("hilrmn"), mirror=(0, 1, 3, 2, 5, 4))
     points = horse + np.random.default_rng(0).normal(0, 0.5, (9, 6, 2))
-    assert not is_symmetric(upright_shape(points, 2, schema), schema)
+    assert not is_symmetric(reference_shape(points, 2, schema), schema)
 
 
 def test_faces_and_spines_are_symmetric(faces):
     schema = faces.data.schema
-    shape = upright_shape(faces.target, 2, schema)
+    shape = reference_shape(faces.target, 2, schema)
     assert is_symmetric(shape, schema)
     # All turned to one side, and narrowed by that: symmetric still.
     turned = faces.target * [0.5, 1] + 0.3 * faces.target[..., ::-1] * [1, 0]
-    assert is_symmetric(upright_shape(turned, 2, schema), schema)
+    assert is_symmetric(reference_shape(turned, 2, schema), schema)
     rng = np.random.default_rng(0)
     spine = np.stack([np.zeros(8), np.arange(8.0)], -1) + rng.normal(0, 0.05, (20, 8, 2))
     line = LandmarkSchema("spine", tuple("abcdefgh"), mirror=range(8))
-    assert is_symmetric(upright_shape(spine, 2, line), line)
+    assert is_symmetric(reference_shape(spine, 2, line), line)
 
 
 class Perfect(torch.nn.Module):
@@ -153,7 +153,7 @@ def test_asymmetry_turns_with_the_crop():
     """A network that finds its landmarks however the crop lies has no spread."""
     from skwing._crops.chips import ChipFrame, Chips
     from skwing._crops.crop import Crop
-    from skwing._reading.confidence import spread_in_crops
+    from skwing._reading.confidence import crop_spread
     from skwing._reading.stages import Stage
 
     rows, columns = np.indices((64, 64))
@@ -164,7 +164,7 @@ def test_asymmetry_turns_with_the_crop():
     asymmetry = torch.tensor([[3.0, 0.0], [-1.0, 2.0]])
     stage = Stage(Perfect(2), Crop.of_box(32, 0.5, frame), asymmetry=asymmetry)
     matrices = stage.crop.matrices(1, chips.device)
-    spread = spread_in_crops(stage, chips, torch.tensor([0]), matrices)
+    spread = crop_spread(stage, chips, torch.tensor([0]), matrices)
     assert spread.max() < 0.05
 
 
@@ -172,7 +172,7 @@ def test_guesses_for_later_stages_have_it_turned_as_well():
     from skwing._crops.augment import Augmentation
     from skwing._crops.chips import ChipFrame, Chips
     from skwing._crops.crop import Crop
-    from skwing._reading.stages import Stage, locate_in_stages
+    from skwing._reading.stages import Stage, read_stages
     from skwing._training.batches import _guess
 
     rows, columns = np.indices((64, 64))
@@ -185,5 +185,5 @@ def test_guesses_for_later_stages_have_it_turned_as_well():
     stage = Stage(Perfect(2), Crop.of_box(32, 0.5, frame), asymmetry=asymmetry)
     indices = torch.arange(6)
     guess = _guess([stage], [changes], chips, indices, torch.Generator().manual_seed(0))
-    (plain,) = locate_in_stages([stage], chips, indices)
+    (plain,) = read_stages([stage], chips, indices)
     torch.testing.assert_close(guess, plain, atol=0.15, rtol=0)
