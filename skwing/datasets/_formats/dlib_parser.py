@@ -4,10 +4,7 @@ import contextlib
 import math
 import os
 from array import array
-from xml.sax import SAXException
-
-from defusedxml import DefusedXmlException
-from defusedxml.expatreader import DefusedExpatParser
+from xml.parsers import expat
 
 from skwing.datasets._common import as_number, number_text
 
@@ -18,15 +15,12 @@ _LONGEST_TAG = 2**20  # expat goes over an unfinished tag again with each block
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
-class Parser(DefusedExpatParser):
-    """Collects boxes and parts in flat arrays, as some files hold millions of parts.
-
-    The handlers of expat are called without the detour of SAX, which costs as much again.
-    """
+class Parser:
+    """Collects boxes and parts in flat arrays, as some files hold millions of parts."""
 
     def __init__(self, locate):
         self.locate = locate
-        self.line = 1
+        self.line = 1  # of the first error
         self.stack = []
         self.encoding = ""
         self.path = self.name = self.size = None  # of the image that is open
@@ -35,22 +29,33 @@ class Parser(DefusedExpatParser):
         self.parts = {}  # name of a part -> its number, by first appearance
         self.last_box = []  # the box that had this part last
         self.box_of, self.part_of, self.points = array("q"), array("q"), array("d")
-        super().__init__(forbid_dtd=True)
+        self.expat = expat.ParserCreate()
+        self.expat.StartElementHandler = self._on_start
+        self.expat.EndElementHandler = self._on_end
+        self.expat.XmlDeclHandler = self._on_declaration
+        self.expat.StartDoctypeDeclHandler = self._on_doctype
 
-    def reset(self):
-        super().reset()
-        parser = self._parser
-        parser.StartElementHandler = self._on_start
-        parser.EndElementHandler = self._on_end
-        parser.XmlDeclHandler = self._on_declaration
-        parser.CharacterDataHandler = None
+    def read(self, file):
+        """Take the whole of a file; the line of an error is in `line`."""
+        n_bytes = 0
+        while block := file.read(_BLOCK):
+            self.expat.Parse(block)
+            n_bytes += len(block)
+            if n_bytes - self.expat.CurrentByteIndex > _LONGEST_TAG:
+                self.line = self.expat.CurrentLineNumber
+                raise ValueError(f"found a tag of more than {_LONGEST_TAG} bytes.")
+        self.expat.Parse(b"", True)
 
     def _on_declaration(self, version, encoding, standalone):
         self.encoding = (encoding or "").lower()
 
-    def defused_start_doctype_decl(self, *args):
-        self.line = self._parser.CurrentLineNumber
-        super().defused_start_doctype_decl(*args)
+    def _on_doctype(self, *_):
+        """Refuse what may declare entities: they can fill the memory, or name other files."""
+        self.line = self.expat.CurrentLineNumber
+        raise ValueError(
+            "found a document type definition (DTD), which dlib's format does not have; it is not "
+            "read, for safety."
+        )
 
     def _on_start(self, tag, attributes):
         try:
@@ -66,7 +71,7 @@ class Parser(DefusedExpatParser):
                 raise ValueError(f"found <{tag:.60}>, expected <dataset>.")
         except ValueError:
             # Here, as expat runs on to the end of the block.
-            self.line = self._parser.CurrentLineNumber
+            self.line = self.expat.CurrentLineNumber
             raise
 
     def _on_end(self, tag):
@@ -160,28 +165,15 @@ def parse(path, locate):
     parser = Parser(locate)
     try:
         with open(path, "rb") as file:
-            n_bytes = 0
-            while block := file.read(_BLOCK):
-                parser.feed(block)
-                n_bytes += len(block)
-                if n_bytes - parser._parser.CurrentByteIndex > _LONGEST_TAG:
-                    parser.line = parser._parser.CurrentLineNumber
-                    raise ValueError(f"found a tag of more than {_LONGEST_TAG} bytes.")
-        parser.close()
+            parser.read(file)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}.") from None
     except (IsADirectoryError, PermissionError) as error:
         what = "this is a folder" if os.path.isdir(path) else f"the file cannot be read: {error}"
         raise ValueError(f"{path}: {what}, expected an XML file.") from None
-    except DefusedXmlException:
-        raise ValueError(
-            f"{path}, line {parser.line}: found a document type definition (DTD) or an entity "
-            "of its own, which dlib's format does not have; it is not read, for safety."
-        ) from None
-    except SAXException as error:
-        # Both of a SAXParseException, which is what the parser raises.
-        line, reason = getattr(error, "getLineNumber", lambda: 1)(), error.getMessage()
-        raise ValueError(f"{path}, line {line}: not well-formed XML: {reason}.") from None
+    except expat.ExpatError as error:
+        reason = expat.ErrorString(error.code)
+        raise ValueError(f"{path}, line {error.lineno}: not well-formed XML: {reason}.") from None
     except LookupError as error:
         raise ValueError(f"{path}, line 1: {error}, expected UTF-8 or ISO-8859-1.") from None
     except ValueError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skwing._utils.optional import import_optional
 from skwing.datasets._published.mat5 import parse_mat5
 
 __all__ = ["as_numbers", "read_mat"]
@@ -70,13 +71,8 @@ def _read_classic(path, fields):
 
 
 def _read_hdf5(path, fields):
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError(
-            f"{path} is a MATLAB file of version 7.3, that is HDF5: to read it, install h5py "
-            "(pip install h5py)."
-        ) from None
+    purpose = f"reading {path}, a MATLAB file of version 7.3,"
+    h5py = import_optional("h5py", purpose, "hdf5")
     try:
         with h5py.File(path, "r") as file:
             return {name: _variable(file, name) for name in fields if name in file}

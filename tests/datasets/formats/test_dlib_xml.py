@@ -193,7 +193,7 @@ BOMB = f"<!DOCTYPE dataset [<!ENTITY a 'ha'>{ENTITIES}]>"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "found no box in 0 images"),
+        ("", "line 1: not well-formed XML: no element"),
         ("<dataset><images/></dataset>", "found no box in 0 images"),
         (dataset(box(attributes="top='1' left='1' ignore='true'")), r"1 boxes are marked ignore"),
         ("<html>\n</html>", "line 1: found <html>, expected <dataset>"),
