@@ -1,4 +1,4 @@
-"""What `on_gpu.py` measured, as a section of docs/results.md."""
+"""Write the measurements of `on_gpu.py` into a section of docs/results.md."""
 
 BEGIN, END = "<!-- on_gpu: begin -->", "<!-- on_gpu: end -->"
 
@@ -97,7 +97,7 @@ def _fit_line(row):
         " + ".join(str(part["n_samples"]) for part in parts),
         " + ".join(per_stage),
         ", ".join(f"{part['samples_per_second']:.0f}" for part in parts),
-        ", ".join(errors) if row["complete"] else "broken off",
+        ", ".join(errors) if row["complete"] else "interrupted",
     ]
 
 
@@ -123,10 +123,10 @@ def make_report(rows):
     machines = sorted({f"{row['device']} ({row['date']})" for row in rows if "date" in row})
     parts = [
         BEGIN,
-        "Written by `python benchmarks/on_gpu.py --report` from the lines that `python "
-        "benchmarks/on_gpu.py --data DIR --minutes 9` left.",
-        f"Measured on {', '.join(machines)}. Trainings ran side by side on one device, so their "
-        "seconds are those of processes that share it; speeds were measured alone.",
+        "Written by `python benchmarks/on_gpu.py --report` from the results of "
+        "`python benchmarks/on_gpu.py --data DIR --minutes 9`.",
+        f"Measured on {', '.join(machines)}. Trainings ran concurrently and shared the "
+        "device, which their times include; speeds were measured without other load.",
     ]
     for part in (_tests(rows), _speeds(rows), _fits(rows)):
         parts += ["", *part] if part else []
