@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._training.contradictions import Evidence, contradictions
+from skwing._training.contradictions import contradictions
+from skwing._training.evidence import Evidence
 from skwing._utils.boxes import without_box
 from skwing._utils.landmarks import as_numbers, as_points, check_reach, numbered
 from skwing._utils.warnings import warn_of_data

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
-from skwing._training.contradictions import Evidence, contradictions
+from skwing._training.contradictions import contradictions
+from skwing._training.evidence import Evidence
 from skwing._utils.corners import boxes_as_corners
 from skwing._utils.landmarks import as_numbers, as_points
 from skwing.datasets import make_faces

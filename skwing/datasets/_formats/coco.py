@@ -144,13 +144,11 @@ def read_coco(
     rows = [row for row, keep in zip(rows, labelled.tolist(), strict=True) if keep]
     ids, image_ids = _ids(annotations, rows, photos, path)
     paths = [photos[own][0] for own in image_ids]
-    if boxes == "annotated":
-        corners = _boxes(annotations, rows, path)
-    else:
-        corners = None if boxes is None else boxes_around(points)
+    given = _boxes(annotations, rows, path) if boxes == "annotated" else None
+    around = boxes_around(points) if boxes == "landmarks" else given
     sizes = np.array([photos[own][1] for own in image_ids], dtype=np.float64)
     return as_bunch(
-        BoxedImages(paths, boxes=corners, schema=schema).with_stated_sizes(sizes, path),
+        BoxedImages(paths, boxes=around, schema=schema).with_stated_sizes(sizes, path),
         points,
         names=[row if own is None else own for row, own in zip(rows, ids, strict=True)],
         descr=_DESCR.format(

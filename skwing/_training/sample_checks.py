@@ -1,0 +1,156 @@
+"""Checks of single samples and landmarks: placeholders, repeated shapes, wrong mirror pairs.
+
+Each takes an :class:`Evidence` and returns a message, or None where nothing is wrong.
+"""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from skwing import geometry
+from skwing._training.evidence import some_rows
+from skwing.shapes import is_shape, mean_shape
+
+_FEW = 8  # samples that a statistic takes at least
+
+
+# ---------------------------------------------------------------------------------------
+# Single samples and landmarks
+# ---------------------------------------------------------------------------------------
+def sentinels(evidence):
+    """Numbers that stand for a missing point, such as (0, 0) or (-1, -1)."""
+    found = []
+    for value in _repeated(evidence):
+        rows = _far_at(evidence, value)
+        least = 2 if value[0] == value[1] <= 0 else 3
+        if len(rows) >= least:
+            found.append((value, rows))
+    if not found:
+        return None
+    found.sort(key=lambda pair: -len(pair[1]))
+    where = "; ".join(
+        f"({value[0]:g}, {value[1]:g}) in {len(rows)} of {len(evidence.points)} samples, the first "
+        f"is {evidence.describe(int(rows[0]))}"
+        for value, rows in found[:3]
+    )
+    value = found[0][0].tolist()
+    return (
+        f"landmarks lie at exactly the same place, away from the others: {where}. If that stands "
+        "for a point that is missing, make it NaN, for y of shape (n_samples, n_landmarks, 2): "
+        f"y[(y == {value}).all(-1)] = np.nan"
+    )
+
+
+def _repeated(evidence):
+    """Places that come several times, an array of shape (k, 2)."""
+    points, known = evidence.points, evidence.known
+    usual = known & (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)
+    rows = some_rows(evidence)
+    values = [np.unique(points[usual], axis=0)[:8]]
+    # As complex numbers, which sort faster than rows.
+    places = np.ascontiguousarray(points[rows][known[rows]]).view(np.complex128).ravel()
+    places, counts = np.unique(places, return_counts=True)
+    often = places[counts >= 3][np.argsort(-counts[counts >= 3], kind="stable")][:50]
+    values.append(np.stack([often.real, often.imag], axis=1))
+    return np.unique(np.concatenate(values), axis=0)
+
+
+def _far_at(evidence, value):
+    """Samples with a landmark at a place that is away from their others."""
+    points, known = evidence.points, evidence.known
+    there = known & (points == value).all(-1)
+    if (value >= 0).all():
+        # A mark that is at its place in nearly all images, as of a scale, is one.
+        fixed = there.sum(0) > 0.8 * np.maximum(known.sum(0), 1)
+        there = there & ~fixed
+    rows = np.flatnonzero(there.any(1))
+    usual = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)  # there may be two marks
+    others = np.where((known & ~there & ~usual)[rows, :, None], points[rows], np.nan)
+    around = geometry.boxes_of(others)
+    low, high = around[:, :2], around[:, :2] + around[:, 2:] - 1
+    away = np.maximum(np.maximum(low - value, value - high), 0)
+    extent = np.maximum(around[:, 2:].max(1), 1)
+    room = 0.08 if value[0] == value[1] <= 0 else 0.25
+    near = np.hypot(*away.T) <= room * extent  # False without other points
+    return rows[~near]
+
+
+def one_place(evidence):
+    """Samples with all their landmarks at one place."""
+    several = evidence.known.sum(1) >= 2
+    around = geometry.boxes_of(evidence.points)
+    lost = np.flatnonzero(several & (around[:, 2:] == 1).all(1))
+    if not len(lost):
+        return None
+    first = int(lost[0])
+    return (
+        f"{evidence.describe(first)}: all its landmarks lie at one place, "
+        f"({around[first, 0]:g}, {around[first, 1]:g}) (this holds for {len(lost)} of "
+        f"{len(around)} samples); make them NaN if they are missing"
+    )
+
+
+def one_shape(evidence):
+    """The same landmarks for every image."""
+    points = evidence.points
+    if len(points) < 3:
+        return None
+    same = ((points == points[:1]) | (np.isnan(points) & np.isnan(points[:1]))).all()
+    if same and len(evidence.by_image()) > 1:
+        return (
+            f"y has the same landmarks for all {len(points)} samples, which are of different "
+            "images: nothing can be learned but that shape"
+        )
+    return None
+
+
+def pairs(evidence):
+    """Mirror pairs of the schema that are none in the mean shape."""
+    schema, points = evidence.schema, evidence.points[some_rows(evidence)]
+    if schema is None or schema.mirror is None or schema.n_landmarks < 3:
+        return None
+    points = points[is_shape(points)]
+    if len(points) < _FEW:
+        return None
+    shape = mean_shape(points)
+    there = np.flatnonzero(~np.isnan(shape).any(1))
+    mirror = np.array(schema.mirror)
+    if len(there) < schema.n_landmarks:
+        return None
+    mirrored = shape * [-1, 1]
+    apart = _apart(shape, mirrored, mirror)
+    best = mirror
+    for _ in range(10):
+        reached = _onto(shape, mirrored, best)
+        _, better = linear_sum_assignment(_squares(shape, reached))
+        if (better == best).all():
+            break
+        best = better
+    at_best = _apart(shape, mirrored, best)
+    wrong = (best != mirror) & (apart > 0.25) & (apart > 2.5 * at_best)
+    if not wrong.any() or (apart**2).mean() < 4 * (at_best**2).mean():
+        return None
+    names = schema.landmark_names
+    told = ", ".join(
+        f"{names[i]!r} and {names[mirror[i]]!r}" if i != mirror[i] else f"{names[i]!r} and itself"
+        for i in np.flatnonzero(wrong)[:4]
+    )
+    return (
+        f"the mirror pairs of schema {schema.name!r} are no mirror images of each other in the "
+        f"mean shape of y: {told}{' ...' if wrong.sum() > 4 else ''}. Landmarks may be in another "
+        "order than that of the schema, or its mirror wrong: state the pairs (pairs= of "
+        "LandmarkSchema.from_names)"
+    )
+
+
+def _onto(shape, mirrored, mirror):
+    """The mirrored shape laid onto the shape, by its pairs, in its own order."""
+    return geometry.apply(geometry.similarity(mirrored[mirror], shape), mirrored)
+
+
+def _apart(shape, mirrored, mirror):
+    """How far each landmark is from the mirror image of its partner, in radii."""
+    return np.linalg.norm(shape - _onto(shape, mirrored, mirror)[mirror], axis=1)
+
+
+def _squares(a, b):
+    return ((a[:, None] - b) ** 2).sum(-1)
