@@ -129,6 +129,11 @@ def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, retur
     ValueError
         If there is no such skeleton or instance, or a frame cannot be read.
 
+    See Also
+    --------
+    read_deeplabcut : Files of DeepLabCut, of which sleap-io loses a part.
+    read_coco : Files of COCO, with visibilities, ids and flip pairs.
+
     Examples
     --------
     >>> import sleap_io
