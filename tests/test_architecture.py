@@ -1,0 +1,34 @@
+"""The picture and the page of the architecture are those of the code."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no docs beside the tests")
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    spec = importlib.util.spec_from_file_location("draw_architecture", DOCS / "draw_architecture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_is_drawn_from_the_imports_of_today(drawing):
+    told = "python docs/draw_architecture.py draws it again"
+    assert drawing.drawn_graph() == drawing.import_graph(), told
+
+
+def test_every_part_is_described(drawing):
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    assert [part for part in drawing.import_graph() if f"`{part}`" not in text] == []
+
+
+def test_an_arrow_is_left_out_only_where_others_imply_it(drawing):
+    graph = {"a": ["b", "c"], "b": ["c"], "c": [], "d": ["c"]}
+    assert drawing.without_implied(graph) == {"a": ["b"], "b": ["c"], "c": [], "d": ["c"]}
+    assert drawing.rows_of(graph) == [["c"], ["b", "d"], ["a"]]
