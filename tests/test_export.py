@@ -22,9 +22,22 @@ from skwing.export import to_onnx
 from skwing.networks import PlainCNN, ShapeIndexedCNN
 
 ROOT = Path(__file__).resolve().parents[1]
-PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
+SMALL = {"widths": (8, 16), "input_size": 16, "n_hidden": 32, "batch_norm": True}
+PLAIN = partial(PlainCNN, **SMALL)
 INDEXED = partial(ShapeIndexedCNN, input_size=32, width=8, n_hidden=16, n_overview=16)
 SETTINGS = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
+
+
+slow = pytest.mark.slow  # the exporter of torch takes seconds, however small the network
+
+
+class Blind(PlainCNN):
+    """Finds nothing in white crops and in black ones, and answers NaN there, or infinity."""
+
+    def forward(self, images):
+        points, brightness = super().forward(images), images.mean((1, 2, 3))[:, None, None]
+        points = torch.where(brightness > 0.98, torch.nan, points)
+        return torch.where(brightness < 0.02, torch.inf, points)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +53,7 @@ def faces():
 
 @pytest.fixture(scope="module")
 def cascade(faces):
-    regressor = CascadeLandmarkRegressor(networks=(PLAIN, INDEXED), **SETTINGS)
+    regressor = CascadeLandmarkRegressor(networks=(partial(Blind, **SMALL), INDEXED), **SETTINGS)
     return regressor.fit(faces.data, faces.target)
 
 
@@ -70,6 +83,7 @@ def answer(runtime, path, regressor, X):
     return chips.to_image(points.astype(float))
 
 
+@slow
 @pytest.mark.parametrize("n", [1, 2, 12])
 def test_any_number_of_chips_gives_what_predict_gives(runtime, model, cascade, faces, wanted, n):
     found = answer(runtime, model, cascade, faces.data[:n])
@@ -77,6 +91,20 @@ def test_any_number_of_chips_gives_what_predict_gives(runtime, model, cascade, f
     np.testing.assert_allclose(found, wanted[:n], atol=0.02)
 
 
+@slow
+def test_nan_and_infinity_of_a_stage_are_nan_at_the_end(runtime, model, cascade, faces):
+    chips = cut_chips(faces.data, cascade._frame).pixels.copy()
+    session = runtime.InferenceSession(model)
+    (plain,) = session.run(None, {"chips": chips})
+    chips[3], chips[5] = 255, 0
+    (points,) = session.run(None, {"chips": chips})
+    lost = np.isin(np.arange(12), [3, 5])
+    assert np.isnan(points[lost]).all()
+    np.testing.assert_allclose(points[~lost], plain[~lost], atol=1e-3)
+    assert np.isfinite(plain).all()
+
+
+@slow
 def test_all_is_in_one_file_that_tells_what_a_chip_shows(runtime, model, cascade):
     assert [path.name for path in model.parent.iterdir()] == [model.name]
     told = runtime.InferenceSession(model).get_modelmeta().custom_metadata_map
@@ -85,6 +113,7 @@ def test_all_is_in_one_file_that_tells_what_a_chip_shows(runtime, model, cascade
     assert json.loads(told["landmarks"]) == list(cascade.schema_.landmark_names)
 
 
+@slow
 def test_a_single_stage_without_a_schema(runtime, faces, tmp_path):
     X = BoxedImages([faces.data.decode(i) for i in range(12)], faces.data.boxes)
     regressor = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS)
@@ -97,6 +126,7 @@ def test_a_single_stage_without_a_schema(runtime, faces, tmp_path):
     assert "landmarks" not in session.get_modelmeta().custom_metadata_map
 
 
+@slow
 def test_the_regressor_stays_as_it_is(model, cascade, faces, wanted):
     np.testing.assert_array_equal(cascade.predict(faces.data), wanted)
 
@@ -130,6 +160,7 @@ def test_what_is_to_be_installed_is_told(cascade, tmp_path, monkeypatch):
         to_onnx(cascade, tmp_path / "a.onnx")
 
 
+@slow
 def test_the_lines_of_the_example_give_what_predict_gives(model, faces, wanted):
     spec = importlib.util.spec_from_file_location("deploy", ROOT / "examples" / "deploy.py")
     deploy = importlib.util.module_from_spec(spec)

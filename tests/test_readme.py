@@ -64,11 +64,12 @@ def write_table(path, faces):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the files that the snippets read; trainings take one epoch."""
+    """A folder with the files that snippets read; few faces are drawn, trainings take an epoch."""
     faces = make_faces(N_FACES, image_size=96, random_state=0)
     write_300w(tmp_path / "path/to/300w", faces)
     write_table(tmp_path / "faces.csv", faces)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("skwing.datasets.make_faces", lambda n, **k: make_faces(min(n, 50), **k))
     train = engine.train
     monkeypatch.setattr(engine, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
     return tmp_path
@@ -88,6 +89,7 @@ def with_small_networks(namespace):
     namespace["pipe"].set_params(reg__networks=(network, network))
 
 
+@pytest.mark.slow
 def test_snippets_of_the_readme_run(folder):
     namespace = {}
     run("README.md", namespace, with_small_networks)

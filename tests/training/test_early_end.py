@@ -362,19 +362,3 @@ def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
     monkeypatch.setattr(engine, "train", train)
     with pytest.raises(ValueError, match="stage 2, epoch 0: the stages before answer"):
         tiny(max_epochs=1).fit(faces.data, faces.target)
-
-
-@pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_nan_stays_nan_in_onnx(faces, value, tmp_path):
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    from skwing._crops.chips import cut_chips
-    from skwing.export import to_onnx
-
-    reg = tiny(max_epochs=1).fit(faces.data, faces.target)
-    spoil(reg.networks_[0], value)
-    to_onnx(reg, tmp_path / "nan.onnx")
-    chips = cut_chips(faces.data, reg._frame)
-    session = runtime.InferenceSession(tmp_path / "nan.onnx")
-    (points,) = session.run(None, {"chips": chips.pixels})
-    assert np.isnan(points).all()

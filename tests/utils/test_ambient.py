@@ -154,6 +154,7 @@ print("status", os.waitpid(child, 0)[1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_answers_where_its_parent_has_shared_work_among_threads():
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120)
