@@ -114,9 +114,7 @@ def test_covered_landmarks_are_kept_unless_asked_otherwise(root):
 
 def test_grey_files_of_older_versions_are_read_without_h5py(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(
-        ImportError, match=r"COFW_test_color\.mat.*needs h5py: .*\[hdf5\]"
-    ):
+    with pytest.raises(ImportError, match=r"COFW_test_color\.mat.*needs h5py: .*\[hdf5\]"):
         load_cofw(root, split="test")
     (root / "COFW_test_color.mat").unlink()
     variables = published("test")
