@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "check_alike",
     "check_one_each",
     "check_written",
+    "image_finder",
     "inside",
     "natural_key",
     "number_text",
@@ -131,6 +133,25 @@ def inside(root, name, where, *, anywhere=False):
     if not parts or plain.endswith("/") or "\0" in name:
         raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
     return os.path.join(os.fspath(root), *parts)
+
+
+def image_finder(path, images):
+    """Function of (name, where) that gives the path of an image which a file names.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    images : str, os.PathLike or None
+        Folder of the images; None is that of the file, and lets absolute paths lead elsewhere.
+
+    Returns
+    -------
+    find : callable
+        :func:`inside` with this folder.
+    """
+    folder = os.path.dirname(os.fspath(path)) if images is None else images
+    return partial(inside, folder, anywhere=images is None)
 
 
 def _is_below(path, folder):

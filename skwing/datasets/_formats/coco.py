@@ -1,12 +1,10 @@
 """Reader of keypoints in the JSON format of COCO."""
 
-import os
-
 import numpy as np
 
 from skwing._utils.checks import check_choice
 from skwing.boxes import boxes_around
-from skwing.datasets._common import as_bunch, inside
+from skwing.datasets._common import as_bunch, image_finder
 from skwing.datasets._formats.coco_json import (
     find_categories,
     id_of,
@@ -127,8 +125,7 @@ def read_coco(
     n_landmarks = len(names) if names else schema.n_landmarks
     schema = schema_of(chosen[0], path) if schema is None else check_schema(schema, n_landmarks)
     told = ", ".join(str(one["name"])[:60] for one in chosen[:5]) + ", ..." * (len(chosen) > 5)
-    folder = os.path.dirname(os.fspath(path)) if images is None else images
-    photos = _index_images(objects_of(content, "images", path), folder, path, images is None)
+    photos = _index_images(objects_of(content, "images", path), image_finder(path, images), path)
     annotations = objects_of(content, "annotations", path)
     rows, left_out = _choose(annotations, {one["id"] for one in chosen}, path)
     points, visibility = _keypoints(annotations, rows, n_landmarks, path)
@@ -169,7 +166,7 @@ def read_coco(
     )
 
 
-def _index_images(entries, folder, path, anywhere):
+def _index_images(entries, find, path):
     """File and size of each image by its id."""
     photos = {}
     for i, entry in enumerate(entries):
@@ -179,8 +176,7 @@ def _index_images(entries, folder, path, anywhere):
             raise ValueError(f"{where}: the id {own!r:.60} is there twice.")
         size = [entry.get(key) for key in ("width", "height")]
         size = [value if type(value) in (int, float) else np.nan for value in size]
-        file = inside(folder, entry.get("file_name"), where, anywhere=anywhere)
-        photos[own] = file, _finite(size)
+        photos[own] = find(entry.get("file_name"), where), _finite(size)
     return photos
 
 

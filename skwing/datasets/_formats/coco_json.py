@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from skwing.datasets._common import as_number, read_text
+from skwing.datasets._formats.names import lines_of
 from skwing.schema import LandmarkSchema
 
 __all__ = ["find_categories", "id_of", "load_json", "number_rows", "objects_of", "schema_of"]
@@ -183,7 +184,7 @@ def _lines(skeleton, names):
             raise ValueError(
                 f"skeleton joins keypoints {a + first} and {b + first}, but there are {len(names)}"
             )
-    return [(f"{names[a]}-{names[b]}", (a, b), False) for a, b in ends]
+    return lines_of(ends, names)
 
 
 def _stated_pairs(category, names):

@@ -1,6 +1,5 @@
 """Writer of keypoints in the JSON format of COCO."""
 
-import itertools
 import json
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from skwing._utils.files import replacing
 from skwing.datasets._common import check_written, written_paths
 from skwing.datasets._formats.image_size import image_sizes as sizes_of_files
+from skwing.datasets._formats.names import edges_of, mirror_pairs
 from skwing.schema import LandmarkSchema, check_schema
 
 __all__ = ["write_coco"]
@@ -176,18 +176,11 @@ def _annotations(points, visibility, data, sizes):
 
 
 def _category(schema):
-    skeleton = []
-    for _, indices, closed in schema.contours:
-        line = [*indices, indices[0]] if closed and len(indices) > 2 else indices
-        skeleton += [[a + 1, b + 1] for a, b in itertools.pairwise(line)]
-    names, pairs = schema.landmark_names, None
-    if schema.mirror is not None:
-        pairs = [[names[i], names[j]] for i, j in enumerate(schema.mirror) if i < j]
     return {
         "id": 1,
         "name": schema.name,
         "supercategory": schema.name,
-        "keypoints": list(names),
-        "skeleton": skeleton,
-        "flip_pairs": pairs,
+        "keypoints": list(schema.landmark_names),
+        "skeleton": [[a + 1, b + 1] for a, b in edges_of(schema)],
+        "flip_pairs": mirror_pairs(schema),
     }

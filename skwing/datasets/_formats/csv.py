@@ -4,7 +4,7 @@ import os
 from collections import Counter
 
 from skwing._utils.checks import check_choice
-from skwing.datasets._common import inside
+from skwing.datasets._common import image_finder, inside
 from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns, read_long
 from skwing.datasets._formats.dataframe import WideTable, table_bunch
@@ -187,15 +187,15 @@ def read_csv(
             f"{path}: the long layout needs columns image, landmark, x and y; found "
             f"{text.names!r:.200}."
         )
-    folder = os.path.dirname(path) if images is None else os.fspath(images)
+    find = image_finder(path, images)
     if places is None:
         wide = _read_wide(text, column, landmarks, () if box_file else boxes)
         names, marks, points, rows = wide.names, wide.columns.names, wide.points, wide.boxes
-        further, sources = wide.further(as_column), wide.sources(folder, images is None)
+        further, sources = wide.further(as_column), wide.sources(find)
     else:
         names, marks, points = read_long(text, places, landmarks)
         rows, further = None, {}
-        sources = [inside(folder, name, path, anywhere=images is None) for name in names]
+        sources = [find(name, path) for name in names]
     if box_file is not None:
         other = TextTable.of_file(box_file, sep, encoding, None, decimal)
         rows, more = _join_boxes(other, names, path)

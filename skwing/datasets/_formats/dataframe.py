@@ -1,6 +1,7 @@
 """Images and landmarks from a pandas DataFrame of one row per sample."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -60,14 +61,11 @@ class WideTable:
         """All other columns by their names."""
         return {self.table.names[i]: convert(self.table.values(i)) for i in self.columns.rest}
 
-    def sources(self, folder, anywhere):
-        """Images, or their paths below a folder; None leaves these as they are."""
-        if self.images is not None or folder is None:
+    def sources(self, find):
+        """Images, or their paths as `find` gives them; None leaves these as they are."""
+        if self.images is not None or find is None:
             return self.names if self.images is None else self.images
-        return [
-            inside(folder, name, self.table.where(row), anywhere=anywhere)
-            for row, name in enumerate(self.names)
-        ]
+        return [find(name, self.table.where(row)) for row, name in enumerate(self.names)]
 
 
 def table_bunch(
@@ -222,7 +220,7 @@ def from_dataframe(
         wide.check_one_row_each(where)
     return table_bunch(
         where,
-        wide.sources(images, anywhere=False),
+        wide.sources(None if images is None else partial(inside, images)),
         wide.names,
         columns.names,
         wide.points,

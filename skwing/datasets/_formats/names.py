@@ -1,5 +1,6 @@
 """Names of landmarks and the schemas they make; checks of landmarks and boxes of tables."""
 
+import itertools
 import re
 from collections import Counter
 
@@ -13,8 +14,11 @@ __all__ = [
     "check_box_rows",
     "check_one_row_each",
     "check_points",
+    "edges_of",
     "in_order",
     "landmark_names",
+    "lines_of",
+    "mirror_pairs",
     "order_of",
     "schema_of",
 ]
@@ -99,6 +103,28 @@ def order_of(names, wanted):
     """Place in `names` of each wanted name."""
     place = {name: i for i, name in enumerate(names)}
     return [place[name] for name in wanted]
+
+
+def edges_of(schema):
+    """Pairs of landmarks that the contours of a schema join."""
+    lines = (
+        [*indices, indices[0]] if closed and len(indices) > 2 else indices
+        for _, indices, closed in schema.contours
+    )
+    return [ends for line in lines for ends in itertools.pairwise(line)]
+
+
+def lines_of(edges, names):
+    """Contours of a schema that join pairs of landmarks."""
+    return [(f"{names[a]}-{names[b]}", (a, b), False) for a, b in edges]
+
+
+def mirror_pairs(schema):
+    """Pairs of names that a mirror exchanges; None where nothing is to be mirrored."""
+    if schema.mirror is None:
+        return None
+    names = schema.landmark_names
+    return [[names[i], names[j]] for i, j in enumerate(schema.mirror) if i < j]
 
 
 def landmark_names(schema, names, n_landmarks):

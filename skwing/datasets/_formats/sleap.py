@@ -1,6 +1,5 @@
 """Labels of sleap-io, which reads and writes SLEAP, Label Studio, YOLO, NWB and others."""
 
-import itertools
 import os
 
 import numpy as np
@@ -9,7 +8,14 @@ from skwing._utils.checks import check_choice
 from skwing._utils.optional import import_optional
 from skwing.datasets._common import as_bunch, check_written
 from skwing.datasets._formats.image_size import image_sizes
-from skwing.datasets._formats.names import check_points, landmark_names, schema_of
+from skwing.datasets._formats.names import (
+    check_points,
+    edges_of,
+    landmark_names,
+    lines_of,
+    mirror_pairs,
+    schema_of,
+)
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema
 
@@ -42,9 +48,10 @@ def _skeleton_of(labels, name):
 def _schema_of(skeleton):
     """Schema of a skeleton: its edges are lines of two points, its symmetries mirror pairs."""
     name, names = skeleton.name or "sleap", skeleton.node_names
-    lines = [(f"{names[a]}-{names[b]}", (a, b), False) for a, b in skeleton.edge_inds]
     pairs = [tuple(pair) for pair in skeleton.symmetry_inds] or None  # None: told by the names
-    return LandmarkSchema.from_names(name, names, contours=lines, pairs=pairs)
+    return LandmarkSchema.from_names(
+        name, names, contours=lines_of(skeleton.edge_inds, names), pairs=pairs
+    )
 
 
 def _image_path(frame):
@@ -212,13 +219,11 @@ def _frames_of(found):
 # ---------------------------------------------------------------------------------------
 def _skeleton(sleap_io, schema, names):
     """Skeleton of a schema: contours are edges, mirror pairs symmetries."""
-    skeleton = sleap_io.Skeleton(names, name=None if schema is None else schema.name)
-    if schema is not None and schema.n_landmarks == len(names):
-        for _, indices, closed in schema.contours:
-            ends = itertools.pairwise([*indices, *indices[:1]] if closed else indices)
-            skeleton.add_edges([(names[a], names[b]) for a, b in ends if a != b])
-        pairs = enumerate(schema.mirror or ())
-        skeleton.add_symmetries([[names[a], names[b]] for a, b in pairs if a < b])
+    if schema is None:
+        return sleap_io.Skeleton(names)
+    skeleton = sleap_io.Skeleton(names, edges=edges_of(schema), name=schema.name)
+    place = dict(zip(schema.landmark_names, names, strict=True))
+    skeleton.add_symmetries([[place[a], place[b]] for a, b in mirror_pairs(schema) or ()])
     return skeleton
 
 

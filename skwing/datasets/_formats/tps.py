@@ -1,12 +1,11 @@
 """Reader of TPS files of geometric morphometrics."""
 
-import os
 from pathlib import PureWindowsPath
 
 import numpy as np
 
 from skwing._utils.warnings import warn_caller
-from skwing.datasets._common import as_bunch, inside, read_text
+from skwing.datasets._common import as_bunch, image_finder, read_text
 from skwing.datasets._formats.image_size import image_sizes
 from skwing.datasets._formats.tps_text import parse_specimens
 from skwing.images import BoxedImages
@@ -117,8 +116,8 @@ def read_tps(
     specimens = parse_specimens(read_text(path), path)
     layout = _check_layout(specimens, curves, path)
     schema = _make_schema(layout) if schema is None else check_schema(schema, sum(layout))
-    folder = os.path.dirname(os.fspath(path)) if images is None else images
-    files = [_image_of(specimen, folder, path, images is None) for specimen in specimens]
+    find = image_finder(path, images)
+    files = [_image_of(specimen, find, path) for specimen in specimens]
 
     def describe(i):
         return f"{path}, line {specimens[i].line}: image {files[i]}"
@@ -194,11 +193,11 @@ def _make_schema(layout):
     return LandmarkSchema("tps", names, None, contours)
 
 
-def _image_of(specimen, folder, path, anywhere):
+def _image_of(specimen, find, path):
     where = f"{path}, line {specimen.line}"
     if not specimen.image:
         raise ValueError(f"{where}: the specimen has no IMAGE=.")
-    return inside(folder, specimen.image, where, anywhere=anywhere)
+    return find(specimen.image, where)
 
 
 def _name_of(specimen):
