@@ -17,7 +17,7 @@ def load_json(path):
     """What a JSON file holds; whatever is wrong with it is a ValueError."""
 
     def refuse(text):
-        raise ValueError(f"{path}: found {text}, which is no number in JSON")
+        raise ValueError(f"found {text}, which is no number in JSON")
 
     text = read_text(path)
     try:
@@ -26,9 +26,8 @@ def load_json(path):
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise ValueError(f"{path}: nested too deep for a file of keypoints") from None
-    except ValueError as error:  # a number of thousands of digits
-        known = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise ValueError(known) from None
+    except ValueError as error:  # not only ours: a number of thousands of digits
+        raise ValueError(f"{path}: {error}") from None
 
 
 def objects_of(content, key, path):

@@ -31,18 +31,28 @@ class Specimen:
         return len(self.landmarks), *map(len, self.curves)
 
 
-class _Section:
-    """Lines of points that an entry like LM=3 announces."""
+def _entries(text, path):
+    """Line, key and value of each entry such as LM=3, and the lines behind it."""
+    entry = None
+    for number, line in enumerate(text.split("\n"), 1):
+        key, equals, value = line.partition("=")
+        if equals:
+            if entry:
+                yield entry
+            entry = number, key.strip().upper(), value.strip(), []
+        elif line.strip():
+            if entry is None:
+                raise _unexpected(line, path, number)
+            entry[3].append((number, line))
+    if entry:
+        yield entry
 
-    def __init__(self, entry, line, n_points, points):
-        self.entry, self.line, self.n_points, self.points = entry, line, n_points, points
 
-    def check_full(self, path):
-        if self.points is not None and len(self.points) != self.n_points:
-            raise ValueError(
-                f"{path}, line {self.line}: {self.entry} announces {self.n_points} points, but "
-                f"{len(self.points)} follow."
-            )
+def _unexpected(line, path, number):
+    return ValueError(
+        f"{path}, line {number}: found {line.strip()!r:.60}, expected an entry such as LM= or "
+        "IMAGE=."
+    )
 
 
 def parse_specimens(text, path):
@@ -50,37 +60,35 @@ def parse_specimens(text, path):
 
     Entries of other kinds (OUTLINES, CHAIN, RADII, ...) are passed over with their lines.
     """
-    specimens, section, in_outline = [], None, False
-    for number, line in enumerate(text.split("\n"), 1):
-        key, equals, value = line.partition("=")
-        if not equals:
-            if line.strip():
-                _take_point(line, section, path, number)
-            continue
-        key, value, where = key.strip().upper(), value.strip(), f"{path}, line {number}"
-        if section is not None:
-            section.check_full(path)
-        section = None
+    specimens, in_outline = [], False
+    for number, key, value, lines in _entries(text, path):
+        where = f"{path}, line {number}"
         if key == "LM3":
             raise ValueError(f"{where}: LM3 are landmarks in three dimensions, expected LM.")
         if key == "LM":
             specimens.append(Specimen(number))
-            section = _Section("LM", number, _count(value, where), specimens[-1].landmarks)
             in_outline = False
-            continue
-        if not specimens:
-            raise ValueError(f"{where}: found {line.strip()!r:.60}, expected LM= first.")
-        specimen = specimens[-1]
-        if key == "POINTS" and not in_outline:
-            specimen.curves.append([])
-            section = _Section("POINTS", number, _count(value, where), specimen.curves[-1])
+        elif not specimens:
+            raise ValueError(f"{where}: found {f'{key}={value}'!r:.60}, expected LM= first.")
+        specimen, n_points = specimens[-1], 0
+        if key == "LM" or (key == "POINTS" and not in_outline):
+            n_points = _count(value, where)
+            points = [_point(line, path, i) for i, line in lines[:n_points]]
+            if len(points) < n_points:
+                raise ValueError(
+                    f"{where}: {key} announces {n_points} points, but {len(points)} follow."
+                )
+            if key == "LM":
+                specimen.landmarks = points
+            else:
+                specimen.curves.append(points)
         elif _take_entry(specimen, key, value, where):
             in_outline = in_outline and key != "CURVES"
         else:
             in_outline = in_outline or key == "OUTLINES"
-            section = _Section(key, number, 0, None)
-    if section is not None:
-        section.check_full(path)
+            continue
+        if lines[n_points:]:
+            raise _unexpected(lines[n_points][1], path, lines[n_points][0])
     return specimens
 
 
@@ -90,22 +98,11 @@ def _count(value, where):
     return int(value)
 
 
-def _take_point(line, section, path, number):
-    """Add the point of a line to its section; a section without points takes any line."""
-    if section is not None and section.points is None:
-        return
-    if section is None or len(section.points) == section.n_points:
-        raise ValueError(
-            f"{path}, line {number}: found {line.strip()!r:.60}, expected an entry such as LM= "
-            "or IMAGE=."
-        )
-    parts = line.split(None, 2)
+def _point(line, path, number):
+    parts, where = line.split(None, 2), f"{path}, line {number}"
     if len(parts) != 2:
-        raise ValueError(
-            f"{path}, line {number}: found {line.strip()!r:.60}, expected two numbers, x and y."
-        )
-    x, y = (as_number(part, f"{path}, line {number}", missing=_MISSING) for part in parts)
-    section.points.append((x, y))
+        raise ValueError(f"{where}: found {line.strip()!r:.60}, expected two numbers, x and y.")
+    return tuple(as_number(part, where, missing=_MISSING) for part in parts)
 
 
 def _take_entry(specimen, key, value, where):
