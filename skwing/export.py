@@ -12,6 +12,7 @@ from skwing._crops.chips import Chips
 from skwing._reading.stages import read_stages
 from skwing._utils.ambient import plain_state
 from skwing._utils.files import check_target, write_bytes
+from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of
 from skwing.cascade import CascadeLandmarkRegressor
 
@@ -19,7 +20,6 @@ __all__ = ["to_onnx"]
 
 _OPSET = 20  # the first whose GridSample calls its mode "linear"
 _N_TRACED = 3  # chips that the exporter sees: of one or two it may take the number for fixed
-_HINT = 'writing ONNX takes onnx and onnxscript: pip install "skwing[onnx]"'
 
 
 @plain_state()
@@ -67,11 +67,8 @@ def to_onnx(regressor, path):
     """
     regressor = _cascade_in(regressor)
     check_is_fitted(regressor)
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(_HINT) from error
+    for library in ("onnx", "onnxscript"):
+        import_optional(library, "writing ONNX", "onnx")
     check_target(path)  # before the minute that it may take, not after
     cpu = torch.device("cpu")
     # A copy: it is on the CPU, and the original stays on its device.

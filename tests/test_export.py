@@ -1,9 +1,9 @@
 """What is written to ONNX answers as predict does, run by ONNX Runtime."""
 
-import builtins
 import importlib.util
 import json
 import random
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -148,14 +148,7 @@ def test_a_missing_folder_is_told(runtime, cascade, tmp_path):
 
 
 def test_what_is_to_be_installed_is_told(cascade, tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without_onnx(name, *args, **kwargs):
-        if name == "onnx":
-            raise ImportError("no onnx")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_onnx)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "skwing\[onnx\]"'):
         to_onnx(cascade, tmp_path / "a.onnx")
 

@@ -4,6 +4,8 @@ from itertools import cycle, islice
 
 import numpy as np
 
+from skwing._utils.optional import import_optional
+
 # Okabe and Ito, Color Universal Design: distinct under the common colour blindnesses. Line
 # styles tell curves apart once more, where they are printed in grey or run together.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,15 +27,7 @@ def import_pyplot(caller):
     ImportError
         If matplotlib cannot be imported.
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{caller.__name__} draws with matplotlib: `pip install skwing[plot]`, or `pip "
-            f"install matplotlib`. The import gave: {error}.",
-            name="matplotlib",
-        ) from error
-    return plt
+    return import_optional("matplotlib.pyplot", f"{caller.__name__} draws, which", "plot")
 
 
 def one_axes(caller, ax, figsize=None):
