@@ -1,6 +1,7 @@
 """Labels of sleap-io, which reads and writes SLEAP, Label Studio, YOLO, NWB and others."""
 
 import os
+from collections import Counter
 
 import numpy as np
 
@@ -67,6 +68,13 @@ def _image_path(frame):
     return os.fspath(files[frame.frame_idx])
 
 
+def _origin(frame):
+    """File that the pixels of a frame come from, of frames in a package the one before it."""
+    video = frame.video.original_video or frame.video
+    files = video.filename if isinstance(video.filename, list) else [video.filename]
+    return str(files[frame.frame_idx if frame.frame_idx < len(files) else 0])
+
+
 def _pixels(frame, where):
     try:
         return np.asarray(frame.video[frame.frame_idx])
@@ -118,9 +126,11 @@ def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, retur
             An instance without any is left out.
         schema : LandmarkSchema
         groups : ndarray of str of shape (n,)
-            Path of the image file, or of the video.
+            Path of the image file, or of the video; of frames in a package, of the file that
+            they were taken from.
         names : ndarray of str of shape (n,)
-            Image file, or video and number of the frame.
+            Image file, or video and number of the frame; with ``#0``, ``#1``, ... where a
+            frame has several instances.
         tracks : ndarray of str of shape (n,)
             Track of each instance, an empty text where it has none.
         scores : ndarray of shape (n, n_landmarks)
@@ -155,6 +165,8 @@ def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, retur
             f"labels are of type {type(labels).__name__}, expected sleap_io.Labels, such as "
             "sleap_io.load_file(path) returns."
         )
+    if getattr(labels, "is_lazy", False):  # its frames are others each time that they are asked for
+        labels = labels.materialize()
     chosen = _skeleton_of(labels, skeleton)
     found = [
         (frame, instance)
@@ -198,15 +210,17 @@ def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, retur
 def _frames_of(found):
     """Names, paths or pixels, boxes (None without any) and groups of frames and instances."""
     names, sources, boxes, groups, seen = [], [], [], [], {}
+    n_instances, n_seen = Counter(id(frame) for frame, _ in found), Counter()
     for frame, instance in found:
         if id(frame) not in seen:
-            path = _image_path(frame)
-            file = path or str(np.ravel(frame.video.filename)[0])
+            path, file = _image_path(frame), _origin(frame)
             name = path or f"{file} frame {frame.frame_idx}"
             linked = {id(box.instance): _box_of(box) for box in frame.bboxes}
             seen[id(frame)] = name, path or _pixels(frame, name), linked, file
         name, source, linked, file = seen[id(frame)]
-        names.append(name)
+        number = f"#{n_seen[id(frame)]}" if n_instances[id(frame)] > 1 else ""
+        n_seen[id(frame)] += 1
+        names.append(name + number)
         sources.append(source)
         boxes.append(linked.get(id(instance), (np.nan,) * 4))
         groups.append(file)

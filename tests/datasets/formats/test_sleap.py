@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -38,23 +39,36 @@ def check_same(found, mice):
     assert found.schema.landmark_names == SCHEMA.landmark_names
     assert found.schema.mirror == SCHEMA.mirror
     assert {indices for _, indices, _ in found.schema.contours} == {(1, 0), (0, 2)}
-    assert found.groups.tolist() == found.names.tolist() == mice.paths.tolist()
+    assert found.groups.tolist() == mice.paths.tolist()
+    assert found.names.tolist() == [mice.paths[0], f"{mice.paths[1]}#0", f"{mice.paths[2]}#1"]
     assert np.isnan(found.scores).all()
 
 
-@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("saved", [False, True, "lazy"])
 def test_there_and_back(tmp_path, mice, saved):
     labels = to_sleap_io(mice, POINTS, tracks=["m1", "", "m2"])
     assert [len(frame.instances) for frame in labels.labeled_frames] == [1, 2]
     if saved:
         labels.save(str(tmp_path / "mice.slp"))
-        labels = sleap_io.load_file(str(tmp_path / "mice.slp"))
+        labels = sleap_io.load_slp(str(tmp_path / "mice.slp"), lazy=saved == "lazy")
     found = from_sleap_io(labels)
     check_same(found, mice)
     assert found.tracks.tolist() == ["m1", "", "m2"]
     X, y = from_sleap_io(labels, return_X_y=True)
     np.testing.assert_array_equal(y, POINTS)
     assert X.schema.name == "mouse"
+
+
+def test_a_package_with_its_images(tmp_path, mice):
+    labels = to_sleap_io(mice, POINTS)
+    labels.save(str(tmp_path / "mice.pkg.slp"), embed=True, verbose=False)
+    for path in set(mice.paths):
+        Path(path).unlink()
+    found = from_sleap_io(sleap_io.load_file(str(tmp_path / "mice.pkg.slp")))
+    np.testing.assert_array_equal(found.target, POINTS)
+    assert [found.data.decode(i).shape[0] for i in range(3)] == [20, 30, 30]
+    assert found.groups.tolist() == mice.paths.tolist()
+    assert len(set(found.names)) == 3
 
 
 def test_boxes_are_none_where_no_instance_has_one(mice):
@@ -114,7 +128,7 @@ def test_frames_of_a_video_are_decoded_once(tmp_path):
     assert [round(found.data.decode(i).mean() / 80) for i in range(4)] == [2, 2, 1, 1]
     assert len(found.data.by_image()) == 2
     assert found.groups.tolist() == [str(tmp_path / "v.avi")] * 4
-    assert found.names[2] == f"{tmp_path / 'v.avi'} frame 1"
+    assert found.names[2] == f"{tmp_path / 'v.avi'} frame 1#0"
     predicted = from_sleap_io(labels, instances="predicted")
     assert predicted.target.tolist() == [[[9, 9]]]
     assert predicted.scores.tolist() == [[0.75]]
