@@ -34,8 +34,25 @@ def dropout_rows(values, p, training):
 
 def _times_kept(values, empty, p):
     # On the device, in its turn: nothing waits for the numbers.
-    kept = empty(values).bernoulli_(1 - p, generator=generator_on(values.device))
+    generator = generator_on(values.device)
+    if values.device.type == "cpu":
+        return values * _kept_by_bits(empty(values), p, generator)
+    kept = empty(values).bernoulli_(1 - p, generator=generator)
     return values * (kept.div_(1 - p) if p < 1 else kept)
+
+
+def _kept_by_bits(kept, p, generator):
+    """Fill with 0 or a factor, from 16 bits for each number: four of them are one draw.
+
+    Probabilities are rounded to 1 / 65536.
+    """
+    n_kept = round((1 - p) * 2**16)
+    draws = torch.empty(-(-kept.numel() // 4), dtype=torch.int64)
+    draws.random_(-(2**63), None, generator=generator)
+    bits = draws.view(torch.int16)[: kept.numel()].reshape(kept.shape)
+    if n_kept in (0, 2**16):
+        return kept.fill_(n_kept >> 16)
+    return torch.lt(bits, n_kept - 2**15, out=kept).mul_(2**16 / n_kept)
 
 
 class Dropout(nn.Dropout):

@@ -5,8 +5,10 @@ import torch
 
 from skwing._crops.warp import read_at
 from skwing._training import engine
+from skwing._utils.random import drawing
 from skwing.losses import wing
 from skwing.networks import ShapeIndexedCNN, check_network, locate, start_at
+from skwing.networks._dropout import dropout
 from skwing.networks._shape_indexed import _off_middle
 
 SMALL = {
@@ -204,3 +206,17 @@ def test_batch_norm_is_there_or_not_and_blocks_start_as_the_identity(batch_norm)
 def test_settings_that_do_not_fit_are_refused(wrong):
     with pytest.raises(ValueError, match=r"input_size|n_landmarks"):
         small(**wrong)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_dropout_leaves_out_that_share_and_keeps_the_mean(p):
+    values = torch.ones(100, 10, 33)
+    with drawing(0):
+        dropped = dropout(values, p, training=True)
+    assert abs((dropped == 0).double().mean() - p) < 0.01
+    kept = dropped[dropped != 0]
+    assert p == 1 or (kept - 1 / (1 - p)).abs().max() < 0.01
+    # Neighbours come from one draw, and are independent nonetheless.
+    pairs = (dropped[..., 1:] == 0) & (dropped[..., :-1] == 0)
+    assert abs(pairs.double().mean() - p**2) < 0.015
+    assert torch.equal(dropout(values, p, training=False), values)
