@@ -10,6 +10,10 @@ regressor is trained and the boxes are another detector's, :func:`adapt_boxes` t
 into boxes as the regressor knows them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator
@@ -24,6 +28,13 @@ from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Floats, Ints, Predictor, RandomState, Rows
+    from skwing.images import BoxedImages
+    from skwing.images._types import ImagesLike
+
 __all__ = [
     "adapt_boxes",
     "adjust_boxes",
@@ -33,6 +44,16 @@ __all__ = [
     "match_boxes",
     "relation_in_training",
 ]
+
+
+class BoxRelation(TypedDict):
+    """How boxes lie to others, see :func:`box_relation`: parameters of :func:`adjust_boxes`."""
+
+    margin: float
+    shift: tuple[float, float]
+    square: bool
+    jitter: tuple[float, float]
+
 
 _STARTS = (1.0, 0.6, 1.6)  # by which boxes of an unknown kind are scaled to begin with
 _ROUNDS = 4  # of predicting and moving boxes
@@ -51,8 +72,14 @@ _ADJUSTMENTS = {
 
 
 def landmark_boxes(
-    target, *, margin=0.0, shift=(0.0, 0.0), square=False, jitter=0.0, random_state=None
-):
+    target: ArrayLike,
+    *,
+    margin: float = 0.0,
+    shift: float | tuple[float, float] = (0.0, 0.0),
+    square: bool = False,
+    jitter: float | tuple[float, float] = 0.0,
+    random_state: RandomState = None,
+) -> Floats:
     """Boxes around landmarks.
 
     Parameters
@@ -100,7 +127,7 @@ def landmark_boxes(
     )
 
 
-def boxes_around(points):
+def boxes_around(points: Floats) -> Floats:
     """Smallest boxes around points of shape (n, L, 2): NaN, and a warning, without an extent."""
     boxes = boxes_of(points)
     at_one_place = (boxes[:, 2:] == 1).all(axis=1)  # boxes count the pixels at both ends
@@ -115,8 +142,14 @@ def boxes_around(points):
 
 
 def adjust_boxes(
-    boxes, *, margin=0.0, shift=(0.0, 0.0), square=False, jitter=0.0, random_state=None
-):
+    boxes: Rows,
+    *,
+    margin: float = 0.0,
+    shift: float | tuple[float, float] = (0.0, 0.0),
+    square: bool = False,
+    jitter: float | tuple[float, float] = 0.0,
+    random_state: RandomState = None,
+) -> Floats:
     """Widen boxes, move them, make them squares, scatter them.
 
     Parameters
@@ -163,22 +196,26 @@ def adjust_boxes(
         "jitter": jitter,
         "random_state": random_state,
     }
-    given = check_table(_ADJUSTMENTS, given)
+    checked = check_table(_ADJUSTMENTS, given)
     boxes = check_boxes(boxes, len(boxes))
-    margin, shift, (jitter_shift, jitter_scale) = given.margin, np.array(given.shift), given.jitter
+    margin, shift, (jitter_shift, jitter_scale) = (
+        checked.margin,
+        np.array(checked.shift),
+        checked.jitter,
+    )
     side = boxes[:, 2:].max(axis=1, keepdims=True, initial=0.0)
     middle = boxes[:, :2] + boxes[:, 2:] / 2
-    size = np.where(np.isnan(boxes[:, 2:]), np.nan, side) if given.square else boxes[:, 2:]
+    size = np.where(np.isnan(boxes[:, 2:]), np.nan, side) if checked.square else boxes[:, 2:]
     size = size + 2 * margin * side
     if jitter_shift or jitter_scale:
-        noise = check_random_state(given.random_state).uniform(-1, 1, size=(len(boxes), 3))
+        noise = check_random_state(checked.random_state).uniform(-1, 1, size=(len(boxes), 3))
         shift = shift + jitter_shift * noise[:, :2]
         size = size * (1 + jitter_scale) ** noise[:, 2:]
     middle = middle + shift * side
     return check_boxes(np.concatenate([middle - size / 2, size], axis=1), len(boxes))
 
 
-def box_relation(boxes, reference):
+def box_relation(boxes: Rows, reference: Rows) -> BoxRelation | None:
     """How boxes lie to others, as parameters that make such boxes out of the others.
 
     Parameters
@@ -233,7 +270,7 @@ def box_relation(boxes, reference):
     }
 
 
-def box_overlaps(boxes, others):
+def box_overlaps(boxes: Rows, others: Rows) -> Floats:
     """Overlap of each box with each other: intersection over union.
 
     Parameters
@@ -266,7 +303,7 @@ def box_overlaps(boxes, others):
     return np.minimum(overlaps, 1.0)
 
 
-def match_boxes(boxes, reference, *, min_overlap=0.3):
+def match_boxes(boxes: Rows, reference: Rows, *, min_overlap: float = 0.3) -> tuple[Ints, Floats]:
     """Find which box belongs to which reference: one to one, with the greatest overlap.
 
     Parameters
@@ -314,7 +351,9 @@ def match_boxes(boxes, reference, *, min_overlap=0.3):
     return indices, overlaps
 
 
-def adapt_boxes(X, regressor, relation=None):
+def adapt_boxes(
+    X: ImagesLike, regressor: Predictor, relation: BoxRelation | None = None
+) -> BoxedImages:
     """Turn the boxes of another detector into the kind that a regressor was trained with.
 
     Parameters
@@ -393,7 +432,7 @@ def adapt_boxes(X, regressor, relation=None):
     return X.with_boxes(boxes)
 
 
-def relation_in_training(regressor):
+def relation_in_training(regressor: Predictor) -> BoxRelation | None:
     """How the boxes lay around landmarks that a regressor was trained with.
 
     Parameters
@@ -418,7 +457,7 @@ def relation_in_training(regressor):
     return next((relation for relation in relations if relation is not None), None)
 
 
-def _carried_over(boxes, relation, wanted):
+def _carried_over(boxes: Floats, relation: BoxRelation, wanted: BoxRelation) -> Floats:
     """Boxes of one relation to their landmarks as those of another."""
     side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * relation["margin"])
     middle = boxes[:, :2] + boxes[:, 2:] / 2 - side * np.array(relation["shift"])
@@ -426,11 +465,11 @@ def _carried_over(boxes, relation, wanted):
     return adjust_boxes(around, margin=wanted["margin"], shift=wanted["shift"])
 
 
-def _predicted_relation(X, regressor, wanted):
+def _predicted_relation(X: BoxedImages, regressor: Predictor, wanted: BoxRelation) -> BoxRelation:
     """How boxes lie to landmarks, by what a regressor predicts in them."""
     boxes, best, least = X.boxes, None, np.inf
 
-    def predict(own):
+    def predict(own: Floats) -> Floats:
         return as_points(regressor.predict(X.with_boxes(own)), name="what is predicted")
 
     for start in _STARTS:
@@ -438,7 +477,7 @@ def _predicted_relation(X, regressor, wanted):
             own = adjust_boxes(boxes, margin=(start - 1) / 2, square=True)
             for _ in range(_ROUNDS):
                 relation = box_relation(boxes, _around(predict(own)))
-                own = _carried_over(boxes, relation, wanted)
+                own = _carried_over(boxes, relation, wanted)  # type: ignore[arg-type]
             points = predict(own)
             moved = predict(adjust_boxes(own, shift=(_PROBE, 0.0)))
         except (TypeError, ValueError) as error:  # boxes have gone astray, out of the images
@@ -460,7 +499,7 @@ def _predicted_relation(X, regressor, wanted):
     return best
 
 
-def _around(points):
+def _around(points: Floats) -> Floats:
     """Boxes around points, NaN where one of these is."""
     boxes = boxes_of(points)
     boxes[np.isnan(points).any((1, 2))] = np.nan

@@ -1,7 +1,10 @@
 """Trained regressors for programs that have neither skwing nor PyTorch."""
 
+from __future__ import annotations
+
 import copy
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +19,11 @@ from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of
 from skwing.cascade import CascadeLandmarkRegressor
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skwing._utils.types import FilePath, Predictor
+
 __all__ = ["to_onnx"]
 
 _OPSET = 20  # the first whose GridSample calls its mode "linear"
@@ -23,7 +31,7 @@ _N_TRACED = 3  # chips that the exporter sees: of one or two it may take the num
 
 
 @plain_state()
-def to_onnx(regressor, path):
+def to_onnx(regressor: Predictor, path: FilePath) -> None:
     """Write a trained cascade, all stages and the crops between them, to one ONNX file.
 
     The model has an input ``chips``, uint8 of shape (n, size, size, 3): RGB squares around
@@ -73,7 +81,7 @@ def to_onnx(regressor, path):
     cpu = torch.device("cpu")
     # A copy: it is on the CPU, and the original stays on its device.
     frame, stages = regressor._frame, copy.deepcopy(regressor)._reading_stages(cpu)
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         _Cascade(stages, frame).eval(),
         (torch.zeros(_N_TRACED, frame.size, frame.size, 3, dtype=torch.uint8),),
         dynamo=True,
@@ -90,7 +98,7 @@ def to_onnx(regressor, path):
     write_bytes(path, program.model_proto.SerializeToString())
 
 
-def _cascade_in(estimator):
+def _cascade_in(estimator: Any) -> CascadeLandmarkRegressor:
     """The regressor at the end of a pipeline or a search, or the estimator itself."""
     if hasattr(estimator, "estimator"):  # a search
         check_is_fitted(estimator)
@@ -105,12 +113,12 @@ def _cascade_in(estimator):
 class _Cascade(nn.Module):
     """From chips to the landmarks of the last stage, in pixels of the chips."""
 
-    def __init__(self, stages, frame):
+    def __init__(self, stages: Any, frame: Any) -> None:
         super().__init__()
         self.networks = nn.ModuleList(stage.network for stage in stages)
         self.stages = stages
         self.frame = frame
 
-    def forward(self, pixels):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         chips = Chips(pixels, np.eye(2, 3)[None], self.frame)
         return read_stages(self.stages, chips, torch.arange(pixels.shape[0]))[-1]

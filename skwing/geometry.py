@@ -9,10 +9,18 @@ chip, the input of a network). Every function takes numpy arrays or torch tensor
 answers in kind; leading dimensions broadcast.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skwing._utils.types import Array, Floats
 
 __all__ = [
     "apply",
@@ -28,18 +36,18 @@ __all__ = [
 ]
 
 
-def _namespace(*arrays):
+def _namespace(*arrays: Any) -> Any:
     return torch if any(isinstance(array, torch.Tensor) for array in arrays) else np
 
 
-def _from_complex(a_re, a_im, t_x, t_y):
+def _from_complex(a_re: Array, a_im: Array, t_x: Array, t_y: Array) -> Array:
     """Matrix of ``z -> a z + t``: a turn and a scale in `a`, a shift in `t`."""
     xp = _namespace(a_re)
     rows = [xp.stack([a_re, -a_im, t_x], -1), xp.stack([a_im, a_re, t_y], -1)]
     return xp.stack(rows, -2)
 
 
-def apply(matrix, points):
+def apply(matrix: Array, points: Array) -> Array:
     """Map points through a matrix.
 
     Parameters
@@ -68,7 +76,7 @@ def apply(matrix, points):
     return _namespace(points).stack([a * x + b * y + c, d * x + e * y + f], -1)
 
 
-def compose(outer, inner):
+def compose(outer: Array, inner: Array) -> Array:
     """Matrix that first maps through `inner`, then through `outer`.
 
     Parameters
@@ -97,7 +105,7 @@ def compose(outer, inner):
     return _namespace(columns).concatenate([columns[..., :2], shift], -1)
 
 
-def invert(matrix):
+def invert(matrix: Array) -> Array:
     """Matrix of the inverse map.
 
     Parameters
@@ -126,7 +134,7 @@ def invert(matrix):
     return xp.stack([top, bottom], -2)
 
 
-def from_parts(angle, scale, shift, center):
+def from_parts(angle: Array, scale: Array, shift: Array, center: float | Array) -> Array:
     """Similarity that turns and scales about `center`, then shifts.
 
     Parameters
@@ -153,14 +161,18 @@ def from_parts(angle, scale, shift, center):
     """
     xp = _namespace(angle)
     a_re, a_im = scale * xp.cos(angle), scale * xp.sin(angle)
-    is_number = isinstance(center, (int, float))
-    c_x, c_y = (center, center) if is_number else (center[..., 0], center[..., 1])
+    c_x: Any
+    c_y: Any
+    if isinstance(center, (int, float)):
+        c_x, c_y = center, center
+    else:
+        c_x, c_y = center[..., 0], center[..., 1]
     t_x = c_x - a_re * c_x + a_im * c_y + shift[..., 0]
     t_y = c_y - a_im * c_x - a_re * c_y + shift[..., 1]
     return _from_complex(a_re, a_im, t_x, t_y)
 
 
-def from_box(boxes, size, margin=0.0):
+def from_box(boxes: Array, size: int, margin: float = 0.0) -> Array:
     """Similarity that maps a box, widened to a square, onto a square frame.
 
     It is never a stretch: the longer side of the box decides, so that shapes keep their
@@ -199,7 +211,7 @@ def from_box(boxes, size, margin=0.0):
     return _from_complex(scale, xp.zeros_like(scale), t_x, t_y)
 
 
-def halving(levels=1):
+def halving(levels: int = 1) -> Floats:
     """Matrix of an image shrunk to 1/2**levels by averaging blocks of pixels.
 
     Examples
@@ -214,7 +226,7 @@ def halving(levels=1):
     return np.array([[scale, 0.0, shift], [0.0, scale, shift]])
 
 
-def reflect(size):
+def reflect(size: int) -> Floats:
     """Matrix that mirrors a frame of this width left to right.
 
     A mirrored shape also needs its landmarks renamed: see
@@ -230,7 +242,7 @@ def reflect(size):
     return np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0]])
 
 
-def similarity(source, target, weight=None):
+def similarity(source: Array, target: Array, weight: Array | None = None) -> Array:
     """Least-squares similarity (turn, scale, shift; no reflection) between point sets.
 
     The closed form is linear regression over the complex numbers,
@@ -281,7 +293,7 @@ def similarity(source, target, weight=None):
     return _from_complex(a_re, a_im, t_x, t_y)
 
 
-def scale_of(matrix):
+def scale_of(matrix: Array) -> Array:
     """Factor by which a matrix magnifies lengths: the root of its determinant's size.
 
     Parameters
@@ -302,7 +314,7 @@ def scale_of(matrix):
     return abs(det) ** 0.5
 
 
-def boxes_of(points):
+def boxes_of(points: Array) -> Array:
     """Smallest upright boxes around points.
 
     Parameters

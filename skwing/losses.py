@@ -9,13 +9,22 @@ on the near-linear foot of the logarithm; divide `w` and `epsilon` by the same n
 the targets and the loss is divided by that number, exactly.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
 from skwing._utils.checks import Number, check_table, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    Loss: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 __all__ = [
     "LOSSES",
@@ -35,11 +44,11 @@ _PIXELS = Number(0, ends="(]")
 _SETTINGS = {"w": _PIXELS, "epsilon": _PIXELS, "threshold": _PIXELS}
 
 
-def _checked(**values):
+def _checked(**values: float) -> Any:
     return vars(check_table({name: _SETTINGS[name] for name in values}, values)).values()
 
 
-def l1(residual):
+def l1(residual: torch.Tensor) -> torch.Tensor:
     """Absolute residual.
 
     Parameters
@@ -61,7 +70,7 @@ def l1(residual):
     return residual.abs()
 
 
-def l2(residual):
+def l2(residual: torch.Tensor) -> torch.Tensor:
     """Half the squared residual.
 
     Parameters
@@ -83,7 +92,7 @@ def l2(residual):
     return 0.5 * residual * residual
 
 
-def smooth_l1(residual):
+def smooth_l1(residual: torch.Tensor) -> torch.Tensor:
     """Half the square below one pixel, the absolute value less one half above.
 
     Parameters
@@ -106,7 +115,7 @@ def smooth_l1(residual):
     return torch.where(size < 1, 0.5 * size * size, size - 0.5)
 
 
-def wing(residual, w=10.0, epsilon=2.0):
+def wing(residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0) -> torch.Tensor:
     """Wing loss: a logarithm below `w`, linear above.
 
     Small residuals get slopes up to ``w / epsilon``, so that they still pull when large
@@ -149,7 +158,9 @@ def wing(residual, w=10.0, epsilon=2.0):
     return torch.where(size < w, w * torch.log1p(size / epsilon), size - offset)
 
 
-def rectified_wing(residual, w=10.0, epsilon=2.0, r=0.5):
+def rectified_wing(
+    residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0, r: float = 0.5
+) -> torch.Tensor:
     """Rectified Wing loss: Wing that forgives residuals smaller than `r`.
 
     The dead zone keeps the noise of the labels from steering the training. With ``r=0``
@@ -195,7 +206,9 @@ def rectified_wing(residual, w=10.0, epsilon=2.0, r=0.5):
     return torch.where(size < w, curved, size - offset)
 
 
-def soft_wing(residual, w=10.0, epsilon=2.0, threshold=2.0):
+def soft_wing(
+    residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0, threshold: float = 2.0
+) -> torch.Tensor:
     """Soft Wing loss: linear below `threshold`, a logarithm above.
 
     Residuals of label noise keep slope 1 instead of Wing's ``w / epsilon``; the slope
@@ -250,7 +263,7 @@ LOSSES = {
 }
 
 
-def check_loss(loss):
+def check_loss(loss: str | Loss) -> Loss:
     """Loss function of that name, or the callable itself.
 
     Parameters
@@ -287,7 +300,7 @@ def check_loss(loss):
     return loss
 
 
-def bind_loss(loss, w=10.0, epsilon=2.0):
+def bind_loss(loss: str | Loss, w: float = 10.0, epsilon: float = 2.0) -> Loss:
     """Loss with its `w` and `epsilon` filled in, tried once on a small tensor.
 
     Parameters
@@ -336,7 +349,7 @@ def bind_loss(loss, w=10.0, epsilon=2.0):
     return bound
 
 
-def _keywords_of(function):
+def _keywords_of(function: Loss) -> set[str]:
     """Names that may still be passed to a function by keyword."""
     try:
         parameters = inspect.signature(function).parameters.values()

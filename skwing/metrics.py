@@ -4,7 +4,10 @@ Errors are fractions of a normalising length, never percent. Missing landmarks (
 truth) are left out of every mean; a prediction must be a number wherever the truth is.
 """
 
+from __future__ import annotations
+
 import numbers
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -15,6 +18,15 @@ from skwing._utils.unwrap import schema_of
 from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
 from skwing.schema import SCHEMAS, check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Flags, Floats
+    from skwing.schema import LandmarkSchema
 
 __all__ = [
     "ced_auc",
@@ -27,7 +39,7 @@ __all__ = [
 ]
 
 
-def point_errors(y_true, y_pred):
+def point_errors(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """Distance of every predicted landmark from the true one.
 
     Parameters
@@ -71,7 +83,13 @@ def point_errors(y_true, y_pred):
     return errors
 
 
-def normalizing_lengths(y_true, normalizer="inter_ocular", *, schema=None, boxes=None):
+def normalizing_lengths(
+    y_true: ArrayLike,
+    normalizer: str | ArrayLike = "inter_ocular",
+    *,
+    schema: str | LandmarkSchema | None = None,
+    boxes: ArrayLike | None = None,
+) -> Floats:
     """Length by which the errors of each sample are divided.
 
     Parameters
@@ -132,11 +150,11 @@ def normalizing_lengths(y_true, normalizer="inter_ocular", *, schema=None, boxes
     return lengths
 
 
-def _short(normalizer):
+def _short(normalizer: str | ArrayLike) -> str:
     return repr(normalizer) if np.ndim(normalizer) == 0 else "given lengths"
 
 
-def _given_lengths(lengths, n_samples):
+def _given_lengths(lengths: ArrayLike, n_samples: int) -> Floats:
     try:
         lengths = np.asarray(lengths, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -152,7 +170,7 @@ def _given_lengths(lengths, n_samples):
     return lengths
 
 
-def _box_lengths(boxes, n_samples):
+def _box_lengths(boxes: ArrayLike | None, n_samples: int) -> Floats:
     if boxes is None:
         raise ValueError(
             "normalizer='box' needs boxes of shape (n_samples, 4); for the boxes around the "
@@ -171,7 +189,9 @@ def _box_lengths(boxes, n_samples):
     return np.sqrt(sides[:, 0] * sides[:, 1])
 
 
-def _normalizing_groups(normalizer, schema, n_landmarks):
+def _normalizing_groups(
+    normalizer: str, schema: str | LandmarkSchema | None, n_landmarks: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     schema = check_schema(schema, n_landmarks)
     if schema is None:
         fitting = [name for name, s in SCHEMAS.items() if s.n_landmarks == n_landmarks]
@@ -189,7 +209,39 @@ def _normalizing_groups(normalizer, schema, n_landmarks):
     return schema.normalizers[normalizer]
 
 
-def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, per_sample=False):
+@overload
+def nme(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    normalizer: str | ArrayLike = "inter_ocular",
+    schema: str | LandmarkSchema | None = None,
+    boxes: ArrayLike | None = None,
+    per_sample: Literal[False] = False,
+) -> float: ...
+
+
+@overload
+def nme(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    normalizer: str | ArrayLike = "inter_ocular",
+    schema: str | LandmarkSchema | None = None,
+    boxes: ArrayLike | None = None,
+    per_sample: Literal[True],
+) -> Floats: ...
+
+
+def nme(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    normalizer: str | ArrayLike = "inter_ocular",
+    schema: str | LandmarkSchema | None = None,
+    boxes: ArrayLike | None = None,
+    per_sample: bool = False,
+) -> float | Floats:
     """Normalised mean error: the mean distance over a length of the face.
 
     For each sample the distances of its known landmarks are averaged and divided by its
@@ -248,7 +300,7 @@ def nme(y_true, y_pred, *, normalizer="inter_ocular", schema=None, boxes=None, p
     return float(measured.mean())
 
 
-def default_nme(true, predicted, schema):
+def default_nme(true: Floats, predicted: Floats, schema: LandmarkSchema | None) -> Floats:
     """Normalised error of each sample.
 
     Parameters
@@ -274,7 +326,7 @@ def default_nme(true, predicted, schema):
     return nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)
 
 
-def _known_errors(errors):
+def _known_errors(errors: ArrayLike) -> Floats:
     """Errors that are numbers, sorted."""
     errors = np.asarray(errors, dtype=np.float64).ravel()
     if (errors < 0).any():
@@ -286,7 +338,7 @@ def _known_errors(errors):
     return known
 
 
-def ced_curve(errors):
+def ced_curve(errors: ArrayLike) -> tuple[Floats, Floats]:
     """Cumulative error distribution: the fraction of samples within each error.
 
     Parameters
@@ -319,7 +371,7 @@ def ced_curve(errors):
     return thresholds, np.searchsorted(known, thresholds, side="right") / len(known)
 
 
-def ced_auc(errors, threshold):
+def ced_auc(errors: ArrayLike, threshold: float) -> float:
     """Area under the cumulative error distribution up to a threshold, over the threshold.
 
     The curve is a staircase, so its area is known exactly: the mean of
@@ -353,7 +405,7 @@ def ced_auc(errors, threshold):
     return float(np.maximum(0.0, 1.0 - _known_errors(errors) / threshold).mean())
 
 
-def failure_rate(errors, threshold):
+def failure_rate(errors: ArrayLike, threshold: float) -> float:
     """Fraction of samples whose error exceeds a threshold.
 
     Parameters
@@ -382,7 +434,9 @@ def failure_rate(errors, threshold):
     return float((_known_errors(errors) > threshold).mean())
 
 
-def make_nme_scorer(normalizer="auto", schema=None):
+def make_nme_scorer(
+    normalizer: str | float = "auto", schema: str | LandmarkSchema | None = None
+) -> Callable[[object, object, ArrayLike], float]:
     """Scorer for scikit-learn's model selection: minus the NME, so that higher is better.
 
     Parameters
@@ -428,11 +482,11 @@ def make_nme_scorer(normalizer="auto", schema=None):
 
 
 class _NMEScorer:
-    def __init__(self, normalizer, schema):
+    def __init__(self, normalizer: str | float, schema: LandmarkSchema | None) -> None:
         self.normalizer = normalizer
         self.schema = schema
 
-    def __call__(self, estimator, X, y):
+    def __call__(self, estimator: Any, X: Any, y: ArrayLike) -> float:
         X, y = with_boxes_only(X, y)
         schema = schema_of(estimator, X) if self.schema is None else self.schema
         predicted = estimator.predict(X)
@@ -441,16 +495,16 @@ class _NMEScorer:
         boxes = _boxes_of_data(X) if self.normalizer == "box" else None
         return -nme(y, predicted, normalizer=self.normalizer, schema=schema, boxes=boxes)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the public function that makes it."""
         return make_nme_scorer, (self.normalizer, self.schema)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         schema = None if self.schema is None else self.schema.name
         return f"make_nme_scorer(normalizer={self.normalizer!r}, schema={schema!r})"
 
 
-def _own_mean(y_true, y_pred, schema):
+def _own_mean(y_true: ArrayLike, y_pred: ArrayLike, schema: str | LandmarkSchema | None) -> float:
     true = as_points(y_true, name="y_true")
     errors = default_nme(
         true, as_points(y_pred, name="y_pred"), check_schema(schema, true.shape[1])
@@ -464,7 +518,7 @@ def _own_mean(y_true, y_pred, schema):
     return float(errors[known].mean())
 
 
-def with_boxes_only(X, y):
+def with_boxes_only(X: Any, y: ArrayLike) -> tuple[Any, ArrayLike]:
     """Samples that can be predicted: without those whose box is missing, with a warning."""
     missing = getattr(X, "missing_boxes", None)
     if hasattr(X, "columns") or missing is None or not missing.any() or missing.all():
@@ -478,14 +532,14 @@ def with_boxes_only(X, y):
     return X[keep], _safe_indexing(y, keep)
 
 
-def _boxes_of_data(X):
+def _boxes_of_data(X: Any) -> ArrayLike | None:
     columns = ["x", "y", "width", "height"]
     if hasattr(X, "columns"):
         return X[columns].to_numpy() if set(columns) <= set(X.columns) else None
     return getattr(X, "boxes", None)
 
 
-def check_measurable(errors, what):
+def check_measurable(errors: Floats, what: str) -> Flags:
     """Which errors are known, at least one."""
     known = ~np.isnan(errors)
     if not known.any():

@@ -6,11 +6,14 @@ regressor itself: where the box is moved a little, landmarks of a face stay wher
 and those of a wall move with the box.
 """
 
+from __future__ import annotations
+
 import itertools
 import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +26,16 @@ from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages, as_boxed_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import FilePath, Floats, Ints, Predictor, Rows
+    from skwing.boxes import BoxRelation
+    from skwing.detection import Detector
 
 __all__ = ["TrackedFrame", "read_video", "track"]
 
@@ -59,26 +72,26 @@ class TrackedFrame:
     """
 
     index: int
-    image: np.ndarray = field(repr=False)
-    ids: np.ndarray
-    landmarks: np.ndarray = field(repr=False)
-    boxes: np.ndarray
-    scores: np.ndarray
-    lost: np.ndarray
+    image: NDArray[np.uint8] = field(repr=False)
+    ids: Ints
+    landmarks: Floats = field(repr=False)
+    boxes: Floats
+    scores: Floats
+    lost: Ints
 
 
 def track(
-    regressor,
-    frames,
-    boxes=None,
+    regressor: Predictor,
+    frames: Iterable[NDArray[Any]],
+    boxes: Rows | None = None,
     *,
-    detect=None,
-    detect_every=30,
-    threshold=0.5,
-    patience=5,
-    smoothing=0.5,
-    like=None,
-):
+    detect: Detector | None = None,
+    detect_every: int = 30,
+    threshold: float | None = 0.5,
+    patience: int = 5,
+    smoothing: float = 0.5,
+    like: Mapping[str, Any] | BoxRelation | None = None,
+) -> Iterator[TrackedFrame]:
     """Follow the landmarks of faces through a video.
 
     Parameters
@@ -186,7 +199,7 @@ def track(
     return _follow(search, frames, boxes, detect, detect_every, patience)
 
 
-def read_video(path):
+def read_video(path: FilePath) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video file, one by one.
 
     Parameters
@@ -219,7 +232,7 @@ def read_video(path):
     return _frames_of(video, path)
 
 
-def _frames_of(video, path):
+def _frames_of(video: Any, path: str) -> Iterator[NDArray[np.uint8]]:
     n_stated, n_frames = video.get(cv2.CAP_PROP_FRAME_COUNT), 0
     try:
         while (frame := video.read()[1]) is not None:
@@ -240,8 +253,8 @@ class _Face:
     """A face that is followed."""
 
     id: int
-    box: np.ndarray  # where it is looked for next
-    given: np.ndarray | None  # box that it came with, until its relation has been learned
+    box: Floats  # where it is looked for next
+    given: Floats | None  # box that it came with, until its relation has been learned
     size: float | None = None  # longer side of the box of its landmarks, smoothed
     n_good: int = 0  # frames in a row, as the next two
     n_misses: int = 0
@@ -251,8 +264,9 @@ class _Face:
 class _Relation:
     """How boxes lie around landmarks: logarithm of the size and shift of the middle."""
 
-    def __init__(self, like):
-        self._fixed, self._rows = None, deque(maxlen=_REMEMBERED)
+    def __init__(self, like: Mapping[str, Any] | BoxRelation | None) -> None:
+        self._fixed: Floats | None = None
+        self._rows: deque[list[float]] = deque(maxlen=_REMEMBERED)
         if like is not None:
             if not isinstance(like, Mapping):
                 raise TypeError(f"like must be a mapping such as dict; got {like!r:.60}.")
@@ -262,13 +276,13 @@ class _Relation:
                 raise ValueError(f"like['shift'] must be two numbers; got {like['shift']!r:.60}.")
             self._fixed = np.array([np.log(1 + 2 * margin), *shift])
 
-    def learn(self, box, around):
+    def learn(self, box: Floats, around: Floats) -> None:
         """Take a box in, and the box around the landmarks in it."""
         side = around[2:].max()
         shift = (_middle(box) - _middle(around)) / side
         self._rows.append([np.log(box[2:].max() / side), *shift])
 
-    def box(self, around, size):
+    def box(self, around: Floats, size: float) -> Floats:
         """Square box for landmarks in the box `around`, which counts as of that size."""
         row = np.median(self._rows, axis=0) if self._fixed is None else self._fixed
         side = size * np.exp(row[0])
@@ -279,12 +293,12 @@ class _Relation:
 class _Search:
     """Looks for faces in one frame, and learns where to look in the next."""
 
-    regressor: object
+    regressor: Predictor
     threshold: float | None
     smoothing: float
     relation: _Relation
 
-    def locate(self, image, faces):
+    def locate(self, image: NDArray[np.uint8], faces: list[_Face]) -> tuple[Floats, Floats]:
         """Landmarks (k, L, 2) in the boxes of faces, and scores (k,)."""
         boxes = _stack(faces)
         probes = np.empty((0, 4)) if self.threshold is None else _moved(boxes, image.shape)
@@ -296,7 +310,7 @@ class _Search:
         way = np.linalg.norm(again - points, axis=-1).mean(axis=1)
         return points, 1 - way / np.linalg.norm(probes[:, :2] - boxes[:, :2], axis=-1)
 
-    def is_good(self, face, points, score):
+    def is_good(self, face: _Face, points: Floats, score: float) -> bool:
         """Whether landmarks are those of the face that was looked for."""
         # Not as score < threshold: of a NaN, from landmarks of the moved box, nothing is known.
         if np.isnan(points).any() or not (self.threshold is None or score >= self.threshold):
@@ -304,7 +318,7 @@ class _Search:
         size = boxes_of(points)[2:].max()
         return face.size is None or 1 / _GROWTH <= size / face.size <= _GROWTH
 
-    def learn(self, faces, points):
+    def learn(self, faces: list[_Face], points: Floats) -> None:
         """Where to look for faces in the next frame, from good landmarks."""
         around = boxes_of(points)
         for face, box in zip(faces, around, strict=True):
@@ -318,7 +332,14 @@ class _Search:
             face.size, face.box = size, self.relation.box(box, size)
 
 
-def _follow(search, frames, boxes, detect, detect_every, patience):
+def _follow(
+    search: _Search,
+    frames: Iterable[NDArray[Any]],
+    boxes: Floats | None,
+    detect: Detector | None,
+    detect_every: int,
+    patience: int,
+) -> Iterator[TrackedFrame]:
     """See `track`."""
     faces, numbers = [], itertools.count()
     for index, frame in enumerate(frames):
@@ -340,7 +361,9 @@ def _follow(search, frames, boxes, detect, detect_every, patience):
         yield result
 
 
-def _step(search, index, image, faces, patience):
+def _step(
+    search: _Search, index: int, image: NDArray[np.uint8], faces: list[_Face], patience: int
+) -> TrackedFrame:
     """What is seen in one frame; the faces learn from it."""
     seen = [face for face in faces if _is_inside(face.box, image.shape)]
     lost = [face.id for face in faces if not _is_inside(face.box, image.shape)]
@@ -370,17 +393,19 @@ def _step(search, index, image, faces, patience):
     )
 
 
-def _empty_frame(index, image, lost):
+def _empty_frame(index: int, image: NDArray[np.uint8], lost: list[int]) -> TrackedFrame:
     nothing = np.empty((0, 4))
     ids, lost = np.empty(0, np.int64), np.array(sorted(lost), dtype=np.int64)
     return TrackedFrame(index, image, ids, np.empty((0, 0, 2)), nothing, nothing[:, 0], lost)
 
 
-def _new_face(number, box):
+def _new_face(number: int, box: Floats) -> _Face:
     return _Face(number, box, given=box)
 
 
-def _find_new(image, detect, faces, numbers):
+def _find_new(
+    image: NDArray[np.uint8], detect: Detector, faces: list[_Face], numbers: Iterator[int]
+) -> list[_Face]:
     """Faces that a detector finds beside those that are known."""
     found = detect_all([image], detect).data.boxes
     whose, _ = match_boxes(found, _stack(faces))
@@ -393,7 +418,7 @@ def _find_new(image, detect, faces, numbers):
     return [_new_face(next(numbers), found[row]) for row in new]
 
 
-def _count_twins(faces, points):
+def _count_twins(faces: list[_Face], points: Floats) -> None:
     """Count for how long a face has been where another is that was followed for longer."""
     sizes = boxes_of(points)[:, 2:].max(axis=1)
     for face, own, size in zip(faces, points, sizes, strict=True):
@@ -405,28 +430,28 @@ def _count_twins(faces, points):
         face.n_twin = face.n_twin + 1 if is_twin else 0
 
 
-def _stack(faces):
+def _stack(faces: list[_Face]) -> Floats:
     return np.array([face.box for face in faces]).reshape(len(faces), 4)
 
 
-def _middle(box):
+def _middle(box: Floats) -> Floats:
     return box[:2] + box[2:] / 2
 
 
-def _is_inside(box, image_shape):
+def _is_inside(box: Floats, image_shape: tuple[int, ...]) -> bool:
     """Whether a box and the image have pixels in common."""
     height, width = image_shape[:2]
     return bool((box[:2] < [width, height]).all() and (box[:2] + box[2:] > 0).all())
 
 
-def _fraction_inside(points, image_shape):
+def _fraction_inside(points: Floats, image_shape: tuple[int, ...]) -> Floats:
     """Of each face's landmarks, those in the image; of shape (k,)."""
     height, width = image_shape[:2]
     inside = (points >= -0.5) & (points <= [width - 0.5, height - 0.5])
     return inside.all(axis=-1).mean(axis=-1)
 
 
-def _moved(boxes, image_shape):
+def _moved(boxes: Floats, image_shape: tuple[int, ...]) -> Floats:
     """Boxes moved towards the middle of the image, where there is more to see."""
     middle = np.array([image_shape[1], image_shape[0]]) / 2
     direction = np.where(boxes[:, :2] + boxes[:, 2:] / 2 > middle, -1.0, 1.0)

@@ -4,20 +4,26 @@ The default dtype and device, autocast, the modes of autograd and numpy's errors
 point are put aside while a public method runs, and are as before when it ends.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from skwing._utils.threads import one_thread
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["plain_state"]
 
 
 @contextlib.contextmanager
-def plain_state():
+def plain_state() -> Iterator[None]:
     """Context, or decorator, with torch and numpy as they come.
 
     Gradients are recorded inside; what needs none says so by ``torch.no_grad``. All but the

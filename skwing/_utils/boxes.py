@@ -1,13 +1,27 @@
 """Boxes as users give them: their form, and whether they lie in their images."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.landmarks import FARTHEST, as_numbers
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Column, Flags, Floats
+
 _LEAST_SIDE = 1e-6  # below it matrices would have no finite numbers
 
 
-def check_boxes(boxes, n_samples, describe="sample {}".format):
+def check_boxes(
+    boxes: ArrayLike | Column, n_samples: int, describe: Callable[[int], str] = "sample {}".format
+) -> Floats:
     """Check one box per sample.
 
     Parameters
@@ -59,7 +73,7 @@ def check_boxes(boxes, n_samples, describe="sample {}".format):
     return boxes
 
 
-def check_box_inside(box, image_shape, describe):
+def check_box_inside(box: Floats, image_shape: tuple[int, ...], describe: str) -> Floats:
     """Box to cut from a decoded image: its own, or the whole image.
 
     Parameters
@@ -100,7 +114,7 @@ def check_box_inside(box, image_shape, describe):
     return np.asarray(box, dtype=np.float64)
 
 
-def without_box(data, which):
+def without_box(data: Any, which: Flags) -> str:
     first = int(np.flatnonzero(which)[0])
     if which.sum() == 1:
         return f"{data.describe(first)}, 1 of {len(data)} samples, has"

@@ -6,13 +6,18 @@ message does, and turns what it accepts into plain Python values: numbers of num
 without dimensions are numbers as well.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "LARGEST_COUNT",
@@ -42,7 +47,7 @@ class Refused(Exception):
     """A constraint does not hold."""
 
 
-def told(value):
+def told(value: object) -> str:
     """A value as error messages show it: its repr, if there is one, cut to one short line.
 
     Examples
@@ -66,11 +71,11 @@ class Constraint:
     and raises `Refused` for all others.
     """
 
-    def clean(self, value):
+    def clean(self, value: Any) -> Any:
         """The value as a plain one."""
         raise NotImplementedError
 
-    def check(self, value, name):
+    def check(self, value: Any, name: str) -> Any:
         """The value as a plain one; a ValueError names the setting."""
         try:
             return self.clean(value)
@@ -113,7 +118,7 @@ class Number(Constraint):
         return value
 
 
-def count(low=1, high=LARGEST_COUNT):
+def count(low: int = 1, high: int = LARGEST_COUNT) -> Number:
     """An integer that counts something."""
     return Number(low, high, integer=True)
 
@@ -261,7 +266,7 @@ def _without_dimensions(value):
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def check_table(table, values):
+def check_table(table: Mapping[str, Constraint], values: object) -> SimpleNamespace:
     """Check all settings of a table.
 
     Parameters
@@ -299,16 +304,24 @@ def check_table(table, values):
     )
 
 
-def check_number(value, name, low=-math.inf, high=math.inf, *, ends="[]", integer=False):
+def check_number(
+    value: object,
+    name: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    ends: str = "[]",
+    integer: bool = False,
+) -> Any:
     """A number in a range as a plain one, see :class:`Number`."""
     return Number(low, high, ends, integer).check(value, name)
 
 
-def check_flag(value, name):
+def check_flag(value: object, name: str) -> bool:
     """True or False as a plain bool."""
     return Flag().check(value, name)
 
 
-def check_choice(value, name, choices):
+def check_choice(value: object, name: str, choices: Iterable[Any]) -> Any:
     """One of a few names, numbers or None."""
     return Choice(tuple(choices)).check(value, name)

@@ -1,11 +1,13 @@
 """The device that networks run on."""
 
+from __future__ import annotations
+
 import torch
 
 from skwing._utils.checks import told
 
 
-def check_device(device):
+def check_device(device: object) -> torch.device:
     """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
 
     Raises

@@ -1,9 +1,18 @@
 """Files of this package: how every one is written, and which are opened for reading."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import secrets
 import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, Any
+
+    from skwing._utils.types import FilePath
 
 __all__ = ["check_target", "read_bytes", "replacing", "write_bytes", "write_text"]
 
@@ -17,7 +26,7 @@ _KINDS = (
 _NAME_PART = 40  # characters of the target's name in that of the temporary file
 
 
-def check_target(path):
+def check_target(path: FilePath | bytes) -> str:
     """Path that :func:`replacing` will write, checked before the work that makes its content.
 
     Parameters
@@ -56,7 +65,7 @@ def check_target(path):
 
 
 @contextlib.contextmanager
-def replacing(path, *, binary=False):
+def replacing(path: FilePath | bytes, *, binary: bool = False) -> Iterator[IO[Any]]:
     r"""File to write, which takes the place of `path` only when all of it is on the disk.
 
     What is written goes to a temporary file ``NAME.0123456789abcdef.tmp`` beside the target,
@@ -109,19 +118,19 @@ def replacing(path, *, binary=False):
     _flush_folder(folder)
 
 
-def write_bytes(path, content):
+def write_bytes(path: FilePath | bytes, content: bytes) -> None:
     """Write bytes to a file as :func:`replacing` does."""
     with replacing(path, binary=True) as file:
         file.write(content)
 
 
-def write_text(path, content):
+def write_text(path: FilePath | bytes, content: str) -> None:
     """Write text to a file as :func:`replacing` does."""
     with replacing(path) as file:
         file.write(content)
 
 
-def read_bytes(path, n_bytes=-1):
+def read_bytes(path: FilePath | bytes, n_bytes: int = -1) -> bytes:
     """Content of a regular file; never waits for one that is none.
 
     Parameters
@@ -146,7 +155,7 @@ def read_bytes(path, n_bytes=-1):
         return file.read(n_bytes)
 
 
-def _create(temporary, replaced, binary):
+def _create(temporary: str, replaced: os.stat_result | None, binary: bool) -> IO[Any]:
     """New file with the permissions and the owner of the one that it is to replace."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     # No wider than the old permissions at any time; a new file has those of the umask.
@@ -164,7 +173,7 @@ def _create(temporary, replaced, binary):
         raise
 
 
-def _flush_folder(folder):
+def _flush_folder(folder: str) -> None:
     """Bring a renaming to the disk, where the system lets folders be flushed."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -174,12 +183,12 @@ def _flush_folder(folder):
             os.close(descriptor)
 
 
-def _stat(path):
+def _stat(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _kind(found):
+def _kind(found: os.stat_result) -> str:
     return next((kind for test, kind in _KINDS if test(found.st_mode)), "no regular file")

@@ -1,8 +1,19 @@
 """The two layouts of landmarks, (n, L, 2) and (n, 2L), known here and nowhere else."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Floats
 
 __all__ = [
     "FARTHEST",
@@ -17,7 +28,9 @@ __all__ = [
 FARTHEST = 1e9  # pixels from 0; no image reaches there
 
 
-def as_points(y, n_landmarks=None, name="y", *, halves=False):
+def as_points(
+    y: ArrayLike, n_landmarks: int | None = None, name: str = "y", *, halves: bool = False
+) -> Floats:
     """Landmarks in either layout as an array of points, checked.
 
     Parameters
@@ -86,13 +99,13 @@ def as_points(y, n_landmarks=None, name="y", *, halves=False):
     return points if halves else whole_points(points)
 
 
-def whole_points(points):
+def whole_points(points: Floats) -> Floats:
     """Points of which none is known by one coordinate only: such a point is missing."""
     half = np.isnan(points[..., 0]) != np.isnan(points[..., 1])
     return np.where(half[..., None], np.nan, points) if half.any() else points
 
 
-def numbered(landmarks, n_most=10):
+def numbered(landmarks: Iterable[int], n_most: int = 10) -> str:
     """Words for landmarks by their numbers; of more than `n_most` the first and how many.
 
     Examples
@@ -110,7 +123,7 @@ def numbered(landmarks, n_most=10):
     return f"{len(landmarks)} landmarks, [{first}, ...],"
 
 
-def check_reach(points, name="y"):
+def check_reach(points: Floats, name: str = "y") -> None:
     """Check that points may be those of an image.
 
     Parameters
@@ -169,7 +182,7 @@ def _as_float(y, name):
         raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
 
 
-def as_numbers(values):
+def as_numbers(values: Any) -> Floats:
     """float64 array of an array-like, of a table with missing values, or of any tensor.
 
     Parameters
@@ -223,7 +236,7 @@ def _check_columns(y, name):
         )
 
 
-def is_flat(y):
+def is_flat(y: ArrayLike) -> bool:
     """Whether landmarks come as (n_samples, 2 * n_landmarks) rather than as points.
 
     Examples
@@ -235,7 +248,7 @@ def is_flat(y):
     return (y.ndim if hasattr(y, "ndim") else np.ndim(y)) == 2
 
 
-def as_layout(points, flat):
+def as_layout(points: Floats, flat: bool) -> Floats:
     """Points in the layout a caller wants: the inverse of :func:`as_points`.
 
     Parameters

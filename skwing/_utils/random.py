@@ -5,9 +5,12 @@ is built and run inside of :func:`drawing` draws from generators of that block i
 belong to the thread, so fits beside each other give what each gives alone.
 """
 
+from __future__ import annotations
+
 import contextlib
 from contextvars import ContextVar
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sklearn.utils
@@ -16,6 +19,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from skwing._utils.checks import Seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 _DRAWS = ContextVar("_DRAWS", default=None)
 
@@ -35,7 +42,7 @@ _CALM = {
 _OWN_ROOM = "skwing.networks."
 
 
-def check_random_state(random_state):
+def check_random_state(random_state: object) -> np.random.RandomState:
     """Generator that a parameter `random_state` stands for.
 
     Parameters
@@ -100,7 +107,7 @@ def _is_calm(module):
 
 
 @contextlib.contextmanager
-def drawing(seed):
+def drawing(seed: int) -> Iterator[None]:
     """Context in which networks draw from generators of that seed, in this thread only.
 
     Parameters
@@ -126,13 +133,13 @@ def drawing(seed):
         _DRAWS.reset(token)
 
 
-def generator_on(device):
+def generator_on(device: torch.device) -> torch.Generator | None:
     """Generator in use for tensors on a device; None, torch's own, outside of `drawing`."""
     draws = _DRAWS.get()
     return None if draws is None else draws.on(device)
 
 
-def redirected():
+def redirected() -> contextlib.AbstractContextManager[Any]:
     """Context in which whatever draws takes the generators in use, as :func:`drawing` says.
 
     It costs each call of torch some microseconds, more than layers that ask for the generator.
@@ -141,7 +148,7 @@ def redirected():
     return contextlib.nullcontext() if draws is None else _Redirected(draws)
 
 
-def run(network, images):
+def run(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """What a network answers; whoever wrote it, it draws from the generators in use."""
     draws = _DRAWS.get()
     if draws is None or draws.draws_by_itself(network):

@@ -1,9 +1,17 @@
 """What a pipeline or a search predicts with."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 __all__ = ["parts_of", "predictor_of", "schema_of"]
 
 
-def parts_of(estimator):
+def parts_of(estimator: Any) -> Iterator[Any]:
     """An estimator and all that it holds, the outermost first.
 
     Parameters
@@ -30,7 +38,7 @@ def parts_of(estimator):
         yield from parts_of(part)
 
 
-def predictor_of(estimator):
+def predictor_of(estimator: Any) -> Any:
     """What predicts in the end: the last step of a pipeline, the best candidate of a search.
 
     Examples
@@ -44,7 +52,7 @@ def predictor_of(estimator):
     return _path_of(estimator)[-1]
 
 
-def schema_of(estimator=None, data=None):
+def schema_of(estimator: Any = None, data: Any = None) -> Any:
     """Schema that errors of an estimator are measured by.
 
     Parameters
@@ -66,7 +74,7 @@ def schema_of(estimator=None, data=None):
     return None
 
 
-def _path_of(estimator):
+def _path_of(estimator: Any) -> list[Any]:
     """An estimator, what predicts in it, and so on to the innermost."""
     path = [estimator]
     while inside := _inside(path[-1]):
@@ -74,7 +82,7 @@ def _path_of(estimator):
     return path
 
 
-def _inside(estimator):
+def _inside(estimator: Any) -> list[Any]:
     """What an estimator holds, what predicts in it first."""
     if hasattr(estimator, "best_estimator_"):
         return [estimator.best_estimator_]

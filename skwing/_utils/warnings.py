@@ -1,5 +1,7 @@
 """Warnings that point at the line of the user's that they are about."""
 
+from __future__ import annotations
+
 import contextlib
 import sys
 import warnings
@@ -19,12 +21,12 @@ _INSIDE = (
 )
 
 
-def warn_of_data(message):
+def warn_of_data(message: str) -> None:
     """Give a :class:`skwing.exceptions.DataWarning`, shown where skwing was called."""
     warn_caller(message, DataWarning)
 
 
-def warn_caller(message, category=UserWarning):
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Give a warning that is shown where skwing was called."""
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):

@@ -1,5 +1,9 @@
 """Boxes from a detector: which of them belongs to which sample, and what was missed."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils import Bunch
@@ -13,24 +17,64 @@ from skwing.detection._detectors import SkimageCascade
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Flags, Floats, Ints
+    from skwing.boxes import BoxRelation
+    from skwing.detection._detectors import Detector
+    from skwing.images import BoxedImages
+    from skwing.images._types import ImagesLike
+
+    Preference: TypeAlias = Literal["largest", "score"]
+    Fallback: TypeAlias = Literal["nan", "reference"]
+    from typing import Any
+
 __all__ = ["detect_all", "detect_boxes"]
 
 _CHUNK = 8  # photos that a worker gets at a time
 _NAMED = 10  # missed samples that a report names
 
 
+class DetectedBoxes(Bunch):
+    """What :func:`detect_boxes` returns."""
+
+    data: BoxedImages
+    boxes: Floats
+    scores: Floats
+    overlaps: Floats
+    hits: Flags
+    missed: Ints
+    n_detections: Ints
+    n_extra: int
+    box_relation: BoxRelation | None
+    report: str
+
+
+class Detections(Bunch):
+    """What :func:`detect_all` returns."""
+
+    data: BoxedImages
+    source: Ints
+    scores: Floats
+    missed: Ints
+    report: str
+
+
 def detect_boxes(
-    images,
-    detector=None,
+    images: ImagesLike,
+    detector: Detector | None = None,
     *,
-    target=None,
-    reference=None,
-    min_overlap=0.3,
-    prefer="largest",
-    fallback="nan",
-    n_jobs=None,
-    verbose=False,
-):
+    target: ArrayLike | None = None,
+    reference: ArrayLike | None = None,
+    min_overlap: float = 0.3,
+    prefer: Preference = "largest",
+    fallback: Fallback = "nan",
+    n_jobs: int | None = None,
+    verbose: int = False,
+) -> DetectedBoxes:
     """One box for each sample, from a detector.
 
     With `target` or `reference`, for annotated images, a sample gets the detection that
@@ -152,7 +196,7 @@ def detect_boxes(
         pairs = zip(boxes[hits], reference[hits], strict=True)
         overlaps[hits] = [box_overlaps([box], [other])[0, 0] for box, other in pairs]
         relation = box_relation(boxes[hits], reference[hits])
-    found = Bunch(
+    found = DetectedBoxes(
         boxes=_filled(boxes, hits, reference, relation) if fallback == "reference" else boxes,
         scores=scores,
         overlaps=overlaps,
@@ -167,7 +211,14 @@ def detect_boxes(
     return found
 
 
-def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=False):
+def detect_all(
+    images: ImagesLike,
+    detector: Detector | None = None,
+    *,
+    prefer: Preference = "largest",
+    n_jobs: int | None = None,
+    verbose: int = False,
+) -> Detections:
     """Every object that a detector finds, a sample each: for photos of several faces.
 
     Parameters
@@ -226,7 +277,7 @@ def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=
     empty = [samples for samples, rows in zip(photos, detections, strict=True) if not len(rows)]
     missed = np.sort(np.concatenate([np.empty(0, np.int64), *empty]))
     report = f"{len(rows)} detections in {len(photos)} photos, none in {len(empty)} of them."
-    return Bunch(
+    return Detections(
         data=images[source].with_boxes(rows[:, :4]),
         source=source,
         scores=rows[:, 4],
@@ -235,7 +286,7 @@ def detect_all(images, detector=None, *, prefer="largest", n_jobs=None, verbose=
     )
 
 
-def _check_detector(detector):
+def _check_detector(detector: Detector | None) -> Detector:
     if detector is None:
         return SkimageCascade()
     if not callable(detector):
@@ -246,7 +297,9 @@ def _check_detector(detector):
     return detector
 
 
-def _check_reference(images, target, reference):
+def _check_reference(
+    images: BoxedImages, target: ArrayLike | None, reference: ArrayLike | None
+) -> Floats | None:
     """Boxes of the known objects, or None."""
     if target is not None and reference is not None:
         raise ValueError("give a target or a reference, not both.")
@@ -260,7 +313,14 @@ def _check_reference(images, target, reference):
     return boxes_of(points)
 
 
-def _detect(images, photos, detector, prefer, n_jobs, verbose):
+def _detect(
+    images: BoxedImages,
+    photos: list[Ints],
+    detector: Detector,
+    prefer: Preference,
+    n_jobs: int | None,
+    verbose: int,
+) -> list[Floats]:
     """Detections of each photo, (k, 5), the preferred ones first."""
     first = [int(samples[0]) for samples in photos]
     chunks = [first[i : i + _CHUNK] for i in range(0, len(first), _CHUNK)]
@@ -274,7 +334,7 @@ def _detect(images, photos, detector, prefer, n_jobs, verbose):
     return detections
 
 
-def _detect_in(images, detector, prefer):
+def _detect_in(images: BoxedImages, detector: Detector, prefer: Preference) -> list[Floats]:
     """Detections of each sample of a few."""
     detections = []
     for i in range(len(images)):
@@ -293,7 +353,9 @@ def _detect_in(images, detector, prefer):
     return detections
 
 
-def _check_detections(found, image_shape, describe):
+def _check_detections(
+    found: ArrayLike | None, image_shape: tuple[int, ...], describe: str
+) -> Floats:
     """Array (k, 5) of boxes and scores, NaN for no score, from what a detector returned."""
     expected = "expected boxes (k, 4) of x, y, width, height, or (k, 5) with a score"
     if found is None:
@@ -322,7 +384,7 @@ def _check_detections(found, image_shape, describe):
     return rows
 
 
-def _sorted(rows, prefer, describe):
+def _sorted(rows: Floats, prefer: Preference, describe: str) -> Floats:
     """The preferred detection first; the order they came in makes no difference."""
     if prefer == "score" and np.isnan(rows[:, 4]).any():
         raise ValueError(
@@ -335,7 +397,9 @@ def _sorted(rows, prefer, describe):
     return rows[np.lexsort([*rows[:, :4].T, *reversed(keys)])]
 
 
-def _assign(photos, detections, reference, min_overlap):
+def _assign(
+    photos: list[Ints], detections: list[Floats], reference: Floats | None, min_overlap: float
+) -> tuple[Floats, Ints, int]:
     """Box and score of each sample, (n, 5), and the numbers of detections."""
     n_samples = sum(map(len, photos))
     rows = np.full((n_samples, 5), np.nan)
@@ -349,14 +413,16 @@ def _assign(photos, detections, reference, min_overlap):
     return rows, n_detections, n_extra
 
 
-def _choose(detections, samples, reference, min_overlap):
+def _choose(
+    detections: Floats, samples: Ints, reference: Floats | None, min_overlap: float
+) -> Ints:
     """Row of `detections` for each sample of a photo, -1 for none."""
     if reference is None:
         return np.full(len(samples), 0 if len(detections) else -1)
     return match_boxes(detections[:, :4], reference[samples], min_overlap=min_overlap)[0]
 
 
-def _filled(boxes, hits, reference, relation):
+def _filled(boxes: Floats, hits: Flags, reference: Any, relation: Any) -> Floats:
     """Boxes with those of the missed samples made of their reference."""
     if hits.all():
         return boxes
@@ -369,7 +435,7 @@ def _filled(boxes, hits, reference, relation):
     return np.where(hits[:, None], boxes, made)
 
 
-def _names(images, missed):
+def _names(images: BoxedImages, missed: Ints) -> list[str]:
     """Lines that name the samples that were missed, the first of them."""
     if not len(missed):
         return []
@@ -377,7 +443,7 @@ def _names(images, missed):
     return [f"Missed: {', '.join(images.describe(i) for i in missed[:_NAMED])}{more}."]
 
 
-def _report(images, found, n_photos, fallback):
+def _report(images: BoxedImages, found: Any, n_photos: int, fallback: Fallback) -> str:
     n, n_hits = len(images), int(found.hits.sum())
     percent = f" ({100 * n_hits / n:.1f} %)" if n else ""
     lines = [

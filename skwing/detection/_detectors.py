@@ -1,16 +1,28 @@
 """Detectors in the form that `detect_boxes` calls: RGB pixels in, boxes out."""
 
+from __future__ import annotations
+
 import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from skwing._utils.checks import Number, check_table, count
 from skwing._utils.opencv import cv2
 
-__all__ = ["SkimageCascade", "YuNet"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skwing._utils.checks import Constraint
+    from skwing._utils.types import FilePath, Floats
+
+__all__ = ["Detector", "SkimageCascade", "YuNet"]
 
 _WINDOW = 24  # pixels; a cascade's smallest window, as good as all were trained with it
 
@@ -28,6 +40,37 @@ _YUNET_SETTINGS = {
     "top_k": count(),
     "max_side": count(_WINDOW),
 }
+
+
+class Detector(Protocol):
+    """Any function that finds boxes in an image, for type checkers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.detection import Detector, detect_boxes
+    >>> def upper_half(image):
+    ...     height, width, _ = image.shape
+    ...     return [[0, 0, width, height // 2]]
+    >>> detector: Detector = upper_half  # what a type checker verifies
+    >>> detect_boxes(np.zeros((1, 8, 6, 3), dtype=np.uint8), detector).boxes
+    array([[0., 0., 6., 4.]])
+    """
+
+    def __call__(self, image: NDArray[np.uint8], /) -> ArrayLike | None:
+        """Boxes in one image.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width, 3)
+            RGB, uint8.
+
+        Returns
+        -------
+        boxes : array-like of shape (k, 4) or (k, 5), or None
+            ``(x, y, width, height)`` in image pixels, and a score where it has one; None is
+            no box.
+        """
 
 
 @dataclass(frozen=True)
@@ -86,18 +129,18 @@ class SkimageCascade:
     array([[ 84.,  61., 146., 146.]])
     """
 
-    file: str | os.PathLike | None = None
+    file: FilePath | None = None
     min_size: float = 0.15
     scale_factor: float = 1.1
     step_ratio: float = 1.25
     min_neighbors: int = 3
     max_side: int = 640
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set_checked(self, _SKIMAGE_SETTINGS)
         _loaded(self)
 
-    def __call__(self, image):
+    def __call__(self, image: NDArray[np.uint8]) -> Floats:
         """Detect in one image.
 
         Parameters
@@ -129,7 +172,7 @@ class SkimageCascade:
         boxes = [(box["c"], box["r"], box["width"], box["height"]) for box in found]
         return np.array(boxes, dtype=np.float64).reshape(-1, 4) * factor
 
-    def _load(self):
+    def _load(self) -> Any:
         try:
             from skimage.data import lbp_frontal_face_cascade_filename
             from skimage.feature import Cascade
@@ -194,17 +237,17 @@ class YuNet:
     >>> found = detect_boxes(faces.data, detector, target=faces.target)  # doctest: +SKIP
     """
 
-    model_file: str | os.PathLike
+    model_file: FilePath
     score_threshold: float = 0.9
     nms_threshold: float = 0.3
     top_k: int = 5000
     max_side: int = 640
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set_checked(self, _YUNET_SETTINGS)
         _loaded(self)
 
-    def __call__(self, image):
+    def __call__(self, image: NDArray[np.uint8]) -> Floats:
         """Detect in one image.
 
         Parameters
@@ -229,7 +272,7 @@ class YuNet:
         faces[:, :4] *= factor
         return faces
 
-    def _load(self):
+    def _load(self) -> Any:
         file = _existing(self.model_file)
         try:
             return cv2.FaceDetectorYN.create(
@@ -244,7 +287,7 @@ class YuNet:
             raise ValueError(f"{file}: OpenCV cannot load it as a YuNet model: {error}") from error
 
 
-def _loaded(detector):
+def _loaded(detector: SkimageCascade | YuNet) -> Any:
     """The model of a detector, loaded once a thread.
 
     It is kept beside the detector, which so remains a value that pickles, and OpenCV's
@@ -254,24 +297,24 @@ def _loaded(detector):
 
 
 @lru_cache(maxsize=16)
-def _load_once(detector, _thread):
+def _load_once(detector: SkimageCascade | YuNet, _thread: int) -> Any:
     return detector._load()
 
 
-def _existing(file):
+def _existing(file: FilePath) -> str:
     file = os.fspath(file)
     if not os.path.isfile(file):
         raise FileNotFoundError(f"there is no file {file}.")
     return file
 
 
-def _set_checked(detector, table):
+def _set_checked(detector: object, table: Mapping[str, Constraint]) -> None:
     """Replace the settings of a frozen detector by plain values."""
     for name, value in vars(check_table(table, detector)).items():
         object.__setattr__(detector, name, value)
 
 
-def _shrunk(image, max_side):
+def _shrunk(image: NDArray[np.uint8], max_side: int) -> tuple[NDArray[Any], float]:
     """Image with its longer side at most so long, and the factor back to its pixels.
 
     Boxes are measured between the edges of pixels, so they need the factor only.

@@ -1,6 +1,9 @@
 """Images with a box each, whatever they were made from."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,18 @@ from skwing.images._decode import as_rgb, as_source, as_uint8, decoding_threads,
 from skwing.images._failures import check_on_error, listed
 from skwing.schema import check_schema
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, NoReturn, Self, TypeVar
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skwing._utils.types import Flags, Floats, Ints, OnError
+    from skwing.images._types import SourceLike
+    from skwing.schema import LandmarkSchema
+
+    AnyArray = TypeVar("AnyArray", bound=NDArray[Any] | None)
+
 __all__ = ["BoxedImages"]
 
 _MOST_DRAWS = 10**12  # in a pass; even a thousandth of it takes days
@@ -22,7 +37,7 @@ _KEPT = ("store", "numbers", "boxes", "repeats", "schema")
 _LATER = ("stated_sizes", "stated_by")
 
 
-def _check_repeats(repeats, n_samples):
+def _check_repeats(repeats: ArrayLike, n_samples: int) -> Ints:
     repeats = np.array(repeats)
     if repeats.shape != (n_samples,):
         raise ValueError(f"repeats have shape {repeats.shape}, expected ({n_samples},).")
@@ -41,14 +56,14 @@ def _check_repeats(repeats, n_samples):
     return repeats.astype(np.int64)
 
 
-def _frozen(array):
+def _frozen(array: AnyArray) -> AnyArray:
     """Forbid writing to an array, as views share it."""
     if array is not None:
         array.flags.writeable = False
     return array
 
 
-def _check_key(key):
+def _check_key(key: Any) -> Any:
     """Index of the first axis from what stands in brackets, as slice or array."""
     if isinstance(key, tuple):
         key = tuple(part for part in key if part is not Ellipsis)
@@ -136,10 +151,16 @@ class BoxedImages:
     """
 
     # What a file of annotations states of the images; pickles of earlier versions lack it.
-    _stated_sizes = None
-    _stated_by = None
+    _stated_sizes: Floats | None = None
+    _stated_by: str | None = None
 
-    def __init__(self, images, boxes=None, repeats=None, schema=None):
+    def __init__(
+        self,
+        images: SourceLike,
+        boxes: ArrayLike | None = None,
+        repeats: ArrayLike | None = None,
+        schema: str | LandmarkSchema | None = None,
+    ) -> None:
         if isinstance(images, BoxedImages):
             raise TypeError("images is a BoxedImages already: use its with_boxes, with_repeats.")
         source = as_source(images)
@@ -154,22 +175,22 @@ class BoxedImages:
         self._schema = check_schema(schema)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int]:
         """``(n,)``: without it scikit-learn would make a list of it."""
         return self._numbers.shape
 
     @property
-    def boxes(self):
+    def boxes(self) -> Floats:
         """Boxes, an array of shape (n, 4); rows of NaN where there is none."""
         return np.full((len(self), 4), np.nan) if self._boxes is None else self._boxes
 
     @property
-    def has_boxes(self):
+    def has_boxes(self) -> bool:
         """Whether boxes were given, be it NaN for some; without, each image is a whole."""
         return self._boxes is not None
 
     @property
-    def missing_boxes(self):
+    def missing_boxes(self) -> Flags:
         """Samples that have no box while others have, an array of bool of shape (n,).
 
         Where no boxes were given at all, each image is taken as a whole and none is missing:
@@ -177,26 +198,26 @@ class BoxedImages:
         """
         if self._boxes is None:
             return np.zeros(len(self), dtype=bool)
-        return np.isnan(self._boxes).any(axis=1)
+        return np.any(np.isnan(self._boxes), axis=1)
 
     @property
-    def repeats(self):
+    def repeats(self) -> Ints | None:
         """How often each sample is drawn per epoch, an array of shape (n,), or None."""
         return self._repeats
 
     @property
-    def schema(self):
+    def schema(self) -> LandmarkSchema | None:
         """Schema of the landmarks that belong to these images, or None."""
         return self._schema
 
     @property
-    def paths(self):
+    def paths(self) -> NDArray[np.object_] | None:
         """Paths of the image files, an object array of shape (n,); None for pixels in memory."""
         source, index = self._store
         of_files = source.dtype == object and all(isinstance(item, str) for item in source[index])
         return source[index] if of_files else None
 
-    def by_image(self):
+    def by_image(self) -> list[Ints]:
         """Positions of the samples of each image, in the order of first appearance.
 
         Returns
@@ -206,22 +227,22 @@ class BoxedImages:
             memory; two spellings of a path, and equal arrays, are different images.
         """
         source, index = self._store
-        keys = index.tolist()
+        keys: list[Any] = index.tolist()
         if source.dtype == object:
             # An array of arrays holds the same one several times where a list did.
             keys = [item if isinstance(item, str) else id(item) for item in source[index]]
-        samples = {}
+        samples: dict[int | str, list[int]] = {}
         for position, key in enumerate(keys):
             samples.setdefault(key, []).append(position)
         return [np.array(positions) for positions in samples.values()]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._numbers)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Self:
         """View on some samples; a single number gives a view of one sample."""
         key = _check_key(key)
         source, index = self._store
@@ -233,12 +254,12 @@ class BoxedImages:
         }
         return self._replace(_store=(source, rows), _numbers=self._numbers[key], **arrays)
 
-    def _replace(self, **attributes):
+    def _replace(self, **attributes: Any) -> Self:
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__, **attributes)
         return view
 
-    def with_boxes(self, boxes):
+    def with_boxes(self, boxes: ArrayLike | None) -> Self:
         """Give the same images other boxes.
 
         Parameters
@@ -253,7 +274,7 @@ class BoxedImages:
             boxes = _frozen(check_boxes(boxes, len(self), self.describe))
         return self._replace(_boxes=boxes)
 
-    def with_repeats(self, repeats):
+    def with_repeats(self, repeats: ArrayLike | None) -> Self:
         """Give the same images other repeats.
 
         Parameters
@@ -268,7 +289,7 @@ class BoxedImages:
             repeats = _frozen(_check_repeats(repeats, len(self)))
         return self._replace(_repeats=repeats)
 
-    def describe(self, i):
+    def describe(self, i: int) -> str:
         """Words for a sample, as errors use them.
 
         Parameters
@@ -287,7 +308,7 @@ class BoxedImages:
         path = f" ({item})" if isinstance(item, str) else ""
         return f"sample {self._numbers[i]}{path}"
 
-    def decode(self, i):
+    def decode(self, i: int) -> NDArray[np.uint8]:
         """Pixels of one sample.
 
         Parameters
@@ -314,7 +335,7 @@ class BoxedImages:
             return read_image(item, self.describe(i))
         return as_rgb(as_uint8(item, self.describe(i)))
 
-    def verify(self, on_error="raise"):
+    def verify(self, on_error: OnError = "raise") -> Flags:
         """Decode every image once, and tell which cannot be read.
 
         Before a long training, or for a folder whose files come from many places. It also
@@ -348,7 +369,7 @@ class BoxedImages:
         check_on_error(on_error)
         failures, sizes = {}, np.full((len(self), 2), np.nan)
 
-        def look(samples):
+        def look(samples: Ints) -> None:
             try:
                 sizes[samples] = self.decode(samples[0]).shape[1::-1]
             except (OSError, ValueError) as error:
@@ -365,7 +386,7 @@ class BoxedImages:
             warn_caller(f"{told}: {listed(failures, len(failures))}")
         return ~np.isin(np.arange(len(self)), list(failures))
 
-    def with_stated_sizes(self, sizes, source):
+    def with_stated_sizes(self, sizes: ArrayLike, source: object) -> Self:
         """Note the sizes that a file of annotations states, for :meth:`warn_of_sizes`.
 
         Parameters
@@ -382,7 +403,7 @@ class BoxedImages:
         sizes = _frozen(np.array(sizes, dtype=np.float64).reshape(len(self), 2))
         return self._replace(_stated_sizes=sizes, _stated_by=str(source))
 
-    def warn_of_sizes(self, sizes):
+    def warn_of_sizes(self, sizes: Floats) -> None:
         """Warn once where images have another size than the file of annotations states.
 
         Parameters
@@ -406,13 +427,13 @@ class BoxedImages:
             "landmarks are off: look at some.",
         )
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         raise TypeError(
             "BoxedImages holds images of any size and is no array. Pass it as it is to skwing's "
             "estimators; for pixels use images.decode(i), for boxes images.boxes."
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         source, _ = self._store
         is_paths = source.dtype == object and (not len(source) or isinstance(source[0], str))
         parts = [f"{len(self)} {'paths' if is_paths else 'arrays'}"]
@@ -424,7 +445,7 @@ class BoxedImages:
             parts.append(f"schema={self._schema.name!r}")
         return f"BoxedImages({', '.join(parts)})"
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # The view keeps the rows that it gathers. Grid searches pickle their X once per
         # task, and joblib shares an array between workers only if it meets the same one
         # again. Where the view covers its sources nothing is gathered.
@@ -436,7 +457,7 @@ class BoxedImages:
         data = {name.removeprefix("_"): value for name, value in vars(self).items()}
         return {"format": FORMAT, "skwing": __version__, "data": data}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         if "format" not in state:  # of skwing 0.6 or before, which kept attributes as they were
             vars(self).update(state)
             return

@@ -1,16 +1,26 @@
 """Images with their boxes from what users pass, and from several parts."""
 
+from __future__ import annotations
+
 from numbers import Number
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skwing.images._boxed_images import BoxedImages
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
 PATH_COLUMNS = ("path", "image", "file", "filename")
 BOX_COLUMNS = ("x", "y", "width", "height")
 
 
-def concatenate(parts):
+def concatenate(parts: Iterable[ImagesLike]) -> BoxedImages:
     """Join several BoxedImages end to end, without copying pixels.
 
     Parameters
@@ -33,44 +43,44 @@ def concatenate(parts):
     >>> concatenate([BoxedImages(["a.jpg"]), BoxedImages(["b.jpg", "c.jpg"])])
     BoxedImages(3 paths)
     """
-    parts = [as_boxed_images(part) for part in parts]
-    if not parts:
+    views = [as_boxed_images(part) for part in parts]
+    if not views:
         raise ValueError("there is nothing to concatenate: got no parts.")
-    schema = parts[0].schema
-    for number, part in enumerate(parts):
+    schema = views[0].schema
+    for number, part in enumerate(views):
         if part.schema != schema:
             raise ValueError(
                 f"part {number} has {_in_short(part.schema)}, the first has {_in_short(schema)}; "
                 "expected the same."
             )
-    items = [source[row] for source, index in (part._store for part in parts) for row in index]
-    has_boxes = any(part._boxes is not None for part in parts)
-    has_repeats = any(part.repeats is not None for part in parts)
-    repeats = [np.ones(len(p), int) if p.repeats is None else p.repeats for p in parts]
+    items = [source[row] for source, index in (part._store for part in views) for row in index]
+    has_boxes = any(part._boxes is not None for part in views)
+    has_repeats = any(part.repeats is not None for part in views)
+    repeats = [np.ones(len(p), int) if p.repeats is None else p.repeats for p in views]
     whole = BoxedImages(
         items,
-        boxes=np.concatenate([part.boxes for part in parts]) if has_boxes else None,
+        boxes=np.concatenate([part.boxes for part in views]) if has_boxes else None,
         repeats=np.concatenate(repeats) if has_repeats else None,
         schema=schema,
     )
-    sources = dict.fromkeys(part._stated_by for part in parts if part._stated_by is not None)
+    sources = dict.fromkeys(part._stated_by for part in views if part._stated_by is not None)
     if not sources:
         return whole
-    unknown = [np.full((len(p), 2), np.nan) for p in parts]
+    unknown = [np.full((len(p), 2), np.nan) for p in views]
     sizes = [
         none if p._stated_sizes is None else p._stated_sizes
-        for p, none in zip(parts, unknown, strict=True)
+        for p, none in zip(views, unknown, strict=True)
     ]
     return whole.with_stated_sizes(np.concatenate(sizes), " or ".join(sources))
 
 
-def _in_short(schema):
+def _in_short(schema: LandmarkSchema | None) -> str:
     if schema is None:
         return "no schema"
     return f"the schema {schema.name!r:.60} of {schema.n_landmarks} landmarks"
 
 
-def as_boxed_images(X):
+def as_boxed_images(X: ImagesLike) -> BoxedImages:
     """Make a BoxedImages of whatever holds images.
 
     Parameters
@@ -106,7 +116,7 @@ def as_boxed_images(X):
     return BoxedImages(X)
 
 
-def _from_table(table):
+def _from_table(table: Any) -> BoxedImages:
     """BoxedImages from the columns of a DataFrame."""
     columns = list(table.columns)
     path_columns = [name for name in PATH_COLUMNS if name in columns]

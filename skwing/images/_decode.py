@@ -1,8 +1,11 @@
 """From arrays and files of many kinds to RGB pixels of 8 bits."""
 
+from __future__ import annotations
+
 import io
 import os
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
@@ -11,6 +14,14 @@ from joblib import cpu_count
 from skwing._utils.files import read_bytes
 from skwing._utils.opencv import cv2
 from skwing.images._headers import read_header
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skwing.images._headers import Header
+    from skwing.images._types import SourceLike
 
 __all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "read_image"]
 
@@ -44,7 +55,7 @@ _EXPECTED = (
 )
 
 
-def _read_file(path, describe):
+def _read_file(path: str, describe: str) -> bytes:
     """Bytes of a file."""
     try:
         data = read_bytes(path)
@@ -62,7 +73,7 @@ def _read_file(path, describe):
     return data
 
 
-def _check_header(header, describe):
+def _check_header(header: Header, describe: str) -> None:
     """Refuse what would take the memory, or be read otherwise than viewers show it."""
     _check_n_pixels(header.width, header.height, describe)
     if header.is_cut:
@@ -79,7 +90,7 @@ def _check_header(header, describe):
         )
 
 
-def _check_n_pixels(width, height, describe):
+def _check_n_pixels(width: int, height: int, describe: str) -> None:
     if width * height > MAX_PIXELS:
         raise ValueError(
             f"{describe}: the image has {width} x {height} pixels, expected at most "
@@ -87,7 +98,7 @@ def _check_n_pixels(width, height, describe):
         )
 
 
-def read_image(path, describe):
+def read_image(path: str, describe: str) -> NDArray[np.uint8]:
     """Decode a file to RGB, turned upright as its EXIF orientation says."""
     data = _read_file(path, describe)
     header = read_header(io.BytesIO(data))
@@ -113,7 +124,7 @@ def read_image(path, describe):
     return _on_white(image if header is None else _turn(image, header.orientation))
 
 
-def _decode_by_opencv(data, flags, describe):
+def _decode_by_opencv(data: bytes, flags: int, describe: str) -> NDArray[Any]:
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
@@ -123,7 +134,7 @@ def _decode_by_opencv(data, flags, describe):
     return image
 
 
-def _decode_jpeg(data, header, describe):
+def _decode_jpeg(data: bytes, header: Header, describe: str) -> NDArray[np.uint8]:
     """Decode a JPEG file, whose damage OpenCV fills with grey or noise without a word.
 
     libjpeg tells of most of it: scans that end early, codes that do not exist, bytes that
@@ -141,7 +152,7 @@ def _decode_jpeg(data, header, describe):
     return _turn(as_rgb(image), header.orientation)
 
 
-def _decode_strictly(data, target):
+def _decode_strictly(data: bytes, target: str) -> NDArray[np.uint8]:
     try:
         return simplejpeg.decode_jpeg(data, target)
     except ValueError as error:
@@ -151,14 +162,14 @@ def _decode_strictly(data, target):
     return simplejpeg.decode_jpeg(data, target, strict=False)
 
 
-def _turn(image, orientation):
+def _turn(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Image as shown, from the image as stored and its EXIF orientation."""
     for turn in _TURNS[orientation - 1]:
         image = turn(image)
     return image
 
 
-def _on_white(image, is_multiplied=False):
+def _on_white(image: NDArray[np.uint8], is_multiplied: bool = False) -> NDArray[np.uint8]:
     """RGB of an RGBA image as viewers show it: what is transparent lies on white.
 
     Alpha that is the same everywhere shows nothing, as in arrays that only have a fourth
@@ -173,7 +184,7 @@ def _on_white(image, is_multiplied=False):
     return shown.astype(np.uint8, order="C")
 
 
-def _check_dtype(dtype, describe):
+def _check_dtype(dtype: np.dtype[Any], describe: str) -> None:
     if dtype != np.uint8 and dtype.kind != "f":
         raise ValueError(
             f"{describe}: the image is of dtype {dtype}, expected uint8 or float in [0, 1]. "
@@ -181,7 +192,7 @@ def _check_dtype(dtype, describe):
         )
 
 
-def as_uint8(image, describe):
+def as_uint8(image: NDArray[Any], describe: str) -> NDArray[np.uint8]:
     """8 bits from 8 bits or from float in [0, 1]."""
     _check_dtype(image.dtype, describe)
     if image.dtype == np.uint8:
@@ -196,7 +207,7 @@ def as_uint8(image, describe):
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def as_rgb(image):
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Three channels: grey is repeated, what is transparent lies on white."""
     if image.ndim == 2:
         image = image[..., None]
@@ -205,7 +216,7 @@ def as_rgb(image):
     return np.ascontiguousarray(image) if image.shape[2] == 3 else _on_white(image)
 
 
-def _check_stack(images):
+def _check_stack(images: NDArray[Any]) -> NDArray[Any]:
     """Check an array of all images; the usual slip is one image in place of many."""
     shape, channels = images.shape, images.shape[-1] if images.ndim else 0
     single = images.ndim == 3 and channels in (1, 3, 4)
@@ -227,7 +238,7 @@ def _check_stack(images):
     return np.asarray(images)
 
 
-def _check_item(item, number):
+def _check_item(item: Any, number: int) -> str | NDArray[Any]:
     """One image array, or one path as a str."""
     if type(item) is str:
         return item
@@ -249,7 +260,7 @@ def _check_item(item, number):
     return item
 
 
-def as_source(images):
+def as_source(images: SourceLike) -> NDArray[Any]:
     """Array (n, height, width[, channels]), or object array of paths and image arrays."""
     if isinstance(images, (str, bytes, os.PathLike)):
         raise TypeError(f"X is the single path {str(images)!r}: pass a list of paths.")
@@ -272,6 +283,6 @@ def as_source(images):
     return np.fromiter(items, dtype=object, count=len(images))
 
 
-def decoding_threads():
+def decoding_threads() -> int:
     """Number of threads that decode images at once."""
     return min(8, cpu_count() or 1)

@@ -1,21 +1,30 @@
 """Networks that map square crops to landmarks, by name or as the user's own."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
 from skwing._utils.checks import told
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
-from skwing.networks._contract import build_and_try, locate, start_at
+from skwing.networks._contract import LandmarkNetwork, build_and_try, locate, start_at
 from skwing.networks._folding import folded
 from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
 from skwing.networks._storage import as_array, as_arrays, as_tensor, rebuild
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from skwing.networks._contract import NetworkBuilder
+
 __all__ = [
     "NETWORKS",
+    "LandmarkNetwork",
     "PlainCNN",
     "ResNet",
     "ShapeIndexedCNN",
@@ -38,7 +47,7 @@ __all__ = [
     "without_weights",
 ]
 
-NETWORKS = {
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "cnn6": cnn6,
     "cnn7": cnn7,
     "shape_indexed_64": shape_indexed_64,
@@ -51,7 +60,7 @@ for _part in (PlainCNN, ResNet, ShapeIndexedCNN, *NETWORKS.values()):
 _build_and_try = build_and_try  # pickles of skwing 0.1 name it so
 
 
-def check_network(network, batch_norm=False):
+def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> partial[nn.Module]:
     """Function that builds a network for a number of landmarks.
 
     Parameters
@@ -120,7 +129,7 @@ def check_network(network, batch_norm=False):
     return partial(build_and_try, network)
 
 
-def given_network(build):
+def given_network(build: partial[nn.Module]) -> tuple[str | NetworkBuilder, bool]:
     """What :func:`check_network` made a function of.
 
     Parameters
@@ -145,7 +154,9 @@ def given_network(build):
     return name, build.keywords["batch_norm"]
 
 
-def check_networks(networks, batch_norm=False):
+def check_networks(
+    networks: Iterable[str | NetworkBuilder], batch_norm: bool = False
+) -> list[partial[nn.Module]]:
     """Functions that build the networks of a cascade.
 
     Parameters
@@ -186,7 +197,7 @@ def check_networks(networks, batch_norm=False):
 
 
 @contextmanager
-def of_entry(i):
+def of_entry(i: int) -> Iterator[None]:
     """Errors inside say which entry of `networks` they are about."""
     try:
         yield

@@ -1,9 +1,16 @@
 """Plain convolutional networks that map a square crop to landmark coordinates."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from skwing.networks._contract import StartsAtOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class PlainCNN(StartsAtOutput, nn.Module):
@@ -49,8 +56,15 @@ class PlainCNN(StartsAtOutput, nn.Module):
     mixed_precision = True
 
     def __init__(
-        self, n_landmarks, widths, input_size, *, batch_norm=False, in_channels=3, n_hidden=1024
-    ):
+        self,
+        n_landmarks: int,
+        widths: Sequence[int],
+        input_size: int,
+        *,
+        batch_norm: bool = False,
+        in_channels: int = 3,
+        n_hidden: int = 1024,
+    ) -> None:
         super().__init__()
         last_size = input_size // 2 ** len(widths)
         if n_landmarks < 1:
@@ -71,7 +85,7 @@ class PlainCNN(StartsAtOutput, nn.Module):
         self.output = nn.Linear(n_hidden, 2 * n_landmarks)
         self.apply(_he_initialise)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Locate the landmarks of each image.
 
         Parameters
@@ -90,7 +104,7 @@ class PlainCNN(StartsAtOutput, nn.Module):
             return self.output(hidden.float()).unflatten(1, (self.n_landmarks, 2))
 
 
-def cnn6(n_landmarks, *, batch_norm=False, in_channels=3):
+def cnn6(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) -> PlainCNN:
     """CNN-6: five convolutions and a hidden layer, on crops of 64x64 pixels.
 
     Parameters
@@ -121,7 +135,7 @@ def cnn6(n_landmarks, *, batch_norm=False, in_channels=3):
     )
 
 
-def cnn7(n_landmarks, *, batch_norm=False, in_channels=3):
+def cnn7(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) -> PlainCNN:
     """CNN-7: six convolutions and a hidden layer, on crops of 128x128 pixels.
 
     Parameters
@@ -156,7 +170,7 @@ def cnn7(n_landmarks, *, batch_norm=False, in_channels=3):
     )
 
 
-def _block(n_in, n_out, batch_norm):
+def _block(n_in: int, n_out: int, batch_norm: bool) -> list[nn.Module]:
     # Pooling comes before the ReLU: the maximum and the ReLU commute, so the plain
     # network is the same function as conv-ReLU-pool, and everything after the pooling
     # touches a quarter of the numbers (10 to 25 % off a training step on a CPU). With
@@ -168,7 +182,7 @@ def _block(n_in, n_out, batch_norm):
     return [*layers, nn.ReLU(inplace=True)]
 
 
-def _he_initialise(module):
+def _he_initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:

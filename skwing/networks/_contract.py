@@ -1,14 +1,68 @@
 """What the package asks of a network, whoever wrote it: see `check_network`."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 
 from skwing._utils import random
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeAlias
 
-def locate(network, images):
+    from numpy.typing import ArrayLike
+
+    NetworkBuilder: TypeAlias = Callable[[int], "LandmarkNetwork"]
+
+
+class LandmarkNetwork(Protocol):
+    """What a network has that finds landmarks, for type checkers: see :func:`check_network`.
+
+    It is a :class:`torch.nn.Module` as well, and may have a method `start_at`, see
+    :func:`start_at`.
+
+    Attributes
+    ----------
+    input_size : int
+        Side of the square images that it takes, in pixels.
+
+    Examples
+    --------
+    >>> from skwing.networks import LandmarkNetwork, cnn6
+    >>> network: LandmarkNetwork = cnn6(n_landmarks=19)  # what a type checker verifies
+    >>> network.input_size
+    64
+    """
+
+    @property
+    def input_size(self) -> int: ...
+
+    def __call__(self, images: torch.Tensor, /) -> torch.Tensor:
+        """Find the landmarks in images.
+
+        Parameters
+        ----------
+        images : tensor of shape (n_samples, 3, input_size, input_size)
+            Values in [0, 1].
+
+        Returns
+        -------
+        points : tensor of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In pixels of the input.
+        """
+
+    def train(self, mode: bool = True) -> Any:
+        """Change to training mode or back, as :meth:`torch.nn.Module.train`."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What training changes, as :meth:`torch.nn.Module.parameters`."""
+
+
+def locate(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Points that a network sees in images, whichever layout it answers in.
 
     Parameters
@@ -36,7 +90,7 @@ def locate(network, images):
     return points if points.ndim == 4 else points.reshape(images.shape[0], -1, 2)
 
 
-def start_at(network, points):
+def start_at(network: nn.Module, points: ArrayLike | torch.Tensor) -> bool:
     """Ask a network to say `points` whatever the image, as the start of training.
 
     A network that can do so has a method `start_at`, which takes a tensor of shape
@@ -83,7 +137,9 @@ def start_at(network, points):
 class StartsAtOutput:
     """Part of networks that end in a linear layer `output`, whose bias is a shape."""
 
-    def start_at(self, points):
+    output: nn.Linear
+
+    def start_at(self, points: torch.Tensor) -> None:
         """Start training at a shape: the network says it whatever the image.
 
         The weight of the output layer is set to zero and its bias to the points. The first
@@ -98,7 +154,7 @@ class StartsAtOutput:
         fill(self.output.bias, points)
 
 
-def fill(target, points):
+def fill(target: torch.Tensor, points: torch.Tensor) -> None:
     """Copy points into a tensor of as many numbers.
 
     Raises
@@ -115,7 +171,7 @@ def fill(target, points):
         target.copy_(points.reshape(target.shape))
 
 
-def build_and_try(builder, n_landmarks):
+def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
     """Network that a user's function builds, tried once on a black image.
 
     Raises
@@ -128,7 +184,7 @@ def build_and_try(builder, n_landmarks):
     network = builder(n_landmarks)
     if not isinstance(network, nn.Module):
         raise TypeError(f"{builder!r} must return a torch.nn.Module, got {type(network).__name__}")
-    size = getattr(network, "input_size", None)
+    size: Any = getattr(network, "input_size", None)
     if not isinstance(size, Integral) or size < 1:
         raise ValueError(
             f"{type(network).__name__} needs an integer attribute input_size, the side of its "
@@ -143,7 +199,7 @@ def build_and_try(builder, n_landmarks):
     return network
 
 
-def _answer_to_black(network, size):
+def _answer_to_black(network: nn.Module, size: Any) -> torch.Tensor:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     was_training = network.training
     # In evaluation mode no running statistics move and no random numbers are drawn.

@@ -1,12 +1,19 @@
 """Dropout as :mod:`torch.nn.functional` has it, from the generator of the fit that it is in."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from skwing._utils.random import generator_on
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def dropout(values, p, training):
+
+def dropout(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
     """Leave out each number with probability `p`, and magnify the others by 1 / (1 - p).
 
     Parameters
@@ -23,16 +30,18 @@ def dropout(values, p, training):
     return _times_kept(values, torch.empty_like, p) if training and p > 0 else values
 
 
-def dropout_rows(values, p, training):
+def dropout_rows(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
     """Leave out whole rows, the last axis of `values`; otherwise as :func:`dropout`."""
 
-    def one_a_row(values):
+    def one_a_row(values: torch.Tensor) -> torch.Tensor:
         return values.new_empty((*values.shape[:-1], 1))
 
     return _times_kept(values, one_a_row, p) if training and p > 0 else values
 
 
-def _times_kept(values, empty, p):
+def _times_kept(
+    values: torch.Tensor, empty: Callable[[torch.Tensor], torch.Tensor], p: float
+) -> torch.Tensor:
     # On the device, in its turn: nothing waits for the numbers.
     generator = generator_on(values.device)
     if values.device.type == "cpu":
@@ -58,6 +67,6 @@ def _kept_by_bits(kept, p, generator):
 class Dropout(nn.Dropout):
     """:func:`dropout` as a layer."""
 
-    def forward(self, values):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Leave out numbers in training mode."""
         return dropout(values, self.p, self.training)

@@ -1,13 +1,20 @@
 """Networks as `predict` runs them: batch normalisation folded into the convolutions before it."""
 
+from __future__ import annotations
+
 import copy
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+if TYPE_CHECKING:
+    pass
+    from typing import Any
 
-def folded(network):
+
+def folded(network: nn.Module) -> nn.Module:
     """A network that answers the same, with fewer passes over its maps.
 
     In evaluation mode batch normalisation multiplies and adds constants, which the weights
@@ -44,8 +51,8 @@ def folded(network):
     return _fold(network)
 
 
-def _fold(module):
-    parts = {name: part and _fold(part) for name, part in module._modules.items()}
+def _fold(module: nn.Module) -> nn.Module:
+    parts: dict[str, Any] = {name: part and _fold(part) for name, part in module._modules.items()}
     if type(module) is nn.Sequential:
         names = list(parts)
         for name, after in pairwise(names):
@@ -59,7 +66,7 @@ def _fold(module):
     return twin
 
 
-def _foldable(module, after):
+def _foldable(module: nn.Module | None, after: nn.Module | None) -> bool:
     if type(module) is not nn.Conv2d or type(after) is not nn.BatchNorm2d:
         return False
     # Hooks watch what is between the two, or make the weights anew, as weight_norm does.

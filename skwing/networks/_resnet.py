@@ -1,8 +1,11 @@
 """ResNet-50 for coordinates, which starts from a file of weights where the user has one."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
@@ -10,6 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from skwing.networks._contract import StartsAtOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from skwing._utils.types import FilePath
 
 # Mean and standard deviation of the colours of ImageNet, for values in [0, 1].
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,7 +30,7 @@ _READS_FILES = ContextVar("_READS_FILES", default=True)
 
 
 @contextlib.contextmanager
-def without_weights():
+def without_weights() -> Iterator[None]:
     """Let builders read no file of weights inside, as the weights come from elsewhere.
 
     A fitted regressor that is loaded builds its networks anew and fills them with what it
@@ -77,17 +86,19 @@ class ResNet(StartsAtOutput, nn.Module):
 
     # Training in bfloat16 is safe: `forward` keeps coordinates in float32.
     mixed_precision = True
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(
         self,
-        n_landmarks,
-        n_blocks=(3, 4, 6, 3),
-        input_size=224,
+        n_landmarks: int,
+        n_blocks: Sequence[int] = (3, 4, 6, 3),
+        input_size: int = 224,
         *,
-        width=64,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-    ):
+        width: int = 64,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
         super().__init__()
         if n_landmarks < 1:
             raise ValueError(f"n_landmarks must be at least 1, got {n_landmarks}")
@@ -110,7 +121,7 @@ class ResNet(StartsAtOutput, nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
         _initialise(self)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Locate the landmarks of each image.
 
         Parameters
@@ -132,7 +143,14 @@ class ResNet(StartsAtOutput, nn.Module):
             return self.output(maps.float().mean((2, 3))).unflatten(1, (self.n_landmarks, 2))
 
 
-def resnet50(n_landmarks, *, batch_norm=True, input_size=224, weights=None, **settings):
+def resnet50(
+    n_landmarks: int,
+    *,
+    batch_norm: bool = True,
+    input_size: int = 224,
+    weights: FilePath | None = None,
+    **settings: Any,
+) -> ResNet:
     """ResNet-50: 53 convolutions, on crops of 224x224 pixels.
 
     Parameters
@@ -187,7 +205,7 @@ def resnet50(n_landmarks, *, batch_norm=True, input_size=224, weights=None, **se
     return network
 
 
-def load_backbone(network, path):
+def load_backbone(network: ResNet, path: FilePath) -> None:
     """Fill all of a ResNet but its output layer from a file.
 
     Parameters
@@ -227,7 +245,7 @@ def load_backbone(network, path):
     network.load_state_dict(state, strict=False)
 
 
-def _read_state(path):
+def _read_state(path: FilePath) -> dict[str, torch.Tensor]:
     """State dict in a file, from names to tensors; nothing but tensors is read."""
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -250,11 +268,11 @@ def _read_state(path):
     return state
 
 
-def _read_torch(path):
+def _read_torch(path: str) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _some(names):
+def _some(names: Iterable[Any]) -> str:
     names = [str(name)[:80] for name in names]
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
@@ -262,7 +280,7 @@ def _some(names):
 class _Bottleneck(nn.Module):
     """Three convolutions, the middle one narrow, whose sum with the input is the output."""
 
-    def __init__(self, n_in, narrow, stride):
+    def __init__(self, n_in: int, narrow: int, stride: int) -> None:
         super().__init__()
         n_out = _EXPANSION * narrow
         self.conv1 = nn.Conv2d(n_in, narrow, 1, bias=False)
@@ -277,20 +295,20 @@ class _Bottleneck(nn.Module):
                 nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
             )
 
-    def forward(self, maps):
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.bn1(self.conv1(maps)), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         x = self.bn3(self.conv3(x))
         return F.relu(x + (maps if self.downsample is None else self.downsample(maps)))
 
 
-def _group(n_in, narrow, n_blocks, stride):
+def _group(n_in: int, narrow: int, n_blocks: int, stride: int) -> nn.Sequential:
     blocks = [_Bottleneck(n_in, narrow, stride)]
     blocks += [_Bottleneck(_EXPANSION * narrow, narrow, 1) for _ in range(n_blocks - 1)]
     return nn.Sequential(*blocks)
 
 
-def _initialise(network):
+def _initialise(network: ResNet) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,5 +1,9 @@
 """A network that moves a shape in steps, by what it reads at the shape's own landmarks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -7,6 +11,9 @@ from torch import nn
 from skwing._crops.warp import read_at
 from skwing.networks._contract import fill
 from skwing.networks._dropout import Dropout, dropout, dropout_rows
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class ShapeIndexedCNN(nn.Module):
@@ -86,27 +93,29 @@ class ShapeIndexedCNN(nn.Module):
 
     # Training in bfloat16 is safe: coordinates stay in float32.
     mixed_precision = True
+    around: torch.Tensor
+    start: torch.Tensor
 
     def __init__(
         self,
-        n_landmarks,
-        input_size,
+        n_landmarks: int,
+        input_size: int,
         *,
-        stride=4,
-        width=48,
-        n_blocks=2,
-        n_features=16,
-        n_around=4,
-        radius=0.05,
-        n_condensed=16,
-        n_hidden=512,
-        n_steps=3,
-        n_overview=256,
-        dropout=0.1,
-        landmark_dropout=0.2,
-        batch_norm=True,
-        in_channels=3,
-    ):
+        stride: int = 4,
+        width: int = 48,
+        n_blocks: int = 2,
+        n_features: int = 16,
+        n_around: int = 4,
+        radius: float = 0.05,
+        n_condensed: int = 16,
+        n_hidden: int = 512,
+        n_steps: int = 3,
+        n_overview: int = 256,
+        dropout: float = 0.1,
+        landmark_dropout: float = 0.2,
+        batch_norm: bool = True,
+        in_channels: int = 3,
+    ) -> None:
         super().__init__()
         if n_landmarks < 1:
             raise ValueError(f"n_landmarks must be at least 1, got {n_landmarks}")
@@ -143,7 +152,7 @@ class ShapeIndexedCNN(nn.Module):
         self.register_buffer("around", _circle(n_around, radius * input_size))
         self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
 
-    def start_at(self, points):
+    def start_at(self, points: torch.Tensor) -> None:
         """Start training at a shape: the network says it whatever the image.
 
         Parameters
@@ -153,7 +162,7 @@ class ShapeIndexedCNN(nn.Module):
         """
         fill(self.start, points)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Locate the landmarks of each image.
 
         Parameters
@@ -184,14 +193,16 @@ class ShapeIndexedCNN(nn.Module):
             shapes.append(points)
         return torch.stack(shapes, 1) if self.training else points
 
-    def _read(self, maps, points):
+    def _read(self, maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """What the maps say at and around each landmark, of shape (n_landmarks, n, n_read)."""
         places = (points[:, :, None] + self.around).flatten(1, 2)
         read = read_at(maps, places, self.stride).unflatten(2, (self.n_landmarks, -1))
         return dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training)
 
 
-def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
+def shape_indexed_64(
+    n_landmarks: int, *, batch_norm: bool = True, **settings: Any
+) -> ShapeIndexedCNN:
     """Shape-indexed network on crops of 64x64 pixels: an overview and four moves.
 
     Parameters
@@ -217,7 +228,9 @@ def shape_indexed_64(n_landmarks, *, batch_norm=True, **settings):
     )
 
 
-def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
+def shape_indexed_128(
+    n_landmarks: int, *, batch_norm: bool = True, **settings: Any
+) -> ShapeIndexedCNN:
     """Shape-indexed network on crops of 128x128 pixels: an overview and three moves.
 
     Parameters
@@ -244,13 +257,13 @@ def shape_indexed_128(n_landmarks, *, batch_norm=True, **settings):
 class _LinearEach(nn.Module):
     """A linear layer of its own for each landmark."""
 
-    def __init__(self, n_landmarks, n_in, n_out):
+    def __init__(self, n_landmarks: int, n_in: int, n_out: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_landmarks, n_in, n_out) / n_in**0.5)
         # Flat, as biases are: the optimiser knows by that what not to shrink.
         self.bias = nn.Parameter(torch.zeros(n_landmarks * n_out))
 
-    def forward(self, values):
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
         bias = self.bias.reshape(len(self.weight), 1, -1)
         return torch.baddbmm(bias, values, self.weight)
 
@@ -258,7 +271,7 @@ class _LinearEach(nn.Module):
 class _Residual(nn.Module):
     """Two convolutions whose sum with the input starts as the input itself."""
 
-    def __init__(self, width, batch_norm):
+    def __init__(self, width: int, batch_norm: bool) -> None:
         super().__init__()
         self.first = nn.Sequential(*_convolution(width, width, 3, 1, batch_norm))
         *layers, _ = _convolution(width, width, 3, 1, batch_norm)
@@ -267,26 +280,26 @@ class _Residual(nn.Module):
             nn.init.zeros_(layers[-1].bias)
         self.second = nn.Sequential(*layers)
 
-    def forward(self, maps):
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
         return F.relu(maps + self.second(self.first(maps)), inplace=True)
 
 
-def _convolution(n_in, n_out, size, stride, batch_norm):
+def _convolution(n_in: int, n_out: int, size: int, stride: int, batch_norm: bool) -> list[Any]:
     """Layers of a convolution: itself, batch normalisation if wanted, ReLU."""
     # Batch norm has a shift of its own, so the convolution before it has none.
-    layers = [nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=not batch_norm)]
+    layers: list[nn.Module] = [nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=not batch_norm)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(n_out))
     return [*layers, nn.ReLU(inplace=True)]
 
 
-def _exactly(layer, values):
+def _exactly(layer: nn.Module, values: torch.Tensor) -> torch.Tensor:
     """What a layer gives in float32: in bfloat16 a coordinate near 100 would lose half a pixel."""
     with torch.autocast(values.device.type, enabled=False):
         return layer(values.float())
 
 
-def _off_middle(scores):
+def _off_middle(scores: torch.Tensor) -> torch.Tensor:
     """How far the mean cell of square maps, by a softmax of their scores, is off the middle.
 
     Scores of shape (n, n_cells, n_cells) in, x and y in cells out, of shape (n, 2).
@@ -298,7 +311,9 @@ def _off_middle(scores):
     return torch.stack([(share.sum(i) * offset).sum(1) for i in (1, 2)], -1)
 
 
-def _overview(width, side, n_units, dropout, batch_norm):
+def _overview(
+    width: int, side: int, n_units: int, dropout: float, batch_norm: bool
+) -> nn.Sequential:
     """Layers from a map to what it shows as a whole: n_units numbers."""
     layers = []
     while side > 8:
@@ -310,7 +325,7 @@ def _overview(width, side, n_units, dropout, batch_norm):
     )
 
 
-def _circle(n_points, radius):
+def _circle(n_points: int, radius: float) -> torch.Tensor:
     """The middle of a circle, and points on it, as a tensor of shape (1 + n_points, 2)."""
     angle = torch.arange(n_points) * (2 * torch.pi / max(n_points, 1))
     circle = radius * torch.stack([torch.cos(angle), torch.sin(angle)], -1)

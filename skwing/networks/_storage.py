@@ -1,5 +1,9 @@
 """Networks as numpy arrays, which load on any machine, and back."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -7,8 +11,15 @@ from skwing._utils.ambient import plain_state
 from skwing._utils.random import drawing, redirected
 from skwing.networks._resnet import without_weights
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
-def as_arrays(network):
+    from numpy.typing import NDArray
+    from torch import nn
+
+
+def as_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
     """State of a network as numpy arrays, which any machine can read.
 
     Parameters
@@ -24,7 +35,7 @@ def as_arrays(network):
     return {key: as_array(value) for key, value in network.state_dict().items()}
 
 
-def as_array(tensor):
+def as_array(tensor: torch.Tensor) -> NDArray[Any]:
     """Array of a tensor, see :func:`as_arrays`; it may share memory with it.
 
     Examples
@@ -42,7 +53,7 @@ def as_array(tensor):
         return bits.view([(str(tensor.dtype).removeprefix("torch."), bits.dtype)])
 
 
-def as_tensor(array):
+def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     """Tensor, a copy, of an array that :func:`as_array` made.
 
     Raises
@@ -66,7 +77,9 @@ _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @plain_state()
-def rebuild(build, n_landmarks, arrays):
+def rebuild(
+    build: Callable[[int], nn.Module], n_landmarks: int, arrays: Mapping[str, NDArray[Any]]
+) -> nn.Module:
     """Network that :func:`as_arrays` was asked about, on the CPU.
 
     Parameters
@@ -114,7 +127,7 @@ def rebuild(build, n_landmarks, arrays):
     return network.eval()
 
 
-def _take_dtypes(network, state):
+def _take_dtypes(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Give the tensors of a network the kinds of number that were kept.
 
     A network may have been brought to another kind of number after it was built.

@@ -1,9 +1,12 @@
 """The file of a model: JSON and arrays in one safetensors file, with a checksum over both."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,13 +17,20 @@ from skwing._utils.files import write_bytes
 from skwing._utils.version import __version__
 from skwing.networks import as_array, as_tensor
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import FilePath
+
 __all__ = ["read_model", "write_model"]
 
 _KEY = "skwing"  # of the metadata: a JSON text with these keys
 _KEYS = ("format", "skwing", "sha256", "model")
 
 
-def write_model(path, model, arrays):
+def write_model(path: FilePath, model: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write a model to a file, which takes the place of `path` when all of it is there.
 
     Parameters
@@ -42,7 +52,7 @@ def write_model(path, model, arrays):
     write_bytes(path, save(tensors, {_KEY: json.dumps(header, allow_nan=False)}))
 
 
-def read_model(path):
+def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
     """What :func:`write_model` wrote.
 
     Returns
@@ -78,14 +88,14 @@ def read_model(path):
     return header["model"], {name: as_array(tensor) for name, tensor in tensors.items()}, version
 
 
-def _stat(path):
+def _stat(path: str) -> os.stat_result:
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"there is no file {path} to load a model from") from None
 
 
-def _read_header(metadata, path):
+def _read_header(metadata: dict[str, str], path: str) -> dict[str, Any]:
     if _KEY not in metadata:
         raise ValueError(f"{path} is a safetensors file, but holds no model that save_model wrote")
     try:
@@ -96,11 +106,11 @@ def _read_header(metadata, path):
     return header
 
 
-def _checksum(header, tensors):
+def _checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
     """Of all in the header, and of names, kinds, shapes and bits of the tensors."""
     total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         told = [name, str(tensor.dtype), list(tensor.shape)]
         total.update(json.dumps(told).encode())
-        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
     return total.hexdigest()

@@ -1,6 +1,9 @@
 """Save an estimator to a file, load it again, describe what a file holds."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -14,6 +17,13 @@ from skwing.cascade import CascadeLandmarkRegressor
 from skwing.persistence._file import read_model, write_model
 from skwing.persistence._plain import NotInFile, from_plain, name_of, to_plain
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skwing._utils.types import FilePath, Predictor
+    from skwing.networks._contract import NetworkBuilder
+
 __all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
 
 # Parameters of a pipeline that say how it works; a cache (`memory`) is of one machine.
@@ -21,7 +31,7 @@ _PIPELINE_PARAMS = ("transform_input", "verbose")
 
 
 @plain_state()
-def save_model(estimator, path):
+def save_model(estimator: Predictor, path: FilePath) -> None:
     """Save a fitted model to one file.
 
     Parameters
@@ -74,14 +84,16 @@ def save_model(estimator, path):
     >>> bool((loaded.predict(X) == reg.predict(X)).all())
     True
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     best, search = _best_of(estimator, arrays)
     model = {"estimator": _to_node(best, "model", arrays), "search": search}
     write_model(path, model, arrays)
 
 
 @plain_state()
-def load_model(path, networks=None):
+def load_model(
+    path: FilePath, networks: NetworkBuilder | Sequence[NetworkBuilder | None] | None = None
+) -> CascadeLandmarkRegressor | Pipeline:
     """Load a model that :func:`save_model` saved, by this version or an earlier one.
 
     Parameters
@@ -124,7 +136,7 @@ def load_model(path, networks=None):
 
 
 @plain_state()
-def describe_model(path):
+def describe_model(path: FilePath) -> dict[str, Any]:
     """What a file of :func:`save_model` says about its model, without loading it.
 
     Parameters
@@ -164,7 +176,7 @@ def describe_model(path):
     }
 
 
-def _best_of(estimator, arrays):
+def _best_of(estimator: Any, arrays: dict[str, Any]) -> tuple[Any, Any]:
     """The estimator to save, and what a search that found it says."""
     if not hasattr(estimator, "estimator") or isinstance(estimator, Pipeline):
         return estimator, None
@@ -181,18 +193,19 @@ def _best_of(estimator, arrays):
     return estimator.best_estimator_, to_plain(told, "search", arrays)
 
 
-def _told(value):
+def _told(value: Any) -> Any:
     """A value as a text, where it is more than numbers and texts: for people to read."""
     if isinstance(value, dict):
         return {str(key): _told(item) for key, item in value.items()}
+    arrays: dict[str, Any] = {}
     try:
-        to_plain(value, "", arrays := {})
+        to_plain(value, "", arrays)
         return repr(value) if arrays or callable(value) else value
     except TypeError:
         return repr(value)
 
 
-def _to_node(estimator, name, arrays):
+def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """JSON-like form of an estimator."""
     if type(estimator) is Pipeline:
         if not isinstance(estimator.steps[-1][1], Pipeline | CascadeLandmarkRegressor):
@@ -202,7 +215,7 @@ def _to_node(estimator, name, arrays):
         return {
             "class": "Pipeline",
             "params": to_plain(params, f"{name}.params", arrays),
-            "steps": [_step_to_node(*step, name, arrays) for step in estimator.steps],
+            "steps": [_step_to_node(step, own, name, arrays) for step, own in estimator.steps],
         }
     if type(estimator) not in _CLASSES:
         raise TypeError(
@@ -220,7 +233,7 @@ def _to_node(estimator, name, arrays):
     }
 
 
-def _step_to_node(step, estimator, name, arrays):
+def _step_to_node(step: str, estimator: Any, name: str, arrays: dict[str, Any]) -> list[Any]:
     if isinstance(estimator, str | None) and estimator in _NOTHING:
         return [step, estimator]
     if type(estimator) not in (Pipeline, *_CLASSES):
@@ -232,7 +245,7 @@ def _step_to_node(step, estimator, name, arrays):
     return [step, _to_node(estimator, f"{name}.{step}", arrays)]
 
 
-def _from_node(node, arrays, networks, what):
+def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> Any:
     """Estimator of what :func:`_to_node` gave."""
     _check_node(node, what)
     if node["class"] == "Pipeline":
@@ -265,7 +278,7 @@ def _from_node(node, arrays, networks, what):
     return estimator
 
 
-def _fill_in(params, fitted, networks, what):
+def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what: str) -> None:
     """Put the user's networks where the file has none.
 
     Parameters
@@ -308,7 +321,7 @@ def _fill_in(params, fitted, networks, what):
         params["networks"] = type(wanted)(filled)
 
 
-def _listed(networks, n_stages, what):
+def _listed(networks: Any, n_stages: int, what: str) -> list[Any]:
     if isinstance(networks, str) or callable(networks):
         networks = [networks]
     if not np.iterable(networks):
@@ -319,7 +332,7 @@ def _listed(networks, n_stages, what):
     return networks
 
 
-def _described(node, arrays, what):
+def _described(node: Any, arrays: dict[str, Any], what: str) -> tuple[list[str], Any]:
     """Classes of the steps, and the fitted state of the regressor."""
     _check_node(node, what)
     if node["class"] != "Pipeline":
@@ -334,7 +347,7 @@ def _described(node, arrays, what):
     return names, fitted
 
 
-def _read(plain, arrays, what):
+def _read(plain: Any, arrays: dict[str, Any], what: str) -> Any:
     try:
         return from_plain(plain, arrays)
     except ValueError as error:
@@ -343,7 +356,7 @@ def _read(plain, arrays, what):
         raise ValueError(f"{what} is damaged: it is nested too deep") from None
 
 
-def _check_node(node, what):
+def _check_node(node: Any, what: str) -> None:
     known = [cls.__name__ for cls in _CLASSES]
     if not isinstance(node, dict) or node.get("class") not in ("Pipeline", *known):
         raise ValueError(f"{what} holds {node!r:.60}, expected an estimator")
@@ -351,7 +364,7 @@ def _check_node(node, what):
     check_keys(node, ("class", "params", content), f"{what}: its {node['class']}")
 
 
-def _check_steps(steps, what):
+def _check_steps(steps: Any, what: str) -> list[Any]:
     right = isinstance(steps, list) and all(map(_is_step, steps)) and bool(steps)
     if right:
         *first, last = (part for _, part in steps)
@@ -363,18 +376,18 @@ def _check_steps(steps, what):
     return steps
 
 
-def _is_step(step):
+def _is_step(step: Any) -> bool:
     return isinstance(step, list) and len(step) == 2 and isinstance(step[0], str)
 
 
-def _class_of(node):
+def _class_of(node: Any) -> Any:
     return node.get("class") if isinstance(node, dict) else None
 
 
 _REGRESSOR, _BALANCER = CascadeLandmarkRegressor.__name__, PoseBalancer.__name__
 _NOTHING = (None, "passthrough")  # steps that do nothing
 # How the fitted state of each class is taken and put.
-_CLASSES = {
+_CLASSES: dict[type, Any] = {
     CascadeLandmarkRegressor: (taken, put),
     PoseBalancer: (balance_of, put_balance),
 }

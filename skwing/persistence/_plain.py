@@ -5,17 +5,25 @@ with one key that says what it is. Reading makes nothing but the kinds of thing 
 functions come from the table `PUBLIC` or from the reader, never by a name out of the file.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from skwing import losses, networks
 from skwing.schema import LandmarkSchema
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from numpy.typing import NDArray
 
 __all__ = ["PUBLIC", "NotInFile", "from_plain", "name_of", "to_plain"]
 
@@ -48,7 +56,7 @@ class NotInFile:
 
     name: str
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         """Say what is missing.
 
         Raises
@@ -65,7 +73,7 @@ class NotInFile:
 NotInFile.__module__ = "skwing.persistence"  # where it is public
 
 
-def to_plain(value, name, arrays):
+def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     """JSON-like form of a value.
 
     Parameters
@@ -115,7 +123,7 @@ def to_plain(value, name, arrays):
     raise TypeError(f"{name} is a {type(value).__name__}, {value!r:.60}, which no file holds")
 
 
-def _array_to_plain(array, name, arrays):
+def _array_to_plain(array: NDArray[Any], name: str, arrays: dict[str, Any]) -> Any:
     if array.dtype.kind in "UO":
         return to_plain(array.tolist(), name, arrays)
     if array.dtype.kind not in "biuf" and array.dtype.names is None:
@@ -126,7 +134,7 @@ def _array_to_plain(array, name, arrays):
     return {"array": name}
 
 
-def _function_to_plain(function, name, arrays):
+def _function_to_plain(function: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
     if isinstance(function, NotInFile):
         return {"own": function.name}
     try:
@@ -135,14 +143,17 @@ def _function_to_plain(function, name, arrays):
     except TypeError:  # no hash
         pass
     if type(function) is functools.partial:
-        plain = _partial_to_plain(function, name, found := {})
+        found: dict[str, Any] = {}
+        plain = _partial_to_plain(function, name, found)
         if plain is not None:
             arrays |= found
             return {"partial": plain}
     return {"own": name_of(function)}
 
 
-def _partial_to_plain(function, name, arrays):
+def _partial_to_plain(
+    function: functools.partial[Any], name: str, arrays: dict[str, Any]
+) -> list[Any] | None:
     """Function, arguments and settings, or None where one of them is the user's own."""
     try:
         parts = [
@@ -155,7 +166,7 @@ def _partial_to_plain(function, name, arrays):
     return None if '{"own":' in json.dumps(parts) else parts
 
 
-def name_of(function):
+def name_of(function: Any) -> str:
     """``module:name`` of a function, a class or the class of a callable object; a text only."""
     if isinstance(function, str):
         return function
@@ -169,7 +180,7 @@ def name_of(function):
     return f"{function.__module__}:{function.__qualname__}"
 
 
-def from_plain(plain, arrays):
+def from_plain(plain: Any, arrays: dict[str, Any]) -> Any:
     """Value that :func:`to_plain` was given.
 
     Parameters
@@ -205,13 +216,13 @@ def from_plain(plain, arrays):
         raise ValueError(f"found {content!r:.60}, which is no {kind}") from error
 
 
-def _read_dict(content, arrays):
+def _read_dict(content: Any, arrays: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
         raise TypeError
     return {_text(key): from_plain(value, arrays) for key, value in content}
 
 
-def _read_partial(content, arrays):
+def _read_partial(content: Any, arrays: dict[str, Any]) -> functools.partial[Any]:
     inner, args, settings = content
     function = from_plain(inner, arrays)
     if not isinstance(function, functools.partial) and function not in _NAMES:
@@ -220,21 +231,21 @@ def _read_partial(content, arrays):
     return functools.partial(function, *args, **settings)
 
 
-def _read_random_state(content, arrays):
+def _read_random_state(content: Any, arrays: dict[str, Any]) -> np.random.RandomState:
     state = from_plain(content, arrays)
     random_state = np.random.RandomState()
     random_state.set_state(tuple(state[key] for key in _SEEDED))
     return random_state
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"found {value!r:.60}, expected a text")
     return value
 
 
 _FLOATS = {repr(value): value for value in (math.inf, -math.inf, math.nan)}
-_READERS = {
+_READERS: dict[str, Any] = {
     "float": lambda content, arrays: _FLOATS[content],
     "tuple": lambda content, arrays: tuple([from_plain(item, arrays) for item in content]),
     "dict": _read_dict,

@@ -1,6 +1,13 @@
 """A landmark schema as JSON text: how it is written, and what is checked on reading."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["as_text", "parts_of_text"]
 
@@ -8,7 +15,7 @@ _VERSION = 1
 _KEYS = ("name", "landmark_names", "mirror", "contours", "normalizers")
 
 
-def as_text(**parts):
+def as_text(**parts: object) -> str:
     """JSON text of the parts of a schema, a line each.
 
     An index on every line, as `json` would indent it, makes a file that nobody reads.
@@ -17,7 +24,7 @@ def as_text(**parts):
     return ",\n".join([f'{{\n  "version": {_VERSION}', *lines]) + "\n}"
 
 
-def parts_of_text(text):
+def parts_of_text(text: str | bytes) -> dict[str, Any]:
     """Parts of a schema from what :func:`as_text` made, as text or as its bytes in UTF-8.
 
     Raises
@@ -34,11 +41,11 @@ def parts_of_text(text):
         raise ValueError("it is nested too deep") from None
 
 
-def _no_number(text):
+def _no_number(text: str) -> None:
     raise ValueError(f"found {text}, which is no number")
 
 
-def _once_each(items):
+def _once_each(items: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = set()
     for key, _ in items:
         if key in keys:
@@ -47,7 +54,7 @@ def _once_each(items):
     return dict(items)
 
 
-def _check_parts(parts):
+def _check_parts(parts: Any) -> dict[str, Any]:
     if not isinstance(parts, dict):
         raise ValueError(f"expected an object, found {parts!r:.60}")
     version = parts.pop("version", _VERSION)
@@ -64,26 +71,26 @@ def _check_parts(parts):
     return parts
 
 
-def _is_text(value):
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_list(value, is_right):
+def _is_list(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and all(map(is_right, value))
 
 
-def _are_indices(value):
+def _are_indices(value: object) -> bool:
     return _is_list(value, lambda i: type(i) is int)
 
 
-def _is_contour(value):
+def _is_contour(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 3:
         return False
     name, indices, closed = value
     return _is_text(name) and _are_indices(indices) and isinstance(closed, bool)
 
 
-def _are_two_groups(value):
+def _are_two_groups(value: Any) -> bool:
     return _is_list(value, _are_indices) and len(value) == 2
 
 

@@ -1,29 +1,37 @@
 """The mark-ups of four face data sets: what the schemas of the package are made from."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from skwing.schema._names import mirror_from_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 __all__ = ["AFLW19", "COFW29", "IBUG68", "WFLW98"]
 
 
-def _both(pattern, parts):
+def _both(pattern: str, parts: Sequence[object]) -> tuple[list[str], list[str]]:
     """The pattern for each part on the left, then for the parts backwards on the right."""
     left = [pattern.format(side="left", part=part) for part in parts]
     right = [pattern.format(side="right", part=part) for part in reversed(parts)]
     return left, right
 
 
-def _jaw(n_side):
+def _jaw(n_side: int) -> list[str]:
     left, right = _both("{side}_jaw_{part}", range(n_side))
     return [*left, "chin", *right]
 
 
-def _nose():
+def _nose() -> list[str]:
     left, right = _both("{side}_nose_{part}", ("outer", "inner"))
     bridge = ["nose_bridge_0", "nose_bridge_1", "nose_bridge_2", "nose_tip"]
     return [*bridge, *left, "nose_base", *right]
 
 
-def _eyes(upper):
+def _eyes(upper: Sequence[str]) -> list[str]:
     """Both eyes, each clockwise as seen; `upper` names the lid from outside to inside."""
     top_left, top_right = _both("{side}_eye_top_{part}", upper)
     bottom_left, bottom_right = _both("{side}_eye_bottom_{part}", upper)
@@ -32,7 +40,7 @@ def _eyes(upper):
     return left + right
 
 
-def _mouth():
+def _mouth() -> list[str]:
     """The 12 outer and 8 inner points, each ring clockwise from the left corner."""
     up_left, up_right = _both("{side}_upper_lip_{part}", ("outer", "inner"))
     low_left, low_right = _both("{side}_lower_lip_{part}", ("outer", "inner"))
@@ -43,11 +51,17 @@ def _mouth():
     return [*ring, *inside, "lower_lip_inside", "left_lower_lip_inside"]
 
 
-def _run(first, last):
+def _run(first: int, last: int) -> tuple[int, ...]:
     return tuple(range(first, last + 1))
 
 
-def _parts(name, landmark_names, contours, inter_pupil, inter_ocular):
+def _parts(
+    name: str,
+    landmark_names: list[str],
+    contours: Sequence[tuple[str, tuple[int, ...], bool]],
+    inter_pupil: tuple[tuple[int, ...], tuple[int, ...]],
+    inter_ocular: tuple[tuple[int, ...], tuple[int, ...]],
+) -> dict[str, Any]:
     """Arguments of a LandmarkSchema."""
     return {
         "name": name,

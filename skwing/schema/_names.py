@@ -1,7 +1,13 @@
 """Which landmarks are mirror images of each other, told by their names."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["mirror_from_names", "mirror_of_pairs", "pairs_from_names"]
 
@@ -21,11 +27,11 @@ _GLUED = (
 _OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     return _GAP.sub("_", _CAMEL.sub("_", name)).lower()
 
 
-def pairs_from_names(landmark_names):
+def pairs_from_names(landmark_names: Iterable[str]) -> tuple[list[tuple[int, int]], dict[int, str]]:
     """Mirror pairs told by the sides that names speak of.
 
     The words "left" and "right" count in any case, as do the letters "l" and "r" standing
@@ -55,7 +61,9 @@ def pairs_from_names(landmark_names):
     plain = [_plain(name) for name in landmark_names]
     counts = Counter(plain)
     place = {name: i for i, name in enumerate(plain) if counts[name] == 1}
-    pairs, lonely, settled = [], {}, set()
+    pairs: list[tuple[int, int]] = []
+    lonely: dict[int, str] = {}
+    settled: set[int] = set()
     for sign in (_WORD, _LETTER, *_GLUED):
         found, alone = _pairs_by(sign, plain, place, settled)
         pairs += found
@@ -66,7 +74,7 @@ def pairs_from_names(landmark_names):
     return sorted(pairs), dict(sorted(lonely.items()))
 
 
-def _partner(name, sign, place):
+def _partner(name: str, sign: re.Pattern[str], place: dict[str, int]) -> str:
     """Name on the other side.
 
     Where a word tells the side of the face and a letter that of the part, both change:
@@ -83,7 +91,9 @@ def _partner(name, sign, place):
     return both if (letter in place) == (partner in place) else partner
 
 
-def _pairs_by(sign, plain, place, settled):
+def _pairs_by(
+    sign: re.Pattern[str], plain: Sequence[str], place: dict[str, int], settled: set[int]
+) -> tuple[list[tuple[int, int]], dict[int, str]]:
     """Pairs by one sign of a side, and the partners sought in vain."""
     found, alone = [], {}
     for i, name in enumerate(plain):
@@ -98,7 +108,7 @@ def _pairs_by(sign, plain, place, settled):
     return found, alone
 
 
-def mirror_from_names(landmark_names):
+def mirror_from_names(landmark_names: Iterable[str]) -> tuple[int, ...]:
     """Mirror permutation told by the sides in the names, all of which must have a partner.
 
     Parameters
@@ -131,7 +141,7 @@ def mirror_from_names(landmark_names):
     return mirror_of_pairs(pairs, len(names))
 
 
-def mirror_of_pairs(pairs, n_landmarks):
+def mirror_of_pairs(pairs: Iterable[tuple[int, int]], n_landmarks: int) -> tuple[int, ...]:
     """Permutation that swaps these pairs."""
     mirror = list(range(n_landmarks))
     for i, j in pairs:

@@ -1,11 +1,14 @@
 """LandmarkSchema, and the four schemas that ship."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, overload
 
 from skwing._utils.checks import told
 from skwing._utils.files import write_text
@@ -13,6 +16,12 @@ from skwing._utils.warnings import warn_caller
 from skwing.schema import _markups
 from skwing.schema._json import as_text, parts_of_text
 from skwing.schema._names import mirror_from_names, mirror_of_pairs, pairs_from_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, Self
+
+    from skwing._utils.types import Array, FilePath
 
 __all__ = [
     "AFLW19",
@@ -60,12 +69,25 @@ class LandmarkSchema:
     """
 
     name: str
-    landmark_names: tuple
-    mirror: tuple | None = None
-    contours: tuple = ()
-    normalizers: Mapping = field(default_factory=dict, hash=False)
+    landmark_names: tuple[str, ...]
+    mirror: tuple[int, ...] | None = None
+    contours: tuple[tuple[str, tuple[int, ...], bool], ...] = ()
+    normalizers: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(
+        default_factory=dict, hash=False
+    )
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # what is taken is converted by __post_init__
+
+        def __init__(
+            self,
+            name: str,
+            landmark_names: Iterable[str],
+            mirror: Iterable[int] | None = None,
+            contours: Iterable[tuple[str, Iterable[int], bool]] = (),
+            normalizers: Mapping[str, Sequence[Iterable[int]]] = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         """Turn every part into an immutable one and check it."""
         set_part = object.__setattr__  # the way round `frozen`, for the constructor only
         set_part(self, "landmark_names", tuple(str(n) for n in self.landmark_names))
@@ -80,7 +102,7 @@ class LandmarkSchema:
         set_part(self, "normalizers", MappingProxyType(pairs))
         self._check()
 
-    def _check(self):
+    def _check(self) -> None:
         n = self.n_landmarks
         if n == 0 or len(set(self.landmark_names)) != n:
             raise ValueError(f"Schema {self.name!r} needs landmark names, each different.")
@@ -102,13 +124,21 @@ class LandmarkSchema:
                     f"{what} of schema {self.name!r} needs landmarks in 0..{n - 1}; got {indices}."
                 )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy by construction: a read-only mapping has no other way."""
         parts = (self.name, self.landmark_names, self.mirror, self.contours)
         return type(self), (*parts, dict(self.normalizers))
 
     @classmethod
-    def from_names(cls, name, landmark_names, *, contours=(), normalizers=None, pairs=None):
+    def from_names(
+        cls,
+        name: str,
+        landmark_names: Iterable[str],
+        *,
+        contours: Iterable[tuple[str, Iterable[int], bool]] = (),
+        normalizers: Mapping[str, Sequence[Iterable[int]]] | None = None,
+        pairs: Iterable[tuple[str, str] | tuple[int, int]] | None = None,
+    ) -> Self:
         """Schema whose mirror pairs are found by name.
 
         Parameters
@@ -167,7 +197,13 @@ class LandmarkSchema:
                 mirror = mirror_of_pairs(found, len(names))
         return cls(name, names, mirror, contours, normalizers or {})
 
-    def to_json(self, path=None):
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+
+    @overload
+    def to_json(self, path: FilePath) -> None: ...
+
+    def to_json(self, path: FilePath | None = None) -> str | None:
         """Save the schema as JSON.
 
         Parameters
@@ -205,7 +241,7 @@ class LandmarkSchema:
         return None
 
     @classmethod
-    def from_json(cls, source):
+    def from_json(cls, source: FilePath) -> Self:
         """Load what :meth:`to_json` saved.
 
         Parameters
@@ -233,16 +269,16 @@ class LandmarkSchema:
         is_text = isinstance(source, str) and source.lstrip().startswith("{")
         where = "the JSON text" if is_text else os.fspath(source)
         try:
-            return cls(**parts_of_text(source if is_text else Path(source).read_bytes()))
+            return cls(**parts_of_text(str(source) if is_text else Path(source).read_bytes()))
         except ValueError as error:
             raise ValueError(f"{where} is no landmark schema: {error}") from None
 
     @property
-    def n_landmarks(self):
+    def n_landmarks(self) -> int:
         """Number of landmarks."""
         return len(self.landmark_names)
 
-    def mirror_points(self, points):
+    def mirror_points(self, points: Array) -> Array:
         """Rename the points of a shape that was reflected.
 
         This is only half of a mirroring; the reflection itself is a matrix, see
@@ -282,29 +318,35 @@ class LandmarkSchema:
         return points[..., list(self.mirror), :]
 
 
-def _as_indices(indices):
+def _as_indices(indices: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(i) for i in indices)
 
 
-def _check_pairs(name, landmark_names, pairs):
+def _check_pairs(
+    name: str, landmark_names: Sequence[str], pairs: Iterable[Any]
+) -> list[tuple[int, int]]:
     """Pairs of indices from pairs of indices or names."""
-    place = {n: i for i, n in enumerate(landmark_names)}
+    place: dict[Any, int] = {n: i for i, n in enumerate(landmark_names)}
     place |= {i: i for i in range(len(landmark_names))}
-    indices = []
+    indices: list[tuple[int, int]] = []
     for pair in pairs:
-        both = [place.get(end) for end in pair] if isinstance(pair, (tuple, list)) else []
+        both: list[Any] = (
+            [place.get(end) for end in pair] if isinstance(pair, (tuple, list)) else []
+        )
         if len(both) != 2 or None in both or both[0] == both[1]:
             raise ValueError(
                 f"pairs of schema {name!r} must hold two of its landmarks each; got {pair!r:.80}."
             )
-        indices.append(tuple(both))
+        indices.append((both[0], both[1]))
     for i, count in Counter(i for pair in indices for i in pair).items():
         if count > 1:
             raise ValueError(f"pairs of schema {name!r} hold {landmark_names[i]!r} twice.")
     return indices
 
 
-def check_schema(schema, n_landmarks=None):
+def check_schema(
+    schema: str | LandmarkSchema | None, n_landmarks: int | None = None
+) -> LandmarkSchema | None:
     """Schema of that name, or the schema itself; None stays None.
 
     Parameters
@@ -353,7 +395,7 @@ def check_schema(schema, n_landmarks=None):
     return schema
 
 
-def can_mirror(schema):
+def can_mirror(schema: LandmarkSchema | None) -> bool:
     """Whether it is known how the landmarks of a mirrored shape are named."""
     return schema is not None and schema.mirror is not None
 

@@ -1,6 +1,8 @@
 """Principal components of aligned shapes, and missing points inferred from them."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,6 +11,11 @@ from skwing._utils.landmarks import whole_points
 from skwing.geometry import apply, invert, similarity
 from skwing.shapes._procrustes import is_shape, mean_shape, normalize
 from skwing.shapes._solid import views_of_solid
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Floats
 
 
 class ShapeModes(NamedTuple):
@@ -27,13 +34,13 @@ class ShapeModes(NamedTuple):
         The same as a part of the variance of all coordinates together.
     """
 
-    mean: np.ndarray
-    components: np.ndarray
-    variances: np.ndarray
-    variance_ratios: np.ndarray
+    mean: Floats
+    components: Floats
+    variances: Floats
+    variance_ratios: Floats
 
 
-def shape_pca(aligned, n_components=None):
+def shape_pca(aligned: ArrayLike, n_components: int | None = None) -> ShapeModes:
     """Principal component analysis of aligned shapes.
 
     Parameters
@@ -97,7 +104,7 @@ def shape_pca(aligned, n_components=None):
     return ShapeModes(mean, components, variances[:keep], ratios[:keep])
 
 
-def _with_sign(components, mean):
+def _with_sign(components: Floats, mean: Floats) -> Floats:
     """Components that move the middle of the shape right and down against its rim.
 
     The sign of an eigenvector is arbitrary. Its largest entry is a poor guide: a mode that
@@ -109,7 +116,7 @@ def _with_sign(components, mean):
     return np.where(inward < 0, -1.0, 1.0)[:, None, None] * components
 
 
-def coefficients(aligned, modes):
+def coefficients(aligned: ArrayLike, modes: ShapeModes) -> Floats:
     """Coefficient of every component in every shape, ``p^T (shape - mean)``.
 
     Parameters
@@ -139,7 +146,7 @@ def coefficients(aligned, modes):
     return rows.reshape(len(rows), -1) @ components.reshape(n_components, -1).T
 
 
-def complete_shapes(shapes, max_iter=10, tol=1e-3):
+def complete_shapes(shapes: ArrayLike, max_iter: int = 10, tol: float = 1e-3) -> Floats:
     """Infer missing points, taking the shapes for views of one rigid solid.
 
     Points of a head that turns do not go missing at random: the far side does. A linear

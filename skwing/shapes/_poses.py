@@ -1,5 +1,9 @@
 """Poses from shapes, and how often to repeat a sample of each: balancing as functions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing.geometry import apply, similarity
@@ -13,6 +17,11 @@ from skwing.shapes import (
     shape_pca,
 )
 
+if TYPE_CHECKING:
+    from skwing._utils.types import Floats, Ints
+    from skwing.schema import LandmarkSchema
+    from skwing.shapes._pca import ShapeModes
+
 __all__ = ["bin_poses", "choose_component", "count_repeats", "mirror_parity", "pose_modes"]
 
 # A mode counts as odd when the cosine between it and its mirror image is below this; a
@@ -20,7 +29,7 @@ __all__ = ["bin_poses", "choose_component", "count_repeats", "mirror_parity", "p
 _ODD = -0.5
 
 
-def pose_modes(shapes):
+def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
     """Modes of shapes, and the coefficients of every shape, as balancing needs them.
 
     Every shape is aligned once to the plain mean of the shapes, a similarity with
@@ -74,7 +83,7 @@ def pose_modes(shapes):
     return modes, values
 
 
-def mirror_parity(modes, schema):
+def mirror_parity(modes: ShapeModes, schema: LandmarkSchema) -> Floats:
     """Whether each mode stays (1) or turns round (-1) when the shapes are mirrored.
 
     Parameters
@@ -108,7 +117,7 @@ def mirror_parity(modes, schema):
     return (mirrored * components).sum((-2, -1))
 
 
-def choose_component(component, modes, schema):
+def choose_component(component: int | str, modes: ShapeModes, schema: LandmarkSchema | None) -> int:
     """Number of the component that is the pose.
 
     Parameters
@@ -141,7 +150,7 @@ def choose_component(component, modes, schema):
     return int(odd[0]) if len(odd) else 0
 
 
-def bin_poses(values, n_bins, from_zero):
+def bin_poses(values: Floats, n_bins: int, from_zero: bool) -> tuple[Floats, Ints, int]:
     """Bins of equal width and how full they are.
 
     Parameters
@@ -185,7 +194,7 @@ def bin_poses(values, n_bins, from_zero):
     return edges, counts, int(target)
 
 
-def _bins_of(values, edges):
+def _bins_of(values: Floats, edges: Floats) -> tuple[Ints, Ints]:
     """First and last bin of each value, which are two where it lies on an inner edge."""
     most = len(edges) - 2
     first = np.searchsorted(edges, values, side="left") - 1
@@ -193,7 +202,9 @@ def _bins_of(values, edges):
     return first.clip(0, most), last.clip(0, most)
 
 
-def count_repeats(values, edges, counts, target, max_repeats=None):
+def count_repeats(
+    values: Floats, edges: Floats, counts: Ints, target: int, max_repeats: int | None = None
+) -> Ints:
     """How often each sample is taken.
 
     Parameters

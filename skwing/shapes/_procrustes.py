@@ -1,9 +1,20 @@
 """Alignment, mean shape and principal components of shapes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.landmarks import whole_points
 from skwing.geometry import apply, scale_of, similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Flags, Floats
 
 __all__ = [
     "align",
@@ -19,7 +30,7 @@ _UPRIGHT = 0.3
 _LEAST_EXTENT = 1e-140  # whose square is a number still, as is that of its inverse
 
 
-def is_shape(shapes):
+def is_shape(shapes: ArrayLike) -> Flags:
     """Whether each shape has at least two distinct points, so that it can be aligned.
 
     Points are not distinct where the square of their distance would be 0 or infinite.
@@ -48,7 +59,12 @@ def is_shape(shapes):
     return (extent > _LEAST_EXTENT) & (extent < 1 / _LEAST_EXTENT)
 
 
-def align(shapes, reference, allow_reflection=False, scaling=True):
+def align(
+    shapes: ArrayLike,
+    reference: Floats,
+    allow_reflection: bool | Flags = False,
+    scaling: bool = True,
+) -> Floats:
     """Bring every shape as close to a reference as a similarity can (Procrustes).
 
     Parameters
@@ -87,7 +103,7 @@ def align(shapes, reference, allow_reflection=False, scaling=True):
     return aligned
 
 
-def _align_turned(shapes, reference, scaling=True):
+def _align_turned(shapes: Floats, reference: Floats, scaling: bool = True) -> tuple[Floats, Floats]:
     """Aligned shapes, and a figure that is the greater the better the fit."""
     matrix = similarity(shapes, reference)
     # Of two fits of one shape and its reflection, the one with the greater factor is the
@@ -100,7 +116,7 @@ def _align_turned(shapes, reference, scaling=True):
     return aligned + _mean_of_points(reference - aligned), gain
 
 
-def _mean_of_points(shapes):
+def _mean_of_points(shapes: Floats) -> Floats:
     """Mean over the points that are there, as (..., 1, 2); NaN where there is none."""
     known = ~np.isnan(shapes)
     count = known.sum(-2, keepdims=True)
@@ -108,13 +124,13 @@ def _mean_of_points(shapes):
         return np.where(known, shapes, 0.0).sum(-2, keepdims=True) / count
 
 
-def _mean_of_shapes(shapes):
+def _mean_of_shapes(shapes: Floats) -> Floats:
     """Mean of each point over the shapes that have it, (n_landmarks, 2)."""
     with np.errstate(invalid="ignore"):
         return np.nansum(shapes, 0) / (~np.isnan(shapes)).sum(0)
 
 
-def normalize(shapes):
+def normalize(shapes: ArrayLike) -> Floats:
     """Centre shapes on 0 and scale them to a root mean square radius of 1.
 
     Parameters
@@ -140,7 +156,7 @@ def normalize(shapes):
     return centred / np.where(radius > 0, radius, np.nan)
 
 
-def symmetric(shape, mirror):
+def symmetric(shape: ArrayLike, mirror: Sequence[int]) -> Floats:
     """Mean of a shape and its mirror image, its axis of symmetry upright.
 
     Parameters
@@ -176,7 +192,7 @@ def symmetric(shape, mirror):
     return np.stack([mean.real, mean.imag], axis=-1)
 
 
-def mean_shape(shapes, max_iter=20, tol=1e-4):
+def mean_shape(shapes: ArrayLike, max_iter: int = 20, tol: float = 1e-4) -> Floats:
     """Mean of shapes apart from where, how large and how turned each of them is.
 
     Generalised Procrustes analysis: every shape is aligned to the mean, the mean is taken
@@ -225,7 +241,7 @@ def mean_shape(shapes, max_iter=20, tol=1e-4):
     return normalize(mean)
 
 
-def _first_mean(shapes):
+def _first_mean(shapes: Floats) -> Floats:
     """Mean of normalised shapes as they stand, or one of them where they stand every way."""
     mean = _mean_of_shapes(shapes)
     if np.sqrt(np.nanmean((mean - _mean_of_points(mean)) ** 2) * 2) > _UPRIGHT:

@@ -1,15 +1,23 @@
 """The shape that later stages of a cascade bring objects onto."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.landmarks import numbered
 from skwing.schema._schema import can_mirror
 from skwing.shapes._procrustes import mean_shape, symmetric
 
+if TYPE_CHECKING:
+    from skwing._utils.types import Floats
+    from skwing.schema import LandmarkSchema
+
 _FLAT = 0.1  # as wide as that, for its length, a shape is no line
 
 
-def reference_shape(points, n_stages, schema):
+def reference_shape(points: Floats, n_stages: int, schema: LandmarkSchema | None) -> Floats:
     """Mean shape that later stages bring faces onto; a single landmark has none.
 
     It is made symmetric where the schema tells how, unless that makes a line of it.
@@ -34,7 +42,7 @@ def reference_shape(points, n_stages, schema):
     return shape if _collapses(shape, even) else even
 
 
-def _collapses(shape, even):
+def _collapses(shape: Floats, even: Floats) -> bool:
     """Whether a shape that is made symmetric is no longer the shape of the same object.
 
     An object seen from the side has no axis that its landmarks lie on or on both sides of:
@@ -44,12 +52,12 @@ def _collapses(shape, even):
     return across > _FLAT * along and _principal_extents(even)[0] < across / 3
 
 
-def _principal_extents(shape):
+def _principal_extents(shape: Floats) -> Floats:
     """Standard deviations of the points of a shape, across and along its longer axis."""
     return np.sqrt(np.linalg.eigvalsh(np.cov(shape[~np.isnan(shape).any(-1)].T, ddof=0)).clip(0))
 
 
-def is_symmetric(shape, schema):
+def is_symmetric(shape: Floats, schema: LandmarkSchema | None) -> bool:
     """Whether a mean shape is its own mirror image, so that mirrored crops lie as others do."""
     if not can_mirror(schema):
         return False

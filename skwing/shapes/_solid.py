@@ -7,7 +7,14 @@ shape (2, n_views, n_points) of the x and then the y, 0 where a point is missing
 `weight`, (n_views, n_points), 1 for a point that is there and 0 for a missing one.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from skwing._utils.types import Flags, Floats
 
 # What the points leave open is drawn with a small part of their weight: the turn of a view
 # to the frontal one, and the solid to one without depth. Without the latter, shapes that
@@ -18,7 +25,7 @@ _TURN_STEPS = 5
 _TINY = 1e-12
 
 
-def views_of_solid(points, known, max_iter, tol):
+def views_of_solid(points: Floats, known: Flags, max_iter: int, tol: float) -> Floats:
     """Complete the views of a solid: all points of it as each view would show them.
 
     Parameters
@@ -47,14 +54,14 @@ def views_of_solid(points, known, max_iter, tol):
     return solid @ turns.mT + shifts[:, None, :]
 
 
-def _grams(weight, factor):
+def _grams(weight: Floats, factor: Floats) -> Floats:
     """Sum of the outer products of the rows of `factor`, weighted, for each view."""
     n, k = factor.shape
     outer = (factor[:, :, None] * factor[:, None, :]).reshape(n, k * k)
     return (weight @ outer).reshape(-1, k, k)
 
 
-def _first_solid(rows, weight):
+def _first_solid(rows: Floats, weight: Floats) -> Floats:
     """Mean view, with the depth that explains best what stretching the mean does not."""
     mean = rows.sum(1) / weight.sum(0)
     flat = np.column_stack([mean.T, np.ones(mean.shape[1])])
@@ -67,7 +74,9 @@ def _first_solid(rows, weight):
     return np.column_stack([mean.T, 0.5 * np.sqrt(len(depth)) * depth])
 
 
-def _fit_turns(rows, weight, solid, turns=None):
+def _fit_turns(
+    rows: Floats, weight: Floats, solid: Floats, turns: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Turn (n_views, 2, 3) and shift (n_views, 2) of every view, by majorisation.
 
     Each step is one of gradient descent, after which the nearest turn is taken.
@@ -86,7 +95,7 @@ def _fit_turns(rows, weight, solid, turns=None):
     return turns, middle - (turns @ centre[..., None])[..., 0]
 
 
-def _nearest_turn(matrix):
+def _nearest_turn(matrix: Floats) -> Floats:
     """Nearest matrices with rows of equal length at right angles, to (..., 2, 3) ones.
 
     That is the polar factor times the mean singular value, here in closed form.
@@ -98,7 +107,9 @@ def _nearest_turn(matrix):
     return outer @ matrix / (2.0 * root)[..., None, None]
 
 
-def _fit_solid(rows, weight, turns, shifts, solid):
+def _fit_solid(
+    rows: Floats, weight: Floats, turns: Floats, shifts: Floats, solid: Floats
+) -> Floats:
     """Least-squares solid for given turns, centred; as it was where they leave it open."""
     normal = (weight.T @ (turns.mT @ turns).reshape(-1, 9)).reshape(-1, 3, 3)
     right = sum((rows[c] - weight * shifts[:, c, None]).T @ turns[:, c] for c in range(2))

@@ -1,0 +1,66 @@
+"""Names of types in signatures: imported by type checkers only, under ``TYPE_CHECKING``."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = [
+    "Array",
+    "Column",
+    "FilePath",
+    "Flags",
+    "Floats",
+    "Ints",
+    "OnError",
+    "Predictor",
+    "RandomState",
+    "Rows",
+    "Table",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
+FilePath: TypeAlias = str | os.PathLike[str]
+RandomState: TypeAlias = int | np.random.RandomState | None
+OnError: TypeAlias = Literal["raise", "skip"]
+# What comes in decides what goes out; integers come out as some kind of number.
+Array = TypeVar(
+    "Array", NDArray[np.float64], NDArray[np.float32], torch.Tensor, NDArray[np.number[Any]]
+)
+
+
+class Column(Protocol):
+    """One column of a table or several, as a pandas.Series or DataFrame."""
+
+    def to_numpy(self) -> Any:
+        """Its values."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+
+# As an ArrayLike, but of known length.
+Rows: TypeAlias = NDArray[Any] | Sequence[Sequence[float]] | Sequence[NDArray[Any]] | Column
+
+
+class Predictor(Protocol):
+    """Fitted regressor of landmarks, or a pipeline or a search around one."""
+
+    def predict(self, X: Any, /) -> Any:
+        """Landmarks of each sample."""
+
+
+class Table(Protocol):
+    """Columns by name, as a pandas.DataFrame has them."""
+
+    @property
+    def columns(self) -> Any:
+        """Names of the columns."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Column of that name."""
