@@ -1,4 +1,4 @@
-"""Landmark localisers as scikit-learn estimators."""
+"""Landmark localisation as scikit-learn estimators."""
 
 from skwing._utils.version import __version__
 from skwing.balance import PoseBalancer, PoseResampler

@@ -1,9 +1,9 @@
-"""Pose-based data balancing: samples of rare poses count more often in training.
+"""Pose-based data balancing: samples of rare poses are repeated in training.
 
-Feng et al. (2018) align all shapes, take the mode of variation that is the pose, cut the
-range of its coefficient into bins of equal width and repeat the samples of each bin until
-it is about as full as the fullest. :class:`PoseBalancer` does so in a pipeline of
-scikit-learn, without copying a sample; :class:`PoseResampler` in one of imbalanced-learn.
+Feng et al. (2018) align all shapes, select the principal component that describes the pose,
+divide the range of its coefficient into bins of equal width, and repeat the samples of each
+bin until it is about as full as the largest. :class:`PoseBalancer` does this in scikit-learn
+pipelines without copying samples; :class:`PoseResampler` does it in imbalanced-learn pipelines.
 """
 
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ __all__ = ["PoseBalancer", "PoseResampler"]
 
 _MOST_BINS = 10**6
 
-# All parameters of balancer and resampler.
+# Constraints of the parameters of PoseBalancer and PoseResampler.
 SETTINGS = {
     "n_bins": count(high=_MOST_BINS),
     "component": Either(count(0), Only("auto")),
@@ -35,13 +35,13 @@ SETTINGS = {
     "schema": By(check_schema),
 }
 
-# Spread of pose, in units of the radius of a shape, below which all poses are the same.
+# Range of pose coefficients, in units of the shape's radius, below which poses are equal.
 _SAME_POSE = 1e-9
 
 
 @contextmanager
 def _fit_task(estimator, X, y):
-    """Tell scikit-learn's callbacks, where there are any, of the begin and the end."""
+    """Notify scikit-learn's callbacks, if any, of the begin and the end of `fit`."""
     if not hasattr(estimator, "_init_callback_context"):
         yield
         return
@@ -51,7 +51,7 @@ def _fit_task(estimator, X, y):
     context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
 
 
-# What is fitted; arrays but for the two counts.
+# Fitted attributes: all are arrays, except for the two integers in _COUNTS.
 ATTRIBUTES = (
     *("mean_shape_", "components_", "explained_variance_ratio_", "component_", "poses_"),
     *("bin_edges_", "bin_counts_", "target_count_", "repeats_", "sample_indices_"),
@@ -60,19 +60,19 @@ _COUNTS = ("component_", "target_count_")
 
 
 def balance_of(balancer):
-    """Fitted state of a balancer as data, None of one that is not fitted."""
+    """Fitted attributes of a balancer as a dict, or None if it is not fitted."""
     if not hasattr(balancer, "repeats_"):
         return None
     return {name.rstrip("_"): getattr(balancer, name) for name in ATTRIBUTES}
 
 
 def put_balance(balancer, fitted, what):
-    """Set the fitted attributes of a balancer from what :func:`balance_of` gave.
+    """Set the fitted attributes of a balancer from the result of :func:`balance_of`.
 
     Raises
     ------
     ValueError
-        If something is missing, unknown or of another kind.
+        If an attribute is missing, unknown or of the wrong type.
     """
     check_keys(fitted, [name.rstrip("_") for name in ATTRIBUTES], what)
     for name in ATTRIBUTES:
@@ -101,7 +101,9 @@ class _PoseHistogram(BaseEstimator):
         points = as_points(y)
         check_reach(points)
         if len(points) != n_samples:
-            raise ValueError(f"X has {n_samples} samples, y has {len(points)}; expected as many")
+            raise ValueError(
+                f"X has {n_samples} samples, y has {len(points)}; expected the same number"
+            )
         own = self.schema if self.schema is not None else data_schema
         schema = check_schema(own, n_landmarks=points.shape[1])
         modes, coefficient = pose_modes(points)
@@ -146,55 +148,57 @@ class _PoseHistogram(BaseEstimator):
 class PoseBalancer(
     CallbackSupportMixin, TransformerMixin, _PoseHistogram, auto_wrap_output_keys=None
 ):
-    """Balance the poses that a regressor is trained on, as a step of a pipeline.
+    """Balance the poses of the training samples, as a step of a pipeline.
 
-    When the pipeline is fitted, X goes on with a number of repeats for each sample: a
-    regressor draws it that often per epoch, each time with an augmentation of its own. No
-    sample is copied and y stays as it is. When the pipeline predicts, X goes through
-    untouched, so scores are measured on the natural distribution.
+    When the pipeline is fitted, the balancer attaches a number of repeats to each sample.
+    The regressor samples it that often per epoch, each time with different augmentation. No
+    sample is copied, and y is unchanged. When the pipeline predicts, X is returned
+    unchanged, so scores are computed on the original distribution.
 
     Parameters
     ----------
     n_bins : int, default=9
-        Number of bins of equal width that the range of poses is cut into.
+        Number of bins of equal width for the range of poses.
     component : int or "auto", default="auto"
-        Which principal component of the shapes is the pose, counted from 0. "auto" is the
-        leading one that changes sign when the shapes are mirrored, which is yaw; without a
-        schema that knows the mirror image of each landmark it is the first.
+        Index of the principal component of the shapes that describes the pose, counted from
+        0. "auto" selects the first component that changes sign when the shapes are
+        mirrored, which is yaw. Without a schema that defines the mirror image of each
+        landmark, it selects component 0.
     max_repeats : int or None, default=20
-        The most that a sample is repeated; None sets no limit.
+        Maximum number of repeats of a sample; None sets no limit.
     absolute : bool, default=True
-        Whether turns to the left and to the right share their bins, which then start at 0.
-        If False they reach from the least to the greatest coefficient.
+        Whether rotations to the left and to the right share bins, which then start at 0.
+        If False, bins extend from the smallest to the largest coefficient.
     schema : str, LandmarkSchema or None, default=None
-        What the landmarks mean; None takes the schema that the data carry.
+        Definition of the landmarks; None uses the schema of the data.
 
     Attributes
     ----------
     mean_shape_ : ndarray of shape (n_landmarks, 2)
         Mean of the aligned shapes, with a root mean square radius of about 1.
     components_ : ndarray of shape (n_components, n_landmarks, 2)
-        Modes of variation about it: ``mean_shape_ + b * components_[k]`` is a shape.
+        Principal components: ``mean_shape_ + b * components_[k]`` is a shape.
     explained_variance_ratio_ : ndarray of shape (n_components,)
+        Fraction of the variance that each component explains.
     component_ : int
-        The component that is balanced.
+        Index of the component that is balanced.
     poses_ : ndarray of shape (n_samples,)
-        Its coefficient in each sample, in units of the mean shape's radius: it does not
-        depend on how many pixels a face has. With ``component="auto"`` and a schema for
-        faces it is above 0 where the nose points to the right of the image. NaN where a
-        sample has no two distinct landmarks.
+        Coefficient of this component for each sample, in units of the mean shape's radius,
+        and therefore independent of the image resolution. With ``component="auto"`` and a
+        schema for faces, it is positive if the nose points to the right of the image. NaN
+        if a sample has fewer than two distinct landmarks.
     bin_edges_ : ndarray of shape (n_bins + 1,)
-        Of ``abs(poses_)``, or of `poses_` if not `absolute`.
+        Bin edges of ``abs(poses_)``, or of `poses_` if not `absolute`.
     bin_counts_ : ndarray of int of shape (n_bins,)
-        Samples in each bin; one on an inner edge is counted on both sides.
+        Number of samples in each bin. Samples on an inner edge count in both bins.
     target_count_ : int
-        Count of the fullest bin, up to which the others are repeated. As in the authors'
-        code it is that of a histogram from the least to the greatest value, which may
-        differ from the greatest of `bin_counts_` by the samples that lie near an edge.
+        Size of the largest bin, up to which samples of other bins are repeated. As in the
+        authors' code, it is computed from a histogram between the smallest and the largest
+        value, and may differ from the maximum of `bin_counts_` by samples near an edge.
     repeats_ : ndarray of int of shape (n_samples,)
-        ``round(target_count_ / count)`` for the count of the sample's bin.
+        ``round(target_count_ / count)``, where count is the size of the sample's bin.
     sample_indices_ : ndarray of int of shape (n_repeated_samples,)
-        Each sample's position, as often as it is repeated: for use by hand, as
+        Index of each sample, repeated according to `repeats_`, for example for
         ``y[balancer.sample_indices_]``.
 
     See Also
@@ -204,16 +208,17 @@ class PoseBalancer(
     Notes
     -----
     This is the pose-based data balancing of Feng et al. (2018), section 5. With
-    ``component=0, max_repeats=None`` repeats are those of the authors' code for shapes of
-    any number of points but 19, where they take ``component=1``, with three exceptions in
-    places where that code fails: an empty bin is passed over, no sample is left out, and
-    shapes that do not differ in pose are all taken once.
+    ``component=0, max_repeats=None``, the repeats equal those of the authors' code (for
+    shapes of 19 landmarks, the authors use ``component=1``). There are three differences
+    where that code fails: empty bins are ignored, no sample is dropped, and if all shapes
+    have the same pose, all repeats are 1.
 
-    Missing landmarks are inferred, see :func:`skwing.shapes.complete_shapes`. A sample
-    without two distinct landmarks has no pose; it is taken once and counts in no bin.
+    Missing landmarks are inferred, see :func:`skwing.shapes.complete_shapes`. A sample with
+    fewer than two distinct landmarks has no pose; it is not repeated and not counted in any
+    bin.
 
-    If X comes with repeats already, they are multiplied: two balancers in a row balance
-    two components.
+    If X already has repeats, they are multiplied by the new ones. Two balancers in a
+    pipeline therefore balance two components.
 
     Examples
     --------
@@ -230,12 +235,12 @@ class PoseBalancer(
 
     @with_callbacks
     def fit(self, X, y):
-        """Find the poses and count how often each sample is to be repeated.
+        """Compute the poses and the number of repeats of each sample.
 
         Parameters
         ----------
         X : BoxedImages, array, sequence or DataFrame of n_samples images
-            Not looked at, except for its length and its schema.
+            Only its length and its schema are used.
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             In image pixels; NaN = missing.
 
@@ -255,7 +260,7 @@ class PoseBalancer(
         return self
 
     def fit_transform(self, X, y):
-        """Fit to landmarks, and give X its repeats.
+        """Fit to the landmarks and attach the repeats to X.
 
         Parameters
         ----------
@@ -266,19 +271,19 @@ class PoseBalancer(
         Returns
         -------
         images : BoxedImages of n_samples images
-            With `repeats_`, multiplied with the repeats that X had.
+            X with `repeats_`, multiplied by the previous repeats of X, if any.
 
         Raises
         ------
         ValueError
-            As :meth:`fit`.
+            See :meth:`fit`.
         """
         images = as_boxed_images(X)
         repeats = self.fit(images, y).repeats_
         return images.with_repeats(repeats if images.repeats is None else repeats * images.repeats)
 
     def transform(self, X):
-        """Pass X on untouched: only training is balanced.
+        """Return X unchanged: only training is balanced.
 
         Parameters
         ----------
@@ -292,7 +297,9 @@ class PoseBalancer(
         return X
 
     def set_output(self, *, transform=None):
-        """Do nothing, as images go into no table; a pipeline may ask for it.
+        """Do nothing: images cannot be converted to a table.
+
+        Pipelines call this method for all of their steps.
 
         Parameters
         ----------
@@ -309,29 +316,29 @@ class PoseBalancer(
 class PoseResampler(_PoseHistogram):
     """Balance poses by repeating samples, as a step of imbalanced-learn's Pipeline.
 
-    Unlike :class:`PoseBalancer` it hands on a longer X and y, and so serves regressors
-    that know nothing of repeats. It is passed over when the pipeline predicts.
+    Unlike :class:`PoseBalancer`, it returns a longer X and y, and therefore works with
+    regressors that do not support repeats. It is skipped when the pipeline predicts.
 
     Parameters
     ----------
     n_bins : int, default=9
-        Number of bins of equal width that the range of poses is cut into.
+        Number of bins of equal width for the range of poses.
     component : int or "auto", default="auto"
-        Which principal component of the shapes is the pose; see :class:`PoseBalancer`.
+        Index of the principal component that describes the pose; see :class:`PoseBalancer`.
     max_repeats : int or None, default=20
-        The most that a sample is repeated; None sets no limit.
+        Maximum number of repeats of a sample; None sets no limit.
     absolute : bool, default=True
-        Whether turns to the left and to the right share their bins.
+        Whether rotations to the left and to the right share bins.
     schema : str, LandmarkSchema or None, default=None
-        What the landmarks mean; None takes the schema that the data carry.
+        Definition of the landmarks; None uses the schema of the data.
 
     Attributes
     ----------
     sample_indices_ : ndarray of int of shape (n_repeated_samples,)
-        Positions in X and y of the rows that were handed on.
+        Indices into X and y of the returned samples.
     repeats_ : ndarray of int of shape (n_samples,)
-        How often each sample is among them. All other attributes of
-        :class:`PoseBalancer` are there too.
+        Number of repeats of each sample. All other attributes of :class:`PoseBalancer` are
+        available too.
 
     Examples
     --------
@@ -344,7 +351,7 @@ class PoseResampler(_PoseHistogram):
     ('abcdefghhhhhhh', (14, 3, 2))
     """
 
-    # No fit and no transform: imbalanced-learn refuses a step that has both kinds of method.
+    # No fit and no transform: imbalanced-learn rejects steps with both kinds of methods.
     def fit_resample(self, X, y):
         """Repeat the samples of rare poses.
 
@@ -360,7 +367,7 @@ class PoseResampler(_PoseHistogram):
         X : same type as X
             The samples at `sample_indices_`.
         y : same type as y
-            Their landmarks.
+            The landmarks at `sample_indices_`.
 
         Raises
         ------

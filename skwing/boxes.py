@@ -1,13 +1,12 @@
-"""Boxes where a data set has none: around landmarks, moved and widened, and compared.
+"""Create boxes around landmarks, adjust, compare and match boxes.
 
-A regressor learns the landmarks *as they lie in the boxes it was trained with*. Boxes
-around known landmarks are fine for a measurement, yet where no landmarks are known the
-boxes come from a detector, and a detector's boxes have another size and another middle.
-Train with boxes of the kind that there will be at prediction:
-:func:`skwing.detection.detect_boxes` runs the detector on the training images and says how
-its boxes lie, which :func:`landmark_boxes` can imitate. Where that is too late, because the
-regressor is trained and the boxes are another detector's, :func:`adapt_boxes` turns these
-into boxes as the regressor knows them.
+A regressor learns where landmarks are *relative to the boxes of the training samples*. Use
+boxes of the same kind for training and prediction. For prediction, boxes usually come from a
+detector, and its boxes differ in size and centre from boxes around landmarks.
+:func:`skwing.detection.detect_boxes` runs the detector on the training images and measures
+how its boxes relate to the landmarks; :func:`landmark_boxes` can imitate this relation. If the
+regressor is already trained and boxes come from another detector, :func:`adapt_boxes` converts
+them to the kind of boxes that the regressor was trained with.
 """
 
 from __future__ import annotations
@@ -55,13 +54,13 @@ class BoxRelation(TypedDict):
     jitter: tuple[float, float]
 
 
-_STARTS = (1.0, 0.6, 1.6)  # by which boxes of an unknown kind are scaled to begin with
-_ROUNDS = 4  # of predicting and moving boxes
-_LOOKED_AT = 64  # samples that tell how boxes of another kind lie
-_PROBE = 0.1  # of a box's side by which it is moved to see whether landmarks stay
-_MOST_ALONG = 0.7  # of that way, for landmarks that are found and not guessed
+_STARTS = (1.0, 0.6, 1.6)  # initial scale factors for boxes of an unknown kind
+_ROUNDS = 4  # iterations of predicting landmarks and updating boxes
+_LOOKED_AT = 64  # maximum number of samples used to estimate the relation
+_PROBE = 0.1  # shift of a box, relative to its side, to test whether predictions are stable
+_MOST_ALONG = 0.7  # maximum shift of stable predictions, relative to the shift of the box
 
-# What boxes are adjusted by.
+# Constraints of the parameters of `adjust_boxes`.
 _ADJUSTMENTS = {
     "margin": Number(-0.5, ends="(]"),
     "shift": Pair(Number()),
@@ -80,28 +79,28 @@ def landmark_boxes(
     jitter: float | tuple[float, float] = 0.0,
     random_state: RandomState = None,
 ) -> Floats:
-    """Boxes around landmarks.
+    """Compute boxes around landmarks.
 
     Parameters
     ----------
     target : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-        In image pixels; what is NaN is left out, so that a box is smaller than its object
-        where the outermost landmarks are missing.
+        In image pixels. NaN is ignored, so if the outermost landmarks are missing, the box
+        is smaller than the object.
     margin, shift, square, jitter, random_state
-        See :func:`adjust_boxes`. Lengths are measured by the longer side of the smallest
+        See :func:`adjust_boxes`. Lengths are relative to the longer side of the smallest
         box around the landmarks.
 
     Returns
     -------
     boxes : ndarray of shape (n_samples, 4)
-        ``(x, y, width, height)`` in image pixels. A row of NaN, no box, where a sample has
-        no known landmark, or all of them at one place.
+        ``(x, y, width, height)`` in image pixels. A row of NaN (no box) if a sample has no
+        known landmarks, or all of them at the same position.
 
     Warns
     -----
     DataWarning
-        If a sample has known landmarks, but all at one place: they have no extent that a
-        box could follow.
+        If all known landmarks of a sample are at the same position, so that a box around
+        them has no extent.
 
     Raises
     ------
@@ -128,14 +127,14 @@ def landmark_boxes(
 
 
 def boxes_around(points: Floats) -> Floats:
-    """Smallest boxes around points of shape (n, L, 2): NaN, and a warning, without an extent."""
+    """Bounding boxes of points of shape (n, L, 2); NaN with a warning if they coincide."""
     boxes = boxes_of(points)
     at_one_place = (boxes[:, 2:] == 1).all(axis=1)  # boxes count the pixels at both ends
     if at_one_place.any():
         warn_of_data(
-            f"{at_one_place.sum()} of {len(boxes)} samples know landmarks at one place only, "
-            f"the first is sample {np.flatnonzero(at_one_place)[0]}. No box follows from "
-            "that: they get none (NaN)."
+            f"{at_one_place.sum()} of {len(boxes)} samples have all known landmarks at one "
+            f"position, the first is sample {np.flatnonzero(at_one_place)[0]}. Their boxes "
+            "have no extent and are set to NaN."
         )
         boxes[at_one_place] = np.nan
     return boxes
@@ -150,29 +149,30 @@ def adjust_boxes(
     jitter: float | tuple[float, float] = 0.0,
     random_state: RandomState = None,
 ) -> Floats:
-    """Widen boxes, move them, make them squares, scatter them.
+    """Extend, shift, square and randomly perturb boxes.
 
     Parameters
     ----------
     boxes : array-like of shape (n_samples, 4)
-        ``(x, y, width, height)`` in image pixels; rows of NaN stay as they are.
+        ``(x, y, width, height)`` in image pixels; rows of NaN are unchanged.
     margin : float, default=0.0
-        What is added on each side, as a fraction of the longer side of the box. Negative
-        values, above -0.5, take away.
+        Margin added on each side, as a fraction of the longer side of the box. Negative
+        values, above -0.5, shrink the box.
     shift : pair of float, default=(0.0, 0.0)
-        By how much the boxes move to the right and down, as a fraction of the longer side.
+        Shift to the right and down, as a fraction of the longer side.
     square : bool, default=False
-        Widen the shorter side to the longer, about the middle, before the margin. The
-        crops of a regressor are squares in any case, so it makes no difference to them.
+        Whether to extend the shorter side to the length of the longer one, about the centre,
+        before the margin is added. The crops of a regressor are always squares, so this has
+        no effect on them.
     jitter : float or pair of float, default=0.0
-        Random shift and scale, for training data; one number holds for both. Each middle
-        moves by up to the first along each axis, as a fraction of the longer side, and
-        sizes are multiplied by a factor between ``1 / (1 + scale)`` and ``1 + scale``.
-        Regressors move their crops anew every epoch: this one scatter, once for all, is to
-        make boxes as unsteady as a detector's, also for stages that follow the first.
+        Random shift and scale for training data; a single number sets both. Each centre is
+        shifted along each axis by up to `shift`, as a fraction of the longer side, and sizes
+        are multiplied by a factor between ``1 / (1 + scale)`` and ``1 + scale``. Regressors
+        also perturb their crops in each epoch. This jitter, in contrast, is drawn once per
+        sample. It simulates the scatter of a detector, also for the second and later stages.
     random_state : int, RandomState or None, default=None
-        Draws the jitter. The draw of a sample depends on its number alone, not on the
-        other boxes.
+        Random state of the jitter. The jitter of a sample depends only on its index, not on
+        the other boxes.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def adjust_boxes(
     Raises
     ------
     ValueError
-        If a box or parameter is out of range, or a negative margin leaves nothing of a box.
+        If a box or parameter is out of range, or a negative margin makes a box empty.
 
     Examples
     --------
@@ -216,27 +216,27 @@ def adjust_boxes(
 
 
 def box_relation(boxes: Rows, reference: Rows) -> BoxRelation | None:
-    """How boxes lie to others, as parameters that make such boxes out of the others.
+    """Measure how boxes relate to reference boxes, as parameters of `adjust_boxes`.
 
     Parameters
     ----------
     boxes : array-like of shape (n, 4)
         ``(x, y, width, height)`` in image pixels.
     reference : array-like of shape (n, 4)
-        Those that they are compared with, such as boxes around landmarks. A sample with a
-        row of NaN, no box, in either does not count.
+        Boxes to compare with, such as boxes around landmarks. Samples with a row of NaN (no
+        box) in either array are ignored.
 
     Returns
     -------
     relation : dict or None
         Parameters of :func:`adjust_boxes` and :func:`landmark_boxes`: the median margin and
-        shift by the longer side of the reference, `square`, and as jitter the even spread
-        that scatters as much. None if no sample counts.
+        shift relative to the longer side of the reference, `square`, and `jitter` as a
+        uniform distribution with the observed spread. None if there is no sample to compare.
 
     Raises
     ------
     ValueError
-        If the boxes are not as many, or no boxes.
+        If the arrays differ in length or do not contain boxes.
 
     Examples
     --------
@@ -257,8 +257,8 @@ def box_relation(boxes: Rows, reference: Rows) -> BoxRelation | None:
     middles = (boxes[:, :2] + boxes[:, 2:] / 2) - (reference[:, :2] + reference[:, 2:] / 2)
     shifts = middles / side[:, None]
     size, shift = np.median(sizes), np.median(shifts, axis=0)
-    # 1.4826 makes the median deviation of a normal distribution its standard deviation,
-    # and the root of 3 that of an even spread its half width.
+    # For a normal distribution, 1.4826 converts the median absolute deviation to the standard
+    # deviation. For a uniform distribution, sqrt(3) converts that to the half width.
     half_width = 3**0.5 * 1.4826
     jitter_shift = half_width * np.median(abs(shifts - shift))
     jitter_scale = np.exp(half_width * np.median(abs(sizes - size))) - 1
@@ -271,7 +271,7 @@ def box_relation(boxes: Rows, reference: Rows) -> BoxRelation | None:
 
 
 def box_overlaps(boxes: Rows, others: Rows) -> Floats:
-    """Overlap of each box with each other: intersection over union.
+    """Compute the pairwise overlap of boxes (intersection over union).
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def box_overlaps(boxes: Rows, others: Rows) -> Floats:
     Returns
     -------
     overlaps : ndarray of shape (n, m)
-        Between 0 (apart) and 1 (equal); NaN where a box is NaN.
+        Between 0 (disjoint) and 1 (equal); NaN if a box is NaN.
 
     Examples
     --------
@@ -294,39 +294,38 @@ def box_overlaps(boxes: Rows, others: Rows) -> Floats:
     boxes = boxes[:, None]
     low = np.maximum(boxes[..., :2], others[..., :2])
     high = np.minimum(boxes[..., :2] + boxes[..., 2:], others[..., :2] + others[..., 2:])
-    # Areas beyond what floats hold give NaN as well.
+    # Areas that overflow give NaN as well.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         common = np.clip(high - low, 0, None).prod(axis=-1)
         areas = boxes[..., 2:].prod(axis=-1) + others[..., 2:].prod(axis=-1)
         overlaps = common / (areas - common)
-    # Rounding of the corners can make the common part of equal boxes exceed them.
+    # By rounding, the intersection of equal boxes can be larger than the boxes.
     return np.minimum(overlaps, 1.0)
 
 
 def match_boxes(boxes: Rows, reference: Rows, *, min_overlap: float = 0.3) -> tuple[Ints, Floats]:
-    """Find which box belongs to which reference: one to one, with the greatest overlap.
+    """Match boxes one-to-one to reference boxes by overlap.
 
     Parameters
     ----------
     boxes : array-like of shape (n, 4)
-        ``(x, y, width, height)`` in image pixels: what a detector found in one image.
+        ``(x, y, width, height)`` in image pixels, for example the detections in one image.
     reference : array-like of shape (m, 4)
-        The boxes that are known for that image. A row of NaN gets no match.
+        Known boxes of this image. A row of NaN has no match.
     min_overlap : float, default=0.3
-        Least intersection over union of a match, above 0 and at most 1.
+        Minimum intersection over union of a match, above 0 and at most 1.
 
     Returns
     -------
     indices : ndarray of int of shape (m,)
-        Row of `boxes` for each reference, -1 for none.
+        Row of `boxes` for each reference, -1 if there is no match.
     overlaps : ndarray of shape (m,)
-        Intersection over union with that box, NaN for none.
+        Intersection over union with that box, NaN if there is no match.
 
     Notes
     -----
-    Of all ways to match them the one with the greatest sum of overlaps is taken (Kuhn,
-    Naval Research Logistics Quarterly 1955), so a reference does not lose its box to a
-    neighbour whom another fits nearly as well. The order of `boxes` makes no difference.
+    The matching maximises the sum of overlaps (Kuhn, Naval Research Logistics Quarterly
+    1955). The result does not depend on the order of `boxes`.
 
     Examples
     --------
@@ -339,7 +338,7 @@ def match_boxes(boxes: Rows, reference: Rows, *, min_overlap: float = 0.3) -> tu
     boxes = np.asarray(boxes, dtype=np.float64).reshape(len(boxes), 4)
     indices = np.full(len(reference), -1)
     overlaps = np.full(len(reference), np.nan)
-    # In an order of their own, in which ties are decided whatever order they came in.
+    # Sort the boxes, so that ties are resolved independently of the order of the input.
     order = np.lexsort(boxes.T)
     scores = box_overlaps(boxes[order], reference)
     scores = np.where(scores >= min_overlap, scores, 0.0)
@@ -354,46 +353,47 @@ def match_boxes(boxes: Rows, reference: Rows, *, min_overlap: float = 0.3) -> tu
 def adapt_boxes(
     X: ImagesLike, regressor: Predictor, relation: BoxRelation | None = None
 ) -> BoxedImages:
-    """Turn the boxes of another detector into the kind that a regressor was trained with.
+    """Convert boxes of another detector to the kind that a regressor was trained with.
 
     Parameters
     ----------
     X : BoxedImages or DataFrame of shape (n,)
-        Images with boxes, all from one detector. A sample whose box is missing keeps none.
+        Images with boxes, all from the same detector. Missing boxes remain missing.
     regressor : CascadeLandmarkRegressor
         Fitted with boxes; also a pipeline or a search that ends in one.
     relation : dict, default=None
-        How the boxes of X lie around landmarks: ``detect_boxes(images, detector,
-        target=target).box_relation`` of some annotated images, or a :func:`box_relation`. None
-        learns it from what `regressor` predicts in X, see Notes.
+        Relation of the boxes of X to landmarks: ``detect_boxes(images, detector,
+        target=target).box_relation`` for some annotated images, or the result of
+        :func:`box_relation`. None estimates it from the predictions of `regressor`, see
+        Notes.
 
     Returns
     -------
     X : BoxedImages of shape (n,)
-        The same images. Boxes are squares.
+        The same images with square boxes.
 
     Raises
     ------
     NotFittedError
         If the regressor is not fitted.
     ValueError
-        If it was trained without boxes, X has none, or `relation` is None and the regressor
-        does not find the objects well enough to learn it.
+        If the regressor was trained without boxes, X has no boxes, or `relation` is None and
+        the predictions are not accurate enough to estimate it.
 
     Notes
     -----
-    Two relations to the landmarks are known then, that of the boxes of X and that of the
-    training boxes (`box_relation_`), and a box is moved and scaled from the one to the other.
-    Without `relation`, landmarks are predicted in the boxes as they are, which places better
-    boxes, in which they are predicted again, for at most 64 samples and by the median over
-    them. That is begun with boxes of three sizes, and kept where the landmarks stay in
-    their places when the boxes are moved a little. It takes some twenty predictions of each
-    of those samples. On drawn faces, boxes 0.6 to 2 times as large and off by up to a fifth
-    of their side in each direction gave 0.04 to 0.35 of the face's size as error, and 0.04
-    after, as with the detector of the training images.
+    Boxes are shifted and scaled according to two relations: that of the boxes of X to the
+    landmarks, and that of the training boxes (`box_relation_`). Without `relation`, the first
+    is estimated iteratively on at most 64 samples: landmarks are predicted, boxes are updated
+    by the median relation, and landmarks are predicted again. This is repeated for three
+    initial sizes of the boxes. The result with the most stable predictions, when the boxes
+    are shifted slightly, is used. This takes about twenty predictions per sample. On drawn
+    faces with boxes 0.6 to 2 times as large, shifted by up to a fifth of their side in each
+    direction, the error is 0.04 to 0.35 of the face size before and 0.04 after the
+    conversion, as with the detector of the training images.
 
-    The more samples, the better: all that a program sees, not one image at a time. For
-    single images learn the relation beforehand.
+    Pass as many samples as possible at once. For single images, estimate the relation
+    beforehand.
 
     Examples
     --------
@@ -409,7 +409,7 @@ def adapt_boxes(
     >>> (adapted.boxes[:, 2] / other.boxes[:, 2]).round(1)[:3]
     array([0.7, 0.7, 0.7])
 
-    With a regressor that has learned more, ``reg.predict(adapt_boxes(other, reg))`` is all.
+    With a well-trained regressor, ``reg.predict(adapt_boxes(other, reg))`` is sufficient.
     """
     X = as_boxed_images(X)
     wanted = relation_in_training(regressor)
@@ -417,9 +417,8 @@ def adapt_boxes(
         if isinstance(regressor, BaseEstimator):
             check_is_fitted(regressor)
         raise ValueError(
-            f"{type(regressor).__name__} does not know how its boxes lay around landmarks "
-            "(box_relation_): it was trained without boxes, and there is no kind of boxes to "
-            "adapt to"
+            f"{type(regressor).__name__} has no box_relation_, because it was trained without "
+            "boxes; boxes cannot be adapted to it"
         )
     known = np.flatnonzero(~np.isnan(X.boxes).any(axis=1))
     if not len(known):
@@ -433,18 +432,18 @@ def adapt_boxes(
 
 
 def relation_in_training(regressor: Predictor) -> BoxRelation | None:
-    """How the boxes lay around landmarks that a regressor was trained with.
+    """Relation between boxes and landmarks in the training data of a regressor.
 
     Parameters
     ----------
     regressor : estimator
-        A pipeline or a search is asked for what it predicts with.
+        A regressor, or a pipeline or a search with one.
 
     Returns
     -------
     relation : dict or None
-        See :func:`box_relation`; None if it was trained without boxes, or is another
-        regressor.
+        See :func:`box_relation`. None if the regressor was trained without boxes or does not
+        store the relation.
 
     Examples
     --------
@@ -458,7 +457,7 @@ def relation_in_training(regressor: Predictor) -> BoxRelation | None:
 
 
 def _carried_over(boxes: Floats, relation: BoxRelation, wanted: BoxRelation) -> Floats:
-    """Boxes of one relation to their landmarks as those of another."""
+    """Convert boxes with one relation to landmarks to boxes with another."""
     side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * relation["margin"])
     middle = boxes[:, :2] + boxes[:, 2:] / 2 - side * np.array(relation["shift"])
     around = np.concatenate([middle - side / 2, side, side], axis=1)
@@ -466,11 +465,11 @@ def _carried_over(boxes: Floats, relation: BoxRelation, wanted: BoxRelation) -> 
 
 
 def _predicted_relation(X: BoxedImages, regressor: Predictor, wanted: BoxRelation) -> BoxRelation:
-    """How boxes lie to landmarks, by what a regressor predicts in them."""
+    """Estimate the relation of boxes to landmarks from the predictions of a regressor."""
     boxes, best, least = X.boxes, None, np.inf
 
     def predict(own: Floats) -> Floats:
-        return as_points(regressor.predict(X.with_boxes(own)), name="what is predicted")
+        return as_points(regressor.predict(X.with_boxes(own)), name="the prediction")
 
     for start in _STARTS:
         try:
@@ -480,7 +479,7 @@ def _predicted_relation(X: BoxedImages, regressor: Predictor, wanted: BoxRelatio
                 own = _carried_over(boxes, relation, wanted)  # type: ignore[arg-type]
             points = predict(own)
             moved = predict(adjust_boxes(own, shift=(_PROBE, 0.0)))
-        except (TypeError, ValueError) as error:  # boxes have gone astray, out of the images
+        except (TypeError, ValueError) as error:  # boxes diverged and left the images
             failure = error
             continue
         ways = np.linalg.norm(moved - points, axis=-1).mean(axis=1)
@@ -488,19 +487,19 @@ def _predicted_relation(X: BoxedImages, regressor: Predictor, wanted: BoxRelatio
         if along < least:
             best, least = box_relation(boxes, _around(points)), along
     if best is None:
-        raise ValueError(f"no landmarks are found in X: {failure}") from failure
+        raise ValueError(f"no landmarks can be predicted in X: {failure}") from failure
     if least > _MOST_ALONG:
         raise ValueError(
-            f"the landmarks that are predicted in X move along with their boxes, {100 * least:.0f} "
-            "% of the way: the regressor does not find the objects in these boxes, and nothing "
-            "follows from what it predicts. Pass relation, such as detect_boxes(images, "
-            "detector, target=target).box_relation of some annotated images"
+            "the landmarks that are predicted in X move with their boxes, by "
+            f"{100 * least:.0f} % of the shift: the regressor does not find the objects in these "
+            "boxes, and the relation cannot be estimated. Pass relation, such as "
+            "detect_boxes(images, detector, target=target).box_relation of annotated images"
         )
     return best
 
 
 def _around(points: Floats) -> Floats:
-    """Boxes around points, NaN where one of these is."""
+    """Bounding boxes of points; NaN if any point is NaN."""
     boxes = boxes_of(points)
     boxes[np.isnan(points).any((1, 2))] = np.nan
     return boxes

@@ -1,14 +1,14 @@
-"""Warnings that skwing gives of its own."""
+"""Warning classes of skwing."""
 
 __all__ = ["DataWarning"]
 
 
 class DataWarning(UserWarning):
-    """Images, boxes and landmarks that can be used, but contradict themselves or each other.
+    """Warning for images, boxes or landmarks that are valid but inconsistent.
 
     Examples
     --------
-    Data that are meant as they are can be trained on in silence, or be an error:
+    To silence the warnings for data that are correct:
 
     >>> import warnings
     >>> from skwing.exceptions import DataWarning

@@ -1,4 +1,4 @@
-"""Trained regressors for programs that have neither skwing nor PyTorch."""
+"""Export of trained regressors to ONNX, for use without skwing and PyTorch."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ if TYPE_CHECKING:
 
 __all__ = ["to_onnx"]
 
-_OPSET = 20  # the first whose GridSample calls its mode "linear"
-_N_TRACED = 3  # chips that the exporter sees: of one or two it may take the number for fixed
+_OPSET = 20  # the first version in which GridSample has a mode "linear"
+_N_TRACED = 3  # batch size for tracing; the exporter may treat 1 or 2 as constants
 
 
 @plain_state()
 def to_onnx(regressor: Predictor, path: FilePath) -> None:
-    """Write a trained cascade, all stages and the crops between them, to one ONNX file.
+    """Write a trained cascade, including the crops between stages, to one ONNX file.
 
-    The model has an input ``chips``, uint8 of shape (n, size, size, 3): RGB squares around
-    the box of each object; and an output ``points``, float32 of shape (n, n_landmarks, 2):
-    x and y in pixels of the chip, what `predict` finds. n is free. What a chip shows is in
-    the metadata of the file:
+    The model has an input ``chips``, uint8 of shape (n, size, size, 3), with a square RGB
+    image around the box of each object. Its output ``points``, float32 of shape
+    (n, n_landmarks, 2), holds the landmarks in chip pixels, as `predict` finds them. The
+    batch size n is dynamic. The metadata of the file describe the chips:
 
-    - ``chip_size``: its side in pixels;
-    - ``chip_margin``: what it shows around the box on each side, as a fraction of the
-      box's longer side. With 0.5 it is twice as wide as the box, with the same middle;
-    - ``landmarks``: names of the landmarks as a JSON list, where there is a schema.
+    - ``chip_size``: side of a chip in pixels;
+    - ``chip_margin``: margin around the box on each side, as a fraction of the longer side
+      of the box. With 0.5, a chip is twice as wide as the box and has the same centre;
+    - ``landmarks``: names of the landmarks as a JSON list, if there is a schema.
 
     Parameters
     ----------
     regressor : CascadeLandmarkRegressor
-        Fitted; also the last step of a pipeline, or of the best one of a search.
+        A fitted regressor; also a pipeline or a search that ends in one.
     path : str or path-like
-        File to write.
+        Path of the file to write.
 
     Raises
     ------
     NotFittedError
         If the regressor is not fitted.
     TypeError
-        If it is another estimator.
+        If `regressor` is another kind of estimator.
     ImportError
         If onnx or onnxscript is not installed.
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
 
     Notes
     -----
-    `examples/deploy.py` cuts chips with a few lines of OpenCV and runs the file. A chip is
-    to be shrunk by averaging over areas (``cv2.INTER_AREA``), and beyond the image its
-    border pixels go on, as in training. What `calibrate` has learned is not written.
+    `examples/deploy.py` cuts chips with a few lines of OpenCV and runs the file. As in
+    training, chips must be downsampled by area averaging (``cv2.INTER_AREA``), and border
+    pixels must be replicated outside the image. The result of `calibrate` is not exported.
 
     Examples
     --------
@@ -77,9 +77,9 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
     check_is_fitted(regressor)
     for library in ("onnx", "onnxscript"):
         import_optional(library, "writing ONNX", "onnx")
-    check_target(path)  # before the minute that it may take, not after
+    check_target(path)  # fail early: the export can take a minute
     cpu = torch.device("cpu")
-    # A copy: it is on the CPU, and the original stays on its device.
+    # Copy to the CPU; the original stays on its device.
     frame, stages = regressor._frame, copy.deepcopy(regressor)._reading_stages(cpu)
     program: Any = torch.onnx.export(
         _Cascade(stages, frame).eval(),
@@ -99,19 +99,19 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
 
 
 def _cascade_in(estimator: Any) -> CascadeLandmarkRegressor:
-    """The regressor at the end of a pipeline or a search, or the estimator itself."""
+    """Regressor at the end of a pipeline or a search, or the estimator itself."""
     if hasattr(estimator, "estimator"):  # a search
         check_is_fitted(estimator)
     last = predictor_of(estimator)
     if not isinstance(last, CascadeLandmarkRegressor):
         raise TypeError(
-            f"only a CascadeLandmarkRegressor can be written, got {type(last).__name__}"
+            f"only a CascadeLandmarkRegressor can be exported, got {type(last).__name__}"
         )
     return last
 
 
 class _Cascade(nn.Module):
-    """From chips to the landmarks of the last stage, in pixels of the chips."""
+    """Module that maps chips to the landmarks of the last stage, in chip pixels."""
 
     def __init__(self, stages: Any, frame: Any) -> None:
         super().__init__()

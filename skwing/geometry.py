@@ -1,12 +1,12 @@
-"""The algebra of 2x3 matrices that carries points and images between frames.
+"""Affine transforms, as 2x3 matrices, between the coordinates of images and crops.
 
-One pixel convention holds everywhere: a point is ``(x, y)``, and an integer coordinate
-is the centre of a pixel. An image of width W therefore reaches from -0.5 to W - 0.5, and
-a box ``(x, y, width, height)`` from ``x - 0.5`` to ``x + width - 0.5``.
+All functions use the same pixel convention: a point is ``(x, y)``, and integer coordinates
+are pixel centres. An image of width W therefore extends from -0.5 to W - 0.5, and a box
+``(x, y, width, height)`` from ``x - 0.5`` to ``x + width - 0.5``.
 
-A matrix has shape (..., 2, 3) and maps image pixels to the pixels of another frame (a
-chip, the input of a network). Every function takes numpy arrays or torch tensors and
-answers in kind; leading dimensions broadcast.
+A matrix has shape (..., 2, 3) and maps image pixels to the pixels of another frame, such as
+a chip or the input of a network. All functions accept numpy arrays or torch tensors and
+return the same type; leading dimensions are broadcast.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def _namespace(*arrays: Any) -> Any:
 
 
 def _from_complex(a_re: Array, a_im: Array, t_x: Array, t_y: Array) -> Array:
-    """Matrix of ``z -> a z + t``: a turn and a scale in `a`, a shift in `t`."""
+    """Matrix of ``z -> a z + t``: `a` is rotation and scale, `t` is the translation."""
     xp = _namespace(a_re)
     rows = [xp.stack([a_re, -a_im, t_x], -1), xp.stack([a_im, a_re, t_y], -1)]
     return xp.stack(rows, -2)
 
 
 def apply(matrix: Array, points: Array) -> Array:
-    """Map points through a matrix.
+    """Transform points by a matrix.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def apply(matrix: Array, points: Array) -> Array:
     >>> apply(np.array([[2.0, 0, 1], [0, 2, 0]]), np.array([[3.0, 4]]))
     array([[7., 8.]])
     """
-    # Written out: a matrix product of this shape goes through slower code, and NaN in
-    # one coordinate would depend on the order of summation.
+    # Explicit sums: a matrix product of this shape is slower, and its result for NaN in one
+    # coordinate depends on the order of summation.
     x, y = points[..., 0], points[..., 1]
     a, b, c = (matrix[..., 0, i, None] for i in range(3))
     d, e, f = (matrix[..., 1, i, None] for i in range(3))
@@ -77,7 +77,7 @@ def apply(matrix: Array, points: Array) -> Array:
 
 
 def compose(outer: Array, inner: Array) -> Array:
-    """Matrix that first maps through `inner`, then through `outer`.
+    """Compose two matrices: apply `inner` first, then `outer`.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def compose(outer: Array, inner: Array) -> Array:
     array([[ 2.,  0., 10.],
            [ 0.,  2.,  0.]])
     """
-    # Written out, as in `apply`: matrix products are rounded to ten bits on a GPU where
-    # TF32 is allowed, and to fewer under autocast, which is a tenth of a pixel and more.
+    # Explicit sums, as in `apply`: GPUs round matrix products to ten bits if TF32 is allowed,
+    # and to fewer bits under autocast, which gives errors of a tenth of a pixel and more.
     columns = outer[..., :, 0, None] * inner[..., 0, None, :]
     columns = columns + outer[..., :, 1, None] * inner[..., 1, None, :]
     shift = columns[..., 2:] + outer[..., 2:]
@@ -106,12 +106,12 @@ def compose(outer: Array, inner: Array) -> Array:
 
 
 def invert(matrix: Array) -> Array:
-    """Matrix of the inverse map.
+    """Matrix of the inverse transform.
 
     Parameters
     ----------
     matrix : array or tensor of shape (..., 2, 3)
-        Its left 2x2 part must not be singular.
+        The left 2x2 block must not be singular.
 
     Returns
     -------
@@ -135,17 +135,17 @@ def invert(matrix: Array) -> Array:
 
 
 def from_parts(angle: Array, scale: Array, shift: Array, center: float | Array) -> Array:
-    """Similarity that turns and scales about `center`, then shifts.
+    """Similarity transform that rotates and scales about `center`, then translates.
 
     Parameters
     ----------
     angle : array or tensor of shape (...)
-        In radians; positive turns the x axis towards the y axis (clockwise as seen).
+        In radians; positive angles rotate the x axis towards the y axis (clockwise on screen).
     scale : array or tensor of shape (...)
     shift : array or tensor of shape (..., 2)
         In pixels.
     center : float or array or tensor of shape (..., 2)
-        The point that stays where it is when `shift` is 0, in pixels.
+        Fixed point of the transform if `shift` is 0, in pixels.
 
     Returns
     -------
@@ -173,10 +173,10 @@ def from_parts(angle: Array, scale: Array, shift: Array, center: float | Array) 
 
 
 def from_box(boxes: Array, size: int, margin: float = 0.0) -> Array:
-    """Similarity that maps a box, widened to a square, onto a square frame.
+    """Similarity transform that maps a box, extended to a square, onto a square frame.
 
-    It is never a stretch: the longer side of the box decides, so that shapes keep their
-    proportions and a later stage does not depend on how the box was cut.
+    The side of the square is the longer side of the box. The image is therefore not
+    stretched, and later stages do not depend on the aspect ratio of the box.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def from_box(boxes: Array, size: int, margin: float = 0.0) -> Array:
     size : int
         Side of the frame, in pixels.
     margin : float, default=0.0
-        What is added on each side of the square, as a fraction of its side.
+        Margin added on each side of the square, as a fraction of its side.
 
     Returns
     -------
@@ -212,12 +212,12 @@ def from_box(boxes: Array, size: int, margin: float = 0.0) -> Array:
 
 
 def halving(levels: int = 1) -> Floats:
-    """Matrix of an image shrunk to 1/2**levels by averaging blocks of pixels.
+    """Matrix of an image reduced by 2**levels by averaging blocks of pixels.
 
     Examples
     --------
     >>> from skwing.geometry import halving
-    >>> halving()  # the middle of pixels 0 and 1 is the centre of the new pixel 0
+    >>> halving()  # the midpoint of pixels 0 and 1 is the centre of the new pixel 0
     array([[ 0.5 ,  0.  , -0.25],
            [ 0.  ,  0.5 , -0.25]])
     """
@@ -227,9 +227,9 @@ def halving(levels: int = 1) -> Floats:
 
 
 def reflect(size: int) -> Floats:
-    """Matrix that mirrors a frame of this width left to right.
+    """Matrix that mirrors a frame of width `size` horizontally.
 
-    A mirrored shape also needs its landmarks renamed: see
+    The landmarks of a mirrored shape must also be renamed, see
     :meth:`skwing.schema.LandmarkSchema.mirror_points`.
 
     Examples
@@ -243,22 +243,22 @@ def reflect(size: int) -> Floats:
 
 
 def similarity(source: Array, target: Array, weight: Array | None = None) -> Array:
-    """Least-squares similarity (turn, scale, shift; no reflection) between point sets.
+    """Least-squares similarity transform (no reflection) between point sets.
 
-    The closed form is linear regression over the complex numbers,
-    ``target = a * source + t``; no SVD is needed in two dimensions.
+    In two dimensions, the closed-form solution is a linear regression over the complex
+    numbers, ``target = a * source + t``, and no SVD is needed.
 
     Parameters
     ----------
     source, target : array or tensor of shape (..., n_points, 2)
-        Points with NaN in either are left out.
+        Points that are NaN in either array are ignored.
     weight : array or tensor of shape (..., n_points), default=None
         Non-negative weight of each point.
 
     Returns
     -------
     matrix : array or tensor of shape (..., 2, 3)
-        NaN where fewer than two distinct points are left to decide it.
+        NaN if fewer than two distinct points are known in both arrays.
 
     Examples
     --------
@@ -281,8 +281,8 @@ def similarity(source: Array, target: Array, weight: Array | None = None) -> Arr
     u, v = src - src_mean[..., None, :], dst - dst_mean[..., None, :]
     w = w[..., 0]
     spread = (w * (u * u).sum(-1)).sum(-1)
-    # Points that coincide do not subtract to exactly 0, but to what rounding leaves, which is
-    # more the more of them are summed up.
+    # For coinciding points, rounding makes the differences from the mean small but not 0. This
+    # error grows with the number of points.
     rounding = max(16, source.shape[-2]) * xp.finfo(spread.dtype).eps
     noise = rounding**2 * (w * (src * src).sum(-1)).sum(-1)
     spread = xp.where(spread > noise, spread, xp.full_like(spread, math.nan))
@@ -294,7 +294,7 @@ def similarity(source: Array, target: Array, weight: Array | None = None) -> Arr
 
 
 def scale_of(matrix: Array) -> Array:
-    """Factor by which a matrix magnifies lengths: the root of its determinant's size.
+    """Scale factor of a matrix: the square root of the absolute determinant.
 
     Parameters
     ----------
@@ -315,19 +315,18 @@ def scale_of(matrix: Array) -> Array:
 
 
 def boxes_of(points: Array) -> Array:
-    """Smallest upright boxes around points.
+    """Axis-aligned bounding boxes of points.
 
     Parameters
     ----------
     points : array or tensor of shape (..., n_points, 2)
-        In image pixels; points with NaN are left out.
+        In image pixels; points with NaN are ignored.
 
     Returns
     -------
     boxes : array or tensor of shape (..., 4)
-        ``(x, y, width, height)``: the pixels from the least to the greatest coordinate,
-        both counted, so a box is one pixel wider than the distance between them. NaN
-        where no point is left.
+        ``(x, y, width, height)``. A box includes the pixels of both extreme coordinates, so
+        it is one pixel wider than their difference. NaN if there is no known point.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""Losses: one value per coordinate, reduced by nobody here.
+"""Losses without reduction: one value per coordinate.
 
-Every function takes residuals (prediction minus target) in pixels of the network's input
-and gives back a tensor of the same shape. Summing, averaging, weighting and leaving out
-missing landmarks are the business of the caller: a NaN residual gives NaN.
+Each function takes residuals (prediction minus target) in pixels of the network's input and
+returns a tensor of the same shape. The caller reduces and weights the values and masks
+missing landmarks: a NaN residual gives NaN.
 
-`w` and `epsilon` are pixels too. With targets in [0, 1] the defaults keep every residual
-on the near-linear foot of the logarithm; divide `w` and `epsilon` by the same number as
-the targets and the loss is divided by that number, exactly.
+`w` and `epsilon` are in pixels too. With targets scaled to [0, 1], the default values use only
+the nearly linear part of the logarithm. If targets are divided by a number, divide `w` and
+`epsilon` by it too; this divides the loss exactly by the same number.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 _PIXELS = Number(0, ends="(]")
-# Of the Wing losses; all in pixels of the input.
+# Constraints of the parameters of the Wing losses, all in pixels of the network's input.
 _SETTINGS = {"w": _PIXELS, "epsilon": _PIXELS, "threshold": _PIXELS}
 
 
@@ -93,7 +93,7 @@ def l2(residual: torch.Tensor) -> torch.Tensor:
 
 
 def smooth_l1(residual: torch.Tensor) -> torch.Tensor:
-    """Half the square below one pixel, the absolute value less one half above.
+    """Half the square up to one pixel, the absolute value minus one half above.
 
     Parameters
     ----------
@@ -116,18 +116,18 @@ def smooth_l1(residual: torch.Tensor) -> torch.Tensor:
 
 
 def wing(residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0) -> torch.Tensor:
-    """Wing loss: a logarithm below `w`, linear above.
+    """Wing loss: logarithmic below `w`, linear above.
 
-    Small residuals get slopes up to ``w / epsilon``, so that they still pull when large
-    ones are gone. The value is continuous at `w`; the slope steps there from
-    ``w / (w + epsilon)`` to 1. At 0 the gradient is 0.
+    For small residuals, the slope is up to ``w / epsilon``, which increases their influence
+    relative to large residuals. The loss is continuous at `w`, where the slope changes from
+    ``w / (w + epsilon)`` to 1. The gradient at 0 is defined as 0.
 
     Parameters
     ----------
     residual : tensor
         Prediction minus target, in pixels of the network's input.
     w : float, default=10.0
-        Where the logarithm ends, in pixels.
+        End of the logarithmic part, in pixels.
     epsilon : float, default=2.0
         Curvature of the logarithm, in pixels: smaller is steeper at 0.
 
@@ -161,17 +161,17 @@ def wing(residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0) -> torch
 def rectified_wing(
     residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0, r: float = 0.5
 ) -> torch.Tensor:
-    """Rectified Wing loss: Wing that forgives residuals smaller than `r`.
+    """Rectified Wing loss: Wing loss that is zero for residuals smaller than `r`.
 
-    The dead zone keeps the noise of the labels from steering the training. With ``r=0``
-    it is :func:`wing`.
+    This dead zone reduces the influence of label noise on training. With ``r=0``, it is
+    equal to :func:`wing`.
 
     Parameters
     ----------
     residual : tensor
         Prediction minus target, in pixels of the network's input.
     w : float, default=10.0
-        Where the logarithm ends, in pixels.
+        End of the logarithmic part, in pixels.
     epsilon : float, default=2.0
         Curvature of the logarithm, in pixels.
     r : float, default=0.5
@@ -209,11 +209,12 @@ def rectified_wing(
 def soft_wing(
     residual: torch.Tensor, w: float = 10.0, epsilon: float = 2.0, threshold: float = 2.0
 ) -> torch.Tensor:
-    """Soft Wing loss: linear below `threshold`, a logarithm above.
+    """Soft Wing loss: linear below `threshold`, logarithmic above.
 
-    Residuals of label noise keep slope 1 instead of Wing's ``w / epsilon``; the slope
-    just above `threshold` is ``w / (threshold + epsilon)`` and falls from there on. The
-    setting published for inputs of 256 pixels is ``w=20, epsilon=0.5, threshold=2``.
+    The slope for small residuals, which are mostly label noise, is 1 instead of
+    ``w / epsilon`` as in the Wing loss. Just above `threshold` it is
+    ``w / (threshold + epsilon)``, and it decreases from there. The published setting for
+    inputs of 256 pixels is ``w=20, epsilon=0.5, threshold=2``.
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def soft_wing(
     epsilon : float, default=2.0
         Curvature of the logarithm, in pixels.
     threshold : float, default=2.0
-        Where the logarithm begins, in pixels (the first omega of the source).
+        Start of the logarithmic part, in pixels (the first omega of the source).
 
     Returns
     -------
@@ -264,7 +265,7 @@ LOSSES = {
 
 
 def check_loss(loss: str | Loss) -> Loss:
-    """Loss function of that name, or the callable itself.
+    """Return the loss function for a name, or the callable itself.
 
     Parameters
     ----------
@@ -279,9 +280,9 @@ def check_loss(loss: str | Loss) -> Loss:
     Raises
     ------
     ValueError
-        If no loss has that name; the message lists those there are.
+        If no loss has this name; the message lists the available losses.
     TypeError
-        If `loss` is neither a name nor callable, or a class instead of an instance.
+        If `loss` is neither a name nor callable, or is a class instead of an instance.
 
     Examples
     --------
@@ -301,26 +302,27 @@ def check_loss(loss: str | Loss) -> Loss:
 
 
 def bind_loss(loss: str | Loss, w: float = 10.0, epsilon: float = 2.0) -> Loss:
-    """Loss with its `w` and `epsilon` filled in, tried once on a small tensor.
+    """Bind `w` and `epsilon` to a loss, and validate it on a small tensor.
 
     Parameters
     ----------
     loss : str or callable
-        As for :func:`check_loss`. `w` and `epsilon` go to functions with parameters of
-        these names only; what a `functools.partial` has already fixed stays fixed.
+        As for :func:`check_loss`. `w` and `epsilon` are passed only to functions with
+        parameters of these names. Arguments that a `functools.partial` sets have precedence.
     w, epsilon : float
         In pixels of the network's input.
 
     Returns
     -------
     loss : callable
-        Takes residuals, returns one value per coordinate. Pickles if the given one does.
+        Takes residuals and returns one value per coordinate. It can be pickled if the given
+        loss can.
 
     Raises
     ------
     ValueError
-        If the loss refuses `w` or `epsilon`, or its value has not the shape of the
-        residuals (a loss that already sums or averages, say).
+        If the loss rejects `w` or `epsilon`, or its result does not have the shape of the
+        residuals, for example because it sums or averages.
     TypeError
         If the loss cannot be called with residuals alone.
 
@@ -350,7 +352,7 @@ def bind_loss(loss: str | Loss, w: float = 10.0, epsilon: float = 2.0) -> Loss:
 
 
 def _keywords_of(function: Loss) -> set[str]:
-    """Names that may still be passed to a function by keyword."""
+    """Names of the parameters that can be passed to a function by keyword."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # functions written in C have no signature

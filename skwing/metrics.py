@@ -1,7 +1,7 @@
-"""Measures of how far predicted landmarks are from the true ones.
+"""Metrics of the distance between predicted and true landmarks.
 
-Errors are fractions of a normalising length, never percent. Missing landmarks (NaN in the
-truth) are left out of every mean; a prediction must be a number wherever the truth is.
+Errors are fractions of a normalising length, not percent. Missing landmarks (NaN in
+`y_true`) are ignored in all means. A prediction must not be NaN where `y_true` is known.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def point_errors(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
-    """Distance of every predicted landmark from the true one.
+    """Euclidean distance between predicted and true landmarks.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def point_errors(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     Returns
     -------
     errors : ndarray of shape (n_samples, n_landmarks)
-        In image pixels; NaN where the true landmark is missing.
+        In image pixels; NaN if the true landmark is missing.
 
     Raises
     ------
     ValueError
-        If the shapes do not belong together, a coordinate is infinite, or a prediction
-        is NaN where the truth is known.
+        If the shapes differ, a coordinate is infinite, or a prediction is NaN where
+        `y_true` is known.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def point_errors(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
         sample, landmark = np.argwhere(lost)[0]
         raise ValueError(
             f"y_pred is NaN at sample {sample}, landmark {landmark}, where y_true is known: "
-            f"leaving it out would flatter the predictor."
+            f"ignoring it would make the error too small."
         )
     return errors
 
@@ -90,7 +90,7 @@ def normalizing_lengths(
     schema: str | LandmarkSchema | None = None,
     boxes: ArrayLike | None = None,
 ) -> Floats:
-    """Length by which the errors of each sample are divided.
+    """Normalising length of each sample, by which its errors are divided.
 
     Parameters
     ----------
@@ -98,31 +98,31 @@ def normalizing_lengths(
         In image pixels; NaN marks missing landmarks.
     normalizer : {"inter_ocular", "inter_pupil", "box"}, float or array-like of shape \
             (n_samples,), default="inter_ocular"
-        - "inter_ocular": distance of the outer eye corners.
-        - "inter_pupil": distance of the eye centres: the marked pupils where the schema
-          has any, else the means of the points around each eye.
+        - "inter_ocular": distance between the outer eye corners.
+        - "inter_pupil": distance between the eye centres: the pupils if the schema has
+          them, else the means of the points around each eye.
         - "box": geometric mean of the sides of `boxes`. For the square boxes of AFLW this
-          is their width, the face size that Feng et al. (2018) divide by.
-        - numbers are the lengths themselves, in pixels; ``1.0`` leaves errors in pixels.
+          is their width, the face size that Feng et al. (2018) use.
+        - number or array: the lengths in pixels; ``1.0`` gives errors in pixels.
 
-        Any other key of the schema's `normalizers` works too.
+        Any other key of the schema's `normalizers` is allowed, too.
     schema : str or LandmarkSchema, default=None
-        Tells which landmarks the named lengths are measured between. It is never guessed
-        from the number of landmarks.
+        Defines the landmarks between which the named lengths are measured. It is never
+        inferred from the number of landmarks.
     boxes : array-like of shape (n_samples, 4), default=None
-        Rows ``(x, y, width, height)`` in image pixels, for ``normalizer="box"``. Results
-        depend on whose boxes these are, so none are made up: for the boxes around the
-        true landmarks pass ``skwing.geometry.boxes_of(y_true)``.
+        Rows ``(x, y, width, height)`` in image pixels, for ``normalizer="box"``. There is
+        no default, because results depend on the kind of boxes. To use the boxes around
+        the true landmarks, pass ``skwing.geometry.boxes_of(y_true)``.
 
     Returns
     -------
     lengths : ndarray of shape (n_samples,)
-        In pixels. NaN for a sample that lacks any landmark (or the box) it is measured by.
+        In pixels. NaN if a landmark (or the box) that defines the length is missing.
 
     Raises
     ------
     ValueError
-        If what the normaliser needs is not given, or a length is not above 0.
+        If a required argument is missing, or a length is not positive.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def normalizing_lengths(
         lengths = _box_lengths(boxes, len(true))
     else:
         left, right = _normalizing_groups(normalizer, schema, true.shape[1])
-        # The mean of NaN is NaN: with part of an eye missing its centre is not known.
+        # If any landmark of an eye is NaN, the mean and the length are NaN.
         span = true[:, list(left)].mean(1) - true[:, list(right)].mean(1)
         lengths = np.hypot(span[:, 0], span[:, 1])
     wrong = ~(np.isnan(lengths) | (np.isfinite(lengths) & (lengths > 0)))
@@ -195,9 +195,9 @@ def _normalizing_groups(
     schema = check_schema(schema, n_landmarks)
     if schema is None:
         fitting = [name for name, s in SCHEMAS.items() if s.n_landmarks == n_landmarks]
-        hint = f" With {n_landmarks} landmarks that may be one of {fitting}." if fitting else ""
+        hint = f" Schemas with {n_landmarks} landmarks: {fitting}." if fitting else ""
         raise ValueError(
-            f"normalizer={normalizer!r} needs a schema to know which landmarks to measure "
+            f"normalizer={normalizer!r} needs a schema that defines the landmarks to measure "
             f"between: pass schema=, or lengths as normalizer.{hint}"
         )
     if normalizer not in schema.normalizers:
@@ -242,10 +242,10 @@ def nme(
     boxes: ArrayLike | None = None,
     per_sample: bool = False,
 ) -> float | Floats:
-    """Normalised mean error: the mean distance over a length of the face.
+    """Normalised mean error (NME): the mean distance divided by a length of the face.
 
-    For each sample the distances of its known landmarks are averaged and divided by its
-    normalising length; the mean over samples follows.
+    The distances of the known landmarks of each sample are averaged and divided by the
+    normalising length of the sample. The result is the mean over samples.
 
     Parameters
     ----------
@@ -255,24 +255,24 @@ def nme(
     normalizer, schema, boxes
         See :func:`normalizing_lengths`.
     per_sample : bool, default=False
-        Whether to return the error of each sample instead of their mean.
+        Whether to return the error of each sample instead of the mean.
 
     Returns
     -------
     error : float or ndarray of shape (n_samples,)
-        A fraction, not percent. A sample with no landmark, or without those (or the box)
-        that its length is measured by, has NaN and is left out of the mean.
+        A fraction, not percent. The error of a sample is NaN if it has no known landmarks
+        or no normalising length; such samples are ignored in the mean.
 
     Raises
     ------
     ValueError
-        If no sample can be measured, or for the reasons of :func:`point_errors` and
+        If all errors are NaN, or for the reasons of :func:`point_errors` and
         :func:`normalizing_lengths`.
 
     References
     ----------
-    Feng et al. (2018), tables 1 and 3 (AFLW, by face size) and table 4 (300-W, by the
-    distance of the pupils).
+    Feng et al. (2018), tables 1 and 3 (AFLW, by face size) and table 4 (300-W, by
+    inter-pupil distance).
 
     Examples
     --------
@@ -301,7 +301,7 @@ def nme(
 
 
 def default_nme(true: Floats, predicted: Floats, schema: LandmarkSchema | None) -> Floats:
-    """Normalised error of each sample.
+    """Normalised error of each sample, with the default normaliser.
 
     Parameters
     ----------
@@ -312,53 +312,53 @@ def default_nme(true: Floats, predicted: Floats, schema: LandmarkSchema | None) 
     Returns
     -------
     errors : float64 array of shape (n,)
-        As a fraction of the inter-ocular distance where the schema has one, else of the
-        size of the box around the known landmarks (1 px for a mark-up of one landmark); NaN
-        where there is no such length.
+        As a fraction of the inter-ocular distance if the schema defines it, else of the size
+        of the box around the known landmarks (1 px for data with a single landmark). NaN if
+        this length is undefined.
     """
     if schema is not None and "inter_ocular" in schema.normalizers:
         return nme(true, predicted, normalizer="inter_ocular", schema=schema, per_sample=True)
     boxes = np.full((len(true), 4), np.nan)
-    # A lone landmark has no size to measure by; where there is but one at all, its box has
-    # a side of 1 and the error is in pixels.
+    # The box around a single known landmark has no extent, so the error is undefined. If the
+    # data have only one landmark, its box has a side of 1 and the error is in pixels.
     seen = (~np.isnan(true).any(-1)).sum(-1) > min(1, true.shape[1] - 1)
     boxes[seen] = boxes_of(true[seen])
     return nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)
 
 
 def _known_errors(errors: ArrayLike) -> Floats:
-    """Errors that are numbers, sorted."""
+    """Sorted errors without NaN."""
     errors = np.asarray(errors, dtype=np.float64).ravel()
     if (errors < 0).any():
         sample = int(np.flatnonzero(errors < 0)[0])
         raise ValueError(f"errors[{sample}] is {errors[sample]}; errors cannot be negative.")
     known = np.sort(errors[~np.isnan(errors)])
     if not len(known):
-        raise ValueError(f"None of the {len(errors)} errors is a number.")
+        raise ValueError(f"None of the {len(errors)} errors is known (not NaN).")
     return known
 
 
 def ced_curve(errors: ArrayLike) -> tuple[Floats, Floats]:
-    """Cumulative error distribution: the fraction of samples within each error.
+    """Cumulative error distribution (CED): the fraction of samples below each error.
 
     Parameters
     ----------
     errors : array-like of shape (n_samples,)
-        Error of each sample, as from ``nme(..., per_sample=True)``. NaN is left out;
-        infinity stands for a sample on which the method failed.
+        Error of each sample, as from ``nme(..., per_sample=True)``. NaN is ignored; use
+        infinity for samples on which the method failed.
 
     Returns
     -------
     thresholds : ndarray of shape (n_thresholds,)
-        0 and every error that occurs, ascending; finite.
+        0 and all finite errors, sorted in ascending order without duplicates.
     fractions : ndarray of shape (n_thresholds,)
-        Fraction of samples with an error of at most the threshold. Between two
-        thresholds it stays what it was at the lower one.
+        Fraction of samples with an error of at most the threshold. The curve is constant
+        between two thresholds.
 
     Raises
     ------
     ValueError
-        If no error is a number, or one is negative.
+        If all errors are NaN, or one is negative.
 
     Examples
     --------
@@ -372,9 +372,9 @@ def ced_curve(errors: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def ced_auc(errors: ArrayLike, threshold: float) -> float:
-    """Area under the cumulative error distribution up to a threshold, over the threshold.
+    """Area under the cumulative error distribution up to a threshold, divided by it.
 
-    The curve is a staircase, so its area is known exactly: the mean of
+    The curve is a step function, so its area can be computed exactly: it is the mean of
     ``max(0, 1 - error / threshold)``.
 
     Parameters
@@ -382,18 +382,19 @@ def ced_auc(errors: ArrayLike, threshold: float) -> float:
     errors : array-like of shape (n_samples,)
         As for :func:`ced_curve`.
     threshold : float
-        In the unit of `errors`; 0.1 is usual for errors over the inter-ocular distance.
-        There is no default: an area means nothing without its threshold.
+        In the unit of `errors`; 0.1 is common for errors normalised by the inter-ocular
+        distance. There is no default, because areas with different thresholds cannot be
+        compared.
 
     Returns
     -------
     auc : float
-        From 0 (every error at or above the threshold) to 1 (no errors).
+        From 0 (all errors at or above the threshold) to 1 (all errors are 0).
 
     Raises
     ------
     ValueError
-        If no error is a number, one is negative, or `threshold` is not above 0.
+        If all errors are NaN, one is negative, or `threshold` is not positive.
 
     Examples
     --------
@@ -422,7 +423,7 @@ def failure_rate(errors: ArrayLike, threshold: float) -> float:
     Raises
     ------
     ValueError
-        If no error is a number, one is negative, or `threshold` is not above 0.
+        If all errors are NaN, one is negative, or `threshold` is not positive.
 
     Examples
     --------
@@ -437,32 +438,32 @@ def failure_rate(errors: ArrayLike, threshold: float) -> float:
 def make_nme_scorer(
     normalizer: str | float = "auto", schema: str | LandmarkSchema | None = None
 ) -> Callable[[object, object, ArrayLike], float]:
-    """Scorer for scikit-learn's model selection: minus the NME, so that higher is better.
+    """Make a scorer for model selection: the negative NME, so that higher is better.
 
     Parameters
     ----------
     normalizer : str or float, default="auto"
-        "auto" measures as ``CascadeLandmarkRegressor.score`` and the displays do: by the
-        inter-ocular distance where the schema has one, else by the size of the box around
-        the true landmarks. Others as for :func:`normalizing_lengths`; with "box" the boxes
-        come from X: its `boxes`, or its columns x, y, width and height.
+        "auto" uses the same length as ``CascadeLandmarkRegressor.score`` and the displays:
+        the inter-ocular distance if the schema defines it, else the size of the box around
+        the true landmarks. Other values as for :func:`normalizing_lengths`. With "box", the
+        boxes are taken from X: its `boxes`, or its columns x, y, width and height.
     schema : str or LandmarkSchema, default=None
-        None asks, at each call, first the estimator (in a pipeline or a search, the last
-        step) for the schema that it was given or fitted with, then X.
+        None uses, at each call, the schema of the estimator (for a pipeline or a search, of
+        its last step), or else the schema of X.
 
     Returns
     -------
     scorer : callable
-        ``scorer(estimator, X, y)``; goes wherever scikit-learn takes ``scoring=``, and
-        pickles.
+        ``scorer(estimator, X, y)``, for the parameter ``scoring`` of scikit-learn. It can
+        be pickled.
 
     Raises
     ------
     ValueError
-        If `schema` is unknown or does not have that normaliser.
+        If `schema` is unknown or does not define the normaliser.
     TypeError
-        If `normalizer` is neither a name nor a number: lengths of single samples cannot
-        follow them into folds.
+        If `normalizer` is neither a name nor a number. Arrays of lengths are not supported,
+        because cross-validation does not split them.
 
     Examples
     --------
@@ -473,7 +474,7 @@ def make_nme_scorer(
     if not isinstance(normalizer, str | numbers.Real):
         raise TypeError(
             f"normalizer of a scorer must be a name or a number; got "
-            f"{type(normalizer).__name__}. Lengths cannot follow their samples into folds."
+            f"{type(normalizer).__name__}. Cross-validation does not split arrays of lengths."
         )
     given = check_schema(schema)
     if given is not None and isinstance(normalizer, str) and normalizer not in ("auto", "box"):
@@ -496,7 +497,7 @@ class _NMEScorer:
         return -nme(y, predicted, normalizer=self.normalizer, schema=schema, boxes=boxes)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle by the public function that makes it."""
+        """Pickle as a call of the public function."""
         return make_nme_scorer, (self.normalizer, self.schema)
 
     def __repr__(self) -> str:
@@ -519,14 +520,14 @@ def _own_mean(y_true: ArrayLike, y_pred: ArrayLike, schema: str | LandmarkSchema
 
 
 def with_boxes_only(X: Any, y: ArrayLike) -> tuple[Any, ArrayLike]:
-    """Samples that can be predicted: without those whose box is missing, with a warning."""
+    """Drop samples with missing boxes, with a warning, as they cannot be predicted."""
     missing = getattr(X, "missing_boxes", None)
     if hasattr(X, "columns") or missing is None or not missing.any() or missing.all():
         return X, y
     warn_of_data(
         f"{missing.sum()} of {len(X)} samples, the first is "
-        f"{X.describe(int(np.flatnonzero(missing)[0]))}, have no box (NaN): they have no "
-        "prediction and are left out of the error"
+        f"{X.describe(int(np.flatnonzero(missing)[0]))}, have no box (NaN): they cannot be "
+        "predicted and are not included in the error"
     )
     keep = np.flatnonzero(~missing)
     return X[keep], _safe_indexing(y, keep)
@@ -540,11 +541,11 @@ def _boxes_of_data(X: Any) -> ArrayLike | None:
 
 
 def check_measurable(errors: Floats, what: str) -> Flags:
-    """Which errors are known, at least one."""
+    """Mask of the errors that are not NaN; raise if there are none."""
     known = ~np.isnan(errors)
     if not known.any():
         raise ValueError(
-            f"the error of none of the {what} can be measured: each lacks the landmarks, or those "
-            "that its size is told by"
+            f"no error can be computed for the {what}: landmarks are missing, or the normalising "
+            "length is undefined for every sample"
         )
     return known

@@ -1,10 +1,10 @@
-"""Settings of the regressor that belong together, as plain dictionaries of its parameters.
+"""Recipes: dictionaries of parameters for `CascadeLandmarkRegressor`.
 
     CascadeLandmarkRegressor(**recipes.paper(n_samples=3148, n_landmarks=68))
     CascadeLandmarkRegressor(**recipes.best(n_samples=3148))
 
-The parameters of the regressor itself are the third recipe: what was found best for its
-time on a CPU.
+The default parameters of the regressor are the third recipe; they are chosen for short
+training times on a CPU.
 """
 
 import math
@@ -22,11 +22,11 @@ _PAPER_RATES = (3e-5, 1e-5)
 
 
 def best(n_samples):
-    """Parameters for less error by longer training, where a GPU makes steps cheap.
+    """Parameters for a lower error by longer training, for use with a GPU.
 
-    They are the regressor's own, for three times as many epochs. The whole of it was not
-    measured: of the first stage alone it takes 4 % of the error (version 0.2.0), and twice
-    as many epochs take 1.5 % of that of the second (0.5.0).
+    These are the default parameters with three times as many epochs. The complete recipe
+    was not measured. It lowers the error of the first stage by 4 % (measured with 0.2.0), and
+    twice as many epochs lower that of the second stage by 1.5 % (measured with 0.5.0).
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def best(n_samples):
     Raises
     ------
     ValueError
-        If there is no sample.
+        If `n_samples` is less than 1.
 
     Examples
     --------
@@ -54,33 +54,35 @@ def best(n_samples):
 
 
 def paper(n_samples, n_landmarks):
-    """Parameters as Feng et al. 2018 trained, as far as that is known.
+    """Parameters of the training of Feng et al. (2018), as far as they are known.
 
     Parameters
     ----------
     n_samples : int
-        Number of training samples: an epoch here is one pass, the paper counts steps.
+        Number of training samples. It converts the steps of the paper to epochs.
     n_landmarks : int
-        The paper's rate is for a loss summed over the coordinates, ours for their mean.
+        Number of landmarks. It converts the learning rates of the paper, which are for a
+        loss that is summed over the coordinates, to a loss that is averaged.
 
     Returns
     -------
     parameters : dict
-        For :class:`skwing.CascadeLandmarkRegressor`; go before it with a `PoseBalancer`.
+        For :class:`skwing.CascadeLandmarkRegressor`, to be used after a `PoseBalancer`.
 
     Raises
     ------
     ValueError
-        If there is no sample or no landmark.
+        If `n_samples` or `n_landmarks` is less than 1.
 
     Notes
     -----
-    Stated in the paper or by its author: CNN-6 and CNN-7 without normalisation, Wing loss
-    with w = 10 and epsilon = 2 (section 4), 120000 steps (Table 1) of 8 images, for CNN-6
-    learning rates from 3e-5 down to 3e-7, and boxes disturbed by up to 5 %. As those
-    who built it again report it: the rest, among it w = 15, epsilon = 3 and a rate of 1e-5
-    for CNN-7. The code of the training was never published. L2 needs a tenth of the rates.
-    Nothing says that the paper reads mirrored crops in prediction as well, so none are.
+    Stated in the paper or by its author: CNN-6 and CNN-7 without batch normalisation, Wing
+    loss with w = 10 and epsilon = 2 (section 4), 120000 steps (Table 1) with 8 images each,
+    learning rates from 3e-5 down to 3e-7 for CNN-6, and boxes perturbed by up to 5 %. All
+    other values are reported by re-implementations, among them w = 15, epsilon = 3 and a
+    learning rate of 1e-5 for CNN-7. The authors' training code is not published. For L2,
+    divide the learning rates by ten. The paper does not mention averaging over mirrored
+    crops, so ``average_mirrored`` is off.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""Landmarks in videos: each face's next box comes from its last landmarks.
+"""Tracking of faces in videos: the landmarks of a frame define the boxes of the next.
 
-A detector is needed for the first frame only, or now and then for faces that come in. A
-face is followed as long as its landmarks are held by the image, which is asked of the
-regressor itself: where the box is moved a little, landmarks of a face stay where they are,
-and those of a wall move with the box.
+A detector is needed only for the first frame, or at intervals to find new faces. A face is
+tracked while its predictions are stable when the box is perturbed: if the box is shifted
+slightly, the predicted landmarks of a face stay at their position, while predictions on
+background move with the box.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TrackedFrame", "read_video", "track"]
 
-_PROBE = 0.1  # by how much a box is moved to see whether landmarks follow, of its side
-_INSIDE = 0.5  # of a face's landmarks are in the image, or more
-_GROWTH = 1.5  # no face grows or shrinks by more from one frame to the next
-# Two faces whose landmarks are this close, of their size, for so many frames are one.
+_PROBE = 0.1  # shift of a box to test the stability of predictions, relative to its side
+_INSIDE = 0.5  # minimum fraction of a face's landmarks inside the image
+_GROWTH = 1.5  # maximum factor between the sizes of a face in consecutive frames
+# Two faces are duplicates if the distance of their landmarks, relative to their size, is below
+# this for this number of frames.
 _TWIN_DISTANCE, _TWIN_FRAMES = 0.05, 5
-_UNSURE = 0.05  # how far off the number of frames that a video states may be, in parts of it
-_REMEMBERED = 100  # boxes that say how boxes lie around landmarks
+_UNSURE = 0.05  # tolerance for the number of frames that a video file states, as a fraction
+_REMEMBERED = 100  # number of recent boxes used to estimate the relation to landmarks
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +56,20 @@ class TrackedFrame:
     Attributes
     ----------
     index : int
-        Number of the frame, from 0.
+        Index of the frame, counted from 0.
     image : ndarray of shape (height, width, 3)
-        RGB, uint8. It may share memory with the frame that was passed.
+        RGB, uint8. It may share memory with the input frame.
     ids : ndarray of int of shape (n_faces,)
-        A face keeps its number from frame to frame, and no other face gets it later.
+        Identifier of each face. It is constant over time and never reused.
     landmarks : ndarray of shape (n_faces, n_landmarks, 2)
-        In image pixels; NaN where the fit was not good enough in this frame.
+        In image pixels; NaN if the fit was rejected in this frame.
     boxes : ndarray of shape (n_faces, 4)
-        ``(x, y, width, height)`` in image pixels that landmarks were searched in.
+        Boxes ``(x, y, width, height)`` in image pixels that the landmarks were predicted in.
     scores : ndarray of shape (n_faces,)
-        How well the image held the landmarks: 1 if they stayed when the box moved, 0 if
-        they moved as far as the box, and less if further. NaN if it was not asked.
+        Stability of the predictions: 1 if landmarks do not move when the box is shifted, 0 if
+        they move as far as the box, negative if they move further. NaN if not computed.
     lost : ndarray of int
-        Numbers of the faces that were given up in this frame.
+        Identifiers of the faces that were dropped in this frame.
     """
 
     index: int
@@ -92,73 +93,73 @@ def track(
     smoothing: float = 0.5,
     like: Mapping[str, Any] | BoxRelation | None = None,
 ) -> Iterator[TrackedFrame]:
-    """Follow the landmarks of faces through a video.
+    """Track the landmarks of faces through a video.
 
     Parameters
     ----------
     regressor : estimator
-        A fitted one: only its `predict` is used.
+        A fitted regressor; only its `predict` is used.
     frames : iterable of arrays of shape (height, width[, 3]) or of paths
-        Images in the order of time, RGB; see :func:`read_video`. One is held at a time.
+        RGB images in temporal order; see :func:`read_video`. Only one is held in memory.
     boxes : array-like of shape (n_faces, 4), default=None
-        ``(x, y, width, height)`` of the faces in the first frame, of the kind that the
-        regressor was trained with; NaN for the whole image. They may be none. The faces
-        get the numbers 0 to ``n_faces - 1``.
+        ``(x, y, width, height)`` of the faces in the first frame, of the same kind as the
+        boxes of the training samples; NaN for the whole image. May be empty. The faces get
+        the identifiers 0 to ``n_faces - 1``.
     detect : callable, default=None
-        Finds new faces: takes an RGB image and returns boxes, as the detectors of
-        :func:`skwing.detection.detect_boxes` do. Of its boxes, those that overlap a face
-        that is known already are not new.
+        Detector for new faces. Takes an RGB image and returns boxes, as the detectors of
+        :func:`skwing.detection.detect_boxes`. Boxes that overlap a tracked face are ignored.
     detect_every : int, default=30
-        The detector is called in the frames whose number is a multiple of it; in the first
-        only if there are no `boxes`.
+        Interval of detections. The detector is called in frames whose index is a multiple of
+        this number; in the first frame only if `boxes` is None.
     threshold : float or None, default=0.5
-        Least score of a fit that is good enough, below 1. To know the score, landmarks are
-        searched a second time in a box that is moved by a tenth of its side. With None that
-        is left out, and following costs half: a face is then lost only when it leaves
-        the image, changes its size by more than half at once or falls on another.
+        Minimum score of an accepted fit, below 1. To compute the score, landmarks are
+        predicted a second time with the box shifted by a tenth of its side. With None, no
+        scores are computed, which halves the cost. A face is then dropped only if it leaves
+        the image, changes its size by more than half between two frames, or coincides with
+        another face.
     patience : int, default=5
-        Frames in a row without a good fit that a face may have: it is looked for where it
-        was last, its landmarks are NaN meanwhile, and in the next such frame it is lost.
-        Lost at once is a face that has most of its landmarks, or its box, outside the
-        image; and of two whose landmarks are the same for five frames, the one that was
-        followed for less long.
+        Number of consecutive frames without an accepted fit after which a face is dropped in
+        the next such frame. Meanwhile, its box stays in place and its landmarks are NaN. A
+        face is dropped immediately if most of its landmarks, or its box, are outside the
+        image. If the landmarks of two faces coincide for five frames, the face that was
+        tracked for a shorter time is dropped.
     smoothing : float, default=0.5
-        How much of the last size of a face stays in the size of its next box, from 0 to
-        below 1. Middles are not smoothed: boxes would stay behind faces that move.
+        Weight of the previous size of a face in the size of its next box, from 0 to below 1.
+        Centres are not smoothed, so that boxes do not lag behind moving faces.
     like : mapping, default=None
-        How boxes lie around landmarks: `margin` and `shift` as
-        :func:`skwing.boxes.landmark_boxes` takes them, and as
-        :func:`skwing.boxes.box_relation` and ``detect_boxes(...).box_relation`` have them. None
-        takes that of the training boxes, which a `CascadeLandmarkRegressor` knows, at the
-        end of a pipeline as well. For another regressor, and one that was trained
-        without boxes, it is learned from the boxes that are passed or detected, by the
-        median over the last hundred of them; a few tell it less well.
+        Relation of boxes to landmarks: `margin` and `shift` as in
+        :func:`skwing.boxes.landmark_boxes`, for example from
+        :func:`skwing.boxes.box_relation` or ``detect_boxes(...).box_relation``. None uses
+        that of the training boxes if the regressor, or the last step of a pipeline, is a
+        `CascadeLandmarkRegressor` that was trained with boxes. For other regressors, it is
+        estimated as the median over the last hundred boxes that are passed or detected,
+        which is less accurate if there are few.
 
     Yields
     ------
     frame : TrackedFrame
-        For each frame, with the faces that are followed.
+        For each frame, with the tracked faces.
 
     Raises
     ------
     TypeError, ValueError
-        If a parameter or a box is wrong.
+        If a parameter or a box is invalid.
     FileNotFoundError, ValueError, RuntimeError
-        If a frame is missing or broken or the detector fails, with a note of the number of
+        If a frame is missing or damaged, or the detector fails. A note states the index of
         the frame.
 
     Notes
     -----
-    Measured on 160 faces of 300-W that a CNN-6 was not trained on, with detector boxes:
-    scores of faces were 0.66 to 0.92 (from the 5th to the 95th percentile), those of
-    backgrounds and of faces that were wholly covered -0.7 to 0.3. Among these faces, faces
-    partly covered and boxes off by up to half their side, the threshold 0.5 turned down
-    3.5 % of the fits with errors below 8 % of the inter-ocular distance, and let pass 8 %
-    of those with errors above 20 %.
+    Scores were measured with a CNN-6 on 160 held-out faces of 300-W with detector boxes.
+    Between the 5th and the 95th percentile, they were 0.66 to 0.92 for faces, and -0.7 to 0.3
+    for background and completely occluded faces. On these faces, partly occluded faces and
+    boxes shifted by up to half their side, the threshold 0.5 rejected 3.5 % of the fits with
+    errors below 8 % of the inter-ocular distance, and accepted 8 % of those with errors above
+    20 %.
 
     Examples
     --------
-    A regressor that knows where the face is, as it moves to the right:
+    A regressor that returns the true position of a face moving to the right:
 
     >>> import numpy as np
     >>> from skwing.tracking import track
@@ -183,7 +184,7 @@ def track(
             "file read_video(path)."
         )
     if boxes is None and detect is None:
-        raise ValueError("give the boxes of the first frame, or a function detect that finds them.")
+        raise ValueError("pass the boxes of the first frame, or a function detect to find them.")
     if detect is not None and not callable(detect):
         raise TypeError(f"detect must be a function of an RGB image; got {detect!r:.60}.")
     detect_every = count().check(detect_every, "detect_every")
@@ -200,11 +201,12 @@ def track(
 
 
 def read_video(path: FilePath) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video file, one by one.
+    """Iterate over the frames of a video file.
 
     Parameters
     ----------
     path : str or PathLike
+        Path of the video file.
 
     Yields
     ------
@@ -214,21 +216,22 @@ def read_video(path: FilePath) -> Iterator[NDArray[np.uint8]]:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If OpenCV cannot read it as a video.
+        If OpenCV cannot read the file as a video.
 
     Warns
     -----
     UserWarning
-        If frames end well before the number that the file states: it is cut off or damaged.
+        If there are clearly fewer frames than the file states, because it is truncated or
+        damaged.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no video file {path}.")
     video = cv2.VideoCapture(path)
     if not video.isOpened():
-        raise ValueError(f"{path} is broken, or not a video that OpenCV reads.")
+        raise ValueError(f"{path} is damaged, or not a video that OpenCV can read.")
     return _frames_of(video, path)
 
 
@@ -240,17 +243,17 @@ def _frames_of(video: Any, path: str) -> Iterator[NDArray[np.uint8]]:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         video.release()
-    # Some files state no number, and some only how long they last.
+    # Some files state no number of frames, and some only a duration.
     if n_frames < n_stated - max(2, _UNSURE * n_stated):
         warn_caller(
-            f"{path}: found {n_frames} frames, expected the {n_stated:.0f} that the file states: "
-            "it is cut off or damaged.",
+            f"{path}: found {n_frames} frames, expected {n_stated:.0f} as stated in the file: it "
+            "is truncated or damaged.",
         )
 
 
 @dataclass
 class _Face:
-    """A face that is followed."""
+    """A tracked face."""
 
     id: int
     box: Floats  # where it is looked for next
@@ -262,7 +265,7 @@ class _Face:
 
 
 class _Relation:
-    """How boxes lie around landmarks: logarithm of the size and shift of the middle."""
+    """Relation of boxes to landmarks: logarithm of the size, and shift of the centre."""
 
     def __init__(self, like: Mapping[str, Any] | BoxRelation | None) -> None:
         self._fixed: Floats | None = None
@@ -277,13 +280,13 @@ class _Relation:
             self._fixed = np.array([np.log(1 + 2 * margin), *shift])
 
     def learn(self, box: Floats, around: Floats) -> None:
-        """Take a box in, and the box around the landmarks in it."""
+        """Add a box and the bounding box of the landmarks predicted in it."""
         side = around[2:].max()
         shift = (_middle(box) - _middle(around)) / side
         self._rows.append([np.log(box[2:].max() / side), *shift])
 
     def box(self, around: Floats, size: float) -> Floats:
-        """Square box for landmarks in the box `around`, which counts as of that size."""
+        """Square box for landmarks with bounding box `around` and (smoothed) size `size`."""
         row = np.median(self._rows, axis=0) if self._fixed is None else self._fixed
         side = size * np.exp(row[0])
         return np.array([*(_middle(around) + size * row[1:] - side / 2), side, side])
@@ -291,7 +294,7 @@ class _Relation:
 
 @dataclass
 class _Search:
-    """Looks for faces in one frame, and learns where to look in the next."""
+    """Predicts landmarks in one frame and computes the boxes for the next."""
 
     regressor: Predictor
     threshold: float | None
@@ -299,11 +302,11 @@ class _Search:
     relation: _Relation
 
     def locate(self, image: NDArray[np.uint8], faces: list[_Face]) -> tuple[Floats, Floats]:
-        """Landmarks (k, L, 2) in the boxes of faces, and scores (k,)."""
+        """Predict landmarks (k, L, 2) and scores (k,) in the boxes of faces."""
         boxes = _stack(faces)
         probes = np.empty((0, 4)) if self.threshold is None else _moved(boxes, image.shape)
         data = BoxedImages([image] * (len(boxes) + len(probes)), np.concatenate([boxes, probes]))
-        points = as_points(self.regressor.predict(data), name="what the regressor predicts")
+        points = as_points(self.regressor.predict(data), name="the prediction of the regressor")
         if self.threshold is None:
             return points, np.full(len(points), np.nan)
         points, again = np.split(points, 2)
@@ -311,15 +314,15 @@ class _Search:
         return points, 1 - way / np.linalg.norm(probes[:, :2] - boxes[:, :2], axis=-1)
 
     def is_good(self, face: _Face, points: Floats, score: float) -> bool:
-        """Whether landmarks are those of the face that was looked for."""
-        # Not as score < threshold: of a NaN, from landmarks of the moved box, nothing is known.
+        """Whether the fit of a face is accepted."""
+        # Not score < threshold, so that a NaN score is rejected.
         if np.isnan(points).any() or not (self.threshold is None or score >= self.threshold):
             return False
         size = boxes_of(points)[2:].max()
         return face.size is None or 1 / _GROWTH <= size / face.size <= _GROWTH
 
     def learn(self, faces: list[_Face], points: Floats) -> None:
-        """Where to look for faces in the next frame, from good landmarks."""
+        """Update the boxes of faces for the next frame from accepted landmarks."""
         around = boxes_of(points)
         for face, box in zip(faces, around, strict=True):
             if face.given is not None:
@@ -340,7 +343,7 @@ def _follow(
     detect_every: int,
     patience: int,
 ) -> Iterator[TrackedFrame]:
-    """See `track`."""
+    """Generator behind `track`, after validation."""
     faces, numbers = [], itertools.count()
     for index, frame in enumerate(frames):
         try:
@@ -354,7 +357,7 @@ def _follow(
                 faces = faces + _find_new(image, detect, faces, numbers)
             result = _step(search, index, image, faces, patience)
         except Exception as error:
-            error.add_note(f"This was in frame {index}, the first being 0.")
+            error.add_note(f"The error occurred in frame {index} (counted from 0).")
             raise
         gone = set(result.lost.tolist())
         faces = [face for face in faces if face.id not in gone]
@@ -364,7 +367,7 @@ def _follow(
 def _step(
     search: _Search, index: int, image: NDArray[np.uint8], faces: list[_Face], patience: int
 ) -> TrackedFrame:
-    """What is seen in one frame; the faces learn from it."""
+    """Predict one frame and update the faces."""
     seen = [face for face in faces if _is_inside(face.box, image.shape)]
     lost = [face.id for face in faces if not _is_inside(face.box, image.shape)]
     if not seen:
@@ -406,7 +409,7 @@ def _new_face(number: int, box: Floats) -> _Face:
 def _find_new(
     image: NDArray[np.uint8], detect: Detector, faces: list[_Face], numbers: Iterator[int]
 ) -> list[_Face]:
-    """Faces that a detector finds beside those that are known."""
+    """Detect faces that are not tracked yet, and update the boxes of tracked faces."""
     found = detect_all([image], detect).data.boxes
     whose, _ = match_boxes(found, _stack(faces))
     for face, row in zip(faces, whose, strict=True):
@@ -419,7 +422,7 @@ def _find_new(
 
 
 def _count_twins(faces: list[_Face], points: Floats) -> None:
-    """Count for how long a face has been where another is that was followed for longer."""
+    """Count the frames in which a face coincides with one that was tracked for longer."""
     sizes = boxes_of(points)[:, 2:].max(axis=1)
     for face, own, size in zip(faces, points, sizes, strict=True):
         apart = np.linalg.norm(points - own, axis=-1).mean(axis=1)
@@ -439,20 +442,20 @@ def _middle(box: Floats) -> Floats:
 
 
 def _is_inside(box: Floats, image_shape: tuple[int, ...]) -> bool:
-    """Whether a box and the image have pixels in common."""
+    """Whether a box overlaps the image."""
     height, width = image_shape[:2]
     return bool((box[:2] < [width, height]).all() and (box[:2] + box[2:] > 0).all())
 
 
 def _fraction_inside(points: Floats, image_shape: tuple[int, ...]) -> Floats:
-    """Of each face's landmarks, those in the image; of shape (k,)."""
+    """Fraction of each face's landmarks inside the image, of shape (k,)."""
     height, width = image_shape[:2]
     inside = (points >= -0.5) & (points <= [width - 0.5, height - 0.5])
     return inside.all(axis=-1).mean(axis=-1)
 
 
 def _moved(boxes: Floats, image_shape: tuple[int, ...]) -> Floats:
-    """Boxes moved towards the middle of the image, where there is more to see."""
+    """Boxes shifted towards the centre of the image, so that they stay inside."""
     middle = np.array([image_shape[1], image_shape[0]]) / 2
     direction = np.where(boxes[:, :2] + boxes[:, 2:] / 2 > middle, -1.0, 1.0)
     way = _PROBE * boxes[:, 2:].max(axis=1, keepdims=True) * direction

@@ -78,7 +78,7 @@ def test_missing_boxes_stay_missing():
 
 
 def test_a_regressor_that_guesses_tells_nothing():
-    with pytest.raises(ValueError, match=r"move along with their boxes, 9. % .*Pass relation"):
+    with pytest.raises(ValueError, match=r"move with their boxes, by 9. % .*Pass relation"):
         adapt_boxes(other(1.4, (0.1, 0.1)), Follower(along=0.95))
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_adapted():
         adapt_boxes(FACES.data, CascadeLandmarkRegressor())
     far = BoxedImages(FACES.data.decode(0)[None], [[-90.0, -90, 5, 5]])
     reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, device="cpu", random_state=0)
-    with pytest.raises(ValueError, match=r"no landmarks are found.*outside the image"):
+    with pytest.raises(ValueError, match=r"no landmarks can be predicted.*outside the image"):
         adapt_boxes(far, reg.fit(FACES.data, FACES.target))
 
 

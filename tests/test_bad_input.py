@@ -270,8 +270,8 @@ def paths(tmp_path):
 BROKEN = {
     "missing.jpg": (None, FileNotFoundError, "there is no such file"),
     "empty.jpg": (b"", ValueError, "the file is empty"),
-    "text.jpg": (b"<html>not found</html>", ValueError, "the file is broken, or not an image"),
-    "short.jpg": ("half", ValueError, "the JPEG file is broken"),
+    "text.jpg": (b"<html>not found</html>", ValueError, "the file is damaged, or not an image"),
+    "short.jpg": ("half", ValueError, "the JPEG file is damaged"),
 }
 
 

@@ -356,7 +356,7 @@ def test_frames_are_taken_one_at_a_time():
     [
         ({"regressor": 3}, TypeError, "regressor must have a method predict; got 3"),
         ({"frames": "clip.mp4"}, TypeError, r"single path 'clip\.mp4'.*read_video"),
-        ({"boxes": None}, ValueError, "give the boxes of the first frame, or a function detect"),
+        ({"boxes": None}, ValueError, "pass the boxes of the first frame, or a function detect"),
         ({"boxes": [[1, 2, 3]]}, ValueError, r"boxes have shape \(1, 3\)"),
         ({"boxes": [[1, 2, 3, 0]]}, ValueError, "box 0: .*width and height above 0"),
         ({"detect": "dlib"}, TypeError, "detect must be a function .* got 'dlib'"),
@@ -387,7 +387,7 @@ def test_errors_say_in_which_frame(frames, settings, error):
     found = track(Perfect(still(3, [80, 60])), frames, boxes_at([[80, 60]]), **settings)
     with pytest.raises(error) as caught:
         list(found)
-    assert caught.value.__notes__ == ["This was in frame 2, the first being 0."]
+    assert caught.value.__notes__ == ["The error occurred in frame 2 (counted from 0)."]
 
 
 def test_a_box_outside_the_first_frame_is_an_error():
@@ -420,7 +420,7 @@ def test_read_video(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.avi"):
         read_video(tmp_path / "none.avi")
     (tmp_path / "text.avi").write_text("no video")
-    with pytest.raises(ValueError, match=r"text\.avi is broken"):
+    with pytest.raises(ValueError, match=r"text\.avi is damaged"):
         read_video(tmp_path / "text.avi")
 
 

@@ -1,9 +1,9 @@
-"""Pictures of data, training and errors, in scikit-learn's Display convention.
+"""Displays of data, training and errors, with the interface of scikit-learn's displays.
 
-A display holds computed arrays; its class methods ``from_...`` compute them and draw, and
-:meth:`plot` draws again. After that `ax_` (and, where there are several panels, `axes_`) and
-`figure_` are matplotlib's objects, to be changed at will. matplotlib is imported when
-something is drawn; ``pip install skwing[plot]`` brings it.
+A display stores computed arrays. The class methods ``from_...`` compute these arrays and plot
+them; :meth:`plot` plots them again. Afterwards, the attributes `ax_` (and `axes_` if there are
+several panels) and `figure_` are matplotlib objects, which can be modified. matplotlib is
+imported on first use; install it with ``pip install skwing[plot]``.
 """
 
 from skwing.display._cumulative import CumulativeErrorDisplay

@@ -1,4 +1,4 @@
-"""CumulativeErrorDisplay: which fraction of samples has at most which error."""
+"""CumulativeErrorDisplay: cumulative distribution of errors."""
 
 import numpy as np
 
@@ -11,22 +11,23 @@ from skwing.metrics import ced_auc, ced_curve, failure_rate, with_boxes_only
 class CumulativeErrorDisplay:
     """Cumulative error distribution (CED), with its area and the failure rate.
 
-    Draw several models into one picture by passing the `ax_` of the first on as `ax`. It is
-    recommended to create a display by :meth:`from_estimator` or :meth:`from_predictions`.
+    It is recommended to create a display by :meth:`from_estimator` or
+    :meth:`from_predictions`. To compare several models in one plot, pass the `ax_` of the
+    first display as `ax`.
 
     Parameters
     ----------
     thresholds, fractions : ndarray of shape (n_thresholds,)
-        The curve, as :func:`skwing.metrics.ced_curve` returns it.
+        The curve, as returned by :func:`skwing.metrics.ced_curve`.
     threshold : float
-        Up to which `auc` counts, and above which a sample is a failure.
+        Upper limit for `auc`; samples with larger errors are failures.
     auc, failure_rate : float
-        Fractions.
+        Area under the curve and failure rate, as fractions.
     name : str, default=None
         Name of the model in the legend.
     normalizer : str, default="lengths"
-        What errors are measured by: "pixels" for none, else a word or a key of the schema
-        such as "inter_ocular"; the axis is labelled by it.
+        Normaliser of the errors, for the label of the axis: "pixels" for errors in pixels,
+        otherwise a key of the schema such as "inter_ocular", or another text.
 
     Attributes
     ----------
@@ -36,8 +37,8 @@ class CumulativeErrorDisplay:
 
     See Also
     --------
-    ErrorByPoseDisplay : The error by pose.
-    skwing.metrics.ced_curve : The curve alone.
+    ErrorByPoseDisplay : Mean error by pose.
+    skwing.metrics.ced_curve : Computes the curve.
 
     Examples
     --------
@@ -72,19 +73,19 @@ class CumulativeErrorDisplay:
         self.normalizer = normalizer
 
     def plot(self, ax=None, *, name=None, max_error=None, **line_kwargs):
-        """Draw the curve.
+        """Plot the curve.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to plot on; None creates a new figure.
         name : str, default=None
-            In place of `self.name`.
+            Name in the legend; None uses `self.name`.
         max_error : float, default=None
-            Where the picture ends, in the unit of `threshold`; None ends it there, or
-            leaves it as far as it reaches already.
+            Upper limit of the axis, in the unit of `threshold`. None uses `threshold`, or
+            the present limit of `ax` if it is larger.
         **line_kwargs : dict
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -100,13 +101,13 @@ class CumulativeErrorDisplay:
         number = n_curves(ax)
         if number and ax.get_xlabel() not in ("", unit.label):
             raise ValueError(
-                f"ax shows {ax.get_xlabel()!r}, this display {unit.label!r}: errors by "
-                "different measures do not compare. Draw them into different axes."
+                f"ax shows {ax.get_xlabel()!r}, this display {unit.label!r}: errors in different "
+                "units cannot be compared. Use separate axes."
             )
         end = self.threshold if max_error is None else max_error
         if number and max_error is None:
             end = max(end, ax.get_xlim()[1] / unit.factor)
-        # The last fraction holds for all greater errors, in a wider picture drawn later too.
+        # Extend the curve, in case that the axis is extended later.
         far = max(self.thresholds[-1], 100 * end)
         name = self.name if name is None else name
         style = curve_style(number, {"label": self._legend(name, unit), **line_kwargs})
@@ -148,7 +149,7 @@ class CumulativeErrorDisplay:
         ax=None,
         **line_kwargs,
     ):
-        """Predict, measure and draw.
+        """Create a display from an estimator.
 
         Parameters
         ----------
@@ -157,12 +158,12 @@ class CumulativeErrorDisplay:
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
             In image pixels; NaN = missing.
         threshold, normalizer, schema, ax, **line_kwargs
-            See :meth:`from_predictions`. The schema of the estimator or of X serves where
-            none is given, and so do the boxes of X.
+            See :meth:`from_predictions`. If `schema` is None, that of the estimator or of X
+            is used.
         boxes : array-like of shape (n_samples, 4), default=None
-            For ``normalizer="box"``.
+            Boxes for ``normalizer="box"``; None uses those of X.
         name : str, default=None
-            None takes the name of the estimator's class.
+            Name in the legend; None uses the name of the estimator's class.
 
         Returns
         -------
@@ -197,7 +198,7 @@ class CumulativeErrorDisplay:
         ax=None,
         **line_kwargs,
     ):
-        """Measure predictions and draw.
+        """Create a display from predictions.
 
         Parameters
         ----------
@@ -207,18 +208,19 @@ class CumulativeErrorDisplay:
         threshold : float, default=0.1
             A fraction of the normalising length; pixels if `normalizer` is 1.
         normalizer : str, float or array-like of shape (n_samples,), default="auto"
-            As for :func:`skwing.metrics.normalizing_lengths`. "auto" is the inter-ocular
-            distance where the schema has one, else the size of the box round the true
+            See :func:`skwing.metrics.normalizing_lengths`. "auto" uses the inter-ocular
+            distance if the schema defines it, else the size of the box around the true
             landmarks.
         schema : str or LandmarkSchema, default=None
+            Schema of the landmarks.
         boxes : array-like of shape (n_samples, 4), default=None
-            For ``normalizer="box"``.
+            Boxes for ``normalizer="box"``.
         name : str, default=None
             Name of the model in the legend.
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to plot on; None creates a new figure.
         **line_kwargs : dict
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -227,8 +229,7 @@ class CumulativeErrorDisplay:
         Raises
         ------
         ValueError
-            If shapes do not belong together, no sample can be measured, or the threshold
-            is not above 0.
+            If shapes differ, no error can be computed, or the threshold is not positive.
         """
         import_pyplot(cls)
         errors, word = sample_errors(y_true, y_pred, normalizer, schema, boxes)
@@ -240,15 +241,16 @@ class CumulativeErrorDisplay:
     def from_errors(
         cls, errors, *, threshold=0.1, normalizer="lengths", name=None, ax=None, **line_kwargs
     ):
-        """Draw the curve of errors that were measured elsewhere.
+        """Create a display from the errors of samples.
 
         Parameters
         ----------
         errors : array-like of shape (n_samples,)
-            Error of each sample, a fraction; NaN is left out, infinity is a failure.
+            Error of each sample, a fraction; NaN is ignored, infinity is a failure.
         threshold : float, default=0.1
+            Upper limit for the area, and lower limit for failures.
         normalizer : str, default="lengths"
-            What they are measured by, for the label; "pixels" if they are no fraction.
+            Normaliser of the errors, for the label; "pixels" for errors in pixels.
         name, ax, **line_kwargs
             See :meth:`from_predictions`.
 

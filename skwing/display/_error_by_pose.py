@@ -1,4 +1,4 @@
-"""ErrorByPoseDisplay: the mean error of the samples of each pose."""
+"""ErrorByPoseDisplay: mean error by pose."""
 
 import numpy as np
 from scipy import stats
@@ -13,33 +13,35 @@ from skwing.display._inputs import (
     unit_of,
 )
 
-_COUNTS = "skwing-counts"  # mark of the texts, so that a second curve does not write them again
+_COUNTS = "skwing-counts"  # gid of the sample counts, so that a second curve does not repeat them
 
 
 class ErrorByPoseDisplay:
-    """Mean error by yaw or another measure of pose, with its confidence interval.
+    """Mean error by yaw or another measure of pose, with confidence intervals.
 
-    Draw several models into one picture by passing the `ax_` of the first on as `ax`. It is
-    recommended to create a display by :meth:`from_estimator` or :meth:`from_predictions`.
+    It is recommended to create a display by :meth:`from_estimator` or
+    :meth:`from_predictions`. To compare several models in one plot, pass the `ax_` of the
+    first display as `ax`.
 
     Parameters
     ----------
     bin_edges : ndarray of shape (n_bins + 1,)
-        Of the pose.
+        Edges of the bins of the pose.
     bin_counts : ndarray of int of shape (n_bins,)
-        Samples with a known error in each bin.
+        Number of samples with a known error in each bin.
     bin_errors : ndarray of shape (n_bins,)
-        Their mean error; NaN for an empty bin.
+        Mean error of each bin; NaN for an empty bin.
     bin_intervals : ndarray of shape (2, n_bins)
-        Lower and upper end of the confidence interval of the mean; NaN for fewer than two
+        Lower and upper limit of the confidence interval of the mean; NaN for fewer than two
         samples.
     confidence : float, default=0.95
-        Of the interval.
+        Confidence level of the intervals.
     name : str, default=None
         Name of the model in the legend.
     normalizer : str, default="lengths"
-        What errors are measured by, see :class:`CumulativeErrorDisplay`.
+        Normaliser of the errors, see :class:`CumulativeErrorDisplay`.
     pose_label : str, default="Pose"
+        Label of the x axis.
 
     Attributes
     ----------
@@ -51,12 +53,12 @@ class ErrorByPoseDisplay:
 
     See Also
     --------
-    PoseHistogramDisplay : How frequent the poses are.
+    PoseHistogramDisplay : Frequency of poses.
 
     Notes
     -----
-    The intervals are those of Student's t for the mean of independent samples. Several
-    pictures of one person are not independent: true intervals are wider then.
+    The intervals are those of Student's t distribution for the mean of independent samples.
+    Several images of one person are not independent; the true intervals are then wider.
 
     Examples
     --------
@@ -95,21 +97,21 @@ class ErrorByPoseDisplay:
         self.pose_label = pose_label
 
     def plot(self, ax=None, *, name=None, counts=True, **line_kwargs):
-        """Draw mean errors over the middles of the bins.
+        """Plot the mean errors at the centres of the bins.
 
-        Curves after the first are shifted a little to the side, so that intervals do not lie
-        on each other. An interval that reaches beyond twice the greatest mean is cut off.
+        Curves after the first are shifted slightly to the side, so that intervals do not
+        overlap. Intervals are clipped at twice the largest mean.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to plot on; None creates a new figure.
         name : str, default=None
-            In place of `self.name`.
+            Name in the legend; None uses `self.name`.
         counts : bool, default=True
-            Whether to write the number of samples over each bin, once per axes.
+            Whether to show the number of samples above each bin, once per axes.
         **line_kwargs : dict
-            For matplotlib's ``errorbar``.
+            Passed to matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -125,8 +127,8 @@ class ErrorByPoseDisplay:
         number = n_curves(ax)
         if number and ax.get_ylabel() not in ("", unit.label):
             raise ValueError(
-                f"ax shows {ax.get_ylabel()!r}, this display {unit.label!r}: errors by "
-                "different measures do not compare. Draw them into different axes."
+                f"ax shows {ax.get_ylabel()!r}, this display {unit.label!r}: errors in different "
+                "units cannot be compared. Use separate axes."
             )
         name = self.name if name is None else name
         label = "mean error" if name is None else name
@@ -142,7 +144,7 @@ class ErrorByPoseDisplay:
             **style,
         )
         self.line_ = self.intervals_.lines[0]
-        # A bin of two or three samples may have an interval that would dwarf all the rest.
+        # Bins of two or three samples may have very large intervals; clip them.
         top = min(
             np.nanmax([self.bin_errors, self.bin_intervals[1]]), 2 * np.nanmax(self.bin_errors)
         )
@@ -154,7 +156,7 @@ class ErrorByPoseDisplay:
             self._write_counts(ax)
         for edge in self.bin_edges[1:-1]:
             ax.axvline(edge, color="0.92", linewidth=0.8, zorder=0)
-        title = f"mean and its {100 * self.confidence:g} % interval"
+        title = f"mean and {100 * self.confidence:g} % confidence interval"
         ax.legend(
             loc="best", fontsize="small", title=title, title_fontsize="small", alignment="left"
         )
@@ -199,7 +201,7 @@ class ErrorByPoseDisplay:
         ax=None,
         **line_kwargs,
     ):
-        """Predict, measure and draw.
+        """Create a display from an estimator.
 
         Parameters
         ----------
@@ -209,10 +211,10 @@ class ErrorByPoseDisplay:
             In image pixels; NaN = missing.
         poses : array-like of shape (n_samples,), or fitted PoseBalancer
         bins, absolute, confidence, normalizer, schema, boxes, pose_label, ax, **line_kwargs
-            See :meth:`from_predictions`. The schema of the estimator or of X serves where
-            none is given, and so do the boxes of X.
+            See :meth:`from_predictions`. If `schema` or `boxes` is None, those of the
+            estimator or of X are used.
         name : str, default=None
-            None takes the name of the estimator's class.
+            Name in the legend; None uses the name of the estimator's class.
 
         Returns
         -------
@@ -253,7 +255,7 @@ class ErrorByPoseDisplay:
         ax=None,
         **line_kwargs,
     ):
-        """Measure predictions and draw.
+        """Create a display from predictions.
 
         Parameters
         ----------
@@ -261,29 +263,30 @@ class ErrorByPoseDisplay:
                 (n_samples, 2 * n_landmarks)
             In image pixels; NaN in `y_true` = missing.
         poses : array-like of shape (n_samples,), or fitted PoseBalancer
-            Such as yaw in degrees; samples with NaN are left out. A balancer, or a
-            pipeline with one, gives the coefficients of its component in `y_true`.
+            Poses, such as yaw in degrees; samples with NaN are ignored. With a balancer, or a
+            pipeline with one, the coefficients of its component are computed from `y_true`.
         bins : int or array-like of shape (n_bins + 1,), default=8
-            Number of bins of equal width, or their edges, ascending. What lies outside the
-            edges is left out; the last bin includes both its edges.
+            Number of bins of equal width, or their edges in ascending order. Samples outside
+            the edges are ignored; the last bin includes both edges.
         absolute : bool, default=False
-            Whether turns to the left and to the right share their bins.
+            Whether rotations to the left and to the right share bins.
         confidence : float, default=0.95
-            Of the interval of the mean.
+            Confidence level of the interval of the mean.
         normalizer : str, float or array-like of shape (n_samples,), default="auto"
             See :meth:`CumulativeErrorDisplay.from_predictions`. The inter-ocular distance
-            shrinks as a face turns; "box" measures all poses alike.
+            decreases with yaw; "box" is independent of the pose.
         schema : str or LandmarkSchema, default=None
+            Schema of the landmarks.
         boxes : array-like of shape (n_samples, 4), default=None
-            For ``normalizer="box"``.
+            Boxes for ``normalizer="box"``.
         name : str, default=None
             Name of the model in the legend.
         pose_label : str, default=None
-            Label of the axis, with the unit.
+            Label of the x axis, with the unit.
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to plot on; None creates a new figure.
         **line_kwargs : dict
-            For matplotlib's ``errorbar``.
+            Passed to matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -292,8 +295,8 @@ class ErrorByPoseDisplay:
         Raises
         ------
         ValueError
-            If shapes do not belong together, `bins` or `confidence` is out of range, or no
-            sample has both an error and a pose within the bins.
+            If shapes differ, `bins` or `confidence` is out of range, or no sample has both an
+            error and a pose within the bins.
         """
         import_pyplot(cls)
         if not 0 < confidence < 1:
@@ -308,8 +311,8 @@ class ErrorByPoseDisplay:
         means, intervals, counts = _binned(errors[known], values[known], edges, confidence)
         if not counts.any():
             raise ValueError(
-                f"no pose lies within the bins, from {edges[0]:g} to {edges[-1]:g}: poses "
-                f"reach from {values[known].min():g} to {values[known].max():g}."
+                f"no pose is within the bins, from {edges[0]:g} to {edges[-1]:g}: poses are "
+                f"between {values[known].min():g} and {values[known].max():g}."
             )
         if pose_label is None:
             what, bracket, of = label.partition(" (")
@@ -328,7 +331,7 @@ class ErrorByPoseDisplay:
 
 
 def _aside(ax, number):
-    """Shift of the curve of a number, so that intervals do not lie on each other."""
+    """Horizontal shift of a curve, so that intervals do not overlap."""
     from matplotlib.transforms import ScaledTranslation
 
     points = 5 * ((number + 1) // 2) * (-1) ** number

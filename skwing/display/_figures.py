@@ -1,4 +1,4 @@
-"""What the displays share of matplotlib: its import, axes, and colours that all can tell apart."""
+"""Common functions of the displays: import of matplotlib, axes, colours and styles."""
 
 from itertools import cycle, islice
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from skwing._utils.optional import import_optional
 
-# Okabe and Ito, Color Universal Design: distinct under the common colour blindnesses. Line
-# styles tell curves apart once more, where they are printed in grey or run together.
+# Palette of Okabe and Ito, Color Universal Design, which is suitable for colour-blind readers.
+# Line styles distinguish curves in grey prints as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 BEFORE, AFTER = COLOURS[0], COLOURS[4]
@@ -15,12 +15,12 @@ GREY = "0.45"
 
 
 def import_pyplot(caller):
-    """matplotlib.pyplot, or an error that says what to install.
+    """Import matplotlib.pyplot, or raise an error that states what to install.
 
     Parameters
     ----------
     caller : class
-        The display that needs it.
+        The display that requires it.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def import_pyplot(caller):
 
 
 def one_axes(caller, ax, figsize=None):
-    """The axes given, or those of a new figure."""
+    """Return `ax`, or the axes of a new figure if it is None."""
     plt = import_pyplot(caller)
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
@@ -41,46 +41,46 @@ def one_axes(caller, ax, figsize=None):
 
 
 def grid_axes(caller, ax, figsize):
-    """Axes that become a mere frame for panels, and the grid cell that they stand in.
+    """Prepare axes as an empty frame for panels, and return its grid cell.
 
     Returns
     -------
     ax : matplotlib Axes
-        Emptied of its own lines and ticks.
+        Axes without lines and ticks.
     spec : matplotlib SubplotSpec
-        ``spec.subgridspec(...)`` makes places for panels in it.
+        ``spec.subgridspec(...)`` divides it into panels.
 
     Raises
     ------
     ValueError
-        If the axes given stand in no grid.
+        If the axes do not belong to a grid.
     """
     ax = one_axes(caller, ax, figsize)
     spec = ax.get_subplotspec()
     if spec is None:
         raise ValueError(
-            f"{caller.__name__} divides the place of ax into panels, and this ax stands in no "
-            "grid: pass one that plt.subplots or figure.add_subplot made, or ax=None."
+            f"{caller.__name__} divides ax into panels, but this ax does not belong to a grid: "
+            "create it by plt.subplots or figure.add_subplot, or pass ax=None."
         )
     ax.set_axis_off()
     return ax, spec
 
 
 def legend_above(ax, spec, handles, labels, ratio, **keywords):
-    """Draw a legend in a strip of its own, so that it covers nothing; the place below it.
+    """Draw a legend in a strip above the panels, and return the grid cell below it.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Of the figure to draw in.
+        Axes of the figure.
     spec : matplotlib SubplotSpec
-        The place for both.
+        Grid cell for the legend and the panels.
     handles, labels
-        Of the legend.
+        Entries of the legend.
     ratio : float
-        Height of what lies below in terms of the strip's.
+        Ratio of the height of the panels to the height of the legend.
     **keywords : dict
-        For matplotlib's ``legend``.
+        Passed to matplotlib's ``legend``.
 
     Returns
     -------
@@ -96,12 +96,12 @@ def legend_above(ax, spec, handles, labels, ratio, **keywords):
 
 
 def n_curves(ax):
-    """Number of curves with a label that axes show already."""
+    """Number of labelled curves in axes."""
     return len(ax.get_legend_handles_labels()[1])
 
 
 def curve_style(number, style=None):
-    """Keywords of the curve of that number, with a user's own over them."""
+    """Style of the curve with index `number`, updated by the user's keywords."""
     own = {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": LINES[number % len(LINES)],
@@ -111,7 +111,7 @@ def curve_style(number, style=None):
 
 
 def aliases_resolved(style):
-    """A user's keywords by their full names, so that ``lw`` replaces ``linewidth``."""
+    """Convert aliases of keywords to full names, so that ``lw`` replaces ``linewidth``."""
     if not style:
         return {}
     from matplotlib.cbook import normalize_kwargs
@@ -121,24 +121,24 @@ def aliases_resolved(style):
 
 
 def first_colours(n):
-    """As many colours, over again where there are more than the palette has."""
+    """The first `n` colours of the palette, repeated cyclically."""
     return list(islice(cycle(COLOURS), n))
 
 
 def draw_shape(ax, points, schema, *, color, label=None, size=4.0, width=1.0, outline=False):
-    """Draw landmarks as dots, joined by the contours of a schema.
+    """Draw landmarks as dots, connected by the contours of a schema.
 
     Parameters
     ----------
     ax : matplotlib Axes
     points : ndarray of shape (n_landmarks, 2)
-        Those with NaN are left out, and contours have a gap there.
+        Points with NaN are not drawn, and leave gaps in contours.
     schema : LandmarkSchema or None
-        None draws dots only.
+        None draws only dots.
     color, label, size, width
-        Of dots and lines; `size` and `width` in typographic points.
+        Style of dots and lines; `size` and `width` are in typographic points.
     outline : bool, default=False
-        Whether to draw all on a dark rim, so that it shows on any picture.
+        Whether to add a dark outline, for visibility on any background.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def draw_shape(ax, points, schema, *, color, label=None, size=4.0, width=1.0, ou
 
         style["path_effects"] = [withStroke(linewidth=width + 1.2, foreground="0.1")]
     missing = np.isnan(points).any(-1, keepdims=True)
-    points = np.where(missing, np.nan, points)  # half a point is none
+    points = np.where(missing, np.nan, points)  # points with one NaN coordinate are missing
     dots = {"marker": "o", "markersize": size, "markeredgewidth": 0.5, "linestyle": "none"}
     if outline:
         dots["markeredgecolor"] = "0.1"
@@ -163,7 +163,7 @@ def draw_shape(ax, points, schema, *, color, label=None, size=4.0, width=1.0, ou
 
 
 def percent_ticks(axis):
-    """Write the ticks of an axis, whose numbers are percent, without a long fraction."""
+    """Set ticks at round numbers, for an axis in percent."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]))

@@ -9,32 +9,33 @@ from skwing.display._inputs import find_fitted, unit_of
 
 
 class TrainingHistoryDisplay:
-    """How the loss, the learning rate and the validation error went, stage by stage.
+    """Loss, learning rate and validation error over the epochs of all stages.
 
-    Stages are trained one after the other, and so they are drawn. It is recommended to
-    create a display by :meth:`from_estimator` or :meth:`from_history`.
+    It is recommended to create a display by :meth:`from_estimator` or
+    :meth:`from_history`.
 
     Parameters
     ----------
     stages : ndarray of int of shape (n_epochs,)
-        Number of the stage in each epoch, from 1.
+        Number of the stage in each epoch, counted from 1.
     loss, learning_rate : ndarray of shape (n_epochs,)
+        Training loss and learning rate of each epoch.
     validation_error : ndarray of shape (n_epochs,), default=None
-        A fraction; NaN where it was not measured, None if never.
+        A fraction; NaN in epochs without validation, None if there is none at all.
     normalizer : str, default="lengths"
-        What validation errors are measured by, see :class:`CumulativeErrorDisplay`.
+        Normaliser of the validation errors, see :class:`CumulativeErrorDisplay`.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes of shape (n_panels,)
-        Of the loss, the validation error if there is one, and the learning rate.
+        Panels of the loss, the validation error (if any) and the learning rate.
     ax_ : matplotlib Axes
-        The frame round them, which shows nothing itself.
+        Empty frame around the panels.
     figure_ : matplotlib Figure
 
     See Also
     --------
-    skwing.CascadeLandmarkRegressor : Its `history_` is drawn.
+    skwing.CascadeLandmarkRegressor : Its attribute `history_` is plotted.
 
     Examples
     --------
@@ -56,14 +57,14 @@ class TrainingHistoryDisplay:
         self.normalizer = normalizer
 
     def plot(self, ax=None, **line_kwargs):
-        """Draw a panel for each quantity, over epochs counted through all stages.
+        """Plot a panel for each quantity over the epochs of all stages.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Its place is divided into panels. None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         **line_kwargs : dict
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -109,7 +110,7 @@ class TrainingHistoryDisplay:
         panel.grid(True, axis="y", color="0.9")
 
     def _mark_best(self, panel, unit):
-        """Write the least validation error of each stage at its epoch."""
+        """Mark the smallest validation error of each stage."""
         for number in np.unique(self.stages):
             values = np.where(self.stages == number, self.validation_error, np.nan)
             if np.isnan(values).all():
@@ -150,15 +151,15 @@ class TrainingHistoryDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, **line_kwargs):
-        """Draw the history of a fitted regressor.
+        """Create a display from the history of a fitted regressor.
 
         Parameters
         ----------
         estimator : fitted CascadeLandmarkRegressor, or pipeline or search with one
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         **line_kwargs : dict
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -167,7 +168,7 @@ class TrainingHistoryDisplay:
         Raises
         ------
         NotFittedError
-            If nothing in it has a `history_`.
+            If the estimator has no `history_`.
         """
         regressor = find_fitted(estimator, "history_", "a CascadeLandmarkRegressor")
         schema = getattr(regressor, "schema_", None)
@@ -177,14 +178,15 @@ class TrainingHistoryDisplay:
 
     @classmethod
     def from_history(cls, history, *, normalizer="lengths", ax=None, **line_kwargs):
-        """Draw rows of a history, such as were saved beside a model.
+        """Create a display from the rows of a history.
 
         Parameters
         ----------
         history : sequence of dict
-            A row an epoch, with stage, loss, learning_rate and perhaps validation_error.
+            One row per epoch, with stage, loss, learning_rate and optionally
+            validation_error.
         normalizer : str, default="lengths"
-            What validation errors are measured by, for the label.
+            Normaliser of the validation errors, for the label.
         ax, **line_kwargs
             See :meth:`from_estimator`.
 
@@ -195,12 +197,12 @@ class TrainingHistoryDisplay:
         Raises
         ------
         ValueError
-            If there is no row, or one lacks a quantity.
+            If there are no rows, or a row is incomplete.
         """
         import_pyplot(cls)
         history = list(history)
         if not history:
-            raise ValueError("history has no row: there is no epoch to draw.")
+            raise ValueError("history is empty: there are no epochs to plot.")
         for i, row in enumerate(history):
             missing = [key for key in ("stage", "loss", "learning_rate") if key not in row]
             if missing:

@@ -1,4 +1,4 @@
-"""What displays read off estimators, predictions and poses."""
+"""Extraction of errors, poses, names and boxes from the arguments of displays."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from skwing.shapes import align, coefficients, complete_shapes, is_shape, normal
 
 @dataclass(frozen=True)
 class Unit:
-    """How errors are written: a label for an axis, a sign for a number, and a factor."""
+    """Format of errors: label of the axis, sign after numbers, and scale factor."""
 
     label: str
     sign: str
@@ -25,13 +25,13 @@ _LENGTHS = {
     "inter_ocular": "the inter-ocular distance",
     "inter_pupil": "the inter-pupil distance",
     "box": "the size of the box",
-    "landmark_box": "the size of the box round the landmarks",
-    "lengths": "the length given",
+    "landmark_box": "the size of the box around the landmarks",
+    "lengths": "the given length",
 }
 
 
 def unit_of(normalizer):
-    """Unit of errors by the word that `sample_errors` gave, or by a key of a schema.
+    """Unit of errors for a normaliser, as returned by `sample_errors` or a key of a schema.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def unit_of(normalizer):
 
 
 def sample_errors(y_true, y_pred, normalizer, schema, boxes):
-    """Error of each sample, and the word for what it is measured by.
+    """Compute the error of each sample, and the name of the normaliser.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def sample_errors(y_true, y_pred, normalizer, schema, boxes):
     Returns
     -------
     errors : ndarray of shape (n_samples,)
-        A fraction; NaN where it cannot be measured.
+        A fraction; NaN if it is undefined.
     normalizer : str
-        For :func:`unit_of`.
+        Name for :func:`unit_of`.
     """
     true, pred = as_points(y_true, name="y_true"), as_points(y_pred, name="y_pred")
     schema = check_schema(schema, true.shape[1])
@@ -77,29 +77,29 @@ def sample_errors(y_true, y_pred, normalizer, schema, boxes):
 
 
 def find_fitted(estimator, attribute, what):
-    """The estimator, or the part of it, that has a fitted attribute.
+    """Find the estimator, or the part of it, with a fitted attribute.
 
     Raises
     ------
     NotFittedError
-        If none has; `what` says which kind of estimator would.
+        If there is none; `what` names the expected kind of estimator in the message.
     """
     for part in parts_of(estimator):
         if hasattr(part, attribute):
             return part
     raise NotFittedError(
         f"{type(estimator).__name__} has no {attribute}: expected {what}, fitted, or a fitted "
-        "pipeline or search that holds one."
+        "pipeline or search that contains one."
     )
 
 
 def name_of(estimator):
-    """Class name of what predicts: the last step of a pipeline, the best of a search."""
+    """Class name of the predictor in a pipeline or a search."""
     return type(predictor_of(estimator)).__name__
 
 
 def boxes_of_data(data, boxes=None):
-    """The boxes given, else those that X carries; None if it carries none."""
+    """Return `boxes`, or the boxes of X if it is None; None if there are none."""
     if boxes is not None:
         return boxes
     columns = ["x", "y", "width", "height"]
@@ -109,21 +109,21 @@ def boxes_of_data(data, boxes=None):
 
 
 def poses_of(poses, y_true, n_samples):
-    """Pose of each sample, and words for what it is.
+    """Pose of each sample, and a label for the axis.
 
     Parameters
     ----------
     poses : array-like of shape (n_samples,), or fitted PoseBalancer or pipeline with one
-        A balancer gives the coefficients of its component in `y_true`: the samples need
-        not be those that it was fitted to.
+        With a balancer, the coefficients of its component are computed from `y_true`, also
+        for samples that it was not fitted to.
     y_true : array-like of landmarks or None
-        Asked only for a balancer.
+        Required only with a balancer.
     n_samples : int
 
     Returns
     -------
     poses : ndarray of shape (n_samples,)
-        NaN where unknown.
+        NaN if unknown.
     label : str
 
     Raises

@@ -1,48 +1,50 @@
-"""LandmarkDisplay: pictures with their predicted and true landmarks."""
+"""LandmarkDisplay: images with their predicted and true landmarks."""
 
 import numpy as np
 
 from skwing._utils.landmarks import as_points
 from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import schema_of
-from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, unit_of
+from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 
-# Sky blue and yellow of Okabe and Ito: apart for all eyes, and bright on skin and shadow.
+# Sky blue and yellow of Okabe and Ito: suitable for colour-blind readers, and bright on skin.
 _TRUE, _PREDICTED = "#56B4E9", "#F0E442"
 _ORDERS = ("worst", "best", "pose", "random", "first")
 
 
 class LandmarkDisplay:
-    """Grid of pictures with predicted and true landmarks, the worst ones first.
+    """Grid of images with predicted and true landmarks, sorted by error.
 
     It is recommended to create a display by :meth:`from_estimator` or
-    :meth:`from_predictions`. Only the pictures shown are decoded.
+    :meth:`from_predictions`. Only the displayed images are decoded.
 
     Parameters
     ----------
-    crops : list of Crop
-        Pixels with their place in the image (`pixels`, `extent`).
+    crops : list of Thumbnail
+        Excerpts of the images, with their positions (`pixels`, `extent`).
     indices : ndarray of int of shape (n_shown,)
-        Their positions in X.
+        Indices of the samples in X.
     y_true, y_pred : ndarray of shape (n_shown, n_landmarks, 2) or None
         In image pixels; NaN = missing.
     errors : ndarray of shape (n_shown,) or None
-        Of each one shown, a fraction; NaN where it cannot be measured.
+        Error of each sample, a fraction; NaN if it is undefined.
     poses : ndarray of shape (n_shown,) or None
+        Pose of each sample.
     schema : LandmarkSchema or None
-        Tells the contours.
+        Schema that defines the contours.
     normalizer : str, default="lengths"
-        What errors are measured by, see :class:`CumulativeErrorDisplay`.
+        Normaliser of the errors, see :class:`CumulativeErrorDisplay`.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes of shape (n_shown,)
+        Panels of the images.
     ax_ : matplotlib Axes
-        The frame round them, which carries the legend only.
+        Frame around the panels, with the legend.
     figure_ : matplotlib Figure
 
     Examples
@@ -79,18 +81,18 @@ class LandmarkDisplay:
         self.normalizer = normalizer
 
     def plot(self, ax=None, *, n_columns=None, contours=True, size=2.8, width=0.9):
-        """Draw the grid.
+        """Plot the grid.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Its place is divided into panels. None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         n_columns : int, default=None
-            None makes the grid about as wide as high, with few empty places.
+            Number of columns; None gives an approximately square grid.
         contours : bool, default=True
-            Whether to join landmarks as the schema says.
+            Whether to draw the contours of the schema.
         size, width : float, default=2.8, 0.9
-            Of dots and lines, in typographic points.
+            Size of dots and width of lines, in typographic points.
 
         Returns
         -------
@@ -107,7 +109,7 @@ class LandmarkDisplay:
         grid, panels = below.subgridspec(rows, columns), []
         for i, crop in enumerate(self.crops):
             panel = ax.figure.add_subplot(grid[i // columns, i % columns])
-            show_crop(panel, crop)
+            show_thumbnail(panel, crop)
             for label, points, colour in sets:
                 draw_shape(
                     panel,
@@ -164,7 +166,7 @@ class LandmarkDisplay:
         ax=None,
         **plot_kwargs,
     ):
-        """Predict and draw.
+        """Create a display from an estimator.
 
         Parameters
         ----------
@@ -172,11 +174,11 @@ class LandmarkDisplay:
         X : BoxedImages, array, sequence or DataFrame of n_samples images
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks), \
                 default=None
-            In image pixels; NaN = missing. None where the truth is not known.
+            In image pixels; NaN = missing. None if the true landmarks are unknown.
         n_images, order, poses, margin, normalizer, boxes, random_state, ax, **plot_kwargs
             See :meth:`from_predictions`.
         schema : str or LandmarkSchema, default=None
-            None takes that of the estimator or of X.
+            None uses the schema of the estimator or of X.
 
         Returns
         -------
@@ -246,11 +248,11 @@ class LandmarkDisplay:
         boxes : array-like of shape (n_samples, 4), default=None
             For ``normalizer="box"``; None takes those of X.
         random_state : int, RandomState or None, default=None
-            For ``order="random"``.
+            Random state for ``order="random"``.
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         **plot_kwargs : dict
-            For :meth:`plot`.
+            Passed to :meth:`plot`.
 
         Returns
         -------
@@ -259,10 +261,10 @@ class LandmarkDisplay:
         Raises
         ------
         ValueError
-            If the numbers of samples differ, `order` is unknown or lacks what it goes by,
-            or an image cannot be decoded.
+            If the numbers of samples differ, `order` is unknown or requires an argument that
+            is missing, or an image cannot be decoded.
         FileNotFoundError
-            If there is no such file.
+            If the file of an image does not exist.
         """
         import_pyplot(cls)
         images = as_boxed_images(X)
@@ -278,7 +280,7 @@ class LandmarkDisplay:
         chosen = _choose(order, n_images, len(images), errors, values, random_state)
         points = pred if true is None else true
         display = cls(
-            crops=[cut_crop(images, i, points[i], margin) for i in chosen],
+            crops=[make_thumbnail(images, i, points[i], margin) for i in chosen],
             indices=chosen,
             y_true=None if true is None else true[chosen],
             y_pred=None if pred is None else pred[chosen],
@@ -291,14 +293,14 @@ class LandmarkDisplay:
 
 
 def _n_columns(n):
-    """A number of columns, at least that of rows, that leaves few places empty."""
+    """Number of columns for an approximately square grid with few empty cells."""
     least = int(np.ceil(np.sqrt(n)))
     return min(range(least, int(1.6 * least) + 1), key=lambda columns: (-n % columns, columns))
 
 
 def _check_points(y_true, y_pred, n_samples, schema):
     if y_true is None and y_pred is None:
-        raise ValueError("there are no landmarks to draw: pass y_true, y_pred or both.")
+        raise ValueError("there are no landmarks to plot: pass y_true, y_pred or both.")
     true, pred = (
         None if y is None else as_points(y, name=name)
         for y, name in ((y_true, "y_true"), (y_pred, "y_pred"))
@@ -311,7 +313,7 @@ def _check_points(y_true, y_pred, n_samples, schema):
 
 
 def _choose(order, n_images, n_samples, errors, poses, random_state):
-    """Positions of the samples to show."""
+    """Indices of the samples to show."""
     if not isinstance(order, str):
         return _check_positions(order, n_samples)
     if order not in _ORDERS:
@@ -331,8 +333,8 @@ def _choose(order, n_images, n_samples, errors, poses, random_state):
             raise ValueError(f"order='pose', but the pose of all {n_samples} samples is NaN.")
         return known[np.unique(np.linspace(0, len(known) - 1, n).round().astype(int))]
     if errors is None:
-        raise ValueError(f"order={order!r} goes by errors: pass both y_true and y_pred.")
-    # NaN comes last either way.
+        raise ValueError(f"order={order!r} requires errors: pass both y_true and y_pred.")
+    # NaN is sorted last in both cases.
     return np.argsort(-errors if order == "worst" else errors, kind="stable")[:n]
 
 
@@ -343,6 +345,7 @@ def _check_positions(order, n_samples):
     outside = (positions < 0) | (positions >= n_samples)
     if outside.any():
         raise ValueError(
-            f"order holds {positions[outside][0]}, but X has {n_samples} samples, counted from 0."
+            f"order contains {positions[outside][0]}, but X has {n_samples} samples, counted from "
+            "0."
         )
     return positions

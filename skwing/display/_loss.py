@@ -1,4 +1,4 @@
-"""LossDisplay: what a loss makes of an error: its value, its pull, and the step it asks for."""
+"""LossDisplay: value, gradient and optimal step of losses."""
 
 from collections.abc import Mapping
 
@@ -21,35 +21,35 @@ _N_POINTS = 601
 class LossDisplay:
     """Value, gradient and optimal step of losses over the error of a coordinate.
 
-    The optimal step is the learning rate that would bring the error to 0 in one step of
-    gradient descent, ``|x| / |f'(x)|``. Where it is the same for all errors, as that of L2,
-    one learning rate suits all, but large errors pull hardest; where the gradient is the
-    same for all, as that of L1, large errors need the greater steps. The logarithm of Wing
-    lets small errors pull harder than large ones. Create a display by :meth:`from_losses`
-    or :meth:`from_estimator`.
+    The optimal step, ``|x| / |f'(x)|``, is the learning rate that reduces the error to 0 in
+    one step of gradient descent. For L2 it is constant, but large errors have the largest
+    gradients and dominate. For L1 the gradient is constant, but large errors require larger
+    steps. For the logarithmic part of the Wing loss, small errors have larger gradients than
+    large errors. It is recommended to create a display by :meth:`from_losses` or
+    :meth:`from_estimator`.
 
     Parameters
     ----------
     errors : ndarray of shape (n_points,)
-        Sizes of the error x, in pixels of the network's input.
+        Absolute errors x, in pixels of the network's input.
     values, gradients, steps : dict of str to ndarray of shape (n_points,)
-        By name of the loss. Steps are NaN where the gradient is 0.
+        Curves by the name of the loss. Steps are NaN where the gradient is 0.
     labels : dict of str to str, default=None
-        What the legend says in place of some names.
+        Labels of losses in the legend, if different from their names.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes of shape (3,)
-        Of value, gradient and step.
+        Panels of value, gradient and step.
     ax_ : matplotlib Axes
-        The frame round them, which shows nothing itself.
+        Empty frame around the panels.
     figure_ : matplotlib Figure
 
     Notes
     -----
-    This is the analysis by which Feng et al. (2018), section 4, arrive at the Wing loss. It
-    is about single coordinates; the optimal step is no Newton step ``f' / f''``, which the
-    straight parts of a loss would not have.
+    Feng et al. (2018), section 4, motivate the Wing loss by this analysis of single
+    coordinates. The optimal step is not the Newton step ``f' / f''``, which is undefined in
+    the linear parts of a loss.
 
     Examples
     --------
@@ -71,16 +71,16 @@ class LossDisplay:
         self.labels = labels
 
     def plot(self, ax=None, **line_kwargs):
-        """Draw three panels side by side.
+        """Plot three panels side by side.
 
-        A curve that towers above all others leaves the picture.
+        A curve that is much higher than all others is clipped.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Its place is divided into panels. None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         **line_kwargs : dict
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class LossDisplay:
         for cell, (quantity, title) in zip(grid, _PANELS.items(), strict=True):
             panel = ax.figure.add_subplot(cell)
             curves = getattr(self, quantity)
-            if quantity == "gradients":  # of size 0 at the bottom of a kink, which has no slope
+            if quantity == "gradients":  # undefined at the kink, where autograd returns 0
                 curves = {k: np.where(self.errors > 0, v, np.nan) for k, v in curves.items()}
             for name, values in curves.items():
                 panel.plot(self.errors, values, **styles[name])
@@ -129,24 +129,24 @@ class LossDisplay:
         ax=None,
         **line_kwargs,
     ):
-        """Compute and draw.
+        """Create a display of losses.
 
         Parameters
         ----------
         losses : str, sequence of str, or mapping of str to callable, \
                 default=("wing", "l2", "l1", "smooth_l1")
-            Names in :data:`skwing.losses.LOSSES`; or functions of a tensor of residuals,
-            by the names they are to have, such as several `functools.partial` of one loss.
+            Names in :data:`skwing.losses.LOSSES`, or a mapping from labels to functions of a
+            tensor of residuals, such as several `functools.partial` of one loss.
         w, epsilon : float, default=10.0, 2.0
-            For the losses that take them, in pixels of the network's input.
+            Parameters of the Wing losses, in pixels of the network's input.
         max_error : float, default=None
-            Greatest error drawn, in pixels; None takes one and a half times `w`.
+            Upper limit of the error, in pixels; None uses 1.5 times `w`.
         n_points : int, default=601
             Number of errors at which the losses are evaluated.
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         **line_kwargs : dict
-            For matplotlib's ``plot``.
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class LossDisplay:
         Raises
         ------
         ValueError, TypeError
-            If a loss is unknown or its parameters out of range.
+            If a loss is unknown or its parameters are out of range.
         """
         import_pyplot(cls)
         losses = _by_name(losses)
@@ -175,15 +175,15 @@ class LossDisplay:
         ax=None,
         **line_kwargs,
     ):
-        """Draw the loss that a regressor is trained with, beside others.
+        """Create a display of the loss of a regressor, compared with other losses.
 
         Parameters
         ----------
         estimator : CascadeLandmarkRegressor, or pipeline or search with one
-            Need not be fitted. Its loss is drawn once for each `w` and `epsilon` that its
-            stages have.
+            Need not be fitted. Its loss is plotted for each pair of `w` and `epsilon` of its
+            stages.
         baselines : sequence of str, default=("l2", "l1")
-            Further names in :data:`skwing.losses.LOSSES`.
+            Names of further losses in :data:`skwing.losses.LOSSES`.
         max_error, n_points, ax, **line_kwargs
             See :meth:`from_losses`.
 
@@ -227,7 +227,7 @@ class LossDisplay:
 
 
 def _by_name(losses):
-    """Losses, names or functions, by their names."""
+    """Convert losses (names or functions) to a dict by name."""
     if isinstance(losses, Mapping):
         return dict(losses)
     losses = [losses] if isinstance(losses, str) or callable(losses) else losses
@@ -238,7 +238,7 @@ def _by_name(losses):
 
 
 def _title(loss, w, epsilon, name):
-    """What the legend says of a loss: with `w` and `epsilon` for those of the package."""
+    """Label of a loss in the legend; with `w` and `epsilon` for losses of the package."""
     if loss != name or loss not in LOSSES:
         return name
     plain = {"l1": "L1", "l2": "L2", "smooth_l1": "smooth L1"}
@@ -246,7 +246,7 @@ def _title(loss, w, epsilon, name):
 
 
 def _value_and_gradient(loss, errors):
-    """A loss and the size of its gradient at these errors."""
+    """Value and absolute gradient of a loss at the given errors."""
     residual = torch.tensor(errors, requires_grad=True)
     with torch.enable_grad():
         value = loss(residual)
@@ -255,14 +255,14 @@ def _value_and_gradient(loss, errors):
 
 
 def _proxy(style):
-    """A line that stands for a curve in the legend."""
+    """Proxy artist of a curve for the legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], **style)
 
 
 def _top(curves):
-    """Upper end of a panel: the highest curve, unless it towers above the second highest."""
+    """Upper limit of a panel; the highest curve is clipped if the others are much lower."""
     highest = sorted(np.nanmax(curve) for curve in curves)
     top = highest[-1]
     if len(highest) > 1 and top > 2 * highest[-2] > 0:

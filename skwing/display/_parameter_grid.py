@@ -1,4 +1,4 @@
-"""ParameterGridDisplay: the scores of a grid search over two of its parameters, as a table."""
+"""ParameterGridDisplay: heat map of the scores of a grid search over two parameters."""
 
 from numbers import Number
 
@@ -9,7 +9,7 @@ from skwing.display._inputs import find_fitted
 
 
 class ParameterGridDisplay:
-    r"""Heat map of what a grid search measured for each pair of two parameters.
+    r"""Heat map of the scores of a grid search over two parameters.
 
     The best cell is framed. It is recommended to create a display by
     :meth:`from_estimator` or :meth:`from_cv_results`.
@@ -17,18 +17,18 @@ class ParameterGridDisplay:
     Parameters
     ----------
     means, deviations : ndarray of shape (n_y, n_x)
-        Mean and standard deviation of the score over the folds; NaN where there is none.
+        Mean and standard deviation of the score over the folds; NaN if there is none.
     x_values, y_values : list of length n_x and n_y
         Values of the parameters.
     x_name, y_name : str
-        Names of the parameters; `y_name` may be None if there is but one.
+        Names of the parameters; `y_name` may be None if there is only one.
     n_splits : int
         Number of folds.
     others : tuple of str, default=()
-        Parameters that vary too: a cell shows the best over their values.
+        Further parameters that vary; a cell shows the best score over their values.
     show : {"error", "score"}, default="error"
-        Whether the picture shows scores as they are, or taken for minus a normalised error,
-        as those of this package are, that error in percent.
+        Quantity to show. "error" interprets scores as negative normalised errors, as those
+        of this package are, and shows errors in percent. "score" shows scores.
 
     Attributes
     ----------
@@ -77,24 +77,25 @@ class ParameterGridDisplay:
         self.show = show
 
     def plot(self, ax=None, *, cmap="cividis", digits=2, colorbar=True):
-        """Draw the table.
+        """Plot the heat map.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to plot on; None creates a new figure.
         cmap : str or matplotlib Colormap, default="cividis"
-            Light is the better end of it.
+            Colormap whose upper end is used for the best cells.
         digits : int, default=2
-            Digits behind the point.
+            Number of decimals.
         colorbar : bool, default=True
+            Whether to add a colour bar.
 
         Returns
         -------
         display : ParameterGridDisplay
         """
         n_rows, n_columns = self.means.shape
-        # A frame of a few cells is still to hold its title.
+        # Small grids need a minimum size for the title.
         ax = one_axes(type(self), ax, (max(4.8, n_columns + 2.0), max(2.8, 0.75 * n_rows + 1.6)))
         plt = import_pyplot(type(self))
         factor, label = (-100.0, "NME (%)") if self.show == "error" else (1.0, "Score")
@@ -152,16 +153,16 @@ class ParameterGridDisplay:
         folds = "" if self.n_splits is None else f" over {self.n_splits} folds"
         lines = [f"{label}, best framed", f"mean{spread}{folds}"]
         if self.others:
-            lines.append(f"each cell the best over {', '.join(map(_short, self.others))}")
+            lines.append(f"best over {', '.join(map(_short, self.others))} in each cell")
         return "\n".join(lines)
 
     @classmethod
     def from_estimator(cls, search, *, x=None, y=None, metric="score", show="error", ax=None):
-        """Draw the results of a fitted search.
+        """Create a display from a fitted search.
 
         Parameters
         ----------
-        search : fitted GridSearchCV, RandomizedSearchCV or the like
+        search : fitted GridSearchCV, RandomizedSearchCV or similar
         x, y, metric, show, ax
             See :meth:`from_cv_results`.
 
@@ -172,31 +173,31 @@ class ParameterGridDisplay:
         Raises
         ------
         NotFittedError
-            If it has no `cv_results_`.
+            If `search` has no `cv_results_`.
         """
         results = find_fitted(search, "cv_results_", "a GridSearchCV").cv_results_
         return cls.from_cv_results(results, x=x, y=y, metric=metric, show=show, ax=ax)
 
     @classmethod
     def from_cv_results(cls, cv_results, *, x=None, y=None, metric="score", show="error", ax=None):
-        """Draw the results of a search.
+        """Create a display from the results of a search.
 
         Parameters
         ----------
         cv_results : dict
-            As the attribute `cv_results_` of a search: with ``params``,
-            ``mean_test_<metric>`` and perhaps ``std_test_<metric>``.
+            The attribute `cv_results_` of a search, with ``params``,
+            ``mean_test_<metric>`` and optionally ``std_test_<metric>``.
         x, y : str, default=None
-            Parameters of columns and rows, by their full names or by what follows the last
-            ``__``. May be left out where one or two vary. Where others vary as well, each
-            cell shows the best that was reached.
+            Parameters of the columns and rows: full names, or the parts after the last
+            ``__``. Optional if one or two parameters vary. If further parameters vary, each
+            cell shows the best score over their values.
         metric : str, default="score"
-            Which of several metrics.
+            Name of the metric, for searches with several metrics.
         show : {"error", "score"}, default="error"
-            "error" takes scores for minus a normalised error, as those of this package
-            are, and shows that in percent; "score" shows them as they are.
+            "error" interprets scores as negative normalised errors, as those of this
+            package are, and shows errors in percent; "score" shows scores.
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to plot on; None creates a new figure.
 
         Returns
         -------
@@ -215,14 +216,14 @@ class ParameterGridDisplay:
         params, means, deviations = _columns(cv_results, metric)
         if show == "error" and np.nanmax(means) > 0:
             raise ValueError(
-                f"a score is {np.nanmax(means):g}: minus an error is never above 0. Pass "
-                "show='score' to draw scores as they are."
+                f"a score is {np.nanmax(means):g}, but negative errors cannot be positive. Pass "
+                "show='score' to show scores."
             )
         x, y, others = _choose(params, x, y)
         x_values = _distinct(row.get(x) for row in params if x in row)
         y_values = [None] if y is None else _distinct(row.get(y) for row in params if y in row)
         table = np.full((2, len(y_values), len(x_values)), np.nan)
-        for i in np.argsort(-means)[::-1]:  # the best last, so that it stays; NaN first of all
+        for i in np.argsort(-means)[::-1]:  # NaN first and the best last, which overwrites others
             row = params[i]
             if not np.isnan(means[i]) and x in row and (y is None or y in row):
                 column = _position(row[x], x_values)
@@ -267,7 +268,7 @@ def _choose(params, x, y):
     if x is None and y is None:
         if len(varied) > 2:
             raise ValueError(f"{len(varied)} parameters vary: choose x and y from {varied}.")
-        # As the paper's table has it: epsilon down, w across.
+        # As in the table of the paper: rows are epsilon, columns are w.
         *rest, x = varied or names[:1]
         y = rest[0] if rest else None
     else:
@@ -291,7 +292,7 @@ def _full_name(name, names):
 
 
 def _distinct(values):
-    """Values without repetition: numbers in order, others as they came."""
+    """Unique values; numbers are sorted, others are in order of appearance."""
     found = []
     for value in values:
         if not any(_same(value, other) for other in found):
@@ -301,7 +302,7 @@ def _distinct(values):
 
 
 def _same(value, other):
-    """Whether two values of a parameter are the same; estimators and arrays go by their repr."""
+    """Whether two parameter values are equal; estimators and arrays are compared by repr."""
     if isinstance(value, Number) and isinstance(other, Number):
         return value == other
     return type(value) is type(other) and repr(value) == repr(other)

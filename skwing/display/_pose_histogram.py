@@ -1,11 +1,11 @@
-"""PoseHistogramDisplay: how frequent each pose is, before balancing and after it."""
+"""PoseHistogramDisplay: histogram of poses before and after balancing."""
 
 import numpy as np
 
 from skwing._utils.unwrap import schema_of
-from skwing.display._crops import cut_crop, show_crop
 from skwing.display._figures import AFTER, BEFORE, GREY, draw_shape, grid_axes, import_pyplot
 from skwing.display._inputs import coefficient_label, find_fitted
+from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 
@@ -13,42 +13,45 @@ _N_DEVIATIONS = 2
 
 
 class PoseHistogramDisplay:
-    """Samples of each pose before and after balancing, their faces, and the shape modes.
+    """Histogram of poses before and after balancing, with samples and shape modes.
 
-    The modes are shapes at minus and plus two standard deviations of each coefficient: they
-    tell which component is the pose to be balanced. It is recommended to create a display
-    by :meth:`from_estimator`.
+    Shape modes are shown at minus and plus two standard deviations of each coefficient, to
+    check which component describes the pose. It is recommended to create a display by
+    :meth:`from_estimator`.
 
     Parameters
     ----------
     bin_edges : ndarray of shape (n_bins + 1,)
+        Edges of the bins.
     bin_counts, balanced_counts : ndarray of int of shape (n_bins,)
-        Samples in each bin, and how often they are drawn in all.
+        Number of samples in each bin, without and with repeats.
     component : int
-        Number of the component that is balanced.
+        Index of the component that is balanced.
     mode_shapes : ndarray of shape (n_components, 3, n_landmarks, 2)
-        Of each component: at minus two standard deviations, the mean, at plus two.
+        For each component, the shapes at minus two standard deviations, at the mean, and at
+        plus two standard deviations.
     variance_ratios : ndarray of shape (n_components,)
-    faces : list of n_bins lists of Crop, default=None
+        Fraction of the variance that each component explains.
+    faces : list of n_bins lists of Thumbnail, default=None
         Samples of each bin.
     absolute : bool, default=True
-        Whether the bins are those of the absolute value of the coefficient.
+        Whether the bins are of the absolute value of the coefficient.
     schema : LandmarkSchema, default=None
-        Tells the contours.
+        Schema that defines the contours.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes of shape (1 + n_modes,)
-        Of the histogram and the modes.
+        Panels of the histogram and the modes.
     face_axes_ : list of matplotlib Axes
-        Of the faces under the bins.
+        Panels of the samples below the bins.
     ax_ : matplotlib Axes
-        The frame round them, which shows nothing itself.
+        Empty frame around the panels.
     figure_ : matplotlib Figure
 
     See Also
     --------
-    skwing.PoseBalancer : Its fitted attributes are drawn.
+    skwing.PoseBalancer : Its fitted attributes are plotted.
 
     Examples
     --------
@@ -86,15 +89,15 @@ class PoseHistogramDisplay:
         self.schema = schema
 
     def plot(self, ax=None, *, n_modes=4):
-        """Draw the histogram, faces below it, and the leading modes below these.
+        """Plot the histogram, samples below it, and the first modes below these.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Its place is divided into panels. None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         n_modes : int, default=4
-            Number of modes shown; 0 for none. The one that is balanced is always among
-            them.
+            Number of modes to show. The balanced component is always included, unless the
+            number is 0.
 
         Returns
         -------
@@ -166,7 +169,7 @@ class PoseHistogramDisplay:
             for row, crop in enumerate(faces):
                 place = (left, n_rows - 1 - row, right - left, 0.96)
                 face = strip.inset_axes(place, transform=strip.transData)
-                show_crop(face, crop)
+                show_thumbnail(face, crop)
                 self.face_axes_.append(face)
 
     def _draw_mode(self, ax, mode, step, reach, low, high):
@@ -201,23 +204,24 @@ class PoseHistogramDisplay:
     def from_estimator(
         cls, balancer, X=None, *, n_faces=1, margin=0.1, schema=None, ax=None, **plot_kwargs
     ):
-        """Draw what a balancer found.
+        """Create a display from a fitted balancer.
 
         Parameters
         ----------
         balancer : fitted PoseBalancer or PoseResampler, or pipeline with one
         X : BoxedImages, array, sequence or DataFrame of n_samples images, default=None
-            The images that it was fitted to, for faces under the bins; None shows none.
+            Images that the balancer was fitted to, to show samples below the bins; None shows
+            none.
         n_faces : int, default=1
-            Number of faces under each bin: those nearest to its middle.
+            Number of samples below each bin; those nearest to its centre are used.
         margin : float, default=0.1
-            What is shown round each box, on each side, as a fraction of its longer side.
+            Margin around each box, as a fraction of its longer side.
         schema : str or LandmarkSchema, default=None
-            Tells the contours of the modes; None takes that of the balancer or of X.
+            Schema that defines the contours; None uses that of the balancer or of X.
         ax : matplotlib Axes, default=None
-            None makes a new figure.
+            Axes to divide into panels; None creates a new figure.
         **plot_kwargs : dict
-            For :meth:`plot`.
+            Passed to :meth:`plot`.
 
         Returns
         -------
@@ -226,7 +230,7 @@ class PoseHistogramDisplay:
         Raises
         ------
         NotFittedError
-            If there is no fitted balancer.
+            If `balancer` is not fitted or contains no balancer.
         ValueError
             If X has another number of samples than the balancer was fitted to.
         """
@@ -237,7 +241,7 @@ class PoseHistogramDisplay:
         schema = check_schema(schema, len(balancer.mean_shape_))
         values = np.abs(balancer.poses_) if balancer.absolute else balancer.poses_
         edges = balancer.bin_edges_
-        # Both edges belong to a bin, as the balancer counts.
+        # As in the balancer, bins include both edges.
         inside = (values >= edges[:-1, None]) & (values <= edges[1:, None])
         display = cls(
             bin_edges=edges,
@@ -254,10 +258,10 @@ class PoseHistogramDisplay:
 
 
 def _mode_shapes(balancer):
-    """Shapes at minus two, no and plus two standard deviations of each component."""
+    """Shapes at minus two, zero and plus two standard deviations of each component."""
     ratios, own = balancer.explained_variance_ratio_, balancer.component_
     poses = balancer.poses_[~np.isnan(balancer.poses_)]
-    # The variance of one coefficient and its share tell those of all others.
+    # All variances follow from the variance and the variance ratio of one component.
     total = poses.var(ddof=1) / ratios[own] if len(poses) > 1 and ratios[own] > 0 else 0.0
     deviations = np.sqrt(total * ratios[: len(balancer.components_)])
     steps = _N_DEVIATIONS * deviations[:, None] * np.array([-1.0, 0.0, 1.0])
@@ -265,7 +269,7 @@ def _mode_shapes(balancer):
 
 
 def _faces(images, values, edges, inside, n_faces, margin):
-    """Crops of the samples nearest to the middle of each bin."""
+    """Thumbnails of the samples nearest to the centre of each bin."""
     if images is None or n_faces < 1 or not inside.any():
         return None
     if len(images) != len(values):
@@ -277,5 +281,5 @@ def _faces(images, values, edges, inside, n_faces, margin):
     for own, low, high in zip(inside, edges[:-1], edges[1:], strict=True):
         rows = np.flatnonzero(own)
         nearest = rows[np.argsort(np.abs(values[rows] - (low + high) / 2), kind="stable")]
-        faces.append([cut_crop(images, i, margin=margin) for i in nearest[:n_faces]])
+        faces.append([make_thumbnail(images, i, margin=margin) for i in nearest[:n_faces]])
     return faces

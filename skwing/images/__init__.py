@@ -1,8 +1,8 @@
-"""Images with their boxes: what estimators take as X, whatever it was made from.
+"""Images with boxes: the common representation of X for all estimators.
 
-:class:`BoxedImages` is an index on shared sources, arrays in memory or paths of files, and
-the only form that the rest of the package knows. :func:`as_boxed_images` makes one from
-anything a user may pass. Pixels are decoded one sample at a time, when asked for.
+:class:`BoxedImages` refers to shared sources: arrays in memory or paths of files.
+:func:`as_boxed_images` converts all supported inputs to it. Images are decoded one at a time,
+on access.
 """
 
 from skwing.images._boxed_images import BoxedImages
@@ -14,5 +14,5 @@ __all__ = [
     "concatenate",
 ]
 
-# A pickle names it by where it is public.
+# Pickles refer to the public name.
 BoxedImages.__module__ = __name__

@@ -1,4 +1,4 @@
-"""Images with a box each, whatever they were made from."""
+"""BoxedImages: images and their boxes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BoxedImages"]
 
-_MOST_DRAWS = 10**12  # in a pass; even a thousandth of it takes days
+_MOST_DRAWS = 10**12  # per epoch, as a sanity check: a thousandth already takes days
 
 
-# What a pickle holds, and what those of earlier versions may lack.
+# Attributes in pickles. Those of earlier versions may lack the latter.
 _KEPT = ("store", "numbers", "boxes", "repeats", "schema")
 _LATER = ("stated_sizes", "stated_by")
 
@@ -46,25 +46,25 @@ def _check_repeats(repeats: ArrayLike, n_samples: int) -> Ints:
     if (repeats < 0).any():
         first = int(np.flatnonzero(repeats < 0)[0])
         raise ValueError(f"sample {first}: repeats is {repeats[first]}, expected 0 or more.")
-    # As floats, whose sum does not overflow.
+    # Sum as floats to avoid integer overflow.
     total = repeats.sum(dtype=np.float64)
     if total > _MOST_DRAWS:
         raise ValueError(
-            f"the repeats add up to {total:.3g}, the greatest is {repeats.max()}; expected at "
-            f"most {_MOST_DRAWS:.0e} draws of all samples together."
+            f"the sum of repeats is {total:.3g}, the maximum {repeats.max()}; expected a sum of "
+            f"at most {_MOST_DRAWS:.0e}."
         )
     return repeats.astype(np.int64)
 
 
 def _frozen(array: AnyArray) -> AnyArray:
-    """Forbid writing to an array, as views share it."""
+    """Make an array read-only, because views share it."""
     if array is not None:
         array.flags.writeable = False
     return array
 
 
 def _check_key(key: Any) -> Any:
-    """Index of the first axis from what stands in brackets, as slice or array."""
+    """Convert the argument of ``images[...]`` to a slice or an array of indices."""
     if isinstance(key, tuple):
         key = tuple(part for part in key if part is not Ellipsis)
         if len(key) > 1:
@@ -86,56 +86,61 @@ def _check_key(key: Any) -> Any:
 
 
 class BoxedImages:
-    """Images with a box each: an index on shared sources, decoded when asked for.
+    """Images with a box for each sample, decoded on access.
 
-    Indexing copies no pixels: a view holds the sources of the whole and the rows it stands
-    for. scikit-learn splits, shuffles and resamples it like an array of shape (n,).
+    Indexing copies no pixels: it returns a view of the same sources. scikit-learn can split,
+    shuffle and resample it like an array of shape (n,).
 
     Parameters
     ----------
     images : array or sequence
         A uint8 array of shape (n, height, width) or (n, height, width, channels); or a
-        list, a pandas Series or an object array of such images, of any sizes, or of file
-        paths. Colours are RGB. Arrays are kept, not copied. Floats must lie in [0, 1].
+        list, a pandas Series or an object array of such images, which may differ in size, or
+        of file paths. Colours are RGB. Arrays are not copied. Floats must be in [0, 1].
     boxes : array-like of shape (n, 4), default=None
-        ``(x, y, width, height)`` in image pixels. None takes each image as a whole. NaN in
-        all four values of a row says that this sample has no box, as where a detector
-        found nothing: it is not trained on, and its predictions are NaN.
+        ``(x, y, width, height)`` in image pixels. None uses each whole image. A row of NaN
+        marks a sample without a box, for example because a detector found nothing. Such
+        samples are excluded from training, and their predictions are NaN.
     repeats : array-like of int of shape (n,), default=None
-        How often a regressor draws each sample per epoch; None for once.
+        Number of times that a regressor draws each sample per epoch; None means once.
     schema : str or LandmarkSchema, default=None
-        The landmarks that belong to these images; goes along wherever the images go.
+        Schema of the landmarks of these images. Views and splits keep it.
 
     Attributes
     ----------
     shape : tuple
         ``(n,)``.
     boxes : ndarray of shape (n, 4)
+        Boxes; NaN if missing.
     missing_boxes : ndarray of bool of shape (n,)
+        Mask of the samples without a box, if other samples have one.
     repeats : ndarray of int of shape (n,) or None
+        Number of repeats of each sample.
     schema : LandmarkSchema or None
+        Schema of the landmarks.
 
     Raises
     ------
     TypeError
-        If `images` is a single path, or holds something that is neither image nor path.
+        If `images` is a single path, or contains an item that is neither image nor path.
     ValueError
-        If the shape of an image, a box or the number of boxes or repeats is wrong.
+        If the shape of an image, a box, or the number of boxes or repeats is invalid.
 
     Notes
     -----
-    Files are decoded by OpenCV and turned upright as their EXIF orientation says, which is
-    how viewers, browsers and ``cv2.imread`` show them and so how most annotations are
-    made; give arrays where yours count pixels of the unturned file. Grey images get three
-    equal channels, and what is transparent lies on white. An image of 16 bits is an error:
-    which of its grey levels matter is for the user to say. So are a damaged file, one of
-    several pages or frames, one of more than 200 million pixels, and what is no regular file.
+    Files are decoded by OpenCV and rotated upright according to their EXIF orientation, as
+    in viewers, browsers and ``cv2.imread``; most annotations refer to this orientation. Pass
+    arrays if your annotations refer to the pixels as stored. Grey images are converted to
+    three equal channels, and transparent pixels are blended with white. These files raise
+    an error: 16-bit images (convert them to uint8 with the range of grey levels that you
+    need), damaged files, files with several pages or frames, images of more than 200 million
+    pixels, and anything that is not a regular file.
 
-    JPEG files are decoded strictly: scans that end early, impossible codes and left-over
-    bytes, which OpenCV passes over, are errors. A changed bit may still leave a stream as
-    valid as the first, which no decoder can tell.
+    JPEG files are decoded strictly: truncated scans, invalid codes and trailing bytes, which
+    OpenCV ignores, raise an error. Some changed bits result in a valid file and cannot be
+    detected.
 
-    A pickle holds the rows of the view only.
+    Pickles contain only the rows of the view.
 
     Examples
     --------
@@ -150,7 +155,7 @@ class BoxedImages:
     (48, 64, 3)
     """
 
-    # What a file of annotations states of the images; pickles of earlier versions lack it.
+    # Image sizes stated in a file of annotations; absent in pickles of earlier versions.
     _stated_sizes: Floats | None = None
     _stated_by: str | None = None
 
@@ -162,10 +167,10 @@ class BoxedImages:
         schema: str | LandmarkSchema | None = None,
     ) -> None:
         if isinstance(images, BoxedImages):
-            raise TypeError("images is a BoxedImages already: use its with_boxes, with_repeats.")
+            raise TypeError("images is already a BoxedImages: use its with_boxes, with_repeats.")
         source = as_source(images)
         index = _frozen(np.arange(len(source)))
-        # One attribute, as pickling replaces both at once and threads may be reading.
+        # A single attribute, so that pickling can replace both parts atomically between threads.
         self._store = (source, index)
         self._numbers = index
         self._boxes = (
@@ -176,25 +181,25 @@ class BoxedImages:
 
     @property
     def shape(self) -> tuple[int]:
-        """``(n,)``: without it scikit-learn would make a list of it."""
+        """``(n,)``. Without it, scikit-learn would convert the object to a list."""
         return self._numbers.shape
 
     @property
     def boxes(self) -> Floats:
-        """Boxes, an array of shape (n, 4); rows of NaN where there is none."""
+        """Boxes, an array of shape (n, 4); rows are NaN for missing boxes."""
         return np.full((len(self), 4), np.nan) if self._boxes is None else self._boxes
 
     @property
     def has_boxes(self) -> bool:
-        """Whether boxes were given, be it NaN for some; without, each image is a whole."""
+        """Whether boxes were passed; some may be NaN. If False, whole images are used."""
         return self._boxes is not None
 
     @property
     def missing_boxes(self) -> Flags:
-        """Samples that have no box while others have, an array of bool of shape (n,).
+        """Mask of the samples without a box, an array of bool of shape (n,).
 
-        Where no boxes were given at all, each image is taken as a whole and none is missing:
-        ``images[~images.missing_boxes]`` are all that can be worked with.
+        If no boxes were passed at all, whole images are used and no box is missing. Use
+        ``images[~images.missing_boxes]`` to select the usable samples.
         """
         if self._boxes is None:
             return np.zeros(len(self), dtype=bool)
@@ -202,12 +207,12 @@ class BoxedImages:
 
     @property
     def repeats(self) -> Ints | None:
-        """How often each sample is drawn per epoch, an array of shape (n,), or None."""
+        """Number of draws of each sample per epoch, an array of shape (n,), or None."""
         return self._repeats
 
     @property
     def schema(self) -> LandmarkSchema | None:
-        """Schema of the landmarks that belong to these images, or None."""
+        """Schema of the landmarks of these images, or None."""
         return self._schema
 
     @property
@@ -218,18 +223,19 @@ class BoxedImages:
         return source[index] if of_files else None
 
     def by_image(self) -> list[Ints]:
-        """Positions of the samples of each image, in the order of first appearance.
+        """Group the samples by image, in order of first appearance.
 
         Returns
         -------
         samples : list of int arrays
-            Samples are of one image where they have the same path, or the same array in
-            memory; two spellings of a path, and equal arrays, are different images.
+            Positions of the samples of each image. Samples belong to the same image if they
+            have the same path or the same array in memory. Different spellings of a path,
+            and copies of an array, are different images.
         """
         source, index = self._store
         keys: list[Any] = index.tolist()
         if source.dtype == object:
-            # An array of arrays holds the same one several times where a list did.
+            # The same array can occur several times.
             keys = [item if isinstance(item, str) else id(item) for item in source[index]]
         samples: dict[int | str, list[int]] = {}
         for position, key in enumerate(keys):
@@ -243,7 +249,7 @@ class BoxedImages:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> Self:
-        """View on some samples; a single number gives a view of one sample."""
+        """View of the selected samples; an integer gives a view of one sample."""
         key = _check_key(key)
         source, index = self._store
         rows = index[key]
@@ -260,7 +266,7 @@ class BoxedImages:
         return view
 
     def with_boxes(self, boxes: ArrayLike | None) -> Self:
-        """Give the same images other boxes.
+        """Return the same images with other boxes.
 
         Parameters
         ----------
@@ -275,7 +281,7 @@ class BoxedImages:
         return self._replace(_boxes=boxes)
 
     def with_repeats(self, repeats: ArrayLike | None) -> Self:
-        """Give the same images other repeats.
+        """Return the same images with other repeats.
 
         Parameters
         ----------
@@ -290,7 +296,7 @@ class BoxedImages:
         return self._replace(_repeats=repeats)
 
     def describe(self, i: int) -> str:
-        """Words for a sample, as errors use them.
+        """Description of a sample for error messages.
 
         Parameters
         ----------
@@ -300,8 +306,8 @@ class BoxedImages:
         Returns
         -------
         description : str
-            The number counts the samples of the data that the view was cut from, so that
-            it stays true in folds and batches; the path follows where there is one.
+            Index of the sample in the original data, also for views such as folds and
+            batches, and the path of its file, if any.
         """
         source, index = self._store
         item = source[index[i]] if source.dtype == object else None
@@ -309,7 +315,7 @@ class BoxedImages:
         return f"sample {self._numbers[i]}{path}"
 
     def decode(self, i: int) -> NDArray[np.uint8]:
-        """Pixels of one sample.
+        """Decode the image of one sample.
 
         Parameters
         ----------
@@ -319,15 +325,15 @@ class BoxedImages:
         Returns
         -------
         image : ndarray of shape (height, width, 3)
-            RGB, uint8. It may share memory with the source: do not write to it.
+            RGB, uint8. It may share memory with the source, so it must not be modified.
 
         Raises
         ------
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         ValueError
-            If the file is no image or broken, or the image neither uint8 nor float in
-            [0, 1].
+            If the file is damaged or not an image, or the image is neither uint8 nor float
+            in [0, 1].
         """
         source, index = self._store
         item = source[index[i]]
@@ -336,22 +342,20 @@ class BoxedImages:
         return as_rgb(as_uint8(item, self.describe(i)))
 
     def verify(self, on_error: OnError = "raise") -> Flags:
-        """Decode every image once, and tell which cannot be read.
+        """Decode all images once and report those that cannot be read.
 
-        Before a long training, or for a folder whose files come from many places. It also
-        warns where an image has another size than the file of annotations that the data
-        were read from states.
+        Use it before long trainings, or for files from many sources. It also warns if the
+        size of an image differs from the size that the file of annotations states.
 
         Parameters
         ----------
         on_error : {"raise", "skip"}, default="raise"
-            "raise" is an error that lists every image that cannot be read, "skip" a
-            warning.
+            Whether to raise an error or emit a warning that lists all unreadable images.
 
         Returns
         -------
         is_readable : ndarray of bool of shape (n,)
-            Of each sample, to index images and landmarks with.
+            Mask of the readable samples, to index images and landmarks.
 
         Raises
         ------
@@ -387,12 +391,12 @@ class BoxedImages:
         return ~np.isin(np.arange(len(self)), list(failures))
 
     def with_stated_sizes(self, sizes: ArrayLike, source: object) -> Self:
-        """Note the sizes that a file of annotations states, for :meth:`warn_of_sizes`.
+        """Store the image sizes stated in a file of annotations, for :meth:`warn_of_sizes`.
 
         Parameters
         ----------
         sizes : array-like of shape (n, 2)
-            Width and height of each image; NaN where it is not stated.
+            Width and height of each image; NaN if unknown.
         source : str
             Name of the file.
 
@@ -404,12 +408,12 @@ class BoxedImages:
         return self._replace(_stated_sizes=sizes, _stated_by=str(source))
 
     def warn_of_sizes(self, sizes: Floats) -> None:
-        """Warn once where images have another size than the file of annotations states.
+        """Warn if image sizes differ from those stated in the file of annotations.
 
         Parameters
         ----------
         sizes : array of shape (n, 2)
-            Width and height as decoded; NaN where that is not known.
+            Width and height of the decoded images; NaN if unknown.
         """
         if self._stated_sizes is None:
             return
@@ -420,17 +424,18 @@ class BoxedImages:
         first = wrong[0]
         (width, height), stated = sizes[first].astype(int), self._stated_sizes[first].astype(int)
         warn_of_data(
-            f"{len(wrong)} of {len(self)} samples are of images of another size than "
-            f"{self._stated_by} states: {self.describe(first)} has {width} x {height} pixels "
+            f"the images of {len(wrong)} of {len(self)} samples have another size than stated in "
+            f"{self._stated_by}: {self.describe(first)} has {width} x {height} pixels "
             f"(width x height, upright by its EXIF orientation), stated are {stated[0]} x "
-            f"{stated[1]}. If they were turned or resized after they were annotated, the "
-            "landmarks are off: look at some.",
+            f"{stated[1]}. If images were rotated or resized after annotation, the landmarks "
+            "are wrong: check some.",
         )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         raise TypeError(
-            "BoxedImages holds images of any size and is no array. Pass it as it is to skwing's "
-            "estimators; for pixels use images.decode(i), for boxes images.boxes."
+            "BoxedImages cannot be converted to an array, because images may differ in size. Pass "
+            "it to the estimators of skwing; use images.decode(i) for pixels, images.boxes for "
+            "boxes."
         )
 
     def __repr__(self) -> str:
@@ -446,9 +451,9 @@ class BoxedImages:
         return f"BoxedImages({', '.join(parts)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # The view keeps the rows that it gathers. Grid searches pickle their X once per
-        # task, and joblib shares an array between workers only if it meets the same one
-        # again. Where the view covers its sources nothing is gathered.
+        # Keep the selected rows for later calls: grid searches pickle X once per task, and
+        # joblib shares an array between workers only if it is the same object. If the view
+        # covers all of its sources, nothing is copied.
         source, index = self._store
         used = np.zeros(len(source), dtype=bool)
         used[index] = True
@@ -458,7 +463,7 @@ class BoxedImages:
         return {"format": FORMAT, "skwing": __version__, "data": data}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "format" not in state:  # of skwing 0.6 or before, which kept attributes as they were
+        if "format" not in state:  # pickles of skwing 0.6 and before hold plain attributes
             vars(self).update(state)
             return
         version = check_format(state["format"], state.get("skwing"), "this BoxedImages")

@@ -1,4 +1,4 @@
-"""Images with their boxes from what users pass, and from several parts."""
+"""Conversion of user input to BoxedImages, and concatenation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BOX_COLUMNS = ("x", "y", "width", "height")
 
 
 def concatenate(parts: Iterable[ImagesLike]) -> BoxedImages:
-    """Join several BoxedImages end to end, without copying pixels.
+    """Concatenate several BoxedImages without copying pixels.
 
     Parameters
     ----------
     parts : sequence of BoxedImages
-        All with the same schema. Where only some have repeats, the others count once.
+        All must have the same schema. If only some have repeats, those of others are 1.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def concatenate(parts: Iterable[ImagesLike]) -> BoxedImages:
     Raises
     ------
     ValueError
-        If the schemas differ, or there are no parts.
+        If the schemas differ, or `parts` is empty.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def concatenate(parts: Iterable[ImagesLike]) -> BoxedImages:
     """
     views = [as_boxed_images(part) for part in parts]
     if not views:
-        raise ValueError("there is nothing to concatenate: got no parts.")
+        raise ValueError("parts is empty: there is nothing to concatenate.")
     schema = views[0].schema
     for number, part in enumerate(views):
         if part.schema != schema:
@@ -81,16 +81,16 @@ def _in_short(schema: LandmarkSchema | None) -> str:
 
 
 def as_boxed_images(X: ImagesLike) -> BoxedImages:
-    """Make a BoxedImages of whatever holds images.
+    """Convert images in any supported form to BoxedImages.
 
     Parameters
     ----------
     X : array, sequence, DataFrame or BoxedImages
         A uint8 array of shape (n, height, width[, channels]); a sequence of image arrays
         or of file paths; a DataFrame with a column ``path``, ``image``, ``file`` or
-        ``filename``, the first of them that it has, and perhaps the columns ``x``, ``y``,
-        ``width`` and ``height`` of a box, NaN where there is none; or a BoxedImages, which
-        is returned as it is.
+        ``filename`` (the first that exists is used) and optional columns ``x``, ``y``,
+        ``width`` and ``height`` of the box, NaN if it is missing; or a BoxedImages, which
+        is returned unchanged.
 
     Returns
     -------
@@ -99,9 +99,10 @@ def as_boxed_images(X: ImagesLike) -> BoxedImages:
     Raises
     ------
     TypeError
-        If X is of another type, a single path, or holds a thing that is no image or path.
+        If X has another type, is a single path, or contains an item that is neither an
+        image nor a path.
     ValueError
-        If shapes, columns or boxes are wrong.
+        If shapes, columns or boxes are invalid.
 
     Examples
     --------
@@ -117,10 +118,10 @@ def as_boxed_images(X: ImagesLike) -> BoxedImages:
 
 
 def _from_table(table: Any) -> BoxedImages:
-    """BoxedImages from the columns of a DataFrame."""
+    """Create BoxedImages from the columns of a DataFrame."""
     columns = list(table.columns)
     path_columns = [name for name in PATH_COLUMNS if name in columns]
-    # An "image" that is a number, beside a "filename", is the number of a row.
+    # Prefer text columns: if there is a "filename", a numeric "image" is a row number.
     path_columns.sort(key=lambda name: isinstance(next(iter(table[name]), None), Number))
     if not path_columns:
         raise ValueError(

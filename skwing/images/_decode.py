@@ -1,4 +1,4 @@
-"""From arrays and files of many kinds to RGB pixels of 8 bits."""
+"""Decode files and convert arrays to 8-bit RGB images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "read_image"]
 
-# Of a file, as a few megabytes of it may hold gigabytes; told by its header, before decoding.
+# Limit for files, checked in the header before decoding: a small file can decode to gigabytes.
 MAX_PIXELS = 200_000_000
 
-# Some encoders put a few bytes of padding before the end marker.
+# Some encoders write a few bytes of padding before the end marker.
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _PADDING = 3
 
-# By EXIF orientation, from 1: what brings the stored image to what is shown.
+# Transforms from the stored to the displayed image, by EXIF orientation, starting from 1.
 _FLIP_X, _FLIP_Y, _TRANSPOSE = (
     lambda image: cv2.flip(image, 1),
     lambda image: cv2.flip(image, 0),
@@ -56,14 +56,14 @@ _EXPECTED = (
 
 
 def _read_file(path: str, describe: str) -> bytes:
-    """Bytes of a file."""
+    """Read a file, with errors that name the sample."""
     try:
         data = read_bytes(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{describe}: there is no such file.") from None
     except OSError as error:
         raise OSError(f"{describe}: the file cannot be read: {error}.") from error
-    except ValueError as error:  # no regular file, or a name that no file can have
+    except ValueError as error:  # not a regular file, or an invalid name
         if "\0" in str(path):
             raise OSError(f"{describe}: the file cannot be read: {error}.") from None
         what = str(error).removeprefix(f"{path}: ").removesuffix(" a file.")
@@ -74,19 +74,20 @@ def _read_file(path: str, describe: str) -> bytes:
 
 
 def _check_header(header: Header, describe: str) -> None:
-    """Refuse what would take the memory, or be read otherwise than viewers show it."""
+    """Reject images that are too large, or that OpenCV decodes differently from viewers."""
     _check_n_pixels(header.width, header.height, describe)
     if header.is_cut:
-        raise ValueError(f"{describe}: the {header.kind} file is broken: it ends too early.")
+        raise ValueError(f"{describe}: the {header.kind} file is damaged: it is truncated.")
     if header.n_images > 1:
         raise ValueError(
-            f"{describe}: the {header.kind} file holds several pages or frames, expected one "
-            "image. Save the one that is meant to a file of its own."
+            f"{describe}: the {header.kind} file contains several pages or frames, expected one "
+            "image. Save the intended one to a separate file."
         )
     if header.changes:
         raise ValueError(
-            f"{describe}: viewers show this {header.kind} image {' and '.join(header.changes)}, "
-            "as its header says, and OpenCV does not. Save it as PNG or JPEG."
+            f"{describe}: according to its header, this {header.kind} image is displayed "
+            f"{' and '.join(header.changes)}, which OpenCV does not support. Save it as PNG or "
+            "JPEG."
         )
 
 
@@ -94,12 +95,12 @@ def _check_n_pixels(width: int, height: int, describe: str) -> None:
     if width * height > MAX_PIXELS:
         raise ValueError(
             f"{describe}: the image has {width} x {height} pixels, expected at most "
-            f"{MAX_PIXELS:,}. Cut or shrink it, or pass an array."
+            f"{MAX_PIXELS:,}. Crop or resize it, or pass an array."
         )
 
 
 def read_image(path: str, describe: str) -> NDArray[np.uint8]:
-    """Decode a file to RGB, turned upright as its EXIF orientation says."""
+    """Decode a file to RGB, rotated upright according to its EXIF orientation."""
     data = _read_file(path, describe)
     header = read_header(io.BytesIO(data))
     if header is not None:
@@ -107,8 +108,8 @@ def read_image(path: str, describe: str) -> NDArray[np.uint8]:
         if header.kind == "JPEG":
             return _decode_jpeg(data, header, describe)
     has_alpha = header is not None and header.has_alpha
-    # Any depth: otherwise OpenCV would reduce 16 bits to 8 without a word. Any colour: it
-    # cannot read grey float files as colours. It keeps alpha only where it turns nothing.
+    # ANYDEPTH: otherwise OpenCV silently reduces 16 bits to 8. ANYCOLOR: it cannot decode grey
+    # float files as colour. UNCHANGED keeps alpha, but does not apply the orientation.
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     image = _decode_by_opencv(data, flags, describe)
     _check_n_pixels(*image.shape[1::-1], describe)
@@ -119,7 +120,7 @@ def read_image(path: str, describe: str) -> NDArray[np.uint8]:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
     if header is not None and header.kind == "TIFF":
-        # libtiff turns it all the same, and multiplies the colours by their opacity.
+        # libtiff applies the orientation in any case, and returns premultiplied colours.
         return _on_white(image, is_multiplied=True)
     return _on_white(image if header is None else _turn(image, header.orientation))
 
@@ -130,22 +131,22 @@ def _decode_by_opencv(data: bytes, flags: int, describe: str) -> NDArray[Any]:
     except cv2.error as error:
         raise ValueError(f"{describe}: the image cannot be decoded: {error.err}.") from error
     if image is None:
-        raise ValueError(f"{describe}: the file is broken, or not an image that OpenCV reads.")
+        raise ValueError(f"{describe}: the file is damaged, or not an image that OpenCV can read.")
     return image
 
 
 def _decode_jpeg(data: bytes, header: Header, describe: str) -> NDArray[np.uint8]:
-    """Decode a JPEG file, whose damage OpenCV fills with grey or noise without a word.
+    """Decode a JPEG file strictly; OpenCV would silently fill damaged parts.
 
-    libjpeg tells of most of it: scans that end early, codes that do not exist, bytes that
-    are left over. simplejpeg makes errors of these warnings; its pixels are OpenCV's.
+    libjpeg warns of most kinds of damage: truncated scans, invalid codes, trailing bytes.
+    simplejpeg turns these warnings into errors, and returns the same pixels as OpenCV.
     """
     try:
         space = simplejpeg.decode_jpeg_header(data)[2]
         target = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(space, "RGB")
         image = _decode_strictly(data, target)
     except ValueError as error:
-        raise ValueError(f"{describe}: the JPEG file is broken: {error}.") from None
+        raise ValueError(f"{describe}: the JPEG file is damaged: {error}.") from None
     if target == "CMYK":
         image = _decode_by_opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, describe)
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -163,17 +164,16 @@ def _decode_strictly(data: bytes, target: str) -> NDArray[np.uint8]:
 
 
 def _turn(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Image as shown, from the image as stored and its EXIF orientation."""
+    """Apply the EXIF orientation to an image as stored."""
     for turn in _TURNS[orientation - 1]:
         image = turn(image)
     return image
 
 
 def _on_white(image: NDArray[np.uint8], is_multiplied: bool = False) -> NDArray[np.uint8]:
-    """RGB of an RGBA image as viewers show it: what is transparent lies on white.
+    """Convert RGBA to RGB by blending with white, as viewers do.
 
-    Alpha that is the same everywhere shows nothing, as in arrays that only have a fourth
-    channel; it is dropped.
+    Constant alpha, as in arrays with an unused fourth channel, is ignored.
     """
     colors, alpha = image[..., :3], image[..., 3:]
     if alpha.min() == alpha.max():
@@ -188,17 +188,17 @@ def _check_dtype(dtype: np.dtype[Any], describe: str) -> None:
     if dtype != np.uint8 and dtype.kind != "f":
         raise ValueError(
             f"{describe}: the image is of dtype {dtype}, expected uint8 or float in [0, 1]. "
-            "Which of its grey levels matter is for you to say: rescale it to uint8."
+            "Choose the relevant range of grey levels and rescale it to uint8."
         )
 
 
 def as_uint8(image: NDArray[Any], describe: str) -> NDArray[np.uint8]:
-    """8 bits from 8 bits or from float in [0, 1]."""
+    """Convert uint8, or float in [0, 1], to uint8."""
     _check_dtype(image.dtype, describe)
     if image.dtype == np.uint8:
         return image
     low, high = image.min(), image.max()
-    # Resizing overshoots by rounding; anything more is another range. NaN fails as well.
+    # Tolerate rounding errors of resizing; larger values have another range. NaN fails too.
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise ValueError(
             f"{describe}: float images must lie in [0, 1], found values from {low:g} to "
@@ -208,7 +208,7 @@ def as_uint8(image: NDArray[Any], describe: str) -> NDArray[np.uint8]:
 
 
 def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Three channels: grey is repeated, what is transparent lies on white."""
+    """Convert to three channels: grey is repeated, transparency is blended with white."""
     if image.ndim == 2:
         image = image[..., None]
     if image.shape[2] == 1:
@@ -217,7 +217,7 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _check_stack(images: NDArray[Any]) -> NDArray[Any]:
-    """Check an array of all images; the usual slip is one image in place of many."""
+    """Validate an array of images; a common mistake is to pass a single image."""
     shape, channels = images.shape, images.shape[-1] if images.ndim else 0
     single = images.ndim == 3 and channels in (1, 3, 4)
     if single or images.ndim == 2:
@@ -239,7 +239,7 @@ def _check_stack(images: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_item(item: Any, number: int) -> str | NDArray[Any]:
-    """One image array, or one path as a str."""
+    """Validate an item: an image array, or a path, which is converted to str."""
     if type(item) is str:
         return item
     if isinstance(item, (str, bytes, os.PathLike)):
@@ -261,14 +261,14 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
 
 
 def as_source(images: SourceLike) -> NDArray[Any]:
-    """Array (n, height, width[, channels]), or object array of paths and image arrays."""
+    """Convert to an array (n, height, width[, channels]) or an object array of items."""
     if isinstance(images, (str, bytes, os.PathLike)):
         raise TypeError(f"X is the single path {str(images)!r}: pass a list of paths.")
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
         return _check_stack(images)
     if hasattr(images, "columns"):
         raise TypeError("images is a DataFrame: skwing.images.as_boxed_images reads its columns.")
-    # A pandas or polars Series; a generator would be used up by counting.
+    # Accept sequences and pandas or polars Series, but not generators, which have no length.
     if not (isinstance(images, (list, tuple, np.ndarray)) or hasattr(images, "to_numpy")):
         raise TypeError(f"X is of type {type(images).__name__}, {_EXPECTED}.")
     if isinstance(images, np.ndarray):
@@ -279,10 +279,10 @@ def as_source(images: SourceLike) -> NDArray[Any]:
             )
         images = images.tolist()
     items = (_check_item(item, number) for number, item in enumerate(images))
-    # fromiter, as np.array would stack image arrays of equal shape.
+    # np.array would stack image arrays of equal shape.
     return np.fromiter(items, dtype=object, count=len(images))
 
 
 def decoding_threads() -> int:
-    """Number of threads that decode images at once."""
+    """Number of threads for decoding images."""
     return min(8, cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Samples that cannot be read: whether to go on, and how they are listed."""
+"""Handling of samples that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def check_on_error(on_error: str) -> None:
-    """Check what to do with samples that cannot be read."""
+    """Validate the parameter `on_error`."""
     if not isinstance(on_error, str) or on_error not in ("raise", "skip"):
         raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
 
 
 def listed(failures: Mapping[int, str], n_most: int = 5) -> str:
-    """Messages about samples by position, in a line; of more than `n_most` their number."""
+    """Join the messages of at most `n_most` failures, and the number of further ones."""
     messages = [failures[i].rstrip(".") for i in sorted(failures)]
     more = f"; and {len(messages) - n_most} more" if len(messages) > n_most else ""
     return "; ".join(messages[:n_most]) + more + "."

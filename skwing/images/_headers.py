@@ -1,4 +1,4 @@
-"""What the headers of image files tell: size, orientation, number of images, transparency."""
+"""Parse headers of image files: size, orientation, number of images, transparency."""
 
 import io
 import os
@@ -7,33 +7,35 @@ from dataclasses import dataclass
 
 __all__ = ["Header", "read_header"]
 
-# Start-of-frame markers of JPEG; C4, C8 and CC are others.
+# Start-of-frame markers of JPEG; C4, C8 and CC have other meanings.
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 # Tags of TIFF, and of the EXIF in other files.
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _ORIENTATION, _EXTRA = 254, 255, 256, 257, 274, 338
-_MOST_PAGES = 1000  # of a TIFF file that are looked at: its directories may form a ring
+_MOST_PAGES = 1000  # limit for TIFF files, whose directories may form a cycle
 _AVIF_CHANGES = {b"irot": "turned", b"imir": "mirrored", b"clap": "cropped"}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says about itself.
+    """Content of the header of an image file.
 
     Attributes
     ----------
     kind : str
         Name of the format.
     width, height : int
-        As stored, before turning; 0 where the header does not tell.
+        Size as stored, before rotation; 0 if unknown.
     orientation : int
-        Of EXIF, from 1 to 8.
+        EXIF orientation, from 1 to 8.
     n_images : int
-        Pages or frames; 2 stands for more as well.
+        Number of pages or frames; 2 means two or more.
     has_alpha : bool
+        Whether there is transparency.
     changes : tuple of str
-        What viewers do to the pixels and OpenCV does not, such as ``"turned"``.
+        Transforms that viewers apply but OpenCV does not, such as ``"turned"``.
     is_cut : bool
-        Whether a part says to be longer than the file: decoders would make room for it.
+        Whether a part states a length beyond the end of the file. Decoders would allocate
+        memory for it.
     """
 
     kind: str
@@ -47,24 +49,23 @@ class Header:
 
     @property
     def shown_size(self):
-        """Width and height after turning."""
+        """Width and height after rotation."""
         turned = self.orientation >= 5
         return (self.height, self.width) if turned else (self.width, self.height)
 
 
 def read_header(file):
-    """Header of an image file, of which the least is read.
+    """Read the header of an image file, and no more of it than necessary.
 
     Parameters
     ----------
     file : binary file object
-        At its start.
+        Positioned at its start.
 
     Returns
     -------
     header : Header or None
-        None for another format, or where the header is cut short or makes no sense: what
-        decodes the file has words for that.
+        None for other formats and invalid headers; the decoder reports these errors.
     """
     start = file.read(32)
     for is_one, read in _READERS:
@@ -173,7 +174,7 @@ def _tiff(file, start):
     pages = []
     while offset and len(pages) < _MOST_PAGES:
         tags, offset = _directory(file, order, offset, is_big)
-        # A smaller copy, or a mask, is no page of its own.
+        # Reduced copies and masks do not count as pages.
         is_copy = tags.get(_SUBFILE, 0) & 0b101 or tags.get(_OLD_SUBFILE) == 2
         if not (pages and is_copy):
             pages.append(tags)
@@ -191,7 +192,7 @@ def _tiff(file, start):
 
 
 def _orientation(block):
-    """Orientation in a block of EXIF; 1 where it tells none."""
+    """Orientation in an EXIF block; 1 if it is not stated."""
     order = "<" if block[:2] == b"II" else ">"
     try:
         (offset,) = struct.unpack(order + "4xI", block[:8])
@@ -206,7 +207,7 @@ def _one_to_eight(orientation):
 
 
 def _directory(file, order, offset, is_big):
-    """Short and long single numbers of one directory of TIFF, and where the next one is."""
+    """Single short and long integers in a TIFF directory, and the offset of the next one."""
     count_form, entry_form, offset_form = ("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")
     file.seek(offset)
     count_size, entry_size = struct.calcsize("=" + count_form), struct.calcsize("=" + entry_form)
@@ -223,7 +224,7 @@ def _directory(file, order, offset, is_big):
 
 
 def _boxes(data):
-    """Names and contents of the boxes of a file of the family of MP4."""
+    """Names and contents of the boxes of a file in ISO base media format (as MP4)."""
     place = 0
     while place + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -239,7 +240,7 @@ def _boxes(data):
 
 
 def _inside(data, *names):
-    """Content of the box that a path of names leads to."""
+    """Content of the box at a path of names."""
     for name in names:
         data = next((content for found, content in _boxes(data) if found == name), b"")
         data = data[4:] if name == b"meta" else data

@@ -1,4 +1,4 @@
-"""Networks that map square crops to landmarks, by name or as the user's own."""
+"""Networks that map square crops to landmarks: predefined and custom ones."""
 
 from __future__ import annotations
 
@@ -54,50 +54,48 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "shape_indexed_128": shape_indexed_128,
     "resnet50": resnet50,
 }
-# A pickle names them by where they are public.
+# Pickles refer to the public names.
 for _part in (PlainCNN, ResNet, ShapeIndexedCNN, *NETWORKS.values()):
     _part.__module__ = __name__
 _build_and_try = build_and_try  # pickles of skwing 0.1 name it so
 
 
 def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> partial[nn.Module]:
-    """Function that builds a network for a number of landmarks.
+    """Return a function that builds a network for a number of landmarks.
 
     Parameters
     ----------
     network : str or callable
         A name in `NETWORKS`, or any callable that takes the number of landmarks and
-        returns a :class:`torch.nn.Module`. Such a module has an attribute `input_size`
-        (the side of its square input in pixels), takes float images of shape
-        (n_samples, 3, input_size, input_size) with values in [0, 1], and returns points in
+        returns a :class:`torch.nn.Module`. The module must have an attribute `input_size`
+        (the side of its square input in pixels), take float images of shape
+        (n_samples, 3, input_size, input_size) with values in [0, 1], and return points in
         input pixels, of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-        in the order x0, y0, x1, y1, ... In training mode it may answer with several
-        estimates of an image, (n_samples, n_estimates, n_landmarks, 2), all to be taught.
-        It may have a method `start_at`, which is asked before training to make its answer
-        the mean place of each landmark, see :func:`start_at`; without it, the network
-        starts with the weights that it was built with.
-        In a regressor, what it draws through torch, as its first weights and in its dropout,
-        comes from generators of the fit, but in no region of ``torch.utils.checkpoint``,
-        which knows the global ones only; draw by neither numpy nor `random`.
+        in the order x0, y0, x1, y1, ... In training mode it may return several estimates
+        per image, (n_samples, n_estimates, n_landmarks, 2); the loss is computed for all.
+        It may have a method `start_at`, which initialises its output with the mean
+        landmarks before training, see :func:`start_at`. Otherwise, training starts from the
+        weights that it was built with.
+        In a regressor, random numbers that the module draws with torch, such as initial
+        weights and dropout, come from the generators of the fit. Exceptions are regions
+        of ``torch.utils.checkpoint``, which uses the global generators. Do not use the
+        generators of numpy or `random`.
     batch_norm : bool, default=False
-        Whether a network of `NETWORKS` has batch normalisation; a callable decides for
-        itself.
+        Whether networks of `NETWORKS` have batch normalisation. Has no effect on callables.
 
     Returns
     -------
     build : callable
-        ``build(n_landmarks)`` gives the module. What a user's callable built is tried
-        once on a black image, so that a network that does not fit is found out before it
-        is trained: TypeError for what is not a module, ValueError for a missing or odd
-        `input_size` or an output of the wrong shape.
+        ``build(n_landmarks)`` returns the module. Custom modules are validated on a black
+        image before training: TypeError if the result is not a module, ValueError if
+        `input_size` is missing or invalid or the output has the wrong shape.
 
     Raises
     ------
     ValueError
         If the name is unknown.
     TypeError
-        If `network` is neither a name nor a callable, or is a module that is built
-        already.
+        If `network` is neither a name nor a callable, or is an instance of a module.
 
     Examples
     --------
@@ -118,8 +116,8 @@ def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> pa
         return partial(NETWORKS[network], batch_norm=batch_norm)
     if isinstance(network, nn.Module):
         raise TypeError(
-            f"network is a {type(network).__name__} that is built already: pass a callable that "
-            "takes the number of landmarks and returns a module"
+            f"network is an instance of {type(network).__name__}: pass a callable that takes the "
+            "number of landmarks and returns a module"
         )
     if not callable(network):
         raise TypeError(
@@ -130,12 +128,12 @@ def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> pa
 
 
 def given_network(build: partial[nn.Module]) -> tuple[str | NetworkBuilder, bool]:
-    """What :func:`check_network` made a function of.
+    """Return the arguments of the call of :func:`check_network` that returned `build`.
 
     Parameters
     ----------
     build : callable
-        As :func:`check_network` returns it.
+        Result of :func:`check_network`.
 
     Returns
     -------
@@ -157,12 +155,12 @@ def given_network(build: partial[nn.Module]) -> tuple[str | NetworkBuilder, bool
 def check_networks(
     networks: Iterable[str | NetworkBuilder], batch_norm: bool = False
 ) -> list[partial[nn.Module]]:
-    """Functions that build the networks of a cascade.
+    """Return the functions that build the networks of a cascade.
 
     Parameters
     ----------
     networks : sequence of str or callable
-        Each as :func:`check_network` takes it.
+        One for each stage, see :func:`check_network`.
     batch_norm : bool, default=False
 
     Returns
@@ -174,7 +172,7 @@ def check_networks(
     TypeError
         If `networks` is a single name or callable, or an entry is neither.
     ValueError
-        If there is none, or a name is unknown.
+        If `networks` is empty, or a name is unknown.
 
     Examples
     --------
@@ -198,7 +196,7 @@ def check_networks(
 
 @contextmanager
 def of_entry(i: int) -> Iterator[None]:
-    """Errors inside say which entry of `networks` they are about."""
+    """Context manager that adds the index in `networks` to error messages."""
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class PlainCNN(StartsAtOutput, nn.Module):
-    """Convolutions that halve the map each, one hidden layer, one linear output layer.
+    """Convolutions with max-pooling, one hidden layer and one linear output layer.
 
     Parameters
     ----------
     n_landmarks : int
     widths : sequence of int
-        Kernels of each 3x3 convolution; each is followed by a 2x2 max-pooling, so
+        Number of channels of each 3x3 convolution. Each is followed by 2x2 max-pooling, so
         `input_size` is halved ``len(widths)`` times.
     input_size : int
-        Side of the square crops that the network reads, in pixels.
+        Side of the square input crops, in pixels.
     batch_norm : bool, default=False
         Whether each convolution is followed by batch normalisation.
     in_channels : int, default=3
@@ -39,11 +39,11 @@ class PlainCNN(StartsAtOutput, nn.Module):
 
     See Also
     --------
-    cnn6, cnn7 : The sizes of Feng et al. 2018.
+    cnn6, cnn7 : The networks of Feng et al. 2018.
 
     Examples
     --------
-    A CNN-6 with twice the kernels, for a stage of the cascade:
+    A CNN-6 with twice as many channels, for a stage of the cascade:
 
     >>> from functools import partial
     >>> from skwing.networks import PlainCNN
@@ -71,7 +71,7 @@ class PlainCNN(StartsAtOutput, nn.Module):
             raise ValueError(f"n_landmarks must be at least 1, got {n_landmarks}")
         if last_size < 1 or last_size * 2 ** len(widths) != input_size:
             raise ValueError(
-                f"input_size={input_size} can not be halved {len(widths)} times, once for each "
+                f"input_size={input_size} cannot be halved {len(widths)} times, once for each "
                 f"of widths={tuple(widths)}: a multiple of {2 ** len(widths)} is needed"
             )
         self.n_landmarks = n_landmarks
@@ -86,7 +86,7 @@ class PlainCNN(StartsAtOutput, nn.Module):
         self.apply(_he_initialise)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Locate the landmarks of each image.
+        """Predict the landmarks of each image.
 
         Parameters
         ----------
@@ -99,19 +99,19 @@ class PlainCNN(StartsAtOutput, nn.Module):
             In pixels of the input.
         """
         hidden = self.activation(self.hidden(self.features(images)))
-        # In bfloat16 a coordinate near 100 would be rounded to half a pixel.
+        # In bfloat16, coordinates near 100 would be rounded to half a pixel.
         with torch.autocast(hidden.device.type, enabled=False):
             return self.output(hidden.float()).unflatten(1, (self.n_landmarks, 2))
 
 
 def cnn6(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) -> PlainCNN:
-    """CNN-6: five convolutions and a hidden layer, on crops of 64x64 pixels.
+    """CNN-6: five convolutions and a hidden layer, for crops of 64x64 pixels.
 
     Parameters
     ----------
     n_landmarks : int
     batch_norm : bool, default=False
-        Whether to normalise after each convolution, which the paper's networks do not.
+        Whether to add batch normalisation, which the networks of the paper do not have.
     in_channels : int, default=3
 
     Returns
@@ -136,13 +136,13 @@ def cnn6(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) ->
 
 
 def cnn7(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) -> PlainCNN:
-    """CNN-7: six convolutions and a hidden layer, on crops of 128x128 pixels.
+    """CNN-7: six convolutions and a hidden layer, for crops of 128x128 pixels.
 
     Parameters
     ----------
     n_landmarks : int
     batch_norm : bool, default=False
-        Whether to normalise after each convolution, which the paper's networks do not.
+        Whether to add batch normalisation, which the networks of the paper do not have.
     in_channels : int, default=3
 
     Returns
@@ -151,9 +151,8 @@ def cnn7(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) ->
 
     Notes
     -----
-    The second network of the cascade of Feng et al. 2018. The input, the first width and
-    the last map are the paper's; the widths in between, which it does not tell, are this
-    package's choice.
+    The second network of the cascade of Feng et al. 2018. The paper specifies the input size,
+    the first width and the last feature map; the other widths are chosen by this package.
 
     Examples
     --------
@@ -171,11 +170,11 @@ def cnn7(n_landmarks: int, *, batch_norm: bool = False, in_channels: int = 3) ->
 
 
 def _block(n_in: int, n_out: int, batch_norm: bool) -> list[nn.Module]:
-    # Pooling comes before the ReLU: the maximum and the ReLU commute, so the plain
-    # network is the same function as conv-ReLU-pool, and everything after the pooling
-    # touches a quarter of the numbers (10 to 25 % off a training step on a CPU). With
-    # batch norm the function differs a little (it sees pooled statistics); the speed is
-    # the reason there too. Batch norm has a shift of its own, so the convolution has none.
+    # Pooling comes before the ReLU. Both commute, so without batch norm the network is the
+    # same function as conv-ReLU-pool, but the ReLU processes a quarter of the values (10 to
+    # 25 % less time for a training step on a CPU). With batch norm the function differs
+    # slightly, as its statistics are those of pooled values; the order is kept for speed.
+    # Batch norm has its own shift, so the convolution has no bias.
     layers = [nn.Conv2d(n_in, n_out, 3, padding=1, bias=not batch_norm), nn.MaxPool2d(2)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(n_out))

@@ -1,4 +1,4 @@
-"""What the package asks of a network, whoever wrote it: see `check_network`."""
+"""Interface of networks, see `check_network`."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ class LandmarkNetwork(Protocol):
 
 
 def locate(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Points that a network sees in images, whichever layout it answers in.
+    """Run a network and return its points in a uniform layout.
 
     Parameters
     ----------
     network : torch.nn.Module
-        As :func:`check_network` describes it.
+        See :func:`check_network`.
     images : tensor of shape (n_samples, 3, input_size, input_size)
         Values in [0, 1].
 
     Returns
     -------
     points : tensor of shape (n_samples, n_landmarks, 2), or in training mode \
-            (n_samples, n_estimates, n_landmarks, 2) from a network that makes several
+            (n_samples, n_estimates, n_landmarks, 2) for networks with several estimates
         In pixels of the input.
 
     Examples
@@ -91,30 +91,30 @@ def locate(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def start_at(network: nn.Module, points: ArrayLike | torch.Tensor) -> bool:
-    """Ask a network to say `points` whatever the image, as the start of training.
+    """Initialise a network such that its output is `points` for all images.
 
-    A network that can do so has a method `start_at`, which takes a tensor of shape
-    (n_landmarks, 2) in pixels of its input and makes its answer that, or near it. Those of
-    this package have it. Every other network is left as it was built, so that a head which
-    is trained already keeps its weights.
+    This calls the method `start_at` of the network, if it has one. The method takes a tensor
+    of shape (n_landmarks, 2) in pixels of the input and sets the initial output to these
+    points, at least approximately. All networks of this package have it. Other networks are
+    unchanged, so that pretrained heads keep their weights.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Changed in place, by its own method.
+        Modified in place by its method.
     points : array-like of shape (n_landmarks, 2)
-        Where the landmarks lie on average, in pixels of the network's input.
+        Mean landmarks, in pixels of the network's input.
 
     Returns
     -------
     started : bool
-        Whether the network has such a method.
+        Whether the network has a method `start_at`.
 
     Raises
     ------
     ValueError
-        If a network of this package has room for another number of coordinates than
-        `points` has.
+        If the number of outputs of a network of this package differs from the number of
+        coordinates of `points`.
 
     Examples
     --------
@@ -135,15 +135,16 @@ def start_at(network: nn.Module, points: ArrayLike | torch.Tensor) -> bool:
 
 
 class StartsAtOutput:
-    """Part of networks that end in a linear layer `output`, whose bias is a shape."""
+    """Mixin for networks that end in a linear layer `output`, whose bias is a shape."""
 
     output: nn.Linear
 
     def start_at(self, points: torch.Tensor) -> None:
-        """Start training at a shape: the network says it whatever the image.
+        """Initialise the output with a shape.
 
-        The weight of the output layer is set to zero and its bias to the points. The first
-        step of training moves the weight, and from the second on the layers below learn too.
+        The weights of the output layer are set to zero and its bias to the points. In the
+        first training step only the output layer has gradients, from the second on all
+        layers have.
 
         Parameters
         ----------
@@ -155,12 +156,12 @@ class StartsAtOutput:
 
 
 def fill(target: torch.Tensor, points: torch.Tensor) -> None:
-    """Copy points into a tensor of as many numbers.
+    """Copy points into a tensor with the same number of elements.
 
     Raises
     ------
     ValueError
-        If there are more or fewer.
+        If the number of elements differs.
     """
     if points.numel() != target.numel():
         raise ValueError(
@@ -172,14 +173,14 @@ def fill(target: torch.Tensor, points: torch.Tensor) -> None:
 
 
 def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
-    """Network that a user's function builds, tried once on a black image.
+    """Build a network with a custom function, and validate it on a black image.
 
     Raises
     ------
     TypeError
-        If it is not a module.
+        If the result is not a module.
     ValueError
-        If `input_size` is missing or odd, or the answer has the wrong shape.
+        If `input_size` is missing or invalid, or the output has the wrong shape.
     """
     network = builder(n_landmarks)
     if not isinstance(network, nn.Module):
@@ -193,7 +194,7 @@ def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
     shape = tuple(_answer_to_black(network, size).shape)
     if shape not in ((1, n_landmarks, 2), (1, 2 * n_landmarks)):
         raise ValueError(
-            f"{type(network).__name__} answers one image with an array of shape {shape}; "
+            f"{type(network).__name__} returns an array of shape {shape} for one image; "
             f"expected {(1, n_landmarks, 2)} or {(1, 2 * n_landmarks)} for {n_landmarks} landmarks"
         )
     return network
@@ -202,7 +203,7 @@ def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
 def _answer_to_black(network: nn.Module, size: Any) -> torch.Tensor:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     was_training = network.training
-    # In evaluation mode no running statistics move and no random numbers are drawn.
+    # Evaluation mode does not update running statistics and draws no random numbers.
     network.eval()
     with torch.no_grad():
         answer = network(torch.zeros(1, 3, size, size, device=device))

@@ -1,4 +1,4 @@
-"""Dropout as :mod:`torch.nn.functional` has it, from the generator of the fit that it is in."""
+"""Dropout as in :mod:`torch.nn.functional`, with the generator of the current fit."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def dropout(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
-    """Leave out each number with probability `p`, and magnify the others by 1 / (1 - p).
+    """Set each element to zero with probability `p`, and scale the others by 1 / (1 - p).
 
     Parameters
     ----------
     values : float tensor
     p : float
     training : bool
-        Without, the values are returned as they are.
+        If False, the values are returned unchanged.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def dropout(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
 
 
 def dropout_rows(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
-    """Leave out whole rows, the last axis of `values`; otherwise as :func:`dropout`."""
+    """Dropout of complete rows (the last axis of `values`), see :func:`dropout`."""
 
     def one_a_row(values: torch.Tensor) -> torch.Tensor:
         return values.new_empty((*values.shape[:-1], 1))
@@ -42,7 +42,7 @@ def dropout_rows(values: torch.Tensor, p: float, training: bool) -> torch.Tensor
 def _times_kept(
     values: torch.Tensor, empty: Callable[[torch.Tensor], torch.Tensor], p: float
 ) -> torch.Tensor:
-    # On the device, in its turn: nothing waits for the numbers.
+    # Drawn on the device, so that no synchronisation is needed.
     generator = generator_on(values.device)
     if values.device.type == "cpu":
         return values * _kept_by_bits(empty(values), p, generator)
@@ -68,5 +68,5 @@ class Dropout(nn.Dropout):
     """:func:`dropout` as a layer."""
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Leave out numbers in training mode."""
+        """Apply dropout in training mode."""
         return dropout(values, self.p, self.training)

@@ -1,4 +1,4 @@
-"""Networks as `predict` runs them: batch normalisation folded into the convolutions before it."""
+"""Folding of batch normalisation into convolutions, for faster prediction."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A network that answers the same, with fewer passes over its maps.
+    """Fold batch normalisation into the preceding convolutions of a network.
 
-    In evaluation mode batch normalisation multiplies and adds constants, which the weights
-    of a convolution right before it can take over. That is done wherever the two follow
-    each other in a :class:`torch.nn.Sequential`.
+    In evaluation mode, batch normalisation is a multiplication and an addition of constants,
+    which can be included in the weights of the preceding convolution. This is done wherever
+    one follows the other in a :class:`torch.nn.Sequential`.
 
     Parameters
     ----------
     network : torch.nn.Module
-        In evaluation mode; it stays as it is.
+        In evaluation mode; it is not modified.
 
     Returns
     -------
     network : torch.nn.Module
-        For prediction only, with the weights of now. It shares all that is not folded with
-        the network that it was made from, and is that network where nothing can be folded.
+        An equivalent network with the current weights, for prediction only. It shares all
+        other modules with `network`, and is `network` itself if nothing can be folded.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def folded(network: nn.Module) -> nn.Module:
     """
     if network.training:
         raise ValueError(f"{type(network).__name__} is in training mode: call its eval() first")
-    # Made anew for each prediction: in less time than one crop takes, and never out of date.
+    # Not cached: folding takes less time than one crop, and a cache could be outdated.
     return _fold(network)
 
 
@@ -69,6 +69,6 @@ def _fold(module: nn.Module) -> nn.Module:
 def _foldable(module: nn.Module | None, after: nn.Module | None) -> bool:
     if type(module) is not nn.Conv2d or type(after) is not nn.BatchNorm2d:
         return False
-    # Hooks watch what is between the two, or make the weights anew, as weight_norm does.
+    # Hooks may read the values between both modules, or recompute weights, as weight_norm does.
     hooked = any(part._forward_hooks or part._forward_pre_hooks for part in (module, after))
     return after.running_mean is not None and not hooked

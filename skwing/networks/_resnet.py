@@ -1,4 +1,4 @@
-"""ResNet-50 for coordinates, which starts from a file of weights where the user has one."""
+"""ResNet-50 with landmark output, optionally initialised from a file of weights."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 # Mean and standard deviation of the colours of ImageNet, for values in [0, 1].
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_EXPANSION = 4  # how much wider a block's output is than its middle
-_NAMED = 3  # keys that an error names
+_EXPANSION = 4  # ratio of the output width of a block to its inner width
+_NAMED = 3  # maximum number of keys in an error message
 
 _READS_FILES = ContextVar("_READS_FILES", default=True)
 
 
 @contextlib.contextmanager
 def without_weights() -> Iterator[None]:
-    """Let builders read no file of weights inside, as the weights come from elsewhere.
+    """Context manager in which builders do not read files of weights.
 
-    A fitted regressor that is loaded builds its networks anew and fills them with what it
-    has learned: the file that they started from may be gone by then.
+    Loading a fitted regressor rebuilds its networks and then sets the trained weights. The
+    file with the initial weights is not needed and may not exist any more.
     """
     token = _READS_FILES.set(False)
     try:
@@ -44,25 +44,25 @@ def without_weights() -> Iterator[None]:
 
 
 class ResNet(StartsAtOutput, nn.Module):
-    """Bottleneck blocks in four groups, the mean over the map, one linear output layer.
+    """ResNet with bottleneck blocks, global average pooling and a linear output layer.
 
-    Parameters and buffers are named as those of torchvision's ResNets are, but for the
-    last layer, which is `output` in place of `fc`.
+    Parameters and buffers have the names of torchvision's ResNets, except that the last
+    layer is `output` instead of `fc`.
 
     Parameters
     ----------
     n_landmarks : int
     n_blocks : sequence of int, default=(3, 4, 6, 3)
-        Blocks of each group; the default is ResNet-50. Each group but the first halves the
-        map.
+        Number of blocks in each group; the default is ResNet-50. All groups except the
+        first halve the resolution.
     input_size : int, default=224
-        Side of the square crops that the network reads, in pixels, above 32.
+        Side of the square input crops, in pixels, above 32.
     width : int, default=64
-        Kernels of the first convolution, and of the narrow convolutions of the first group;
-        each group doubles them.
+        Number of channels of the first convolution and of the inner convolutions of the
+        first group; it doubles with each group.
     mean, std : sequence of three float, default=those of ImageNet
-        Of the colours that weights were trained with, for values in [0, 1]: images are
-        normalised by them inside the network.
+        Mean and standard deviation of the colours that pretrained weights expect, for values
+        in [0, 1]. The network normalises its input with them.
 
     Attributes
     ----------
@@ -73,9 +73,9 @@ class ResNet(StartsAtOutput, nn.Module):
 
     Notes
     -----
-    He et al., Deep Residual Learning for Image Recognition, CVPR 2016. As in torchvision,
-    the 3x3 convolution of a block has the stride, not the 1x1 convolution before it as in
-    the paper: published weights are of that kind.
+    He et al., Deep Residual Learning for Image Recognition, CVPR 2016. As in torchvision
+    and its published weights, the stride of a block is in the 3x3 convolution. In the paper,
+    it is in the first 1x1 convolution.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class ResNet(StartsAtOutput, nn.Module):
         if n_landmarks < 1:
             raise ValueError(f"n_landmarks must be at least 1, got {n_landmarks}")
         if input_size <= 32:
-            # A last map of one cell leaves batch norm nothing to measure on a single image.
+            # With a last map of 1x1, batch norm has no statistics for a single image.
             raise ValueError(f"input_size must be above 32, got {input_size}")
         self.n_landmarks = n_landmarks
         self.input_size = input_size
@@ -116,13 +116,13 @@ class ResNet(StartsAtOutput, nn.Module):
             n_in = _EXPANSION * narrow
         self.n_groups = len(n_blocks)
         self.output = nn.Linear(n_in, 2 * n_landmarks)
-        # Constants, so no part of the state that is stored.
+        # Constants, which are not saved with the weights.
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
         _initialise(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Locate the landmarks of each image.
+        """Predict the landmarks of each image.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class ResNet(StartsAtOutput, nn.Module):
         maps = F.max_pool2d(maps, 3, stride=2, padding=1)
         for i in range(self.n_groups):
             maps = getattr(self, f"layer{i + 1}")(maps)
-        # In bfloat16 a coordinate near 100 would be rounded to half a pixel.
+        # In bfloat16, coordinates near 100 would be rounded to half a pixel.
         with torch.autocast(maps.device.type, enabled=False):
             return self.output(maps.float().mean((2, 3))).unflatten(1, (self.n_landmarks, 2))
 
@@ -151,43 +151,43 @@ def resnet50(
     weights: FilePath | None = None,
     **settings: Any,
 ) -> ResNet:
-    """ResNet-50: 53 convolutions, on crops of 224x224 pixels.
+    """ResNet-50: 53 convolutions, for crops of 224x224 pixels.
 
     Parameters
     ----------
     n_landmarks : int
     batch_norm : bool, default=True
-        Taken as all builders take it; this network always has batch normalisation.
+        Ignored; this network always has batch normalisation.
     input_size : int, default=224
-        Side of the square crops, in pixels, above 32.
+        Side of the square input crops, in pixels, above 32.
     weights : str or PathLike, default=None
-        File to start from: what ``torch.save`` made of the state dict of a ResNet-50 as
-        torchvision names its parts, or a ``.safetensors`` file of it. The classifier,
-        ``fc.*``, is left out. None starts from random numbers. Only tensors are read from
-        the file, no code that it may hold is run. It is read when a regressor is fitted; a
-        fitted one that is stored and loaded again does not need it any more.
+        File with pretrained weights: the state dict of a ResNet-50 with the names of
+        torchvision, saved by ``torch.save`` or as ``.safetensors``. The classifier, ``fc.*``,
+        is ignored. None initialises weights randomly. Only tensors are read from the file;
+        it cannot run code. The file is read when a regressor is fitted, and is not needed to
+        load the fitted regressor.
     **settings
-        Passed on to :class:`ResNet`. `mean` and `std` are those of ImageNet, for values in
-        [0, 1]; set them for weights that were trained otherwise.
+        Passed to :class:`ResNet`. The defaults of `mean` and `std` are those of ImageNet, for
+        values in [0, 1]; set them for weights with another normalisation.
 
     Returns
     -------
     network : ResNet
-        It normalises images by `mean` and `std` itself, with and without `weights`.
+        It normalises images with `mean` and `std`, with and without `weights`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no file `weights`.
+        If the file `weights` does not exist.
     ValueError
-        If the file is broken, holds more than tensors, or does not fit the network; names
-        the file and the first parts that do not fit.
+        If the file is damaged, contains other objects than tensors, or does not fit the
+        network. The message names the file and the first parameters that do not fit.
 
     Notes
     -----
-    Feng et al. 2018 fine-tune a ResNet-50 of ImageNet with the Wing loss. Theirs keeps the
-    1000 outputs of the classifier and adds a layer that reads them; here the last layer
-    reads the mean over the map itself.
+    Feng et al. 2018 fine-tune a ResNet-50 pretrained on ImageNet with the Wing loss. They
+    keep the 1000 outputs of the classifier and add a layer on top; here the output layer
+    follows the global average pooling.
 
     Examples
     --------
@@ -206,12 +206,12 @@ def resnet50(
 
 
 def load_backbone(network: ResNet, path: FilePath) -> None:
-    """Fill all of a ResNet but its output layer from a file.
+    """Load all weights of a ResNet except its output layer from a file.
 
     Parameters
     ----------
     network : ResNet
-        Changed in place.
+        Modified in place.
     path : str or PathLike
         See :func:`resnet50`.
 
@@ -222,13 +222,13 @@ def load_backbone(network: ResNet, path: FilePath) -> None:
     """
     state = {key: value for key, value in _read_state(path).items() if not key.startswith("fc.")}
     own = {k: v for k, v in network.state_dict().items() if not k.startswith("output.")}
-    # Files written before torch counted batches lack the counters, which nothing here reads.
+    # Files of old torch versions lack the batch counters, which are not used here.
     missing = [key for key in own if key not in state and not key.endswith(".num_batches_tracked")]
     unknown = [key for key in state if key not in own]
     if missing or unknown:
         parts = [
-            f"{len(keys)} parts {what}: {_some(keys)}"
-            for keys, what in ((missing, "are missing"), (unknown, "are not known"))
+            f"{len(keys)} parameters {what}: {_some(keys)}"
+            for keys, what in ((missing, "are missing"), (unknown, "are unknown"))
             if keys
         ]
         raise ValueError(f"{path} does not fit the network: {'; '.join(parts)}")
@@ -241,28 +241,29 @@ def load_backbone(network: ResNet, path: FilePath) -> None:
         raise ValueError(f"{path} does not fit the network: {len(odd)} shapes: {_some(odd)}")
     broken = [key for key, value in state.items() if not value.isfinite().all()]
     if broken:
-        raise ValueError(f"{path} holds numbers that are not finite, in {_some(broken)}")
+        raise ValueError(f"{path} contains numbers that are not finite, in {_some(broken)}")
     network.load_state_dict(state, strict=False)
 
 
 def _read_state(path: FilePath) -> dict[str, torch.Tensor]:
-    """State dict in a file, from names to tensors; nothing but tensors is read."""
+    """Read a state dict from a file; only tensors are read."""
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file of weights {path}")
     read = load_file if path.endswith(".safetensors") else _read_torch
     try:
         state = read(path)
-    # What torch raises for a broken file is of many kinds, and names the file in none.
+    # torch raises many kinds of errors for damaged files, none of which names the file.
     except Exception as error:
         raise ValueError(
-            f"{path} can not be read as a file of weights: it is broken, or holds more than tensors"
+            f"{path} cannot be read as a file of weights: it is damaged, or contains other objects "
+            "than tensors"
         ) from error
     is_state = isinstance(state, dict) and all(isinstance(key, str) for key in state)
     if not is_state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         found = f"keys {_some(state)}" if isinstance(state, dict) else f"a {type(state).__name__}"
         raise ValueError(
-            f"{path} holds {found}, expected a state dict: tensors by the names of the parts, "
+            f"{path} contains {found}, expected a state dict: tensors by the names of parameters, "
             "such as conv1.weight"
         )
     return state
@@ -278,7 +279,7 @@ def _some(names: Iterable[Any]) -> str:
 
 
 class _Bottleneck(nn.Module):
-    """Three convolutions, the middle one narrow, whose sum with the input is the output."""
+    """Bottleneck block: three convolutions, the middle one narrow, with a skip connection."""
 
     def __init__(self, n_in: int, narrow: int, stride: int) -> None:
         super().__init__()
@@ -313,7 +314,7 @@ def _initialise(network: ResNet) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, _Bottleneck):
-            # Each block starts as the identity, which trains more steadily from nothing.
+            # Each block is initialised as the identity, which stabilises training.
             nn.init.zeros_(module.bn3.weight)
     nn.init.kaiming_normal_(network.output.weight, nonlinearity="relu")
     nn.init.zeros_(network.output.bias)

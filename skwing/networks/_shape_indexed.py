@@ -1,4 +1,4 @@
-"""A network that moves a shape in steps, by what it reads at the shape's own landmarks."""
+"""Shape-indexed network: refines a shape in steps, from features sampled at its landmarks."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ if TYPE_CHECKING:
 
 
 class ShapeIndexedCNN(nn.Module):
-    """Convolutions make a map; fully connected steps move the landmarks by what it says there.
+    """Refinement of a shape in steps, with features sampled from a map at its landmarks.
 
-    The shape starts at `start`, the same for every image. The first step brings it to where
-    the object is: it scores every cell of the map and moves the shape as a whole to the mean
-    of the cells, weighted by a softmax of their scores, and then looks at the whole map,
-    coarsely, for a first move of each landmark. Each further step reads the map at the
-    present landmarks, and a few points around each. What it reads is condensed
-    to a few numbers for each landmark. A hidden layer turns those of all landmarks into a
-    move of the whole shape, and besides, each landmark moves by its own numbers alone.
-    Reading is differentiable, so the steps and the map are trained together.
+    Convolutions compute a feature map. The shape is initialised with `start` for all images.
+    The first step translates it to the object: each cell of the map gets a score, and the
+    shape is moved to the mean of the cell positions, weighted by a softmax over the scores.
+    A coarse view of the whole map then gives a first displacement of each landmark. Each
+    further step samples the map at the current landmarks and at a few points around them,
+    and reduces these features to a few numbers per landmark. A hidden layer predicts a
+    displacement of the whole shape from those of all landmarks. In addition, each landmark
+    is displaced according to its own numbers. Sampling is differentiable, so that the steps
+    and the feature map are trained together.
 
     Parameters
     ----------
     n_landmarks : int
     input_size : int
-        Side of the square crops that the network reads, in pixels; a multiple of `stride`.
+        Side of the square input crops, in pixels; a multiple of `stride`.
     stride : {2, 4}, default=4
-        Pixels of the input from one cell of the map to the next.
+        Stride of the feature map, in pixels of the input.
     width : int, default=48
-        Channels of the map.
+        Number of channels of the feature map.
     n_blocks : int, default=2
-        Residual blocks between the first two convolutions and the map.
+        Number of residual blocks after the first two convolutions.
     n_features : int, default=16
-        Numbers read at each point.
+        Number of features sampled at each point.
     n_around : int, default=4
-        Points read on a circle around each landmark, besides its own place.
+        Number of points on a circle around each landmark, in addition to the landmark.
     radius : float, default=0.05
-        Of that circle, as a fraction of the input's side.
+        Radius of this circle, as a fraction of the input's side.
     n_condensed : int, default=16
-        Numbers that what is read about each landmark is condensed to.
+        Number of condensed features of each landmark.
     n_hidden : int, default=512
-        Units of the hidden layer of each step.
+        Number of units of the hidden layer of each step.
     n_steps : int, default=3
-        Moves of the shape after the first.
+        Number of steps after the first.
     n_overview : int, default=256
-        Units of the hidden layer of the first step.
+        Number of units of the hidden layer of the first step.
     dropout : float, default=0.1
-        Probability that a number read off the map is left out, in training.
+        Probability of dropping a sampled feature in training.
     landmark_dropout : float, default=0.2
-        Probability that all that was read about a landmark is left out, in training.
+        Probability of dropping all features of a landmark in training.
     batch_norm : bool, default=True
         Whether each convolution is followed by batch normalisation.
     in_channels : int, default=3
@@ -66,19 +67,18 @@ class ShapeIndexedCNN(nn.Module):
     input_size : int
     n_landmarks : int
     start : tensor of shape (n_landmarks, 2)
-        Where the shape starts, in pixels of the input; :func:`skwing.networks.start_at`
-        sets it.
+        Initial shape, in pixels of the input; set by :func:`skwing.networks.start_at`.
 
     Notes
     -----
-    Reading features relative to the shape is from Cao, Wei, Wen and Sun, *Face Alignment
-    by Explicit Shape Regression*, CVPR 2012; training all steps through one network from
-    Trigeorgis, Snape, Nicolaou, Antonakos and Zafeiriou, *Mnemonic Descent Method*,
-    CVPR 2016. The mean of a softmax over a map is the numerical coordinate regression of
-    Nibali, He, Morgan and Prendergast (arXiv 1801.07372), here for the shape as a whole:
-    it finds what it has learnt wherever that is, which a layer over the flattened map has
-    to be shown place by place. In training mode the shapes after every step are returned,
-    so that each step is taught.
+    Shape-indexed features are from Cao, Wei, Wen and Sun, *Face Alignment by Explicit Shape
+    Regression*, CVPR 2012. Training all steps in one network is from Trigeorgis, Snape,
+    Nicolaou, Antonakos and Zafeiriou, *Mnemonic Descent Method*, CVPR 2016. The mean of
+    positions weighted by a softmax is the numerical coordinate regression of Nibali, He,
+    Morgan and Prendergast (arXiv 1801.07372), applied here to the shape as a whole. It is
+    equivariant to translation: it finds objects at positions that do not occur in training,
+    while a layer over the flattened map has to learn each position. In training mode the
+    shapes after all steps are returned, and the loss is computed for each.
 
     Examples
     --------
@@ -153,7 +153,7 @@ class ShapeIndexedCNN(nn.Module):
         self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
 
     def start_at(self, points: torch.Tensor) -> None:
-        """Start training at a shape: the network says it whatever the image.
+        """Initialise the output with a shape.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class ShapeIndexedCNN(nn.Module):
         fill(self.start, points)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Locate the landmarks of each image.
+        """Predict the landmarks of each image.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class ShapeIndexedCNN(nn.Module):
         steps = zip(self.condense, self.hidden, self.moves, self.own_moves, strict=True)
         for condense, hidden, move_all, move_each in steps:
             condensed = F.relu(condense(self._read(maps, points)))
-            # Rows are the landmarks: all or nothing of each.
+            # Rows are landmarks; dropout applies to whole rows.
             kept = dropout_rows(condensed.transpose(0, 1), self.landmark_dropout, self.training)
             move = _exactly(move_all, F.relu(hidden(kept.flatten(1))))
             own_move = _exactly(move_each, condensed).transpose(0, 1)
@@ -194,7 +194,7 @@ class ShapeIndexedCNN(nn.Module):
         return torch.stack(shapes, 1) if self.training else points
 
     def _read(self, maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """What the maps say at and around each landmark, of shape (n_landmarks, n, n_read)."""
+        """Sample features at and around each landmark, of shape (n_landmarks, n, n_read)."""
         places = (points[:, :, None] + self.around).flatten(1, 2)
         read = read_at(maps, places, self.stride).unflatten(2, (self.n_landmarks, -1))
         return dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training)
@@ -203,7 +203,7 @@ class ShapeIndexedCNN(nn.Module):
 def shape_indexed_64(
     n_landmarks: int, *, batch_norm: bool = True, **settings: Any
 ) -> ShapeIndexedCNN:
-    """Shape-indexed network on crops of 64x64 pixels: an overview and four moves.
+    """Shape-indexed network for crops of 64x64 pixels, with four steps after the first.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def shape_indexed_64(
 def shape_indexed_128(
     n_landmarks: int, *, batch_norm: bool = True, **settings: Any
 ) -> ShapeIndexedCNN:
-    """Shape-indexed network on crops of 128x128 pixels: an overview and three moves.
+    """Shape-indexed network for crops of 128x128 pixels, with three steps after the first.
 
     Parameters
     ----------
@@ -255,12 +255,12 @@ def shape_indexed_128(
 
 
 class _LinearEach(nn.Module):
-    """A linear layer of its own for each landmark."""
+    """A separate linear layer for each landmark."""
 
     def __init__(self, n_landmarks: int, n_in: int, n_out: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_landmarks, n_in, n_out) / n_in**0.5)
-        # Flat, as biases are: the optimiser knows by that what not to shrink.
+        # One-dimensional, because the optimiser applies weight decay to other shapes only.
         self.bias = nn.Parameter(torch.zeros(n_landmarks * n_out))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
@@ -269,7 +269,7 @@ class _LinearEach(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions whose sum with the input starts as the input itself."""
+    """Residual block of two convolutions, initialised as the identity."""
 
     def __init__(self, width: int, batch_norm: bool) -> None:
         super().__init__()
@@ -285,8 +285,8 @@ class _Residual(nn.Module):
 
 
 def _convolution(n_in: int, n_out: int, size: int, stride: int, batch_norm: bool) -> list[Any]:
-    """Layers of a convolution: itself, batch normalisation if wanted, ReLU."""
-    # Batch norm has a shift of its own, so the convolution before it has none.
+    """Layers of a block: convolution, optional batch normalisation, ReLU."""
+    # Batch norm has its own shift, so the preceding convolution has no bias.
     layers: list[nn.Module] = [nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=not batch_norm)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(n_out))
@@ -294,27 +294,27 @@ def _convolution(n_in: int, n_out: int, size: int, stride: int, batch_norm: bool
 
 
 def _exactly(layer: nn.Module, values: torch.Tensor) -> torch.Tensor:
-    """What a layer gives in float32: in bfloat16 a coordinate near 100 would lose half a pixel."""
+    """Run a layer in float32; bfloat16 would round coordinates near 100 to half a pixel."""
     with torch.autocast(values.device.type, enabled=False):
         return layer(values.float())
 
 
 def _off_middle(scores: torch.Tensor) -> torch.Tensor:
-    """How far the mean cell of square maps, by a softmax of their scores, is off the middle.
+    """Offset from the centre of the mean position under a softmax over square maps.
 
-    Scores of shape (n, n_cells, n_cells) in, x and y in cells out, of shape (n, 2).
+    Takes scores of shape (n, n_cells, n_cells) and returns x and y in cells, of shape (n, 2).
     """
     n_cells = scores.shape[-1]
     share = scores.flatten(1).softmax(1).unflatten(1, (n_cells, n_cells))
     offset = torch.arange(n_cells, device=scores.device) - (n_cells - 1) / 2
-    # Not as a matrix product, which might be in bfloat16.
+    # Not a matrix product, which could be computed in bfloat16.
     return torch.stack([(share.sum(i) * offset).sum(1) for i in (1, 2)], -1)
 
 
 def _overview(
     width: int, side: int, n_units: int, dropout: float, batch_norm: bool
 ) -> nn.Sequential:
-    """Layers from a map to what it shows as a whole: n_units numbers."""
+    """Layers that summarise a whole map in `n_units` features."""
     layers = []
     while side > 8:
         layers += _convolution(width, 32, 3, 2, batch_norm)
@@ -326,7 +326,7 @@ def _overview(
 
 
 def _circle(n_points: int, radius: float) -> torch.Tensor:
-    """The middle of a circle, and points on it, as a tensor of shape (1 + n_points, 2)."""
+    """Centre of a circle and points on it, as a tensor of shape (1 + n_points, 2)."""
     angle = torch.arange(n_points) * (2 * torch.pi / max(n_points, 1))
     circle = radius * torch.stack([torch.cos(angle), torch.sin(angle)], -1)
     return torch.cat([torch.zeros(1, 2), circle])

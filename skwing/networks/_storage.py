@@ -1,4 +1,4 @@
-"""Networks as numpy arrays, which load on any machine, and back."""
+"""Conversion of networks to and from numpy arrays, which can be loaded on any machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def as_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
-    """State of a network as numpy arrays, which any machine can read.
+    """State dict of a network as numpy arrays.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ def as_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
     Returns
     -------
     arrays : dict of str to ndarray
-        Numbers of a kind that numpy lacks, such as bfloat16, are kept bit by bit in an
-        array with one field, named by the kind.
+        Data types that numpy lacks, such as bfloat16, are stored bit by bit in an array
+        with one field, which is named after the type.
     """
     return {key: as_array(value) for key, value in network.state_dict().items()}
 
 
 def as_array(tensor: torch.Tensor) -> NDArray[Any]:
-    """Array of a tensor, see :func:`as_arrays`; it may share memory with it.
+    """Convert a tensor to an array, see :func:`as_arrays`; both may share memory.
 
     Examples
     --------
@@ -54,12 +54,12 @@ def as_array(tensor: torch.Tensor) -> NDArray[Any]:
 
 
 def as_tensor(array: NDArray[Any]) -> torch.Tensor:
-    """Tensor, a copy, of an array that :func:`as_array` made.
+    """Convert an array from :func:`as_array` back to a tensor, which is a copy.
 
     Raises
     ------
     ValueError
-        If torch has no such numbers.
+        If the data type is unknown to torch.
     """
     try:
         if array.dtype.names is None:
@@ -70,7 +70,7 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
             raise TypeError
         return torch.tensor(array[name], device="cpu").contiguous().view(dtype)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"numbers of dtype {array.dtype} are unknown to torch") from None
+        raise ValueError(f"dtype {array.dtype} is unknown to torch") from None
 
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -80,12 +80,12 @@ _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 def rebuild(
     build: Callable[[int], nn.Module], n_landmarks: int, arrays: Mapping[str, NDArray[Any]]
 ) -> nn.Module:
-    """Network that :func:`as_arrays` was asked about, on the CPU.
+    """Rebuild a network from the result of :func:`as_arrays`, on the CPU.
 
     Parameters
     ----------
     build : callable
-        As :func:`check_network` returns it.
+        Result of :func:`check_network`.
     n_landmarks : int
     arrays : dict of str to ndarray
 
@@ -97,11 +97,11 @@ def rebuild(
     Raises
     ------
     ValueError
-        If the arrays are of another network than `build` makes.
+        If the arrays do not fit the network that `build` returns.
 
     Notes
     -----
-    No global random state is read or moved, unless a user's builder sets a seed.
+    Global random states are neither read nor changed, unless a custom builder sets a seed.
 
     Examples
     --------
@@ -111,8 +111,8 @@ def rebuild(
     False
     """
     state = {key: as_tensor(np.asarray(value)) for key, value in arrays.items()}
-    # Building draws random numbers that are overwritten: not the caller's. Nor is a file of
-    # weights needed that a network started from.
+    # Building draws random initial weights, which are then overwritten: use separate generators,
+    # and do not read files of initial weights.
     with drawing(0), redirected(), without_weights():
         network = build(n_landmarks)
         try:
@@ -120,17 +120,17 @@ def rebuild(
             network.load_state_dict(state)
         except (RuntimeError, TypeError) as error:
             raise ValueError(
-                f"the weights that were kept do not fit the {type(network).__name__} that is "
-                "built for them now: they were kept with another version of skwing, or the code "
-                "of the network has changed since; fit anew, or load them with that version"
+                f"the saved weights do not fit the {type(network).__name__} that was built for "
+                "them: they were saved with another version of skwing, or the code of the network "
+                "has changed; fit again, or load them with that version"
             ) from error
     return network.eval()
 
 
 def _take_dtypes(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Give the tensors of a network the kinds of number that were kept.
+    """Convert the tensors of a network to the saved data types.
 
-    A network may have been brought to another kind of number after it was built.
+    The data type of a network may have been changed after it was built.
     """
     for key, tensor in network.state_dict(keep_vars=True).items():
         kept = state.get(key)

@@ -1,8 +1,9 @@
-"""What a set of landmarks means: names, mirror images, contours, normalising points.
+"""Schemas of landmarks: names, mirror pairs, contours and normalising lengths.
 
-The rest of the library asks a :class:`LandmarkSchema`; nothing counts landmarks or
-compares names of data sets. Indices count from 0. "left" and "right" are as seen in an
-upright image: the left eye is the one nearer the left edge, the person's right one.
+A :class:`LandmarkSchema` is the only source of this information; no other module infers it
+from the number of landmarks or the name of a data set. Indices are counted from 0. "left" and
+"right" are as seen in an upright image: the left eye is nearer to the left edge of the image,
+and is the person's right eye.
 """
 
 from skwing.schema._names import mirror_from_names
@@ -27,5 +28,5 @@ __all__ = [
     "mirror_from_names",
 ]
 
-# A pickle names it by where it is public.
+# Pickles refer to the public name.
 LandmarkSchema.__module__ = __name__

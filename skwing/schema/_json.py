@@ -1,4 +1,4 @@
-"""A landmark schema as JSON text: how it is written, and what is checked on reading."""
+"""Conversion of landmark schemas to and from JSON text."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _KEYS = ("name", "landmark_names", "mirror", "contours", "normalizers")
 
 
 def as_text(**parts: object) -> str:
-    """JSON text of the parts of a schema, a line each.
+    """JSON text of a schema with one line for each part.
 
-    An index on every line, as `json` would indent it, makes a file that nobody reads.
+    The indentation of `json` would use one line for each index, which is hard to read.
     """
     lines = [f'  "{key}": {json.dumps(parts[key])}' for key in _KEYS]
     return ",\n".join([f'{{\n  "version": {_VERSION}', *lines]) + "\n}"
 
 
 def parts_of_text(text: str | bytes) -> dict[str, Any]:
-    """Parts of a schema from what :func:`as_text` made, as text or as its bytes in UTF-8.
+    """Parse the result of :func:`as_text`, given as text or as UTF-8 bytes.
 
     Raises
     ------
     ValueError
-        Says what is wrong, without naming the text.
+        If the text is not a valid schema. The message does not name the source.
     """
     try:
         if isinstance(text, bytes):
@@ -38,18 +38,18 @@ def parts_of_text(text: str | bytes) -> dict[str, Any]:
         parts = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once_each)
         return _check_parts(parts)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def _no_number(text: str) -> None:
-    raise ValueError(f"found {text}, which is no number")
+    raise ValueError(f"found {text}, which is not a number")
 
 
 def _once_each(items: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = set()
     for key, _ in items:
         if key in keys:
-            raise ValueError(f"the key {key!r:.60} is there twice")
+            raise ValueError(f"the key {key!r:.60} occurs twice")
         keys.add(key)
     return dict(items)
 

@@ -1,4 +1,4 @@
-"""The mark-ups of four face data sets: what the schemas of the package are made from."""
+"""Definitions of the predefined schemas of four face data sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["AFLW19", "COFW29", "IBUG68", "WFLW98"]
 
 
 def _both(pattern: str, parts: Sequence[object]) -> tuple[list[str], list[str]]:
-    """The pattern for each part on the left, then for the parts backwards on the right."""
+    """Names for all parts on the left, and in reverse order on the right."""
     left = [pattern.format(side="left", part=part) for part in parts]
     right = [pattern.format(side="right", part=part) for part in reversed(parts)]
     return left, right
@@ -32,7 +32,7 @@ def _nose() -> list[str]:
 
 
 def _eyes(upper: Sequence[str]) -> list[str]:
-    """Both eyes, each clockwise as seen; `upper` names the lid from outside to inside."""
+    """Both eyes, each clockwise on screen; `upper` names the lid from outside to inside."""
     top_left, top_right = _both("{side}_eye_top_{part}", upper)
     bottom_left, bottom_right = _both("{side}_eye_bottom_{part}", upper)
     left = ["left_eye_outer", *top_left, "left_eye_inner", *reversed(bottom_left)]
@@ -41,7 +41,7 @@ def _eyes(upper: Sequence[str]) -> list[str]:
 
 
 def _mouth() -> list[str]:
-    """The 12 outer and 8 inner points, each ring clockwise from the left corner."""
+    """The 12 outer and 8 inner points, both clockwise from the left corner."""
     up_left, up_right = _both("{side}_upper_lip_{part}", ("outer", "inner"))
     low_left, low_right = _both("{side}_lower_lip_{part}", ("outer", "inner"))
     ring = ["left_mouth_corner", *up_left, "upper_lip_top", *up_right, "right_mouth_corner"]
@@ -73,7 +73,7 @@ def _parts(
 
 
 # AFLW (Koestinger et al. 2011) in the order of its feature table, without the two ear
-# lobes (Zhu et al., CVPR 2016). It marks the middle of each eye, which serves as pupil.
+# lobes (Zhu et al., CVPR 2016). The annotated eye centres are used as pupils.
 AFLW19 = _parts(
     "aflw19",
     [
@@ -97,8 +97,8 @@ AFLW19 = _parts(
 )
 
 # The 68 points of 300-W (Sagonas et al., ICCV workshops 2013; counted from 1 there).
-# Its pupils are, by the custom of Ren et al. (CVPR 2014) that Feng et al. follow, the
-# means of the six points around each eye.
+# The pupils are the means of the six points around each eye, as in Ren et al. (CVPR 2014)
+# and Feng et al.
 IBUG68 = _parts(
     "ibug68",
     _jaw(8)
@@ -122,8 +122,8 @@ IBUG68 = _parts(
     inter_ocular=((36,), (45,)),
 )
 
-# COFW (Burgos-Artizzu et al., ICCV 2013) marks the pupils themselves: points 16 and 17
-# (17 and 18 counted from 1), the outer corners being 8 and 9.
+# COFW (Burgos-Artizzu et al., ICCV 2013) has annotated pupils: points 16 and 17 (17 and 18
+# counted from 1). The outer eye corners are 8 and 9.
 COFW29 = _parts(
     "cofw29",
     [
@@ -148,9 +148,9 @@ COFW29 = _parts(
     inter_ocular=((8,), (9,)),
 )
 
-# WFLW (Wu et al., "Look at Boundary", CVPR 2018): 300-W's kinds of points, more closely
-# set, with brows as closed contours and the pupils (96, 97) marked themselves. Its own
-# error is normalised by the outer corners, 60 and 72.
+# WFLW (Wu et al., "Look at Boundary", CVPR 2018): similar to 300-W with more points per
+# contour, closed contours of the brows, and annotated pupils (96, 97). Its error is
+# normalised by the distance of the outer eye corners, 60 and 72.
 WFLW98 = _parts(
     "wflw98",
     _jaw(16)

@@ -1,4 +1,4 @@
-"""Which landmarks are mirror images of each other, told by their names."""
+"""Detection of mirror pairs from landmark names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["mirror_from_names", "mirror_of_pairs", "pairs_from_names"]
 
-# Names are brought to one form first: lower case, words parted by "_".
+# Names are normalised to lower case, with words separated by "_".
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"[\s._/-]+")
 _BEFORE, _AFTER = r"(?<![^\W\d_])", r"(?![^\W\d_])"  # no letter stands there
 
-# From the surest sign to the weakest; a name goes by the first that it shows.
+# Patterns for sides, from the most to the least reliable; the first match is used.
 _WORD = re.compile(rf"{_BEFORE}(left|right){_AFTER}")
 _LETTER = re.compile(rf"{_BEFORE}(l|r){_AFTER}")
 _GLUED = (
@@ -32,12 +32,12 @@ def _plain(name: str) -> str:
 
 
 def pairs_from_names(landmark_names: Iterable[str]) -> tuple[list[tuple[int, int]], dict[int, str]]:
-    """Mirror pairs told by the sides that names speak of.
+    """Detect mirror pairs from the sides in names.
 
-    The words "left" and "right" count in any case, as do the letters "l" and "r" standing
-    apart: ``left_eye``, ``eyeRight``, ``Left Wrist``, ``L_eye``, ``eye-r``, ``L1``. A side
-    that is glued to another word, as in ``lefteye`` or ``lwing``, counts only where a
-    partner bears it out: ``lip`` has no side unless there is a ``rip``.
+    The separate words "left" and "right" and the separate letters "l" and "r", in upper or
+    lower case, are sides: ``left_eye``, ``eyeRight``, ``Left Wrist``, ``L_eye``, ``eye-r``,
+    ``L1``. A side that is joined to another word, as in ``lefteye`` or ``lwing``, is only
+    recognised if there is a partner: ``lip`` has no side unless there is a ``rip``.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ def pairs_from_names(landmark_names: Iterable[str]) -> tuple[list[tuple[int, int
     Returns
     -------
     pairs : list of (int, int)
-        The lesser number first.
+        The smaller index first.
     lonely : dict of int to str
-        Names with a side but without a partner, and what that was expected to be like. A
-        letter that stands apart is a side only if letters tell the sides of others, so that
-        the vertebrae L1 to L5 are not lonely.
+        Index of each name that has a side but no partner, and the expected name of the
+        partner. Separate letters are sides only if other names are paired by letters, so
+        the vertebrae L1 to L5 are not reported.
 
     Examples
     --------
@@ -75,10 +75,10 @@ def pairs_from_names(landmark_names: Iterable[str]) -> tuple[list[tuple[int, int
 
 
 def _partner(name: str, sign: re.Pattern[str], place: dict[str, int]) -> str:
-    """Name on the other side.
+    """Expected name of the partner on the other side.
 
-    Where a word tells the side of the face and a letter that of the part, both change:
-    ``left_eye_l`` goes with ``right_eye_r`` where there is one, and that name with it.
+    If a word gives the side of the face and a letter that of the part, both change:
+    ``left_eye_l`` and ``right_eye_r`` are partners if both exist.
     """
     partner = sign.sub(lambda match: _OTHER[match[0]], name)
     if sign is not _WORD or partner == name:
@@ -94,7 +94,7 @@ def _partner(name: str, sign: re.Pattern[str], place: dict[str, int]) -> str:
 def _pairs_by(
     sign: re.Pattern[str], plain: Sequence[str], place: dict[str, int], settled: set[int]
 ) -> tuple[list[tuple[int, int]], dict[int, str]]:
-    """Pairs by one sign of a side, and the partners sought in vain."""
+    """Pairs found with one pattern of sides, and the names without a partner."""
     found, alone = [], {}
     for i, name in enumerate(plain):
         partner = _partner(name, sign, place)
@@ -109,19 +109,19 @@ def _pairs_by(
 
 
 def mirror_from_names(landmark_names: Iterable[str]) -> tuple[int, ...]:
-    """Mirror permutation told by the sides in the names, all of which must have a partner.
+    """Mirror permutation from the sides in names; each name with a side needs a partner.
 
     Parameters
     ----------
     landmark_names : sequence of str
-        ``left_eye`` pairs with ``right_eye``, ``L_eye`` with ``R_eye``; case, and whether
-        words are parted by ``_``, ``-``, ``.``, blanks or capitals, do not matter. A name
+        ``left_eye`` is paired with ``right_eye``, ``L_eye`` with ``R_eye``. Case and
+        separators (``_``, ``-``, ``.``, spaces or capital letters) are ignored. A name
         without a side is its own mirror image.
 
     Returns
     -------
     mirror : tuple of int
-        ``mirror[i]`` is the point that takes place `i` in the mirrored shape.
+        Point `i` of the mirrored shape is point ``mirror[i]`` of the original.
 
     Raises
     ------
@@ -137,12 +137,12 @@ def mirror_from_names(landmark_names: Iterable[str]) -> tuple[int, ...]:
     names = list(landmark_names)
     pairs, lonely = pairs_from_names(names)
     for i, partner in lonely.items():
-        raise ValueError(f"Landmark {i}, {names[i]!r}, has no partner: no name is {partner!r}.")
+        raise ValueError(f"Landmark {i}, {names[i]!r}, has no partner: found no {partner!r}.")
     return mirror_of_pairs(pairs, len(names))
 
 
 def mirror_of_pairs(pairs: Iterable[tuple[int, int]], n_landmarks: int) -> tuple[int, ...]:
-    """Permutation that swaps these pairs."""
+    """Permutation that swaps the given pairs."""
     mirror = list(range(n_landmarks))
     for i, j in pairs:
         mirror[i], mirror[j] = j, i

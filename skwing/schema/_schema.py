@@ -1,4 +1,4 @@
-"""LandmarkSchema, and the four schemas that ship."""
+"""LandmarkSchema and the four predefined schemas."""
 
 from __future__ import annotations
 
@@ -37,28 +37,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LandmarkSchema:
-    """Meaning of the landmarks of a data set; immutable, hashable, checked on creation.
+    """Definition of the landmarks of a data set; immutable, hashable and validated.
 
     Parameters
     ----------
     name : str
         Short name, such as ``"ibug68"``.
     landmark_names : sequence of str
-        One per landmark, each different.
+        Unique name of each landmark.
     mirror : sequence of int, default=None
-        Permutation that renames the points of a mirrored shape: point `i` of it was point
-        ``mirror[i]``. It is its own inverse. None says that mirroring is not known, so
-        that nobody mirrors. :meth:`from_names` finds it by the names.
+        Permutation that renames the points of a mirrored shape: its point `i` is point
+        ``mirror[i]`` of the original. The permutation is its own inverse. None disables
+        mirroring. :meth:`from_names` derives it from the names.
     contours : sequence of (str, sequence of int, bool), default=()
-        Lines to draw: name, landmarks in order, and whether the line closes.
+        Lines for drawing: name, indices of landmarks in order, and whether the line is closed.
     normalizers : mapping of str to (sequence of int, sequence of int), default={}
-        For each normalising length the left and the right group of landmarks; the length
+        For each normalising length, the left and the right group of landmarks. The length
         is the distance between the means of the two groups.
 
     Raises
     ------
     ValueError
-        If names repeat, `mirror` is no such permutation, or an index is out of range.
+        If names are not unique, `mirror` is not such a permutation, or an index is out of
+        range.
 
     Examples
     --------
@@ -88,8 +89,8 @@ class LandmarkSchema:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Turn every part into an immutable one and check it."""
-        set_part = object.__setattr__  # the way round `frozen`, for the constructor only
+        """Convert all attributes to immutable types and validate them."""
+        set_part = object.__setattr__  # the dataclass is frozen
         set_part(self, "landmark_names", tuple(str(n) for n in self.landmark_names))
         if self.mirror is not None:
             set_part(self, "mirror", _as_indices(self.mirror))
@@ -105,7 +106,7 @@ class LandmarkSchema:
     def _check(self) -> None:
         n = self.n_landmarks
         if n == 0 or len(set(self.landmark_names)) != n:
-            raise ValueError(f"Schema {self.name!r} needs landmark names, each different.")
+            raise ValueError(f"Schema {self.name!r} needs unique landmark names.")
         if self.mirror is not None:
             twice = len(self.mirror) == n and all(
                 0 <= j < n and self.mirror[j] == i for i, j in enumerate(self.mirror)
@@ -113,7 +114,7 @@ class LandmarkSchema:
             if not twice:
                 raise ValueError(
                     f"mirror of schema {self.name!r} must be a permutation of its {n} "
-                    f"landmarks that undoes itself; got {self.mirror}."
+                    f"landmarks that is its own inverse; got {self.mirror}."
                 )
         groups = {f"contour {name!r}": indices for name, indices, _ in self.contours}
         for key, (left, right) in self.normalizers.items():
@@ -125,7 +126,7 @@ class LandmarkSchema:
                 )
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle and copy by construction: a read-only mapping has no other way."""
+        """Pickle and copy by the constructor, as MappingProxyType cannot be pickled."""
         parts = (self.name, self.landmark_names, self.mirror, self.contours)
         return type(self), (*parts, dict(self.normalizers))
 
@@ -139,39 +140,39 @@ class LandmarkSchema:
         normalizers: Mapping[str, Sequence[Iterable[int]]] | None = None,
         pairs: Iterable[tuple[str, str] | tuple[int, int]] | None = None,
     ) -> Self:
-        """Schema whose mirror pairs are found by name.
+        """Create a schema with mirror pairs derived from the names.
 
         Parameters
         ----------
         name : str
+            Name of the schema.
         landmark_names : sequence of str
-            Sides are the words "left" and "right" or the letters "l" and "r", in any case
-            and anywhere: ``left_eye``, ``eyeLeft``, ``Left Wrist``, ``L_eye``, ``eye-r``.
-            Glued to another word, as in ``lefteye`` or ``lwing``, they count where there
-            is a partner. Next to names in pairs, one without a side is its own mirror
-            image.
+            Names of the landmarks. Sides are the words "left" and "right" or the letters
+            "l" and "r", in upper or lower case and at any position: ``left_eye``,
+            ``eyeLeft``, ``Left Wrist``, ``L_eye``, ``eye-r``. If they are joined to another
+            word, as in ``lefteye`` or ``lwing``, they are recognised only if there is a
+            partner. If there are pairs, a name without a side is its own mirror image.
         contours, normalizers
-            As of the class.
+            See :class:`LandmarkSchema`.
         pairs : sequence of (name, name) or (int, int), default=None
-            The pairs themselves; every other landmark is its own mirror image, so that
-            ``pairs=()`` says that none changes its name. None looks at the names.
+            Mirror pairs. All other landmarks are their own mirror images; with
+            ``pairs=()``, all are. None derives the pairs from the names.
 
         Returns
         -------
         schema : LandmarkSchema
-            Without a mirror, so that nobody mirrors, if some name has a side but no
-            partner, or if no name tells of a side: nothing says then that the object has a
-            mirror image of the same kind.
+            With ``mirror=None`` (mirroring disabled) if no left/right names are found or
+            one of them has no partner.
 
         Warns
         -----
         UserWarning
-            Of the names that have a side but no partner.
+            If a name has a side but no partner.
 
         Raises
         ------
         ValueError
-            If names repeat, or `pairs` holds what is no landmark, or one twice.
+            If names are not unique, or `pairs` contains an unknown landmark or one twice.
 
         Examples
         --------
@@ -190,8 +191,8 @@ class LandmarkSchema:
             if lonely:
                 warn_caller(
                     f"Schema {name!r} has no mirror: "
-                    f"{', '.join(f'{names[i]!r} finds no {p!r}' for i, p in lonely.items())}. "
-                    "State the pairs (pairs=...), () if there are none.",
+                    f"{', '.join(f'{names[i]!r} has no {p!r}' for i, p in lonely.items())}. "
+                    "Pass the pairs (pairs=...), or () if there are none.",
                 )
             elif found:
                 mirror = mirror_of_pairs(found, len(names))
@@ -209,11 +210,12 @@ class LandmarkSchema:
         Parameters
         ----------
         path : str or os.PathLike, default=None
-            File to write; None returns the text.
+            Path of the file to write; None returns the text.
 
         Returns
         -------
         text : str or None
+            The JSON text if `path` is None.
 
         Examples
         --------
@@ -242,12 +244,12 @@ class LandmarkSchema:
 
     @classmethod
     def from_json(cls, source: FilePath) -> Self:
-        """Load what :meth:`to_json` saved.
+        """Load a schema saved by :meth:`to_json`.
 
         Parameters
         ----------
         source : str or os.PathLike
-            The text itself if it begins with ``{``, else the path of a file.
+            JSON text, if it begins with ``{``, else the path of a file.
 
         Returns
         -------
@@ -256,9 +258,9 @@ class LandmarkSchema:
         Raises
         ------
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         ValueError
-            If it is no schema; says what is wrong.
+            If the content is not a valid schema.
 
         Examples
         --------
@@ -271,7 +273,7 @@ class LandmarkSchema:
         try:
             return cls(**parts_of_text(str(source) if is_text else Path(source).read_bytes()))
         except ValueError as error:
-            raise ValueError(f"{where} is no landmark schema: {error}") from None
+            raise ValueError(f"{where} is not a landmark schema: {error}") from None
 
     @property
     def n_landmarks(self) -> int:
@@ -279,10 +281,10 @@ class LandmarkSchema:
         return len(self.landmark_names)
 
     def mirror_points(self, points: Array) -> Array:
-        """Rename the points of a shape that was reflected.
+        """Rename the points of a reflected shape.
 
-        This is only half of a mirroring; the reflection itself is a matrix, see
-        :func:`skwing.geometry.reflect`.
+        Mirroring a shape takes two steps: the reflection, see
+        :func:`skwing.geometry.reflect`, and this renaming.
 
         Parameters
         ----------
@@ -296,7 +298,7 @@ class LandmarkSchema:
         Raises
         ------
         ValueError
-            If the schema knows no mirroring or the number of points differs.
+            If the schema has no mirror permutation or the number of points differs.
 
         Examples
         --------
@@ -325,7 +327,7 @@ def _as_indices(indices: Iterable[int]) -> tuple[int, ...]:
 def _check_pairs(
     name: str, landmark_names: Sequence[str], pairs: Iterable[Any]
 ) -> list[tuple[int, int]]:
-    """Pairs of indices from pairs of indices or names."""
+    """Convert pairs of indices or names to pairs of indices."""
     place: dict[Any, int] = {n: i for i, n in enumerate(landmark_names)}
     place |= {i: i for i in range(len(landmark_names))}
     indices: list[tuple[int, int]] = []
@@ -335,26 +337,26 @@ def _check_pairs(
         )
         if len(both) != 2 or None in both or both[0] == both[1]:
             raise ValueError(
-                f"pairs of schema {name!r} must hold two of its landmarks each; got {pair!r:.80}."
+                f"pairs of schema {name!r} must consist of two of its landmarks; got {pair!r:.80}."
             )
         indices.append((both[0], both[1]))
     for i, count in Counter(i for pair in indices for i in pair).items():
         if count > 1:
-            raise ValueError(f"pairs of schema {name!r} hold {landmark_names[i]!r} twice.")
+            raise ValueError(f"pairs of schema {name!r} contain {landmark_names[i]!r} twice.")
     return indices
 
 
 def check_schema(
     schema: str | LandmarkSchema | None, n_landmarks: int | None = None
 ) -> LandmarkSchema | None:
-    """Schema of that name, or the schema itself; None stays None.
+    """Return the schema for a name, or the schema itself; None is returned unchanged.
 
     Parameters
     ----------
     schema : str, LandmarkSchema or None
         A key of `SCHEMAS`, or a schema.
     n_landmarks : int, default=None
-        The number of landmarks it must have; None accepts any.
+        Required number of landmarks; None accepts any.
 
     Returns
     -------
@@ -363,9 +365,9 @@ def check_schema(
     Raises
     ------
     ValueError
-        If no schema has that name, or it has another number of landmarks.
+        If no schema has this name, or it has another number of landmarks.
     TypeError
-        If `schema` is none of the three.
+        If `schema` has another type.
 
     Examples
     --------
@@ -396,7 +398,7 @@ def check_schema(
 
 
 def can_mirror(schema: LandmarkSchema | None) -> bool:
-    """Whether it is known how the landmarks of a mirrored shape are named."""
+    """Whether the schema defines mirror pairs."""
     return schema is not None and schema.mirror is not None
 
 

@@ -1,9 +1,8 @@
-"""Statistics of landmark shapes: Procrustes alignment, mean shape, modes of variation.
+"""Statistics of landmark shapes: Procrustes alignment, mean shape, principal components.
 
-A shape is an (n_landmarks, 2) array of points ``(x, y)``; shapes come stacked as
-(n_shapes, n_landmarks, 2). A point with NaN, in one coordinate or both, is missing and
-is left out of every sum;
-:func:`complete_shapes` infers where it is.
+A shape is an (n_landmarks, 2) array of points ``(x, y)``; several shapes are an array of shape
+(n_shapes, n_landmarks, 2). A point with NaN in one or both coordinates is missing and is
+ignored; :func:`complete_shapes` infers missing points.
 """
 
 from skwing.shapes._pca import ShapeModes, coefficients, complete_shapes, shape_pca
@@ -21,5 +20,5 @@ __all__ = [
     "symmetric",
 ]
 
-# A pickle names it by where it is public.
+# Pickles refer to the public name.
 ShapeModes.__module__ = __name__

@@ -1,4 +1,4 @@
-"""Principal components of aligned shapes, and missing points inferred from them."""
+"""Principal components of aligned shapes, and completion of missing points."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class ShapeModes(NamedTuple):
     Attributes
     ----------
     mean : ndarray of shape (n_landmarks, 2)
-        NaN for a landmark that no shape has.
+        Mean shape; NaN for a landmark that is missing in all shapes.
     components : ndarray of shape (n_components, n_landmarks, 2)
-        Of length 1 and at right angles to one another, by falling variance; 0 for a
-        landmark that no shape has.
+        Orthonormal components, sorted by decreasing variance; 0 for a landmark that is
+        missing in all shapes.
     variances : ndarray of shape (n_components,)
         Variance of the shapes along each component.
     variance_ratios : ndarray of shape (n_components,)
-        The same as a part of the variance of all coordinates together.
+        Fraction of the total variance along each component.
     """
 
     mean: Floats
@@ -49,21 +49,21 @@ def shape_pca(aligned: ArrayLike, n_components: int | None = None) -> ShapeModes
         Shapes without missing points, see :func:`complete_shapes`; a landmark may be NaN
         in all of them.
     n_components : int, default=None
-        How many components to keep; None keeps all.
+        Number of components to keep; None keeps all.
 
     Returns
     -------
     modes : ShapeModes
-        At most one component less than there are shapes, but at least one. The sign of a
-        component is such that the points near the middle of the mean shape move right and
-        down relative to the outer ones; for faces that turn, a positive coefficient then
-        means that the nose points to the right of the image.
+        At least one component, and fewer components than shapes if there are several
+        shapes. The sign of a component is chosen such that points near the centre of the
+        mean shape move right and down relative to outer points. For the yaw of faces, a
+        positive coefficient then means that the nose points to the right of the image.
 
     Raises
     ------
     ValueError
-        If a point is missing in some shapes and there in others, or `n_components` is not
-        an integer of at least 1.
+        If a landmark is missing in some shapes but not in all, or `n_components` is not an
+        integer of at least 1.
 
     Examples
     --------
@@ -86,8 +86,8 @@ def shape_pca(aligned: ArrayLike, n_components: int | None = None) -> ShapeModes
     if partly.any():
         sample, landmark = np.argwhere(partly)[0]
         raise ValueError(
-            f"shape {sample} lacks landmark {landmark}, which others have: complete the "
-            f"shapes first."
+            f"landmark {landmark} of shape {sample} is missing, but known in other shapes: use "
+            f"complete_shapes first."
         )
     n_shapes, n_landmarks, _ = aligned.shape
     mean = aligned.mean(0)
@@ -105,11 +105,10 @@ def shape_pca(aligned: ArrayLike, n_components: int | None = None) -> ShapeModes
 
 
 def _with_sign(components: Floats, mean: Floats) -> Floats:
-    """Components that move the middle of the shape right and down against its rim.
+    """Choose signs such that the centre of the shape moves right and down against its rim.
 
-    The sign of an eigenvector is arbitrary. Its largest entry is a poor guide: a mode that
-    is odd under mirroring has pairs of opposite entries of the same size, and noise would
-    choose between them.
+    The sign of an eigenvector is arbitrary. Fixing it by the largest entry is unstable: a
+    component that is odd under mirroring has pairs of opposite entries of the same size.
     """
     radius2 = np.nan_to_num((normalize(mean) ** 2).sum(-1), nan=1.0)
     inward = (components.sum(-1) * (1.0 - radius2)).sum(-1)
@@ -117,7 +116,7 @@ def _with_sign(components: Floats, mean: Floats) -> Floats:
 
 
 def coefficients(aligned: ArrayLike, modes: ShapeModes) -> Floats:
-    """Coefficient of every component in every shape, ``p^T (shape - mean)``.
+    """Coefficients of shapes with respect to the components, ``p^T (shape - mean)``.
 
     Parameters
     ----------
@@ -127,7 +126,7 @@ def coefficients(aligned: ArrayLike, modes: ShapeModes) -> Floats:
     Returns
     -------
     coefficients : ndarray of shape (n_shapes, n_components)
-        In units of the aligned shapes; NaN for a shape that lacks a point.
+        In units of the aligned shapes; NaN for a shape with missing points.
 
     Examples
     --------
@@ -147,33 +146,36 @@ def coefficients(aligned: ArrayLike, modes: ShapeModes) -> Floats:
 
 
 def complete_shapes(shapes: ArrayLike, max_iter: int = 10, tol: float = 1e-3) -> Floats:
-    """Infer missing points, taking the shapes for views of one rigid solid.
+    """Infer missing points by modelling shapes as views of one rigid 3D shape.
 
-    Points of a head that turns do not go missing at random: the far side does. A linear
-    model of shapes, fitted to the points that are there, confuses a half that is seen from
-    the side with one that is merely shrunk. So the missing points are projected from a
-    common solid of (n_landmarks, 3) instead: every shape is a turn in space, a scale and a
-    shift of it without perspective, and solid and turns are fitted by alternating least
-    squares to the points that are there.
+    Points of rotated heads are not missing at random: usually they are on the far side. A
+    linear model of 2D shapes confuses a half face seen from the side with a smaller one.
+    Therefore, missing points are projected from a common 3D shape of (n_landmarks, 3)
+    points. Each 2D shape is a rotated, scaled and translated orthographic projection of it.
+    The 3D shape and the rotations are fitted to the known points by alternating least
+    squares.
 
     Parameters
     ----------
     shapes : array of shape (n_shapes, n_landmarks, 2)
         In any units; NaN = missing.
     max_iter : int, default=10
+        Maximum number of iterations.
     tol : float, default=1e-3
-        Stop when no point of the solid moves by more, in units of its radius.
+        Tolerance for convergence: the maximum change of a point of the 3D shape, in units
+        of its radius.
 
     Returns
     -------
     shapes : ndarray of shape (n_shapes, n_landmarks, 2)
-        A copy, in the same units. Points that are there are untouched. Missing are still
-        all points of a shape without two distinct points, and landmarks that no shape has.
+        A copy in the same units. Known points are unchanged. Points remain missing in
+        shapes with fewer than two distinct points, and for landmarks that are missing in all
+        shapes.
 
     Notes
     -----
-    This is the factorisation of Tomasi and Kanade (1992) under scaled orthography, for views
-    with missing points.
+    This is the factorisation method of Tomasi and Kanade (1992) with scaled orthographic
+    projection, extended to missing points.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Poses from shapes, and how often to repeat a sample of each: balancing as functions."""
+"""Functions for pose-based balancing: poses of shapes, bins and repeats."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["bin_poses", "choose_component", "count_repeats", "mirror_parity", "pose_modes"]
 
-# A mode counts as odd when the cosine between it and its mirror image is below this; a
-# mode that left-right symmetry governs has 1 or -1.
+# A component is odd if the cosine between it and its mirror image is below this value. For
+# perfectly symmetric data, the cosine is 1 or -1.
 _ODD = -0.5
 
 
 def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
-    """Modes of shapes, and the coefficients of every shape, as balancing needs them.
+    """Compute the principal components of shapes and the coefficients of each shape.
 
-    Every shape is aligned once to the plain mean of the shapes, a similarity with
-    reflection allowed, and the principal components of the result are taken (Feng et al.
-    2018, section 5, and their published code). Missing points are inferred first; a shape
-    that lacks points is not reflected, as for half a shape that would be no measure of fit.
+    Missing points are inferred first. Each shape is aligned once to the arithmetic mean of
+    the shapes by a similarity transform, with reflection allowed, and the principal
+    components of the aligned shapes are computed (Feng et al. 2018, section 5, and their
+    published code). Shapes with missing points are not reflected, because the quality of the
+    fit is unreliable for partial shapes.
 
     Parameters
     ----------
@@ -45,14 +46,14 @@ def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
     Returns
     -------
     modes : skwing.shapes.ShapeModes
-        Of shapes scaled so that the plain mean has a root mean square radius of 1.
+        For shapes scaled such that the arithmetic mean has a root mean square radius of 1.
     coefficients : ndarray of shape (n_samples, n_components)
-        NaN for a shape without two distinct points.
+        NaN for a shape with fewer than two distinct points.
 
     Raises
     ------
     ValueError
-        If no shape has two distinct points.
+        If all shapes have fewer than two distinct points.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
     complete = known[:, known.any(0)].all(1)
     filled = complete_shapes(shapes[usable])
     reference = filled.mean(0)
-    if not is_shape(reference[None])[0]:  # shapes that stand every way may cancel out
+    if not is_shape(reference[None])[0]:  # the mean can vanish if orientations cancel out
         reference = mean_shape(filled)
     aligned = align(filled, normalize(reference), allow_reflection=complete)
     modes = shape_pca(aligned)
@@ -84,7 +85,7 @@ def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
 
 
 def mirror_parity(modes: ShapeModes, schema: LandmarkSchema) -> Floats:
-    """Whether each mode stays (1) or turns round (-1) when the shapes are mirrored.
+    """Whether each component is even (1) or odd (-1) under mirroring of the shapes.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def mirror_parity(modes: ShapeModes, schema: LandmarkSchema) -> Floats:
     """
     components = modes.components
     flip = np.array([-1.0, 1.0])
-    # About the shape's own axis, which need not be upright.
+    # Mirror about the symmetry axis of the shape, which need not be vertical.
     turn = similarity(schema.mirror_points(modes.mean) * flip, modes.mean)
     turn[:, 2] = 0.0
     turn /= np.linalg.norm(turn[0])
@@ -118,13 +119,13 @@ def mirror_parity(modes: ShapeModes, schema: LandmarkSchema) -> Floats:
 
 
 def choose_component(component: int | str, modes: ShapeModes, schema: LandmarkSchema | None) -> int:
-    """Number of the component that is the pose.
+    """Index of the component that describes the pose.
 
     Parameters
     ----------
     component : int or "auto"
-        "auto" takes the leading mode that turns round when the shapes are mirrored; the
-        first where no mode does or nothing is known about mirroring.
+        "auto" selects the first component that is odd under mirroring, or component 0 if
+        there is none or the schema has no mirror pairs.
     modes : skwing.shapes.ShapeModes
     schema : skwing.schema.LandmarkSchema or None
 
@@ -135,7 +136,7 @@ def choose_component(component: int | str, modes: ShapeModes, schema: LandmarkSc
     Raises
     ------
     ValueError
-        If there is no component of that number.
+        If `component` is out of range.
     """
     if component != "auto":
         if component >= len(modes.components):
@@ -151,26 +152,26 @@ def choose_component(component: int | str, modes: ShapeModes, schema: LandmarkSc
 
 
 def bin_poses(values: Floats, n_bins: int, from_zero: bool) -> tuple[Floats, Ints, int]:
-    """Bins of equal width and how full they are.
+    """Compute bins of equal width and their counts.
 
     Parameters
     ----------
     values : ndarray of shape (n_values,)
-        Finite.
+        Finite values.
     n_bins : int
     from_zero : bool
-        Whether the bins start at 0 or at the least value; they end at the greatest.
+        Whether the bins start at 0 or at the minimum; they end at the maximum.
 
     Returns
     -------
     edges : ndarray of shape (n_bins + 1,)
     counts : ndarray of int of shape (n_bins,)
-        Both edges belong to a bin: a value between two bins is counted in both, as in the
+        Bins include both edges: a value on an inner edge is counted in both bins, as in the
         authors' code.
     target : int
-        Count of the fullest bin. The authors take it from a histogram between the least and
-        the greatest value, whose bins are a little narrower than those from 0; its bins own
-        their upper edge only.
+        Count of the largest bin. As in the authors' code, it is computed from a histogram
+        between minimum and maximum, whose bins are narrower than those from 0 and include
+        only their upper edge.
 
     Examples
     --------
@@ -184,7 +185,7 @@ def bin_poses(values: Floats, n_bins: int, from_zero: bool) -> tuple[Floats, Int
     steps = np.arange(n_bins + 1)
     start = 0.0 if from_zero else low
     edges = start + steps * (high - start) / n_bins
-    edges[-1] = high  # the quotient may round to a little less
+    edges[-1] = high  # rounding may give a smaller value
     first, last = _bins_of(values, edges)
     starts = np.bincount(first, minlength=n_bins)
     ends = np.bincount(last + 1, minlength=n_bins + 1)[:n_bins]
@@ -195,7 +196,7 @@ def bin_poses(values: Floats, n_bins: int, from_zero: bool) -> tuple[Floats, Int
 
 
 def _bins_of(values: Floats, edges: Floats) -> tuple[Ints, Ints]:
-    """First and last bin of each value, which are two where it lies on an inner edge."""
+    """First and last bin of each value; they differ for values on an inner edge."""
     most = len(edges) - 2
     first = np.searchsorted(edges, values, side="left") - 1
     last = np.searchsorted(edges, values, side="right") - 1
@@ -205,7 +206,7 @@ def _bins_of(values: Floats, edges: Floats) -> tuple[Ints, Ints]:
 def count_repeats(
     values: Floats, edges: Floats, counts: Ints, target: int, max_repeats: int | None = None
 ) -> Ints:
-    """How often each sample is taken.
+    """Compute the number of repeats of each sample.
 
     Parameters
     ----------
@@ -214,14 +215,14 @@ def count_repeats(
     edges, counts, target
         As from :func:`bin_poses`.
     max_repeats : int, default=None
-        The most that a sample is taken; None sets no limit.
+        Maximum number of repeats; None sets no limit.
 
     Returns
     -------
     repeats : ndarray of int of shape (n_samples,)
-        ``round(target / count)`` of the sample's bin, half rounded up; the sum of two such
-        numbers on the edge of two bins. At least 1: no sample is lost, and one of unknown
-        pose is taken once.
+        ``round(target / count)`` for the sample's bin, with half rounded up, and the sum of
+        both numbers for a sample on the edge of two bins. At least 1, also if the pose is
+        unknown.
 
     Examples
     --------
@@ -230,7 +231,7 @@ def count_repeats(
     >>> count_repeats(np.array([0.1, 0.6, 2.0]), np.array([0.0, 1, 2]), np.array([4, 1]), 4)
     array([1, 1, 4])
     """
-    # An empty bin has no sample to repeat; its count of 0 only must not divide.
+    # Avoid division by zero for empty bins, whose ratio is not used.
     ratios = np.floor(target / np.maximum(counts, 1) + 0.5).astype(np.int64)
     known = ~np.isnan(values)
     first, last = _bins_of(values[known], edges)

@@ -25,15 +25,15 @@ __all__ = [
 ]
 
 _FLIP = np.array([-1.0, 1.0])
-# Least radius that the mean of shapes of radius 1 has when they stand much the same way.
+# Minimum radius of the mean of shapes of radius 1 if their orientations are similar.
 _UPRIGHT = 0.3
-_LEAST_EXTENT = 1e-140  # whose square is a number still, as is that of its inverse
+_LEAST_EXTENT = 1e-140  # the squares of this number and of its inverse do not under- or overflow
 
 
 def is_shape(shapes: ArrayLike) -> Flags:
     """Whether each shape has at least two distinct points, so that it can be aligned.
 
-    Points are not distinct where the square of their distance would be 0 or infinite.
+    Points are distinct if the square of their distance neither underflows nor overflows.
 
     Parameters
     ----------
@@ -65,23 +65,23 @@ def align(
     allow_reflection: bool | Flags = False,
     scaling: bool = True,
 ) -> Floats:
-    """Bring every shape as close to a reference as a similarity can (Procrustes).
+    """Align shapes to a reference by similarity transforms (Procrustes analysis).
 
     Parameters
     ----------
     shapes : array of shape (n_shapes, n_landmarks, 2)
-        NaN = missing; missing points stay missing.
+        NaN = missing; missing points remain missing.
     reference : array of shape (n_landmarks, 2)
     allow_reflection : bool or array of bool of shape (n_shapes,), default=False
-        Whether a shape may be mirrored where that brings it closer, as the balancing of
-        Feng et al. (2018) allows it.
+        Whether a shape is mirrored if this improves the fit, as in the balancing of Feng
+        et al. (2018).
     scaling : bool, default=True
-        Whether the size of a shape may change.
+        Whether shapes are scaled.
 
     Returns
     -------
     aligned : ndarray of shape (n_shapes, n_landmarks, 2)
-        In units of the reference. All NaN for a shape without two distinct points.
+        In units of the reference. All NaN for a shape with fewer than two distinct points.
 
     Examples
     --------
@@ -104,10 +104,10 @@ def align(
 
 
 def _align_turned(shapes: Floats, reference: Floats, scaling: bool = True) -> tuple[Floats, Floats]:
-    """Aligned shapes, and a figure that is the greater the better the fit."""
+    """Aligned shapes, and a score that increases with the quality of the fit."""
     matrix = similarity(shapes, reference)
-    # Of two fits of one shape and its reflection, the one with the greater factor is the
-    # better, with or without scaling: it is <source, target> / <source, source>.
+    # To compare the fits of a shape and of its reflection, the scale factor is sufficient, with
+    # or without scaling: it is <source, target> / <source, source>.
     gain = scale_of(matrix)
     if scaling:
         return apply(matrix, shapes), gain
@@ -117,7 +117,7 @@ def _align_turned(shapes: Floats, reference: Floats, scaling: bool = True) -> tu
 
 
 def _mean_of_points(shapes: Floats) -> Floats:
-    """Mean over the points that are there, as (..., 1, 2); NaN where there is none."""
+    """Mean over the known points, of shape (..., 1, 2); NaN if there are none."""
     known = ~np.isnan(shapes)
     count = known.sum(-2, keepdims=True)
     with np.errstate(invalid="ignore"):
@@ -125,7 +125,7 @@ def _mean_of_points(shapes: Floats) -> Floats:
 
 
 def _mean_of_shapes(shapes: Floats) -> Floats:
-    """Mean of each point over the shapes that have it, (n_landmarks, 2)."""
+    """Mean of each landmark over the shapes in which it is known, (n_landmarks, 2)."""
     with np.errstate(invalid="ignore"):
         return np.nansum(shapes, 0) / (~np.isnan(shapes)).sum(0)
 
@@ -157,7 +157,7 @@ def normalize(shapes: ArrayLike) -> Floats:
 
 
 def symmetric(shape: ArrayLike, mirror: Sequence[int]) -> Floats:
-    """Mean of a shape and its mirror image, its axis of symmetry upright.
+    """Mean of a shape and its mirror image, with a vertical axis of symmetry.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ def symmetric(shape: ArrayLike, mirror: Sequence[int]) -> Floats:
     Returns
     -------
     shape : array of shape (n_landmarks, 2)
-        The same when its x coordinates change sign and its landmarks are renamed. A
-        landmark whose partner is missing takes the partner's place in the mean.
+        Symmetric shape: changing the sign of x and renaming the landmarks gives the same
+        shape. If one landmark of a pair is missing, the other one defines both.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def symmetric(shape: ArrayLike, mirror: Sequence[int]) -> Floats:
     shape = whole_points(np.asarray(shape, dtype=np.float64))
     points = shape @ [1, 1j]
     image = -points.conj()[list(mirror)]
-    # The image is the shape again, turned by twice what the axis leans.
+    # The mirror image is approximately the shape rotated by twice the angle of its axis.
     lean = np.exp(0.5j * np.angle(np.nansum(image.conj() * points)))
     pair = np.stack([points / lean, image * lean])
     known = ~np.isnan(pair)
@@ -193,24 +193,26 @@ def symmetric(shape: ArrayLike, mirror: Sequence[int]) -> Floats:
 
 
 def mean_shape(shapes: ArrayLike, max_iter: int = 20, tol: float = 1e-4) -> Floats:
-    """Mean of shapes apart from where, how large and how turned each of them is.
+    """Mean of shapes, independent of their positions, sizes and orientations.
 
-    Generalised Procrustes analysis: every shape is aligned to the mean, the mean is taken
-    again, until it rests.
+    This is generalised Procrustes analysis: shapes are aligned to the mean and the mean is
+    recomputed until convergence.
 
     Parameters
     ----------
     shapes : array of shape (n_shapes, n_landmarks, 2)
         NaN = missing.
     max_iter : int, default=20
+        Maximum number of iterations.
     tol : float, default=1e-4
-        Stop when no coordinate of the mean moves by more, in units of its radius.
+        Tolerance for convergence: the maximum change of a coordinate of the mean, in units
+        of its radius.
 
     Returns
     -------
     mean : array of shape (n_landmarks, 2)
-        Centred on 0, with a root mean square radius of 1, as upright as the shapes are on
-        average. NaN for a point that no shape has.
+        Centred on 0, with a root mean square radius of 1 and the average orientation of the
+        shapes. NaN for a landmark that is missing in all shapes.
 
     Raises
     ------
@@ -242,7 +244,7 @@ def mean_shape(shapes: ArrayLike, max_iter: int = 20, tol: float = 1e-4) -> Floa
 
 
 def _first_mean(shapes: Floats) -> Floats:
-    """Mean of normalised shapes as they stand, or one of them where they stand every way."""
+    """Mean of normalised shapes, or one of them if their orientations cancel out."""
     mean = _mean_of_shapes(shapes)
     if np.sqrt(np.nanmean((mean - _mean_of_points(mean)) ** 2) * 2) > _UPRIGHT:
         return normalize(mean)

@@ -1,10 +1,10 @@
-"""One solid seen many times: its shape and turns, from views with missing points.
+"""Factorisation: a rigid 3D shape and its rotations from 2D views with missing points.
 
-The model is the factorisation of Tomasi and Kanade (1992) under scaled orthography: view
-`i` shows point `j` of the solid at ``turns[i] @ solid[j] + shifts[i]``, where a turn is a
-2x3 matrix with rows of equal length at right angles. Views come as `rows`, an array of
-shape (2, n_views, n_points) of the x and then the y, 0 where a point is missing, and as
-`weight`, (n_views, n_points), 1 for a point that is there and 0 for a missing one.
+The model is the factorisation of Tomasi and Kanade (1992) with scaled orthographic projection.
+Point `j` of the 3D shape (`solid`) has the position ``turns[i] @ solid[j] + shifts[i]`` in view
+`i`, where a turn is a scaled rotation: a 2x3 matrix with orthogonal rows of equal length. Views
+are given as `rows`, an array of shape (2, n_views, n_points) with x and y, 0 for missing points,
+and as `weight`, (n_views, n_points), 1 for known and 0 for missing points.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from skwing._utils.types import Flags, Floats
 
-# What the points leave open is drawn with a small part of their weight: the turn of a view
-# to the frontal one, and the solid to one without depth. Without the latter, shapes that
-# no turn explains could be fitted by ever smaller turns of an ever deeper solid.
+# Weights of regularisation: of rotations towards the frontal view, and of the 3D shape towards
+# zero depth. Without the latter, shapes that no rotation explains could be fitted by ever
+# smaller rotations of an ever deeper shape.
 _FRONTAL = 1e-4
 _FLAT = 1e-3
 _TURN_STEPS = 5
@@ -26,21 +26,23 @@ _TINY = 1e-12
 
 
 def views_of_solid(points: Floats, known: Flags, max_iter: int, tol: float) -> Floats:
-    """Complete the views of a solid: all points of it as each view would show them.
+    """Fit a 3D shape to views and project all of its points into each view.
 
     Parameters
     ----------
     points : ndarray of shape (n_views, n_points, 2)
-        Aligned, centred, of about unit size. Any numbers where not `known`.
+        Aligned, centred, of about unit size. Arbitrary where not `known`.
     known : ndarray of bool of shape (n_views, n_points)
-        At least one point in every view, and one view of every point.
+        At least one known point in each view, and one view for each point.
     max_iter : int
+        Maximum number of iterations.
     tol : float
-        Stop when no point of the solid moves by more.
+        Tolerance for convergence: the maximum change of a point of the 3D shape.
 
     Returns
     -------
     views : ndarray of shape (n_views, n_points, 2)
+        Projected points.
     """
     weight = known.astype(np.float64)
     rows = np.moveaxis(np.where(known[..., None], points, 0.0), -1, 0).copy()
@@ -55,14 +57,14 @@ def views_of_solid(points: Floats, known: Flags, max_iter: int, tol: float) -> F
 
 
 def _grams(weight: Floats, factor: Floats) -> Floats:
-    """Sum of the outer products of the rows of `factor`, weighted, for each view."""
+    """Weighted sum of the outer products of the rows of `factor`, for each view."""
     n, k = factor.shape
     outer = (factor[:, :, None] * factor[:, None, :]).reshape(n, k * k)
     return (weight @ outer).reshape(-1, k, k)
 
 
 def _first_solid(rows: Floats, weight: Floats) -> Floats:
-    """Mean view, with the depth that explains best what stretching the mean does not."""
+    """Mean view, with the depth that best explains the residuals of its affine fit."""
     mean = rows.sum(1) / weight.sum(0)
     flat = np.column_stack([mean.T, np.ones(mean.shape[1])])
     normal = _grams(weight, flat) + _TINY * np.eye(3)
@@ -70,16 +72,16 @@ def _first_solid(rows: Floats, weight: Floats) -> Floats:
     rest = weight * (rows - stretch @ flat.T)
     scatter = (rest.mT @ rest).sum(0) / np.maximum(weight.T @ weight, 1.0)
     depth = np.linalg.eigh(scatter)[1][:, -1]
-    # A guess of half the radius; the fit of the solid finds its own.
+    # Initial depth of half the radius; later fits refine it.
     return np.column_stack([mean.T, 0.5 * np.sqrt(len(depth)) * depth])
 
 
 def _fit_turns(
     rows: Floats, weight: Floats, solid: Floats, turns: Floats | None = None
 ) -> tuple[Floats, Floats]:
-    """Turn (n_views, 2, 3) and shift (n_views, 2) of every view, by majorisation.
+    """Fit turns (n_views, 2, 3) and shifts (n_views, 2) of the views by majorisation.
 
-    Each step is one of gradient descent, after which the nearest turn is taken.
+    Each step is a gradient step followed by projection onto the nearest turn.
     """
     count = weight.sum(1)[:, None]
     centre, middle = weight @ solid / count, rows.sum(2).T / count
@@ -96,9 +98,9 @@ def _fit_turns(
 
 
 def _nearest_turn(matrix: Floats) -> Floats:
-    """Nearest matrices with rows of equal length at right angles, to (..., 2, 3) ones.
+    """Nearest matrices with orthogonal rows of equal length, for matrices (..., 2, 3).
 
-    That is the polar factor times the mean singular value, here in closed form.
+    This is the polar factor times the mean singular value, in closed form.
     """
     gram = matrix @ matrix.mT
     a, b, c = gram[..., 0, 0], gram[..., 1, 1], gram[..., 0, 1]
@@ -110,7 +112,7 @@ def _nearest_turn(matrix: Floats) -> Floats:
 def _fit_solid(
     rows: Floats, weight: Floats, turns: Floats, shifts: Floats, solid: Floats
 ) -> Floats:
-    """Least-squares solid for given turns, centred; as it was where they leave it open."""
+    """Least-squares 3D shape for given turns, centred, regularised to the previous one."""
     normal = (weight.T @ (turns.mT @ turns).reshape(-1, 9)).reshape(-1, 3, 3)
     right = sum((rows[c] - weight * shifts[:, c, None]).T @ turns[:, c] for c in range(2))
     normal[:, 2, 2] += _FLAT * weight.sum(0)

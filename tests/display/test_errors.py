@@ -79,7 +79,7 @@ def test_cumulative_error_of_an_estimator_takes_schema_and_boxes_of_the_data(
 
 
 def test_cumulative_error_refuses_what_cannot_be_measured():
-    with pytest.raises(ValueError, match="None of the 2 errors is a number"):
+    with pytest.raises(ValueError, match="None of the 2 errors is known"):
         CumulativeErrorDisplay.from_errors([np.nan, np.nan])
     with pytest.raises(ValueError, match="threshold must be"):
         CumulativeErrorDisplay.from_errors([0.1], threshold=0)
@@ -120,7 +120,7 @@ def test_error_by_pose_shares_axes_and_writes_counts_once(faces, predicted, reme
     assert len(second.ax_.texts) == 3
     assert second.ax_.get_xlabel() == "Yaw (degrees)"
     assert first.bin_counts.tolist() == np.histogram(yaw, [-90, 0, 90])[0].tolist()
-    with pytest.raises(ValueError, match="do not compare"):
+    with pytest.raises(ValueError, match="cannot be compared"):
         ErrorByPoseDisplay.from_predictions(
             faces.target, predicted, yaw, normalizer=1.0, ax=first.ax_
         )
@@ -141,7 +141,7 @@ def test_error_by_pose_of_a_balancer(faces, predicted):
     [
         ({"bins": 0}, "bins must be an integer of at least 1"),
         ({"bins": [3, 1]}, "ascending edges"),
-        ({"bins": [300, 400]}, "no pose lies within the bins, from 300 to 400"),
+        ({"bins": [300, 400]}, "no pose is within the bins, from 300 to 400"),
         ({"confidence": 95}, "confidence must be"),
         ({"poses": np.full(30, np.nan)}, "none of the 30 samples"),
     ],
@@ -260,10 +260,10 @@ def test_legend_and_titles_of_landmarks_do_not_overlap(faces, predicted):
     ("change", "message"),
     [
         ({"order": "odd"}, "order must be one of worst, best, pose, random, first"),
-        ({"order": [30]}, "order holds 30, but X has 30 samples"),
+        ({"order": [30]}, "order contains 30, but X has 30 samples"),
         ({"order": "pose"}, "needs poses"),
         ({"order": "worst", "y_pred": None}, "pass both y_true and y_pred"),
-        ({"y_true": None, "y_pred": None}, "no landmarks to draw"),
+        ({"y_true": None, "y_pred": None}, "no landmarks to plot"),
         ({"n_images": 0}, "n_images must be"),
         ({"y_true": np.zeros((3, 68, 2))}, "X has 30 samples, y_true has 3"),
         ({"schema": "wflw98"}, "98 landmarks, the data have 68"),

@@ -12,7 +12,7 @@ import skwing.display
 from skwing import PoseBalancer, geometry
 from skwing._utils.unwrap import schema_of
 from skwing.display import _figures, _inputs
-from skwing.display._crops import cut_crop
+from skwing.display._thumbnails import make_thumbnail
 from skwing.images import BoxedImages
 from skwing.metrics import nme
 from skwing.schema import IBUG68, LandmarkSchema
@@ -62,7 +62,7 @@ def test_ax_of_another_kind_or_without_a_place_is_refused():
     with pytest.raises(TypeError, match=r"one matplotlib Axes or None; got ndarray"):
         skwing.display.CumulativeErrorDisplay.from_errors([0.1], ax=plt.subplots(2)[1])
     ax = plt.figure().add_axes((0, 0, 1, 1))
-    with pytest.raises(ValueError, match=r"LossDisplay divides .* in no grid"):
+    with pytest.raises(ValueError, match=r"LossDisplay divides .* to a grid"):
         skwing.display.LossDisplay.from_losses(ax=ax)
 
 
@@ -141,17 +141,17 @@ def test_schema_comes_from_the_estimator_then_the_data(faces, remembered):
 def test_crop_is_box_and_margin_in_coordinates_of_the_image():
     image = np.arange(40 * 60, dtype=np.uint8).reshape(40, 60)
     images = BoxedImages([image, image], boxes=[[10, 8, 20, 12], [np.nan] * 4])
-    crop = cut_crop(images, 0, margin=0.25)
+    crop = make_thumbnail(images, 0, margin=0.25)
     assert crop.extent == (4.5, 34.5, 24.5, 2.5)
     np.testing.assert_array_equal(crop.pixels[..., 1], image[3:25, 5:35])
-    assert cut_crop(images, 1, margin=0.25).pixels.shape == (40, 60, 3)
+    assert make_thumbnail(images, 1, margin=0.25).pixels.shape == (40, 60, 3)
     # Wide enough for the points, but not for one that is missing or out of the image.
     points = np.array([[50.2, 10], [np.nan, 30], [20, 99]])
-    assert cut_crop(images, 0, points, margin=0.0).extent == (9.5, 51.5, 39.5, 7.5)
+    assert make_thumbnail(images, 0, points, margin=0.0).extent == (9.5, 51.5, 39.5, 7.5)
 
 
 def test_large_crop_is_averaged():
     image = np.random.default_rng(0).integers(0, 255, (90, 100, 3), dtype=np.uint8)
-    crop = cut_crop(BoxedImages([image]), 0, max_size=25)
+    crop = make_thumbnail(BoxedImages([image]), 0, max_size=25)
     assert crop.extent == (-0.5, 99.5, 87.5, -0.5)
     np.testing.assert_array_equal(crop.pixels[2, 3], image[8:12, 12:16].mean((0, 1)).round())

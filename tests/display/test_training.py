@@ -133,7 +133,7 @@ def test_history_without_validation_has_two_panels_in_the_place_of_the_axes():
 def test_history_refuses():
     with pytest.raises(NotFittedError, match=r"no history_: expected a CascadeLandmarkRegressor"):
         TrainingHistoryDisplay.from_estimator(CascadeLandmarkRegressor())
-    with pytest.raises(ValueError, match="no row"):
+    with pytest.raises(ValueError, match="history is empty"):
         TrainingHistoryDisplay.from_history([])
     with pytest.raises(ValueError, match=r"history\[1\] has no loss"):
         TrainingHistoryDisplay.from_history([*rows(1, 1), {"stage": 1, "learning_rate": 1}])

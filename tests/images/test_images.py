@@ -408,9 +408,9 @@ def test_broken_files_are_errors_that_name_sample_and_path(tmp_path, capfd):
     jpeg = encoded(np.zeros((16, 32, 3), np.uint8), ".jpg").tobytes()
     contents = {
         "empty.jpg": (b"", "the file is empty"),
-        "text.jpg": (b"hello", "broken"),
-        "cut.jpg": (jpeg[:-40], "broken"),
-        "cut.png": (encoded(COLOUR).tobytes()[:-20], "broken|cannot be decoded"),
+        "text.jpg": (b"hello", "damaged"),
+        "cut.jpg": (jpeg[:-40], "damaged"),
+        "cut.png": (encoded(COLOUR).tobytes()[:-20], "damaged|cannot be decoded"),
         "deep.png": (encoded(GREY.astype(np.uint16) * 257).tobytes(), "uint16"),
     }
     (tmp_path / "good.png").write_bytes(encoded(COLOUR).tobytes())
@@ -506,7 +506,7 @@ def test_concatenate_joins_without_copying():
     np.testing.assert_array_equal(joined.boxes[:, 0], [3, 1, np.nan])
     with pytest.raises(ValueError, match="part 1 has the schema"):
         concatenate([left, BoxedImages(["a.jpg"], schema="ibug68")])
-    with pytest.raises(ValueError, match="no parts"):
+    with pytest.raises(ValueError, match="parts is empty"):
         concatenate([])
 
 

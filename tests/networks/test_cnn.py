@@ -190,7 +190,7 @@ def test_trying_a_network_draws_no_random_numbers_and_moves_no_statistics():
     [
         ("cnn8", ValueError, "unknown network 'cnn8': choose from 'cnn6', 'cnn7', 'shape_ind"),
         (6, TypeError, "a name or a callable .* got 6"),
-        (nn.Identity(), TypeError, "Identity that is built already"),
+        (nn.Identity(), TypeError, "instance of Identity"),
     ],
 )
 def test_what_is_no_builder_is_refused(network, error, message):
@@ -223,7 +223,7 @@ def test_a_network_that_does_not_fit_is_refused_when_built(builder, error, messa
 
 
 def test_sizes_that_can_not_be_halved_are_refused():
-    with pytest.raises(ValueError, match="input_size=50 can not be halved 5 times"):
+    with pytest.raises(ValueError, match="input_size=50 cannot be halved 5 times"):
         PlainCNN(5, widths=(32, 64, 128, 256, 512), input_size=50)
     with pytest.raises(ValueError, match="n_landmarks must be at least 1, got 0"):
         cnn6(0)

@@ -233,7 +233,7 @@ def test_broken_and_hostile_files_are_refused_and_run_no_code(weights, name, kin
     else:
         whole = weights.read_bytes()
         path.write_bytes({"cut": whole[:5000], "text": b"not a model", "empty": b""}[kind])
-    with pytest.raises(ValueError, match=r"odd\.\w+ can not be read as a file of weights"):
+    with pytest.raises(ValueError, match=r"odd\.\w+ cannot be read as a file of weights"):
         small(weights=path)
 
 

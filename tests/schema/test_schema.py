@@ -251,11 +251,11 @@ def test_schemas_are_immutable():
     ("parts", "message"),
     [
         ({"landmark_names": ()}, "names"),
-        ({"landmark_names": ("a", "a", "b")}, "different"),
+        ({"landmark_names": ("a", "a", "b")}, "unique"),
         ({"mirror": (1, 0)}, "3"),
-        ({"mirror": (1, 2, 0)}, "undoes"),
-        ({"mirror": (0, 1, 3)}, "undoes"),
-        ({"mirror": (0, 1, -1)}, "undoes"),
+        ({"mirror": (1, 2, 0)}, "own inverse"),
+        ({"mirror": (0, 1, 3)}, "own inverse"),
+        ({"mirror": (0, 1, -1)}, "own inverse"),
         ({"contours": [("nose", (0, 3), False)]}, "nose"),
         ({"contours": [("nose", (), False)]}, "nose"),
         ({"normalizers": {"span": ((0,), (5,))}}, "right of 'span'"),
@@ -344,11 +344,11 @@ def test_names_without_sides_tell_of_no_mirror(names):
 @pytest.mark.parametrize(
     ("names", "lonely"),
     [
-        (["left_eye", "nose"], "'left_eye' finds no 'right_eye'"),
-        (["left_eye", "right_ear"], "'left_eye' finds no 'right_eye', 'right_ear' finds no"),
-        (["eye_L", "eye_R", "wing_L"], "'wing_L' finds no 'wing_r'"),
-        (["left_eye", "leftEye", "right_eye"], "'left_eye' finds no"),  # which of the two?
-        (["left", "right_eye", "right eye"], "'left' finds no 'right'"),
+        (["left_eye", "nose"], "'left_eye' has no 'right_eye'"),
+        (["left_eye", "right_ear"], "'left_eye' has no 'right_eye', 'right_ear' has no"),
+        (["eye_L", "eye_R", "wing_L"], "'wing_L' has no 'wing_r'"),
+        (["left_eye", "leftEye", "right_eye"], "'left_eye' has no"),  # which of the two?
+        (["left", "right_eye", "right eye"], "'left' has no 'right'"),
     ],
 )
 def test_names_that_find_no_partner_are_told(names, lonely):
@@ -367,11 +367,11 @@ def test_stated_pairs_are_the_pairs():
     schema = LandmarkSchema.from_names("s", "ab", contours=lines, normalizers=lengths)
     assert schema == LandmarkSchema("s", "ab", None, lines, lengths)
     for pairs in (["ab"], [("nose",)], [("nose", "nose")], [("nose", 3)], [("nose", -1)]):
-        with pytest.raises(ValueError, match="must hold two of its landmarks each"):
+        with pytest.raises(ValueError, match="must consist of two of its landmarks"):
             LandmarkSchema.from_names("s", names, pairs=pairs)
-    with pytest.raises(ValueError, match="hold 'nose' twice"):
+    with pytest.raises(ValueError, match="contain 'nose' twice"):
         LandmarkSchema.from_names("s", names, pairs=[(0, 2), (1, 2)])
-    with pytest.raises(ValueError, match="different"):
+    with pytest.raises(ValueError, match="unique"):
         LandmarkSchema.from_names("s", ["a", "a"])
 
 
@@ -431,19 +431,19 @@ def json_with(**parts):
         ('{"a":' * 100_000, "nested too deep|Expecting"),
         ('{"name": {"a": ' + "[" * 100_000, "nested too deep|Expecting"),
         ('{"name": ' + "9" * 5000 + "}", "digits"),
-        ('{"name": "a", "name": "b"}', "'name' is there twice"),
+        ('{"name": "a", "name": "b"}', "'name' occurs twice"),
         ("{}", "the key 'name' is missing"),
         ('{"name": "s"}', "the key 'landmark_names' is missing"),
         (json_with(colour=1), "the key 'colour' is unknown"),
         (json_with(version=2), "of version 2, expected 1"),
         (json_with(name=3), "'name' is 3, expected a text"),
         (json_with(landmark_names="ab"), "expected a list of texts"),
-        (json_with(landmark_names=["a", "a"]), "different"),
+        (json_with(landmark_names=["a", "a"]), "unique"),
         (json_with(landmark_names=[]), "names"),
         (json_with(mirror=[1, 0.0]), "'mirror' is .* whole numbers, or null"),
         (json_with(mirror=[True, 0]), "'mirror' is"),
-        (json_with(mirror=[1, 1]), "undoes itself"),
-        (json_with(mirror=[1, 10**30]), "undoes itself"),
+        (json_with(mirror=[1, 1]), "is its own inverse"),
+        (json_with(mirror=[1, 10**30]), "is its own inverse"),
         (json_with(contours=[["line", [0]]]), "'contours' is"),
         (json_with(contours=[["line", [0, 2], False]]), "line.* 0..1"),
         (json_with(contours={"line": 1}), "'contours' is"),
@@ -455,7 +455,7 @@ def json_with(**parts):
 def test_a_wrong_json_is_refused(text, message):
     with pytest.raises(ValueError, match=message) as caught:
         LandmarkSchema.from_json(text)
-    assert "the JSON text is no landmark schema" in str(caught.value)
+    assert "the JSON text is not a landmark schema" in str(caught.value)
 
 
 def test_a_wrong_json_file_is_named(tmp_path):
@@ -463,7 +463,7 @@ def test_a_wrong_json_file_is_named(tmp_path):
         LandmarkSchema.from_json(tmp_path / "no.json")
     for content in (b"", b"[]", b'{"name": "\xff"}', b"\xff\xfe{\0}\0"):
         (tmp_path / "s.json").write_bytes(content)
-        with pytest.raises(ValueError, match=r"s\.json is no landmark schema: "):
+        with pytest.raises(ValueError, match=r"s\.json is not a landmark schema: "):
             LandmarkSchema.from_json(tmp_path / "s.json")
 
 

@@ -136,7 +136,7 @@ def test_mirror_pairs(tmp_path, parts, mirror):
 
 def test_names_without_a_partner_are_told(tmp_path):
     lonely = content(categories=category(keypoints=["nose", "left_eye", "right_ear"]))
-    with pytest.warns(UserWarning, match=r"'left_eye' finds no 'right_eye', 'right_ear'"):
+    with pytest.warns(UserWarning, match=r"'left_eye' has no 'right_eye', 'right_ear'"):
         assert read(tmp_path, lonely).schema.mirror is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")

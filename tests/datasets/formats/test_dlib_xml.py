@@ -117,7 +117,7 @@ def test_names_of_parts_make_a_schema(tmp_path):
     assert faces.schema.landmark_names == ("left_eye", "right_eye", "tail")
     assert faces.schema.mirror == (1, 0, 2)
     np.testing.assert_array_equal(faces.target[0, :, 0], [2, 0, 1])
-    with pytest.warns(UserWarning, match="'left_eye' finds no 'right_eye'"):
+    with pytest.warns(UserWarning, match="'left_eye' has no 'right_eye'"):
         assert (
             read_dlib_xml(xml_file(tmp_path, dataset(box("left_eye", "a")))).schema.mirror is None
         )

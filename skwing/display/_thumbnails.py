@@ -1,4 +1,4 @@
-"""The part of an image round its box, small enough to be drawn."""
+"""Thumbnails: excerpts of images around their boxes, for plots."""
 
 from dataclasses import dataclass
 
@@ -8,43 +8,43 @@ from skwing._utils.boxes import check_box_inside
 
 
 @dataclass(frozen=True)
-class Crop:
-    """Pixels, and where in their image they lie.
+class Thumbnail:
+    """Excerpt of an image, and its position in the image.
 
     Attributes
     ----------
     pixels : ndarray of shape (height, width, 3)
         RGB, uint8.
     extent : tuple of float
-        Left, right, bottom and top edge in pixels of the image, as ``imshow`` takes it.
+        Left, right, bottom and top edge in image pixels, as for ``imshow``.
     """
 
     pixels: np.ndarray
     extent: tuple
 
 
-def cut_crop(images, i, points=None, margin=0.25, max_size=400):
-    """Cut one sample's box with a margin out of its image.
+def make_thumbnail(images, i, points=None, margin=0.25, max_size=400):
+    """Cut the box of a sample, with a margin, from its image.
 
     Parameters
     ----------
     images : BoxedImages
     i : int
     points : ndarray of shape (n_landmarks, 2), default=None
-        In image pixels, NaN = missing; the crop is widened to show them.
+        In image pixels, NaN = missing; the excerpt is extended to include them.
     margin : float, default=0.25
-        On each side, as a fraction of the longer side of the box.
+        Margin on each side, as a fraction of the longer side of the box.
     max_size : int, default=400
-        Where the longer side has twice as many pixels or more, blocks are averaged.
+        If the longer side has at least twice as many pixels, blocks are averaged.
 
     Returns
     -------
-    crop : Crop
+    thumbnail : Thumbnail
 
     Raises
     ------
     ValueError, FileNotFoundError
-        As :meth:`skwing.BoxedImages.decode`, and if the box lies outside the image.
+        See :meth:`skwing.BoxedImages.decode`; also if the box is outside the image.
     """
     image = images.decode(i)
     x, y, width, height = check_box_inside(images.boxes[i], image.shape, images.describe(i))
@@ -60,19 +60,20 @@ def cut_crop(images, i, points=None, margin=0.25, max_size=400):
     step = max(1, max(pixels.shape[:2]) // max_size)
     pixels = _averaged(pixels, min(step, *pixels.shape[:2]))
     rows, columns = (step * n for n in pixels.shape[:2])
-    return Crop(pixels, (left - 0.5, left + columns - 0.5, top + rows - 0.5, top - 0.5))
+    return Thumbnail(pixels, (left - 0.5, left + columns - 0.5, top + rows - 0.5, top - 0.5))
 
 
 def _averaged(pixels, step):
-    """Means of blocks; rows and columns that fill no block are cut off."""
+    """Means of blocks; incomplete blocks at the edges are dropped."""
     if step == 1:
-        return pixels.copy()  # not to keep the whole image alive
+        return pixels.copy()  # a view would keep the whole image in memory
     rows, columns = (n // step for n in pixels.shape[:2])
     blocks = pixels[: rows * step, : columns * step].reshape(rows, step, columns, step, 3)
     return blocks.mean((1, 3)).round().astype(np.uint8)
 
 
-def show_crop(ax, crop, **keywords):
-    """Draw a crop in the pixel coordinates of its image, without ticks."""
-    ax.imshow(crop.pixels, extent=crop.extent, interpolation="bilinear", **keywords)
-    ax.set(xlim=crop.extent[:2], ylim=crop.extent[2:], xticks=[], yticks=[])
+def show_thumbnail(ax, thumbnail, **keywords):
+    """Draw a thumbnail in the pixel coordinates of its image, without ticks."""
+    extent = thumbnail.extent
+    ax.imshow(thumbnail.pixels, extent=extent, interpolation="bilinear", **keywords)
+    ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
