@@ -1,1 +1,1 @@
-"""Pixels: chips of images, the crops that networks read, and their random changes in training."""
+"""Pixels: chips of images, crops for the networks, and augmentation."""

@@ -1,7 +1,7 @@
-"""Random changes of a batch: where a crop lies, whether it is mirrored, how it looks.
+"""Geometric and photometric augmentation of batches.
 
-Random numbers are drawn on the CPU from one generator, whatever the device, so that a
-seed means the same crops everywhere.
+Random numbers are drawn on the CPU from one generator, whatever the device, so that a seed
+gives the same crops on all devices.
 """
 
 import math
@@ -50,7 +50,7 @@ class Augmentation:
     deformation: float = 0.0
 
 
-_COVERED = (0.08, 0.43)  # sides of a covering rectangle, as a fraction of the crop's
+_COVERED = (0.08, 0.43)  # range of the sides of occluding rectangles, relative to the crop
 
 
 def _uniform(generator, *shape):
@@ -59,7 +59,7 @@ def _uniform(generator, *shape):
 
 
 def random_matrices(n, size, augmentation, generator):
-    """Random similarities of an input frame, some of them mirrored.
+    """Draw random similarity transforms of an input frame, some of them mirrored.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def random_matrices(n, size, augmentation, generator):
     Returns
     -------
     matrices : float32 tensor of shape (n, 2, 3)
-        From the plain frame to the changed one.
+        From the original frame to the augmented one.
     mirrored : bool tensor of shape (n,)
-        Which of them contain a reflection; their landmarks need renaming.
+        Mask of the transforms with a reflection; their landmarks must be renamed.
     """
     angle = math.radians(augmentation.rotation) * _uniform(generator, n)
     scale = torch.exp(math.log1p(augmentation.scale) * _uniform(generator, n))
@@ -87,7 +87,7 @@ def random_matrices(n, size, augmentation, generator):
 
 
 def rename_mirrored(points, mirrored, permutation):
-    """Give mirrored shapes the landmark order of their new side.
+    """Rename the landmarks of mirrored shapes.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ def rename_mirrored(points, mirrored, permutation):
 
 
 def photometric(images, augmentation, generator):
-    """Blur and cover some images of a batch and change their brightness and contrast.
+    """Apply blur, brightness, contrast and occlusion to a batch.
 
     Parameters
     ----------
     images : float32 tensor of shape (n, 3, size, size)
-        In [0, 1]; changed in place.
+        In [0, 1]; modified in place.
     augmentation : Augmentation
     generator : torch.Generator
 
@@ -125,7 +125,7 @@ def photometric(images, augmentation, generator):
     if augmentation.contrast > 0 or augmentation.brightness > 0:
         factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
         offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
-        # About mid-grey, so that contrast alone leaves the mean brightness in place.
+        # Contrast is relative to mid-grey, so that it does not change the mean brightness.
         offset = offset + 0.5 * (1 - factor)
         images.mul_(to_device(factor, device)).add_(to_device(offset, device)).clamp_(0, 1)
     if augmentation.occlusion > 0:
@@ -134,7 +134,7 @@ def photometric(images, augmentation, generator):
 
 
 def _cover(images, probability, generator):
-    """Cover a rectangle of some images, in place."""
+    """Occlude a rectangle of some images, in place."""
     n, channels, _, size = images.shape
     device = images.device
     low, high = _COVERED
@@ -148,7 +148,7 @@ def _cover(images, probability, generator):
     axis = torch.arange(size)
     inside = (axis >= first[..., None]) & (axis < (first + sides)[..., None])
     mask = to_device(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
-    # The next image of the batch, moved so that its own landmarks are elsewhere.
+    # The next image of the batch, shifted so that its landmarks have other positions.
     pieces = images[(rows + 1) % n].roll(shift, (2, 3))
     filled = torch.where(
         to_device(plain, device)[rows, None, None, None], to_device(colours, device)[rows], pieces
@@ -157,7 +157,7 @@ def _cover(images, probability, generator):
 
 
 def _blur(images):
-    """Gaussian blur with a sigma of one pixel, one axis after the other."""
+    """Separable Gaussian blur with a standard deviation of one pixel."""
     taps = torch.exp(-0.5 * torch.arange(-2.0, 3.0, device=images.device) ** 2)
     taps = taps / taps.sum()
     channels = images.shape[1]

@@ -1,8 +1,8 @@
-"""Bending of crops in training: a shape goes part of the way to that of another sample.
+"""Deformation of crops in training: a shape is moved part of the way to that of another sample.
 
-The other is the most similar one in its batch, so what comes out is a shape that might
-occur, around a texture that never had it. A thin-plate spline takes the image along
-(Bookstein, *Principal Warps*, IEEE TPAMI 1989).
+The other sample is the most similar one in the batch, so that the deformed shape is plausible,
+but new for this texture. A thin-plate spline deforms the image accordingly (Bookstein,
+*Principal Warps*, IEEE TPAMI 1989).
 """
 
 import math
@@ -14,64 +14,64 @@ from skwing import geometry
 from skwing._crops.warp import read_at, to_device
 from skwing._utils.graphs import Replayed
 
-_N_CANDIDATES = 31  # others that a shape is compared with: as many as a batch of 32 has
-_MOST_KNOTS = 128  # landmarks that the spline goes by: solving for it takes their number cubed
-_N_NODES = 24  # along each side of the crop, on which the spline is evaluated
-_SMOOTHING = 8e-4  # of the spline: landmarks that move apart do not tear the image
-# Around the shape, in units of its longer side from its middle: where a ring of anchors
-# stays in place, and beyond which nothing moves.
+_N_CANDIDATES = 31  # number of shapes to compare with: the others in a batch of 32
+_MOST_KNOTS = 128  # maximum number of landmarks in the spline, whose cost is cubic in it
+_N_NODES = 24  # number of nodes per axis at which the spline is evaluated
+_SMOOTHING = 8e-4  # regularisation of the spline, against foldings between close landmarks
+# Distances from the centre of the shape, in units of its longer side: of a ring of fixed
+# anchors, and beyond which the deformation is zero.
 _ANCHORS, _STILL = 1.0, 1.5
-# How far landmarks of two shapes lie apart, root mean square, as a fraction of the longer
-# side: one that is similar is bent to freely, one that is another not at all. The most
-# similar of 31 faces is 0.04 away, that of figures whose limbs turn freely 0.1.
+# Limits of the root mean square distance between two shapes, as a fraction of the longer side:
+# below the first, the deformation has full strength, above the second it is zero. The nearest of
+# 31 faces has a distance of 0.04, that of articulated figures 0.1.
 _SIMILAR, _OTHER = 0.06, 0.09
 _N_ITERATIONS = 6
-_COINCIDENT = 1e-12  # least square of a distance: rounding must not make it negative
+_COINCIDENT = 1e-12  # lower limit of squared distances, which rounding can make negative
 
 
 class Bend:
-    """Bends batches of crops, each crop towards the shape of another one.
+    """Deforms batches of crops, each crop towards the shape of another one.
 
     Parameters
     ----------
     size : int
         Side of the crops in pixels.
     amount : float
-        Greatest part of the way to the other shape: 1 is all of it. Shapes without a close
-        neighbour (as of articulated limbs) are bent less or not at all.
+        Maximum strength; 1 reaches the other shape. Shapes without a close neighbour (such
+        as articulated limbs) are deformed less or not at all.
     """
 
     def __init__(self, size, amount):
         self.size, self.amount = size, amount
-        # Apart, as what lies between them can not be recorded.
+        # Two parts, because the solver between them cannot be recorded as a CUDA graph.
         self._prepare = Replayed(self._moves_and_systems)
         self._finish = Replayed(self._points_and_field)
 
     def __call__(self, points, samples, generator):
-        """Bend a batch.
+        """Deform a batch.
 
         Parameters
         ----------
         points : float32 tensor of shape (n, L, 2)
-            In pixels of the crops, NaN = missing.
+            In crop pixels, NaN = missing.
         samples : int tensor of shape (n,)
-            Which sample each crop shows: a batch may hold one several times.
+            Index of the sample of each crop; a batch may contain a sample several times.
         generator : torch.Generator
 
         Returns
         -------
         points : float32 tensor of shape (n, L, 2)
-            Where the same landmarks lie in the bent crops.
+            Landmarks in the deformed crops.
         field : float32 tensor of shape (n, 2, n_nodes, n_nodes)
-            From places in a bent crop to where their content lies in the crop as it was,
-            in pixels; :func:`skwing._crops.warp.sample` takes it.
+            Offsets, in pixels, from positions in the deformed crop to positions in the
+            original crop, for :func:`skwing._crops.warp.sample`.
         """
         part = to_device(torch.rand(len(points), generator=generator), points.device)
         moves, *frame, system, values = self._prepare(points, samples, part)
-        # Smoothed and anchored, it has a solution; to check that would make a GPU wait.
+        # The regularised system is not singular; a check would force a GPU sync.
         factors, _ = torch.linalg.solve_ex(system, values)
         bent, field = self._finish(points, moves, *frame, factors)
-        # Copies: the next batch is written to the same memory.
+        # Copy, because a recorded graph writes the next batch to the same memory.
         return (bent.clone(), field.clone()) if self._finish.recorded else (bent, field)
 
     def _moves_and_systems(self, points, samples, part):
@@ -86,7 +86,7 @@ class Bend:
 
 
 def offsets_to_nearest_shapes(points, samples):
-    """From each shape to the most similar one of other samples, brought onto it by a similarity.
+    """Offsets from each shape to the nearest aligned shape of another sample.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def offsets_to_nearest_shapes(points, samples):
     Returns
     -------
     ways : tensor of shape (n, L, 2)
-        NaN for landmarks that one of the two shapes lacks, or where there is no other sample.
+        NaN for landmarks that are missing in one of both shapes, or without another sample.
     """
     n = len(points)
     rows = torch.arange(n, device=points.device)[:, None]
@@ -113,27 +113,27 @@ def offsets_to_nearest_shapes(points, samples):
 
 
 def _mean_square(ways):
-    """Mean of squares over the landmarks that are known; NaN where none is."""
+    """Mean of squared lengths over the known landmarks; NaN if there are none."""
     return ways.square().sum(-1).nanmean(-1)
 
 
 def _mean_way(points, ways):
-    """Root mean square of ways, as a fraction of the longer side of each shape."""
+    """Root mean square of offsets, as a fraction of the longer side of each shape."""
     return _mean_square(ways).sqrt() / geometry.boxes_of(points)[:, 2:].amax(-1)
 
 
 def _spline_systems(places, moves, size):
-    """Equations of the splines that lead from each place to where it was before its move.
+    """Linear systems of the splines that map moved points back to their original positions.
 
-    `places`, of shape (n, L, 2), are where `moves` led to; NaN = no move known. Returns the
-    knots, of shape (n, n_knots, 2), in units of each shape from its middle; the middle and
-    the unit; and matrix and right side of the equations.
+    `places`, of shape (n, L, 2), are the positions after `moves`; NaN = unknown. Returns the
+    knots, of shape (n, n_knots, 2), relative to the centre of each shape and in units of its
+    longer side; the centres and the units; and matrix and right-hand side of the systems.
     """
     n, device = len(places), places.device
     every = math.ceil(places.shape[1] / _MOST_KNOTS)
     places, moves = places[:, ::every], moves[:, ::every]
     known = ~torch.isnan(places).any(-1)
-    # In units of the shape, from its middle: one that is small in its crop bends likewise.
+    # Normalise by position and size of the shape, so that the deformation is independent of them.
     corner, extent = geometry.boxes_of(places)[:, None].nan_to_num(size).split(2, -1)
     middle, unit = corner + extent / 2, extent.amax(-1, keepdim=True)
     side = torch.linspace(-_ANCHORS, _ANCHORS, 3, device=device)
@@ -145,7 +145,7 @@ def _spline_systems(places, moves, size):
         torch.cat([known, known.new_ones(n, ring.shape[1])], 1),
     )
     values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, ring.shape[1] + 3))
-    # A landmark that is not known has a row and a column of its own, and takes no part.
+    # Rows and columns of unknown landmarks are those of the identity matrix.
     weight = moved[..., None].to(places.dtype)
     smoothing = torch.where(moved, _SMOOTHING, 1.0)
     bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
@@ -155,7 +155,7 @@ def _spline_systems(places, moves, size):
 
 
 def _field(knots, middle, unit, factors, size):
-    """Offsets by the splines at the nodes, of shape (n, 2, n_nodes, n_nodes), in pixels."""
+    """Offsets of the splines at the nodes, of shape (n, 2, n_nodes, n_nodes), in pixels."""
     axis = torch.linspace(0, size - 1, _N_NODES, device=knots.device)
     nodes = (torch.cartesian_prod(axis, axis).flip(-1) - middle) / unit
     bent = _spline(nodes, knots) @ factors[:, :-3]
@@ -166,19 +166,19 @@ def _field(knots, middle, unit, factors, size):
 
 
 def _spline(places, knots):
-    """Thin-plate spline of each knot at each place, of shape (n, n_places, n_knots)."""
-    # Squares of distances from products, several times faster than one by one.
+    """Thin-plate spline kernel of places and knots, of shape (n, n_places, n_knots)."""
+    # Squared distances from matrix products, which is several times faster.
     square = places.square().sum(-1)[:, :, None] + knots.square().sum(-1)[:, None]
     square.baddbmm_(places, knots.mT, alpha=-2).clamp_min_(_COINCIDENT)
     return square.log().mul_(square)
 
 
 def _forward_points(points, moves, field, size):
-    """Where landmarks are that a field leads back to `points`."""
+    """Positions that a field maps back to `points`, by fixed-point iteration."""
     nodes_a_pixel = (field.shape[-1] - 1) / (size - 1)
     places = points + moves.nan_to_num(0.0)
     for _ in range(_N_ITERATIONS):
         back = read_at(field, nodes_a_pixel * places.nan_to_num(0.0), 1).mT
-        # Half of what is missing: all of it can overshoot where the image is stretched.
+        # Half steps, because full steps can overshoot where the image is stretched.
         places = places + (points - places - back) / 2
     return places

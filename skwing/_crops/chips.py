@@ -1,8 +1,8 @@
-"""Chips: every image decoded once and cut, free of aliasing, to its box and a margin.
+"""Chips: decoded images, cut to the box and a margin without aliasing.
 
-A chip is the square around the box, so in its frame every box lies in the same place.
-From here on all work happens in chip pixels: image pixels appear again only when
-predictions go back through the inverse of the chip's matrix.
+A chip shows the square around the box, so the box has the same position in all chips. All later
+computations use chip pixels; predictions are converted to image pixels by the inverse of the
+chip's matrix.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +18,12 @@ from skwing._utils.boxes import check_box_inside
 from skwing.images._decode import decoding_threads
 
 _CPU = torch.device("cpu")
-_PORTION = 48e6  # bytes of pixels that are decoded ahead of their use
+_PORTION = 48e6  # maximum number of bytes of pixels that are decoded in advance
 
 
 @dataclass(frozen=True)
 class ChipFrame:
-    """Where a chip lies around its box: `margin` on each side, as a fraction of its side."""
+    """Size of chips, and their margin around the box on each side, as a fraction of its side."""
 
     size: int
     margin: float
@@ -33,7 +33,7 @@ class ChipFrame:
         return geometry.from_box(boxes, self.size, self.margin)
 
     def to_box_frame(self, size, margin):
-        """Matrix of shape (2, 3) from chip pixels to another frame around the same box."""
+        """Matrix of shape (2, 3) from chip pixels to another frame of the same box."""
         unit_box = np.array([0.0, 0.0, 1.0, 1.0])
         return geometry.compose(
             geometry.from_box(unit_box, size, margin),
@@ -48,16 +48,16 @@ class Chips:
     Attributes
     ----------
     pixels : uint8 array or tensor of shape (n, size, size, 3)
-        RGB; a tensor where the chips lie on a GPU.
+        RGB; a tensor if the chips are stored on a GPU.
     matrices : float64 array of shape (n, 2, 3)
         From image pixels to chip pixels.
     frame : ChipFrame
     device : torch.device
-        Where crops are sampled.
+        Device on which crops are sampled.
     image_sizes : float64 array of shape (n, 2) or None
-        Width and height of each image in pixels, NaN where it cannot be read.
+        Width and height of each image in pixels, NaN if it cannot be read.
     failures : dict of int to str
-        What is wrong with samples that were skipped.
+        Error messages of skipped samples.
     """
 
     pixels: np.ndarray | torch.Tensor
@@ -86,7 +86,7 @@ class Chips:
 
     @cached_property
     def _half(self):
-        # Averaged blocks are what sampling at half the scale needs against aliasing.
+        # Averaging blocks avoids aliasing when crops are sampled at less than full scale.
         to_half = geometry.halving()
         return Chips(
             halve(self.pixels),
@@ -101,7 +101,7 @@ class Chips:
         return torch.as_tensor(matrix, dtype=torch.float32, device=self.device)
 
     def sample(self, indices, matrices, size, scale=1.0, field=None):
-        """Batch of network inputs, resampled once.
+        """Sample a batch of network inputs, with a single resampling.
 
         Parameters
         ----------
@@ -112,11 +112,11 @@ class Chips:
         size : int
             Side of the input in pixels.
         scale : float, default=1.0
-            By how much such crops magnify, about: those that shrink are read from chips of
-            half the side. To find it in `matrices` would make a GPU wait, and a crop
-            depend on the others in its batch.
+            Approximate magnification of the crops. If it is small, they are sampled from
+            chips of half the side. Computing it from `matrices` would force a GPU sync and
+            couple the samples of a batch.
         field : float tensor of shape (b, 2, n_nodes, n_nodes), default=None
-            Bends the inputs, see :func:`skwing._crops.warp.sample`.
+            Deformation of the inputs, see :func:`skwing._crops.warp.sample`.
 
         Returns
         -------
@@ -129,13 +129,15 @@ class Chips:
             return sample(self.pixels[to_device(indices, self.device)], matrices, size, field)
         if self.device.type == "cpu":
             return sample([self.pixels[i] for i in indices.tolist()], matrices, size, field)
-        # .numpy(), as numpy takes a tensor of one index for a plain number.
+        # Convert to numpy, which would treat a tensor with one index as a scalar.
         pixels = torch.from_numpy(self.pixels[indices.numpy()])
         return sample(to_device(pixels, self.device), matrices, size, field)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
-    """Chips of a data set in portions, in constant memory; the next is cut while one is used.
+    """Iterate over the chips of a data set in portions, with constant memory.
+
+    The next portion is prepared in a thread while the current one is used.
 
     Parameters
     ----------
@@ -143,9 +145,9 @@ def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
     frame : ChipFrame
     device : torch.device or str, default="cpu"
     n_samples : int, default=None
-        Samples a portion; None means 256, or fewer of chips that are large.
+        Number of samples per portion; None means 256, or fewer if chips are large.
     on_error : {"raise", "skip"}, default="raise"
-        As of :func:`cut_chips`.
+        See :func:`cut_chips`.
 
     Yields
     ------
@@ -167,20 +169,20 @@ def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
 
 
 def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False):
-    """Decode every sample of a data set once and cut its chip.
+    """Decode each sample of a data set once and cut its chip.
 
     Parameters
     ----------
     data : BoxedImages
     frame : ChipFrame
     device : torch.device or str, default="cpu"
-        Where the pixels are kept.
+        Device for sampling, which also stores the pixels if they fit.
     n_threads : int, default=None
-        Threads that decode; None means one a core, at most 8.
+        Number of decoding threads; None means one per core, at most 8.
     on_error : {"raise", "skip"}, default="raise"
-        "skip" gives black chips for samples that cannot be read, and their messages.
+        "skip" returns black chips and error messages for samples that cannot be read.
     check_sizes : bool, default=False
-        Whether to warn of sizes other than those that the data's file states.
+        Whether to warn if image sizes differ from those stated in the data's file.
 
     Returns
     -------
@@ -189,7 +191,7 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
     Raises
     ------
     ValueError, FileNotFoundError
-        If an image cannot be read or a box lies outside its image; names the sample.
+        If an image cannot be read or a box is outside its image; names the sample.
     """
     pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
     boxes, sizes = np.array(data.boxes, dtype=np.float64), np.full((len(data), 2), np.nan)
@@ -220,5 +222,5 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
 
 
 def _fits(n_bytes, device):
-    """Whether chips should be kept on a device: on a GPU with twice the room to spare."""
+    """Whether to store chips on a device: only on a GPU with twice as much free memory."""
     return device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]

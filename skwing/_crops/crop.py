@@ -1,4 +1,4 @@
-"""Where the crop of each stage lies: a box or a shape becomes a matrix."""
+"""Placement of the crop of each stage: the matrix for a box or a shape."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from skwing import geometry
 
 
 def place_shape(shape, size, margin):
-    """Put a shape into the middle of a square frame.
+    """Centre a shape in a square frame.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def place_shape(shape, size, margin):
     size : int
         Side of the frame in pixels.
     margin : float
-        What is left free on each side of the shape, as a fraction of its longer side.
+        Margin on each side of the shape, as a fraction of its longer side.
 
     Returns
     -------
@@ -32,18 +32,18 @@ def place_shape(shape, size, margin):
 
 @dataclass(frozen=True)
 class Crop:
-    """Where the crop of a stage lies.
+    """Placement of the crop of a stage.
 
     Attributes
     ----------
     size : int
         Side of the network's input in pixels.
     matrix : float32 array of shape (2, 3)
-        From chip pixels to input pixels: for every sample where `shape` is None, else for
-        those whose landmarks decide no similarity.
+        From chip pixels to input pixels. Used for all samples if `shape` is None, else as a
+        fallback for samples whose landmarks do not define a similarity transform.
     shape : float32 array of shape (L, 2) or None
-        In input pixels: where the landmarks of the stage before are to be brought. None
-        for a first stage, which frames the box.
+        Target positions, in input pixels, of the landmarks predicted by the previous stage.
+        None in the first stage, whose crop is placed by the box.
     """
 
     size: int
@@ -52,23 +52,23 @@ class Crop:
 
     @classmethod
     def of_box(cls, size, margin, chip_frame):
-        """Crop of the box and a margin, for a first stage."""
+        """Crop of the box with a margin, for the first stage."""
         return cls(size, np.float32(chip_frame.to_box_frame(size, margin)))
 
     @property
     def scale(self):
-        """By how much the crop magnifies chips, about."""
+        """Approximate magnification of chips by the crop."""
         return float(geometry.scale_of(self.matrix))
 
     def start(self, mean_points):
-        """Where landmarks lie on average, in input pixels, from where in chip pixels."""
+        """Mean positions of landmarks in input pixels, given those in chip pixels."""
         return geometry.apply(self.matrix, mean_points) if self.shape is None else self.shape
 
     @classmethod
     def of_shape(cls, size, margin, mean_shape, mean_points):
-        """Crop of the face brought onto the mean shape, for a later stage.
+        """Crop of a shape aligned with the mean shape, for a later stage.
 
-        `mean_points`, of shape (L, 2) in chip pixels, are where landmarks lie on average.
+        `mean_points`, of shape (L, 2) in chip pixels, are the mean positions of landmarks.
         """
         shape = np.float32(place_shape(mean_shape, size, margin))
         return cls(size, np.float32(geometry.similarity(mean_points, shape)), shape)
@@ -81,7 +81,8 @@ class Crop:
         n : int
         device : torch.device
         points : tensor of shape (n, L, 2), default=None
-            Landmarks in chip pixels, from the stage before; a first stage needs none.
+            Landmarks predicted by the previous stage, in chip pixels; ignored in the first
+            stage.
 
         Returns
         -------
@@ -97,7 +98,7 @@ class Crop:
 
 
 def make_crops(sizes, margins, frame, mean_shape, mean_points):
-    """Crop of each stage: the box first, then the face brought onto the mean shape."""
+    """Crops of all stages: first of the box, then of shapes aligned with the mean shape."""
     crops = [Crop.of_box(sizes[0], margins[0], frame)]
     for size, margin in zip(sizes[1:], margins[1:], strict=True):
         crops.append(Crop.of_shape(size, margin, mean_shape, mean_points))

@@ -1,4 +1,4 @@
-"""How large chips are, and how much of each image they show, for the crops cut from them."""
+"""Size and margin of chips, as required by the crops of all stages."""
 
 import math
 from dataclasses import replace
@@ -8,20 +8,20 @@ import numpy as np
 from skwing import geometry
 from skwing._crops.chips import ChipFrame, cut_chips
 
-_CHIP_MARGIN = 0.5  # least room around the box for turned, shifted and corrected crops
-_REACH = 1.5  # side of a chip at the least, in sides of the widest crop
-_MOST_BYTES = 2e9  # of chips that are cut finer than their boxes ask for
+_CHIP_MARGIN = 0.5  # minimum margin around the box, for rotated, shifted and corrected crops
+_REACH = 1.5  # minimum side of a chip, relative to the side of the widest crop
+_MOST_BYTES = 2e9  # memory limit for chips of increased resolution
 
 
 def chip_frame(sizes, margins):
-    """Frame of the chips that serves all stages: as fine as the finest of their crops.
+    """Frame of chips with the resolution of the finest crop of all stages.
 
     Parameters
     ----------
     sizes : list of int
         Side of each stage's input in pixels.
     margins : list of float
-        What each stage's crop shows around the box, as a fraction of its side.
+        Margin of each stage's crop around the box, as a fraction of its side.
     """
     finest = max(size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True))
     side = max(1 + 2 * _CHIP_MARGIN, _REACH * (1 + 2 * max(margins)))
@@ -29,11 +29,11 @@ def chip_frame(sizes, margins):
 
 
 def finer_frame(chips, points, sizes, margins):
-    """Frame that serves later stages where shapes are small in their boxes.
+    """Frame of chips with higher resolution, if shapes are small relative to their boxes.
 
-    A later stage magnifies a shape to the size of its crop, and needs the pixels for that:
-    chips are doubled in side until they have half of them, or all that the images have, or
-    would take too much memory.
+    Later stages magnify shapes to the size of their crops. The side of chips is doubled until
+    they have at least half the resolution of these crops, the full resolution of the images,
+    or the maximum size in memory.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def finer_frame(chips, points, sizes, margins):
     points : array of shape (n, L, 2)
         Landmarks in chip pixels, NaN = missing.
     sizes, margins : list
-        As in :func:`chip_frame`.
+        See :func:`chip_frame`.
 
     Returns
     -------
     frame : ChipFrame
-        The chips' own where that is fine enough.
+        The frame of `chips` if its resolution is sufficient.
     """
     wanted = [size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True)][1:]
     extents = geometry.boxes_of(points)[:, 2:].max(-1)
-    extents = extents[extents > 1]  # of one landmark: a pixel
+    extents = extents[extents > 1]  # ignore samples with a single landmark
     if not wanted or not len(extents):
         return chips.frame
     magnified = max(wanted) / np.median(extents)
@@ -61,7 +61,7 @@ def finer_frame(chips, points, sizes, margins):
 
 
 def cut_to_learn_on(samples, sizes, margins, device):
-    """Chips of samples, fine enough for every stage."""
+    """Cut the chips of samples with sufficient resolution for all stages."""
     chips = cut_chips(samples.data, chip_frame(sizes, margins), device, check_sizes=True)
     frame = finer_frame(chips, chips.to_chip(samples.points), sizes, margins)
     return chips if frame == chips.frame else cut_chips(samples.data, frame, device)

@@ -1,8 +1,8 @@
-"""The only door to the pixels: every resampling of an image happens here.
+"""All resampling of images.
 
-All functions follow the convention of :mod:`skwing.geometry`: integer coordinates are
-pixel centres, matrices map source pixels to result pixels. Outside an image its border
-pixels go on.
+All functions use the convention of :mod:`skwing.geometry`: integer coordinates are pixel
+centres, and matrices map source pixels to result pixels. Outside an image, border pixels are
+replicated.
 """
 
 import math
@@ -18,16 +18,16 @@ _BORDER = cv2.BORDER_REPLICATE
 
 
 def cut(image, matrix, size):
-    """Cut a square out of an image, free of aliasing.
+    """Cut a square from an image without aliasing.
 
-    A bilinear sample of a large image reads 4 of many pixels, so what is shrunk is
-    averaged over areas first.
+    If the image is downsampled, pixels are averaged over areas first, because bilinear
+    interpolation reads only four pixels.
 
     Parameters
     ----------
     image : uint8 array of shape (height, width, 3)
     matrix : array of shape (2, 3)
-        Scale and shift only, from image pixels to pixels of the result.
+        Scale and translation only, from image pixels to pixels of the result.
     size : int
         Side of the result in pixels.
 
@@ -50,9 +50,10 @@ def cut(image, matrix, size):
     return _warp_one(part, geometry.compose(matrix, geometry.invert(to_part)), size)
 
 
-# Of a square whose edge lies `start` pixels from that of an image and whose pixels are
-# `step` image pixels wide: the image pixels that it is made from, as first and end, and the
-# number of pixels that they become. Bilinear interpolation reads one beyond the square.
+# Consider a square whose edge is `start` pixels from the edge of the image and whose pixels are
+# `step` image pixels wide. These functions return the range of image pixels for it (first and
+# end), and the number of pixels to resize them to. Bilinear interpolation reads one pixel
+# outside the square.
 
 
 def _pixels(start, step, size, length):
@@ -62,8 +63,8 @@ def _pixels(start, step, size, length):
 
 
 def _blocks(start, step, size, length):
-    # Blocks that are averaged lie on the grid of the square, as nearly as whole pixels
-    # allow: what is left for interpolation is little, and so is the blur that it adds.
+    # Align averaged blocks with the pixel grid of the square, up to whole pixels, to minimise
+    # the subsequent interpolation and its blur.
     first = max(math.ceil(-start / step - 1e-6), -2)
     n_blocks = max(min(math.floor((length - start) / step + 1e-6), size + 2) - first, 1)
     low = min(max(round(start + first * step), 0), length - 1)
@@ -78,12 +79,12 @@ def _warp_one(image, matrix, size, out=None):
 
 
 def halve(images):
-    """Images of half the side, each pixel the mean of four.
+    """Downsample images by two, each pixel is the mean of four.
 
     Parameters
     ----------
     images : uint8 array or tensor of shape (n, 2 * size, 2 * size, 3)
-        A tensor is halved on its own device.
+        A tensor is processed on its device.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def halve(images):
     n, side = images.shape[:2]
     if isinstance(images, torch.Tensor):
         blocks = images.unflatten(2, (side // 2, 2)).unflatten(1, (side // 2, 2))
-        # As OpenCV rounds: a half goes up.
+        # Round half up, as OpenCV does.
         return blocks.sum((2, 4), dtype=torch.int32).add(2).div(4, rounding_mode="floor").byte()
     halves = np.empty((n, side // 2, side // 2, 3), dtype=np.uint8)
     for image, half in zip(images, halves, strict=True):
@@ -102,32 +103,32 @@ def halve(images):
 
 
 def to_device(tensor, device):
-    """Tensor on another device; a CUDA device takes it in its turn, while the CPU goes on.
+    """Copy a tensor to another device, asynchronously for CUDA devices.
 
-    Only there: others may read the memory when it is freed already.
+    On other devices, an asynchronous copy could read memory that is already freed.
     """
     return tensor.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
 def sample(images, matrices, size, field=None):
-    """Sample a batch of squares, bilinearly, each through its own matrix.
+    """Sample a batch of squares with bilinear interpolation, each with its own matrix.
 
-    The same on the CPU (OpenCV, which is several times faster there) and on a GPU (one
-    call for the batch). The result lies in memory channel by channel for each pixel, the
-    layout in which convolutions are fastest on both.
+    Results are equal on the CPU (by OpenCV, which is several times faster there) and on a GPU
+    (in one call for the batch). The memory format is channels-last, in which convolutions
+    are fastest on both.
 
     Parameters
     ----------
     images : sequence of n uint8 arrays of shape (height, width, 3), or one uint8 tensor
-        A tensor, of shape (n, height, width, 3), is sampled on its own device.
+        A tensor, of shape (n, height, width, 3), is sampled on its device.
     matrices : float tensor of shape (n, 2, 3)
         From pixels of `images` to pixels of the result.
     size : int
         Side of the result in pixels.
     field : float tensor of shape (n, 2, n_nodes, n_nodes), default=None
-        Bends the squares: from places in the result to where they are read, in pixels of
-        the square as it would be without. The places are nodes evenly spaced from its
-        first pixel to its last; between them it is interpolated.
+        Deformation: offsets, in pixels, from positions in the result to positions in the
+        square without deformation. Nodes are evenly spaced from the first to the last pixel;
+        offsets are interpolated between them.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def _grid_sample(images, matrices, size, field=None):
 
 
 def _places(matrices, size, field):
-    """Where the pixels of squares are read, of shape (n, 2, size, size)."""
+    """Positions at which the pixels of squares are sampled, of shape (n, 2, size, size)."""
     n_nodes = size if field is None else field.shape[-1]
     axis = torch.linspace(0, size - 1, n_nodes, device=matrices.device)
     nodes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))
@@ -164,23 +165,23 @@ def _places(matrices, size, field):
     places = geometry.apply(inverse, nodes.flatten(2).mT).mT.unflatten(2, (n_nodes, n_nodes))
     if n_nodes == size:
         return places
-    # A matrix keeps straight lines straight: before it or after it, interpolation is the same.
+    # Linear interpolation and affine maps commute, so nodes are mapped before interpolation.
     return F.interpolate(
         places.contiguous(), size=(size, size), mode="bilinear", align_corners=True
     )
 
 
 def read_at(maps, points, stride):
-    """Values of feature maps at points of the image that they were computed from.
+    """Sample feature maps at points of the image that they were computed from.
 
-    Differentiable in both. A cell of a map stands for a square of `stride` pixels, and its
-    centre for the centre of the square.
+    Differentiable in both arguments. A cell of a map corresponds to a square of `stride`
+    pixels, and its centre to the centre of the square.
 
     Parameters
     ----------
     maps : float tensor of shape (n, n_channels, height, width)
     points : float tensor of shape (n, n_points, 2)
-        In image pixels; beyond the map its border goes on.
+        In image pixels; border cells are replicated outside the map.
     stride : int
 
     Returns
@@ -200,11 +201,11 @@ def read_at(maps, points, stride):
 
 
 def _bilinear(maps, points):
-    """Values of maps (n, c, height, width) at points (n, a, b, 2) in their own pixels."""
+    """Sample maps (n, c, height, width) at points (n, a, b, 2) in pixels of the maps."""
     height, width = maps.shape[2:]
     x, y = points.unbind(-1)
-    # What padding_mode="border" does; not every kind of device has that.
+    # Equivalent to padding_mode="border", which is not available on all devices.
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
-    # align_corners=False puts -1 and 1 on the outer edges of the border pixels.
+    # With align_corners=False, -1 and 1 are the outer edges of the border pixels.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
     return F.grid_sample(maps, grid, mode="bilinear", align_corners=False)

@@ -1,1 +1,1 @@
-"""How a fitted cascade reads images: its stages, their predictions, and its state as data."""
+"""Prediction of a fitted cascade: its stages, uncertainty, and fitted state."""

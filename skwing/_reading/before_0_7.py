@@ -1,4 +1,4 @@
-"""Pickles of skwing 0.5 and 0.6, which held private objects as they were."""
+"""Pickles of skwing 0.5 and 0.6, which contain instances of private classes."""
 
 import sys
 
@@ -7,15 +7,15 @@ from skwing._reading import confidence
 from skwing._reading.state import ATTRIBUTES, NOT_TOLD, as_data
 from skwing._utils.envelope import check_keys, packed_of_first_pickles
 
-# Where those pickles look for the classes of crops, chips and calibrations.
+# Modules in which those pickles look up the classes of crops, chips and calibrations.
 for _name, _module in {"_stages": crop, "_chips": chips, "_confidence": confidence}.items():
     sys.modules.setdefault(f"skwing.{_name}", _module)
 
 
 def packed_of_0_6(state):
-    """What :func:`skwing._utils.envelope.pack` would have made, from a pickle of skwing 0.5 or 0.6.
+    """Convert the state in a pickle of skwing 0.5 or 0.6 to the present format.
 
-    They held attributes as they were.
+    The result is like that of :func:`skwing._utils.envelope.pack`.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def packed_of_0_6(state):
     Raises
     ------
     ValueError
-        If it is of an earlier version.
+        If the pickle is of an earlier version.
     """
     packed = packed_of_first_pickles(state, ATTRIBUTES)
     own = {key: value for key, value in state.items() if key in ATTRIBUTES}
@@ -36,8 +36,8 @@ def packed_of_0_6(state):
         "networks_" in own and "asymmetry_" not in own
     ):
         raise ValueError(
-            "this CascadeLandmarkRegressor was pickled by skwing 0.4 or an earlier version, which "
-            "located landmarks in another way: load it with that version, or fit anew"
+            "this CascadeLandmarkRegressor was pickled by skwing 0.4 or an earlier version, whose "
+            "predictions differ: load it with that version, or fit again"
         )
     if "networks_" not in own:
         return packed

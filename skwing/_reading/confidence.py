@@ -1,8 +1,8 @@
-"""How far off a landmark may be: told by how its place changes with the crop.
+"""Uncertainty of predictions, from their stability under small changes of the crop.
 
-A network that is sure of a landmark finds it at the same place of the image however the
-crop lies; where it guesses, the guess moves with the crop. Held-out samples then say how
-far errors go for a given movement.
+If the image determines a landmark, its predicted position does not depend on the crop. If the
+network guesses, the prediction moves with the crop. Held-out samples calibrate the relation
+between this spread and the error.
 """
 
 import math
@@ -16,19 +16,19 @@ from skwing import geometry
 from skwing._reading.stages import read_crops
 from skwing._utils.landmarks import numbered
 
-_SHIFT = 0.04  # of the crop's side
+_SHIFT = 0.04  # relative to the side of the crop
 _TURN = math.radians(8)
-_N_ROUNDS = 10  # of reweighting; the variances rest after a few
-_LEAST = 1e-12  # of a variance, so that its inverse is finite
+_N_ROUNDS = 10  # iterations of reweighting, which converges after a few
+_LEAST = 1e-12  # minimum variance, so that its inverse is finite
 
 
 def changed_crops(size):
-    """Small changes of a crop: moved along each axis and turned, both ways.
+    """Small transforms of a crop: shifts along both axes and rotations, in both directions.
 
     Returns
     -------
     matrices : float32 tensor of shape (n_changes, 2, 3)
-        From the plain frame to the changed one.
+        From the original frame to the transformed one.
     """
     angle = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, -1.0]) * _TURN
     shift = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1], [0, 0], [0, 0]]) * _SHIFT * size
@@ -37,7 +37,7 @@ def changed_crops(size):
 
 @torch.no_grad()
 def crop_spread(stage, chips, indices, matrices):
-    """How much each landmark moves when the crop does.
+    """Spread of the predictions of each landmark under small changes of the crop.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ def crop_spread(stage, chips, indices, matrices):
     chips : Chips
     indices : int tensor of shape (b,)
     matrices : float32 tensor of shape (b, 2, 3)
-        Of the plain crops, from chip pixels to input pixels.
+        Matrices of the original crops, from chip pixels to input pixels.
 
     Returns
     -------
     spread : tensor of shape (b, L)
-        Root mean square distance from the mean of all looks, in chip pixels.
+        Root mean square distance from the mean of all predictions, in chip pixels.
     """
     changes = changed_crops(stage.crop.size).to(matrices.device)
     looks = [read_crops(stage, chips, indices, matrices)]
@@ -63,14 +63,14 @@ def crop_spread(stage, chips, indices, matrices):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Variance of an error along each axis, from the spread of its landmark.
+    """Model of the variance of an error along each axis, given the spread.
 
     Attributes
     ----------
     own : ndarray of shape (L,)
-        Variance of each landmark however small its spread, in squared units of its sample.
+        Constant variance of each landmark, in squared units of the sample.
     near, whole : float
-        How the squared spread of the landmark, and the mean over all landmarks, count.
+        Factors of the squared spread of the landmark, and of its mean over all landmarks.
     """
 
     own: np.ndarray
@@ -85,7 +85,7 @@ class Calibration:
         spread : array of shape (n, L)
             In image pixels.
         size : array of shape (n,)
-            Unit of each sample, see :func:`error_units`, in image pixels.
+            Unit of length of each sample, see :func:`error_units`, in image pixels.
 
         Returns
         -------
@@ -104,19 +104,19 @@ def shape_sizes(points):
 
 
 def error_units(points, sides):
-    """Length that errors of each sample are measured by, an array of shape (n,).
+    """Unit of length for the errors of each sample, an array of shape (n,).
 
     Parameters
     ----------
     points : array of shape (n, L, 2)
-        As predicted, in image pixels.
+        Predicted landmarks, in image pixels.
     sides : array of shape (n,)
-        Of the square around each box, in image pixels.
+        Side of the square around each box, in image pixels.
 
     Returns
     -------
     units : array of shape (n,)
-        Size of the shape; of a single landmark, which has none, the side of the box.
+        Size of the shape, or the side of the box if there is only one landmark.
     """
     if points.shape[1] > 1:
         return shape_sizes(points)
@@ -124,7 +124,7 @@ def error_units(points, sides):
 
 
 def calibrate(errors, spread, size):
-    """Learn how errors go with spread.
+    """Fit the model of the error variance to held-out samples.
 
     Parameters
     ----------
@@ -136,20 +136,20 @@ def calibrate(errors, spread, size):
     Returns
     -------
     calibration : Calibration
-        Least squares of squared errors on squared spreads without negative terms, weighted
-        again and again by the variances found, which are what a large error is judged by.
+        Fitted by iteratively reweighted non-negative least squares of squared errors on
+        squared spreads. Weights are the inverse variances of the previous iteration.
 
     Raises
     ------
     ValueError
-        If a landmark is known in no sample.
+        If a landmark is missing in all samples.
     """
     known = ~np.isnan(errors)
     never = np.flatnonzero(~known.any(0))
     if len(never):
-        raise ValueError(f"{numbered(never)} are known in none of the samples to calibrate on")
+        raise ValueError(f"{numbered(never)} are missing in all calibration samples")
     n_landmarks = errors.shape[1]
-    # In units of the shape's size, so that large faces do not outweigh small ones.
+    # Normalised by the size of the shape, so that large faces do not dominate.
     unit = np.maximum(size, math.sqrt(_LEAST))[:, None]
     seen = np.square(spread / unit)
     target = np.square(errors / unit) / 2  # along one axis

@@ -1,4 +1,4 @@
-"""Landmarks of many images: read portion by portion, chip by chip, in passes of a fixed size."""
+"""Prediction for many images: in portions of images, and batches of crops."""
 
 import numpy as np
 import torch
@@ -9,22 +9,22 @@ from skwing._reading.confidence import crop_spread
 from skwing._reading.stages import read_stages
 from skwing._reading.warn import warn_of_corners, warn_of_lost, warn_of_unread
 
-_CROPS_A_PASS = {"cpu": 64}  # more would leave the caches
-_CROPS_A_PASS_ELSEWHERE = 512  # fills a GPU, whose memory it hardly touches
+_CROPS_A_PASS = {"cpu": 64}  # larger batches do not fit into caches
+_CROPS_A_PASS_ELSEWHERE = 512  # sufficient to utilise a GPU, with little memory
 
 
 def crops_a_pass(device):
-    """How many crops a forward pass of predict reads."""
+    """Batch size of prediction on a device."""
     return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
 
 
 def read_chips(stages, chips):
-    """Landmarks that each stage finds on all chips.
+    """Predict the landmarks of all stages on all chips.
 
     Returns
     -------
     points : list of float64 arrays of shape (n, L, 2)
-        In image pixels, one a stage.
+        In image pixels, one array per stage.
     """
     size = crops_a_pass(chips.device)
     answers = [
@@ -38,14 +38,14 @@ def read_chips(stages, chips):
 
 
 def chip_spread(stages, chips, before):
-    """How much each landmark of the last stage moves when its crop does.
+    """Spread of the predictions of the last stage under small changes of the crop.
 
     Parameters
     ----------
     stages : list of Stage
     chips : Chips
     before : array of shape (n, L, 2) or None
-        Landmarks of the stage before the last in image pixels; None for a single stage.
+        Landmarks of the second last stage, in image pixels; None for a single stage.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def chip_spread(stages, chips, before):
 
 
 def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_error="raise"):
-    """Landmarks in image pixels that stages find, the images read in portions.
+    """Predict landmarks in image pixels, reading the images in portions.
 
     Parameters
     ----------
@@ -74,23 +74,23 @@ def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_err
     frame : ChipFrame
     n_landmarks : int
     first : int
-        Stage to answer from, as an index of the list.
+        Index of the first stage to return.
     spread : bool, default=False
-        Whether to measure how stable the landmarks of the last stage are.
+        Whether to compute the spread of the landmarks of the last stage.
     on_error : {"raise", "skip"}, default="raise"
-        Whether a sample that cannot be read is an error, or NaN and part of a warning.
+        Whether samples that cannot be read raise an error, or give NaN and a warning.
 
     Returns
     -------
     points : list of float64 arrays of shape (n, L, 2)
-        One for each stage from `first` on; NaN for a sample without a box.
+        One array for each stage from `first` on; NaN for samples without a box.
     spread : float64 array of shape (n, L)
-        See :func:`chip_spread`; NaN unless `spread`.
+        See :func:`chip_spread`; of shape (n, 0) unless `spread`.
     sides : float64 array of shape (n,)
-        Of the square around each box, in image pixels.
+        Side of the square around each box, in image pixels.
     """
     n, boxed = len(data), np.flatnonzero(~data.missing_boxes)
-    # Filled in place: joining portions would take the memory of a second answer.
+    # Filled in place, because concatenating portions would double the memory.
     answers = [np.full((n, n_landmarks, 2), np.nan) for _ in stages[first:]]
     spreads, sides = np.full((n, n_landmarks if spread else 0), np.nan), np.full(n, np.nan)
     sizes, failures, lost, start = np.full((n, 2), np.nan), {}, [], 0

@@ -1,6 +1,6 @@
-"""What the stages of a cascade read: crops, from chips and from the stage before.
+"""Stages of a cascade and their predictions in crops of chips.
 
-Points are in chip pixels throughout; a stage's matrix maps them to its input.
+All points are in chip pixels; the matrix of a crop maps them to the input of the network.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from skwing._crops.crop import Crop
 from skwing.networks import locate
 from skwing.schema._schema import can_mirror
 
-_FARTHEST = 1e6  # chip pixels
+_FARTHEST = 1e6  # maximum coordinate of a valid prediction, in chip pixels
 
 
 @dataclass
 class Stage:
-    """One network of the cascade and the crop that it reads.
+    """One network of the cascade and the placement of its crop.
 
     Attributes
     ----------
     network : torch.nn.Module
     crop : Crop
     permutation : int tensor of shape (L,) or None
-        Renames the landmarks of a mirrored shape. Where it is given, each crop is read
-        mirrored as well and the mean of both answers counts.
+        Renames the landmarks of a mirrored shape. If it is given, predictions are averaged
+        over each crop and its mirror image.
     asymmetry : float tensor of shape (L, 2) or None
-        Added to what the network sees in a crop, in input pixels, see
+        Offset added to the output of the network, in input pixels, see
         :class:`skwing._training.asymmetry.WithAsymmetry`.
     """
 
@@ -38,7 +38,7 @@ class Stage:
 
 
 def read_crops(stage, chips, indices, matrices, change=None):
-    """Landmarks that a stage sees in crops.
+    """Predict the landmarks of a stage in crops.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def read_crops(stage, chips, indices, matrices, change=None):
     matrices : float32 tensor of shape (b, 2, 3)
         From chip pixels to input pixels.
     change : float tensor of shape (b, 2, 3), default=None
-        From the plain crops to these, where they are turned or scaled: what is added for
-        asymmetry lies in the plain crop.
+        From the original crops to these, if they are transformed: the asymmetry is defined
+        in the original crop and is transformed accordingly.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def read_crops(stage, chips, indices, matrices, change=None):
     images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
     points = locate(stage.network, images).float()
     if stage.permutation is not None:
-        # A crop of the mirrored face is the crop mirrored, pixel by pixel.
+        # The crop of the mirrored image equals the mirrored crop.
         seen = locate(stage.network, images.flip(-1)).float()
         reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
         mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
@@ -70,36 +70,36 @@ def read_crops(stage, chips, indices, matrices, change=None):
 
 
 def _turned(offsets, change):
-    """Offsets of shape (L, 2), in a plain crop, as they are in crops that are changed."""
-    # Written out, as a matrix product might be in bfloat16.
+    """Transform offsets of shape (L, 2) from the original to transformed crops."""
+    # Explicit sums, because a matrix product could be computed in bfloat16.
     return offsets if change is None else (change[:, None, :, :2] * offsets[:, None]).sum(-1)
 
 
 def are_found(points):
-    """Whether every landmark of a sample was answered by a number that can be a place.
+    """Whether all landmarks of a sample are finite and within a plausible range.
 
     Parameters
     ----------
     points : float tensor of shape (b, L, 2)
-        What a stage answers, in chip pixels.
+        Predictions of a stage, in chip pixels.
 
     Returns
     -------
     found : bool tensor of shape (b,)
     """
-    # Comparisons with NaN are false. Squares of far greater numbers overflow in the crop.
+    # Comparisons with NaN are false. Squares of much larger numbers would overflow later.
     return (points.abs() < _FARTHEST).flatten(1).all(1)
 
 
 @torch.no_grad()
 def read_stages(stages, chips, indices):
-    """Landmarks of each stage, each reading the crops that the one before asks for.
+    """Predict the landmarks of all stages, each in the crop placed by the previous stage.
 
     Returns
     -------
     points : list of tensors of shape (b, L, 2)
-        In chip pixels, one tensor a stage. Where a stage answers what is no place, later
-        stages have nothing to go by: all their landmarks of that sample are NaN.
+        In chip pixels, one tensor per stage. If the prediction of a stage is invalid, all
+        landmarks of this sample are NaN in later stages.
     """
     answers, found = [], None
     for stage in stages:
@@ -115,12 +115,12 @@ def read_stages(stages, chips, indices):
 
 
 def mirror_permutation(schema, device):
-    """Permutation that renames the landmarks of a mirrored shape, or None."""
+    """Permutation that renames the landmarks of mirrored shapes, or None."""
     return torch.as_tensor(schema.mirror, device=device) if can_mirror(schema) else None
 
 
 def make_stages(networks, crops, asymmetries, reads_mirrored, schema, device):
-    """Stages of a cascade, whose networks are on a device already.
+    """Create the stages of a cascade from networks that are already on a device.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def make_stages(networks, crops, asymmetries, reads_mirrored, schema, device):
     crops : list of Crop
     asymmetries : list of float array of shape (L, 2)
     reads_mirrored : list of bool
-        Whether each network reads mirrored crops too. One that was not trained on them does
-        not know what they show.
+        Whether the predictions of each network are averaged over mirrored crops. Must be
+        False for networks that were not trained on mirrored crops.
     schema : LandmarkSchema or None
     device : torch.device
 

@@ -1,7 +1,7 @@
-"""What a fitted cascade is, as data: what pickles and files hold of it, and back.
+"""Conversion of the fitted state of a cascade to and from plain data, for pickles and files.
 
-The data are numbers, texts, lists, dicts and arrays, the schema, and what the user gave as
-networks. Crops, frames and calibrations are taken apart here and put together here.
+The data consist of numbers, strings, lists, dicts, arrays, the schema, and the networks as
+passed by the user. Crops, frames and calibrations are converted to dicts.
 """
 
 from dataclasses import fields
@@ -18,7 +18,7 @@ from skwing.schema import check_schema
 
 __all__ = ["ATTRIBUTES", "NOT_TOLD", "as_data", "check_fitted", "put", "taken"]
 
-# Of a fitted regressor, beside its parameters.
+# Fitted attributes of a regressor.
 ATTRIBUTES = (
     "networks_",
     "crops_",
@@ -40,14 +40,14 @@ _KEYS = (
     *("networks", "crops", "frame", "asymmetry", "mean_shape", "schema", "flat"),
     *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration"),
 )
-# What was not kept at first; None stands for what was the case for all models then.
+# Keys that were added later. In models without them, None stands for the behaviour at that time.
 _LATER_KEYS = ("mirrored", "n_planned")
 NOT_TOLD = {"mirrored_": None, "_n_planned": None}
 _NETWORK_KEYS = ("network", "batch_norm", "weights")
 
 
 def taken(regressor):
-    """Fitted state of a regressor as data; None of one that is not fitted.
+    """Fitted state of a regressor as plain data, or None if it is not fitted.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def taken(regressor):
 
 
 def as_data(own, weights):
-    """Fitted state as data, from the attributes by name and the weights of the networks."""
+    """Convert fitted attributes and the weights of the networks to plain data."""
     networks = []
     for build, arrays in zip(own["_builders"], weights, strict=True):
         given, batch_norm = given_network(build)
@@ -82,21 +82,22 @@ def as_data(own, weights):
 
 
 def put(regressor, fitted, what):
-    """Set the fitted attributes of a regressor from what :func:`taken` gave.
+    """Set the fitted attributes of a regressor from the result of :func:`taken`.
 
-    Arrays are copied: those that joblib maps from a file are read-only, and the file may go.
+    Arrays are copied, because memory-mapped arrays of joblib are read-only and their file
+    may be deleted.
 
     Parameters
     ----------
     regressor : CascadeLandmarkRegressor
     fitted : dict
     what : str
-        What it was read from, for errors.
+        Description of the source, for error messages.
 
     Raises
     ------
     ValueError
-        If something is missing, unknown or does not fit.
+        If a value is missing, unknown or inconsistent.
     """
     n_landmarks = check_fitted(fitted, what)
     fitted = _completed(fitted)
@@ -107,7 +108,7 @@ def put(regressor, fitted, what):
         if network.input_size != fitted["crops"][i]["size"]:
             raise ValueError(
                 f"{what}: the crops of stage {i + 1} have {fitted['crops'][i]['size']} pixels, "
-                f"but its network reads {network.input_size}"
+                f"but the input size of its network is {network.input_size}"
             )
         networks.append(network)
     regressor.networks_ = networks
@@ -134,9 +135,9 @@ def put(regressor, fitted, what):
 
 
 def _completed(fitted):
-    """Fitted state with what models that were kept before did not tell.
+    """Add keys that are missing in models of earlier versions.
 
-    All their stages were trained, on mirrored crops as far as their schema allows that.
+    In these models, all stages were trained, with mirrored crops if the schema allows it.
     """
     n_stages = len(fitted["networks"])
     schema = fitted["schema"]
@@ -151,16 +152,16 @@ def _completed(fitted):
 
 
 def check_fitted(fitted, what, *, finite=False):
-    """Check the fitted state of a regressor, all but the weights' shapes.
+    """Validate the fitted state of a regressor, except for the shapes of the weights.
 
     Parameters
     ----------
     fitted : dict
-        As :func:`taken` gives it.
+        Result of :func:`taken`.
     what : str
-        Of which it is, for errors.
+        Description of the source, for error messages.
     finite : bool, default=False
-        Whether NaN is an error, which a training that diverged may leave.
+        Whether NaN, which diverged training may leave, is an error.
 
     Returns
     -------
@@ -169,6 +170,7 @@ def check_fitted(fitted, what, *, finite=False):
     Raises
     ------
     ValueError
+        If a value is missing, unknown or invalid.
     """
     if isinstance(fitted, dict):
         fitted = {**dict.fromkeys(_LATER_KEYS), **fitted}
@@ -187,7 +189,9 @@ def check_fitted(fitted, what, *, finite=False):
         raise ValueError(f"{what}: networks is empty")
     for name in ("crops", "asymmetry", "n_iter"):
         if len(_check_list(fitted[name], f"{what}: {name}")) != n_stages:
-            raise ValueError(f"{what}: {name} has {len(fitted[name])} parts for {n_stages} stages")
+            raise ValueError(
+                f"{what}: {name} has {len(fitted[name])} entries for {n_stages} stages"
+            )
     for i, network in enumerate(fitted["networks"]):
         name = f"networks[{i}]"
         check_keys(network, _NETWORK_KEYS, f"{what}: {name}")
@@ -199,7 +203,7 @@ def check_fitted(fitted, what, *, finite=False):
         if crop["shape"] is not None:
             check(crop["shape"], f"crops[{i}] shape", (n_landmarks, 2))
     if fitted["crops"][0]["shape"] is not None:
-        raise ValueError(f"{what}: the first of crops has a shape, but no stage is before it")
+        raise ValueError(f"{what}: the first of crops has a shape, but no previous stage")
     check_keys(fitted["frame"], _names_of(ChipFrame), f"{what}: frame")
     _check_number(fitted["frame"]["size"], f"{what}: size of frame", Integral, 1)
     _check_number(fitted["frame"]["margin"], f"{what}: margin of frame", Real)
@@ -210,7 +214,7 @@ def check_fitted(fitted, what, *, finite=False):
 
 
 def _check_rest(fitted, n_landmarks, what, finite):
-    """Check what no stage reads."""
+    """Validate the remaining keys."""
     try:
         check_schema(fitted["schema"], n_landmarks)
     except (TypeError, ValueError) as error:
@@ -218,12 +222,12 @@ def _check_rest(fitted, n_landmarks, what, finite):
     if not isinstance(fitted["flat"], (bool, np.bool_)):
         raise ValueError(f"{what}: flat is {fitted['flat']!r:.40}, expected True or False")
     if not all(isinstance(row, dict) for row in _check_list(fitted["history"], f"{what}: history")):
-        raise ValueError(f"{what}: history holds something else than rows")
+        raise ValueError(f"{what}: history contains other objects than rows")
     mirrored, n_stages = fitted.get("mirrored"), len(fitted["networks"])
     if mirrored is not None:
         listed = _check_list(mirrored, f"{what}: mirrored")
         if len(listed) != n_stages or not all(isinstance(x, (bool, np.bool_)) for x in listed):
-            raise ValueError(f"{what}: mirrored is {mirrored!r:.60}, expected a bool a stage")
+            raise ValueError(f"{what}: mirrored is {mirrored!r:.60}, expected a bool per stage")
     if fitted.get("n_planned") is not None:
         _check_number(fitted["n_planned"], f"{what}: n_planned", Integral, n_stages)
     if not isinstance(fitted["box_relation"], dict | None):
@@ -243,18 +247,18 @@ def _check_array(value, name, shape, finite):
             f"{shape}"
         )
     if finite and not np.isfinite(array).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
+        raise ValueError(f"{name} contains numbers that are not finite")
 
 
 def _check_weights(weights, name, finite):
     if not isinstance(weights, dict) or not all(isinstance(key, str) for key in weights):
-        raise ValueError(f"{name} are no dict of arrays by name")
+        raise ValueError(f"{name} are not a dict of arrays by name")
     for key, array in weights.items():
         if not isinstance(array, np.ndarray):
-            raise ValueError(f"{name} hold {array!r:.40} under {key!r}, expected an array")
-        # Infinity may be meant, as in a mask; no network means NaN.
+            raise ValueError(f"{name} contain {array!r:.40} under {key!r}, expected an array")
+        # Infinity can be intended, as in masks, but NaN cannot.
         if finite and array.dtype.kind == "f" and np.isnan(array).any():
-            raise ValueError(f"{name} hold NaN, in {key!r}")
+            raise ValueError(f"{name} contain NaN, in {key!r}")
 
 
 def _check_list(value, name):
@@ -274,7 +278,7 @@ def _names_of(cls):
 
 
 def _parts(thing):
-    """Attributes of a dataclass, by name."""
+    """Attributes of a dataclass as a dict."""
     return None if thing is None else {n: getattr(thing, n) for n in _names_of(type(thing))}
 
 

@@ -1,7 +1,7 @@
-"""Fitted models in files that outlive the version that wrote them.
+"""Saving and loading of fitted models, independent of the version of skwing.
 
-A file is a safetensors file: the weights and other arrays, and JSON in its metadata. It
-names public things only, and nothing in it is run when it is loaded.
+Models are saved as safetensors files, with weights and other arrays, and JSON text in the
+metadata. Files refer only to public names, and loading runs no code from them.
 """
 
 from skwing.persistence._models import describe_model, load_model, save_model

@@ -1,4 +1,4 @@
-"""The file of a model: JSON and arrays in one safetensors file, with a checksum over both."""
+"""Model files: JSON text and arrays in one safetensors file, with a checksum over both."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 __all__ = ["read_model", "write_model"]
 
-_KEY = "skwing"  # of the metadata: a JSON text with these keys
+_KEY = "skwing"  # key in the metadata; its value is a JSON text with the following keys
 _KEYS = ("format", "skwing", "sha256", "model")
 
 
 def write_model(path: FilePath, model: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Write a model to a file, which takes the place of `path` when all of it is there.
+    """Write a model to a file atomically.
 
     Parameters
     ----------
     path : str or path-like
     model : dict
-        That JSON can hold.
+        Must be serialisable as JSON.
     arrays : dict of str to ndarray
-        As :func:`skwing.networks.as_array` makes them.
+        Arrays from :func:`skwing.networks.as_array`.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
     header = {"format": FORMAT, "skwing": __version__, "model": model}
@@ -53,35 +53,35 @@ def write_model(path: FilePath, model: dict[str, Any], arrays: dict[str, NDArray
 
 
 def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
-    """What :func:`write_model` wrote.
+    """Read a file written by :func:`write_model`.
 
     Returns
     -------
     model : dict
     arrays : dict of str to ndarray
     version : str
-        Of skwing, which wrote the file.
+        Version of skwing that wrote the file.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is no file of a model, damaged, or of a newer format; names the file.
+        If the file is not a model file, damaged, or of a newer format.
     """
     path = os.fsdecode(path)
     if not stat.S_ISREG(_stat(path).st_mode):
-        raise ValueError(f"{path} is no regular file, expected a file that save_model wrote")
+        raise ValueError(f"{path} is not a regular file, expected a file written by save_model")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = _read_header(file.metadata() or {}, path)
             version = check_format(header["format"], header["skwing"], f"the model in {path}")
-            # Copies: the file may be replaced while they are in use.
+            # Copy the tensors, because the file may be replaced while they are in use.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:
         raise ValueError(
-            f"{path} can not be read as a model: it is damaged, or no file that save_model wrote "
-            f"(one of joblib or pickle is loaded by these) ({error})"
+            f"{path} cannot be read as a model: it is damaged, or was not written by save_model "
+            f"(load files of joblib or pickle with these) ({error})"
         ) from error
     if header.pop("sha256") != _checksum(header, tensors):
         raise ValueError(f"{path} is damaged: its content does not match its checksum")
@@ -97,17 +97,17 @@ def _stat(path: str) -> os.stat_result:
 
 def _read_header(metadata: dict[str, str], path: str) -> dict[str, Any]:
     if _KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but holds no model that save_model wrote")
+        raise ValueError(f"{path} is a safetensors file, but not one written by save_model")
     try:
         header = json.loads(metadata[_KEY])
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: its header is no JSON") from error
+        raise ValueError(f"{path} is damaged: its header is not JSON") from error
     check_keys(header, _KEYS, f"the header of {path}")
     return header
 
 
 def _checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
-    """Of all in the header, and of names, kinds, shapes and bits of the tensors."""
+    """Checksum of the header, and of names, data types, shapes and values of all tensors."""
     total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         told = [name, str(tensor.dtype), list(tensor.shape)]

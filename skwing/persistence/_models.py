@@ -1,4 +1,4 @@
-"""Save an estimator to a file, load it again, describe what a file holds."""
+"""Save, load and describe models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
 
-# Parameters of a pipeline that say how it works; a cache (`memory`) is of one machine.
+# Parameters of pipelines to save; `memory` (a cache) is specific to a machine.
 _PIPELINE_PARAMS = ("transform_input", "verbose")
 
 
@@ -37,37 +37,36 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
     Parameters
     ----------
     estimator : CascadeLandmarkRegressor, Pipeline or search
-        Fitted. The steps of a pipeline before the regressor may be `PoseBalancer` and
-        "passthrough". Of a search, such as `GridSearchCV`, the best estimator is saved; its
-        parameters and its score are told by :func:`describe_model`.
+        Fitted model. The steps of a pipeline before the regressor may be `PoseBalancer` or
+        "passthrough". For a search, such as `GridSearchCV`, the best estimator is saved;
+        :func:`describe_model` returns its parameters and its score.
     path : str or path-like
-        File to write, such as ``"landmarks.safetensors"``. Where there is one already it is
-        replaced when the new one is complete.
+        Path of the file, such as ``"landmarks.safetensors"``. An existing file is replaced
+        when the new one is complete.
 
     Raises
     ------
     NotFittedError
         If the model is not fitted.
     TypeError
-        If there is an estimator, a step or a parameter of a kind that no file holds; names
-        it.
+        If an estimator, a step or a parameter cannot be saved; the message names it.
     ValueError
-        If the model holds NaN, as one whose training diverged, or a search has no best
-        estimator.
+        If the model contains NaN, for example because training diverged, or a search has no
+        best estimator.
     OSError
         If the file cannot be written.
 
     See Also
     --------
-    load_model : Loads it.
+    load_model : Load a model.
 
     Notes
     -----
-    Kept are parameters and fitted attributes, of the balancer as well. Not kept are a
-    pipeline's `memory`, callbacks, metadata requests and attributes of your own. Of networks
-    and losses that are functions of your own only the names are written: give the networks
-    again when you load it. A ``functools.partial`` of a network of this package with plain
-    settings is written whole.
+    All parameters and fitted attributes are saved, including those of the balancer. Not
+    saved are the `memory` of a pipeline, callbacks, metadata requests and additional
+    attributes. For custom networks and losses, only the names are saved: pass the networks
+    again to :func:`load_model`. A ``functools.partial`` of a network of this package with
+    plain arguments is saved completely.
 
     Examples
     --------
@@ -94,32 +93,33 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
 def load_model(
     path: FilePath, networks: NetworkBuilder | Sequence[NetworkBuilder | None] | None = None
 ) -> CascadeLandmarkRegressor | Pipeline:
-    """Load a model that :func:`save_model` saved, by this version or an earlier one.
+    """Load a model saved by :func:`save_model` of this or an earlier version.
 
     Parameters
     ----------
     path : str or path-like
+        Path of the file.
     networks : sequence of callable, str or None, default=None
-        For a model with networks of your own: one a stage, as they were given to the
-        regressor. None stands for a network that the file names.
+        Required for models with custom networks: one entry per stage, as passed to the
+        regressor, and None for networks that the file describes.
 
     Returns
     -------
     estimator : CascadeLandmarkRegressor or Pipeline
-        On the CPU until it predicts. Where a loss is a function of your own, `loss` is a
-        :class:`NotInFile` that `fit` refuses.
+        On the CPU until it predicts. For a custom loss, `loss` is a :class:`NotInFile`; set
+        the loss again before `fit`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is damaged or no model, if a newer version wrote it, which is named, or
-        if `networks` lacks one, or has one that does not fit.
+        If the file is damaged or not a model, if a newer version wrote it, or if an entry of
+        `networks` is missing or does not fit.
 
     Notes
     -----
-    No code is run that the file might name, and no random number is drawn.
+    Loading runs no code from the file and draws no random numbers.
 
     Examples
     --------
@@ -137,24 +137,25 @@ def load_model(
 
 @plain_state()
 def describe_model(path: FilePath) -> dict[str, Any]:
-    """What a file of :func:`save_model` says about its model, without loading it.
+    """Describe the content of a model file, without loading the model.
 
     Parameters
     ----------
     path : str or path-like
+        Path of the file.
 
     Returns
     -------
     description : dict
-        "skwing", the version that wrote it; "steps", the classes of a pipeline's steps and
-        of the regressor; "networks", the name of each stage's network; "n_landmarks";
-        "schema", its name or None; "search", None or a dict with the class of the search,
-        "best_params", "best_score" and "best_index".
+        With the keys "skwing", the version that wrote the file; "steps", the classes of the
+        steps of the pipeline and of the regressor; "networks", the name of the network of
+        each stage; "n_landmarks"; "schema", its name or None; and "search", None or a dict
+        with the class of the search, "best_params", "best_score" and "best_index".
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As :func:`load_model`.
+        See :func:`load_model`.
 
     Examples
     --------
@@ -177,24 +178,24 @@ def describe_model(path: FilePath) -> dict[str, Any]:
 
 
 def _best_of(estimator: Any, arrays: dict[str, Any]) -> tuple[Any, Any]:
-    """The estimator to save, and what a search that found it says."""
+    """Estimator to save, and the description of the search, if any."""
     if not hasattr(estimator, "estimator") or isinstance(estimator, Pipeline):
         return estimator, None
     check_is_fitted(estimator)
     if not hasattr(estimator, "best_estimator_"):
         raise ValueError(
-            f"this {type(estimator).__name__} has no best_estimator_ to save: it was made with "
-            "refit=False, or is no search"
+            f"this {type(estimator).__name__} has no best_estimator_ to save: it was created with "
+            "refit=False, or is not a search"
         )
     told = {"class": type(estimator).__name__}
     for name in ("best_params_", "best_score_", "best_index_"):
-        value = getattr(estimator, name, None)  # without a refit metric there are fewer
+        value = getattr(estimator, name, None)  # some are missing without a refit metric
         told[name.rstrip("_")] = _told(value)
     return estimator.best_estimator_, to_plain(told, "search", arrays)
 
 
 def _told(value: Any) -> Any:
-    """A value as a text, where it is more than numbers and texts: for people to read."""
+    """Convert a value to text for information, unless it consists of numbers and text."""
     if isinstance(value, dict):
         return {str(key): _told(item) for key, item in value.items()}
     arrays: dict[str, Any] = {}
@@ -206,7 +207,7 @@ def _told(value: Any) -> Any:
 
 
 def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    """JSON-like form of an estimator."""
+    """Convert an estimator to plain data, as for JSON."""
     if type(estimator) is Pipeline:
         if not isinstance(estimator.steps[-1][1], Pipeline | CascadeLandmarkRegressor):
             last = type(estimator.steps[-1][1]).__name__
@@ -219,8 +220,8 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any
         }
     if type(estimator) not in _CLASSES:
         raise TypeError(
-            f"{name} is a {type(estimator).__name__}, which no file holds: expected a "
-            "CascadeLandmarkRegressor, a Pipeline around one, or a search around these"
+            f"{name} is a {type(estimator).__name__}, which cannot be saved: expected a "
+            "CascadeLandmarkRegressor, a Pipeline with one, or a search with these"
         )
     check_is_fitted(estimator)
     fitted = _CLASSES[type(estimator)][0](estimator)
@@ -246,7 +247,7 @@ def _step_to_node(step: str, estimator: Any, name: str, arrays: dict[str, Any]) 
 
 
 def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> Any:
-    """Estimator of what :func:`_to_node` gave."""
+    """Convert the result of :func:`_to_node` back to an estimator."""
     _check_node(node, what)
     if node["class"] == "Pipeline":
         steps = [
@@ -271,7 +272,7 @@ def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> A
     set_params_of(estimator, params, what)
     try:
         put_fitted(estimator, fitted, what)
-    except Exception as error:  # of a network of the user's, of any kind
+    except Exception as error:  # custom networks may raise any exception
         if isinstance(error, ValueError) and str(error).startswith(what):
             raise
         raise ValueError(f"{what}: {error}") from error
@@ -279,12 +280,12 @@ def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> A
 
 
 def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what: str) -> None:
-    """Put the user's networks where the file has none.
+    """Insert the given networks where the file does not describe any.
 
     Parameters
     ----------
     params, fitted : dict
-        Changed in place.
+        Modified in place.
     networks : sequence or None
     what : str
     """
@@ -296,7 +297,7 @@ def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what
             if own is not None and to_plain(own, "", {}) != to_plain(stored, "", {}):
                 raise ValueError(
                     f"{what}: stage {i + 1} has the network {name_of(stored)}, networks[{i}] is "
-                    f"{name_of(own)}; None takes the one of the file"
+                    f"{name_of(own)}; pass None to use the network of the file"
                 )
         elif own is None or isinstance(own, NotInFile):
             missing.append(f"stage {i + 1} needs {stored.name}")
@@ -305,12 +306,12 @@ def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what
     if missing:
         shown = ", ".join("..." if isinstance(s, NotInFile) else "None" for s in stages)
         raise ValueError(
-            f"{what}: {'; '.join(missing)}, which no file holds: load_model(path, "
+            f"{what}: {'; '.join(missing)}, which is not part of the file: use load_model(path, "
             f"networks=[{shown}]) with the network of each such stage in place of the dots"
         )
     wanted = params.get("networks")
     if isinstance(wanted, list | tuple):
-        named = dict(zip(stages[::-1], given[::-1], strict=True))  # the first of a name counts
+        named = dict(zip(stages[::-1], given[::-1], strict=True))  # the first of each name
         same = list(wanted) == stages
         filled = [
             (given[i] if same else named.get(network, network))
@@ -325,15 +326,17 @@ def _listed(networks: Any, n_stages: int, what: str) -> list[Any]:
     if isinstance(networks, str) or callable(networks):
         networks = [networks]
     if not np.iterable(networks):
-        raise ValueError(f"{what}: networks must be a sequence, one a stage, got {networks!r:.60}")
+        raise ValueError(
+            f"{what}: networks must be a sequence with one entry per stage, got {networks!r:.60}"
+        )
     networks = list(networks)
     if len(networks) != n_stages:
-        raise ValueError(f"{what} has {n_stages} stages, networks has {len(networks)} parts")
+        raise ValueError(f"{what} has {n_stages} stages, networks has {len(networks)} entries")
     return networks
 
 
 def _described(node: Any, arrays: dict[str, Any], what: str) -> tuple[list[str], Any]:
-    """Classes of the steps, and the fitted state of the regressor."""
+    """Class names of the steps, and the fitted state of the regressor."""
     _check_node(node, what)
     if node["class"] != "Pipeline":
         return [node["class"]], _read(node["fitted"], arrays, what)
@@ -359,7 +362,7 @@ def _read(plain: Any, arrays: dict[str, Any], what: str) -> Any:
 def _check_node(node: Any, what: str) -> None:
     known = [cls.__name__ for cls in _CLASSES]
     if not isinstance(node, dict) or node.get("class") not in ("Pipeline", *known):
-        raise ValueError(f"{what} holds {node!r:.60}, expected an estimator")
+        raise ValueError(f"{what} contains {node!r:.60}, expected an estimator")
     content = "steps" if node["class"] == "Pipeline" else "fitted"
     check_keys(node, ("class", "params", content), f"{what}: its {node['class']}")
 
@@ -385,8 +388,8 @@ def _class_of(node: Any) -> Any:
 
 
 _REGRESSOR, _BALANCER = CascadeLandmarkRegressor.__name__, PoseBalancer.__name__
-_NOTHING = (None, "passthrough")  # steps that do nothing
-# How the fitted state of each class is taken and put.
+_NOTHING = (None, "passthrough")  # steps without effect
+# Functions that get and set the fitted state of each class.
 _CLASSES: dict[type, Any] = {
     CascadeLandmarkRegressor: (taken, put),
     PoseBalancer: (balance_of, put_balance),

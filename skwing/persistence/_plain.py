@@ -1,8 +1,9 @@
-"""Values as JSON and arrays, and back: what a file of a model may hold, and no more.
+"""Conversion of values to and from JSON-compatible data and arrays, for model files.
 
-JSON keeps None, bool, int, float, text and lists; whatever else is known becomes an object
-with one key that says what it is. Reading makes nothing but the kinds of thing listed here:
-functions come from the table `PUBLIC` or from the reader, never by a name out of the file.
+None, bool, int, float, str and list are stored as they are. Other supported types are stored as
+objects with one key, which names the type. Reading creates only the types listed here:
+functions are looked up in the table `PUBLIC` or given by the caller, and never imported by a
+name in the file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PUBLIC", "NotInFile", "from_plain", "name_of", "to_plain"]
 
-# What models are made of and users may name, by where it is public.
+# Functions and classes that files may refer to, by their public names.
 PUBLIC = {
     f"{module.__name__}.{part.__name__}": part
     for module, parts in (
@@ -38,26 +39,26 @@ PUBLIC = {
     for part in parts
 }
 _NAMES = {part: name for name, part in PUBLIC.items()}
-_SEEDED = ("kind", "key", "position", "has_gauss", "gauss")  # of numpy's RandomState
+_SEEDED = ("kind", "key", "position", "has_gauss", "gauss")  # state of numpy's RandomState
 
 
 @dataclass(frozen=True)
 class NotInFile:
-    """In place of a user's function that a model was fitted with and that no file holds.
+    """Placeholder for a custom function of a model, which is not part of the file.
 
-    A loaded regressor has it as its `loss`, or among its `networks`, until `set_params`
-    gives the function itself: prediction does not need it, training does.
+    A loaded regressor has it as its `loss` or among its `networks`. Set the function with
+    `set_params` before training; prediction does not need it.
 
     Attributes
     ----------
     name : str
-        ``module:name`` of the function, for people to read.
+        ``module:name`` of the function, for information.
     """
 
     name: str
 
     def __call__(self, *args: object, **kwargs: object) -> NoReturn:
-        """Say what is missing.
+        """Raise an error that names the missing function.
 
         Raises
         ------
@@ -66,33 +67,33 @@ class NotInFile:
         """
         raise ValueError(
             f"the function {self.name} that this model was fitted with is not in the file that it "
-            "was loaded from: give it with set_params (loss=... or networks=...) before fitting"
+            "was loaded from: pass it to set_params (loss=... or networks=...) before fitting"
         )
 
 
-NotInFile.__module__ = "skwing.persistence"  # where it is public
+NotInFile.__module__ = "skwing.persistence"  # the public name
 
 
 def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
-    """JSON-like form of a value.
+    """Convert a value to JSON-compatible data.
 
     Parameters
     ----------
     value : object
     name : str
-        What it is called in errors, and as a first part of the names of its arrays.
+        Name of the value in error messages, and prefix of the names of its arrays.
     arrays : dict
-        Receives the arrays by name.
+        Modified in place: arrays are added by name.
 
     Returns
     -------
     plain : object
-        That `json` writes as it is.
+        Can be serialised by `json`.
 
     Raises
     ------
     TypeError
-        If there is a value of a kind that no file holds; names it.
+        If the value contains an unsupported type.
     """
     if isinstance(value, np.generic) and value.dtype.kind in "biufU":
         value = value.item()
@@ -105,7 +106,7 @@ def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise TypeError(f"{name} is a dict with other keys than texts, which no file holds")
+            raise TypeError(f"{name} is a dict with keys that are not str, which cannot be saved")
         return {"dict": [[k, to_plain(v, f"{name}.{k}", arrays)] for k, v in value.items()]}
     if isinstance(value, np.ndarray):
         return _array_to_plain(value, name, arrays)
@@ -120,14 +121,14 @@ def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return {"random_state": to_plain(state, name, arrays)}
     if callable(value):
         return _function_to_plain(value, name, arrays)
-    raise TypeError(f"{name} is a {type(value).__name__}, {value!r:.60}, which no file holds")
+    raise TypeError(f"{name} is a {type(value).__name__}, {value!r:.60}, which cannot be saved")
 
 
 def _array_to_plain(array: NDArray[Any], name: str, arrays: dict[str, Any]) -> Any:
     if array.dtype.kind in "UO":
         return to_plain(array.tolist(), name, arrays)
     if array.dtype.kind not in "biuf" and array.dtype.names is None:
-        raise TypeError(f"{name} is an array of dtype {array.dtype}, which no file holds")
+        raise TypeError(f"{name} is an array of dtype {array.dtype}, which cannot be saved")
     while name in arrays:
         name += "_"
     arrays[name] = array
@@ -140,7 +141,7 @@ def _function_to_plain(function: Any, name: str, arrays: dict[str, Any]) -> dict
     try:
         if function in _NAMES:
             return {"public": _NAMES[function]}
-    except TypeError:  # no hash
+    except TypeError:  # not hashable
         pass
     if type(function) is functools.partial:
         found: dict[str, Any] = {}
@@ -154,7 +155,7 @@ def _function_to_plain(function: Any, name: str, arrays: dict[str, Any]) -> dict
 def _partial_to_plain(
     function: functools.partial[Any], name: str, arrays: dict[str, Any]
 ) -> list[Any] | None:
-    """Function, arguments and settings, or None where one of them is the user's own."""
+    """Function, arguments and keywords, or None if one of them is a custom function."""
     try:
         parts = [
             _function_to_plain(function.func, name, arrays),
@@ -167,7 +168,7 @@ def _partial_to_plain(
 
 
 def name_of(function: Any) -> str:
-    """``module:name`` of a function, a class or the class of a callable object; a text only."""
+    """Return ``module:name`` of a function, a class or the class of a callable object."""
     if isinstance(function, str):
         return function
     if isinstance(function, NotInFile):
@@ -181,23 +182,23 @@ def name_of(function: Any) -> str:
 
 
 def from_plain(plain: Any, arrays: dict[str, Any]) -> Any:
-    """Value that :func:`to_plain` was given.
+    """Convert the result of :func:`to_plain` back to a value.
 
     Parameters
     ----------
     plain : object
-        As `json` reads it.
+        Data as read by `json`.
     arrays : mapping of str to ndarray
 
     Returns
     -------
     value : object
-        With `NotInFile` for functions of the user.
+        Custom functions are replaced by `NotInFile`.
 
     Raises
     ------
     ValueError
-        If it is nothing that :func:`to_plain` makes.
+        If `plain` is not a valid result of :func:`to_plain`.
     """
     if plain is None or isinstance(plain, bool | int | float | str):
         return plain
@@ -207,13 +208,13 @@ def from_plain(plain: Any, arrays: dict[str, Any]) -> Any:
         raise ValueError(f"found {plain!r:.60}, expected an object with one key")
     ((kind, content),) = plain.items()
     if kind not in _READERS:
-        raise ValueError(f"found something of the unknown kind {kind!r:.40}")
+        raise ValueError(f"found the unknown type {kind!r:.40}")
     try:
         return _READERS[kind](content, arrays)
     except RecursionError:
         raise
     except (TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"found {content!r:.60}, which is no {kind}") from error
+        raise ValueError(f"found {content!r:.60}, which is not a valid {kind}") from error
 
 
 def _read_dict(content: Any, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +241,7 @@ def _read_random_state(content: Any, arrays: dict[str, Any]) -> np.random.Random
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"found {value!r:.60}, expected a text")
+        raise ValueError(f"found {value!r:.60}, expected a string")
     return value
 
 

@@ -342,7 +342,7 @@ REFUSED = {
     ),
     "a subclass": (
         lambda: type("Sub", (CascadeLandmarkRegressor,), {})(networks=(PLAIN,)),
-        "model is a Sub, which no file holds",
+        "model is a Sub, which cannot be saved",
     ),
     "a parameter": (
         lambda: tiny().fit(*data()).set_params(w=object()),
@@ -385,7 +385,7 @@ def test_a_model_that_diverged_is_not_saved(file):
     reg = tiny().fit(*data())
     with torch.no_grad():
         reg.networks_[1].output.bias[2] = float("nan")
-    with pytest.raises(ValueError, match=r"weights of networks\[1\] hold NaN, in 'output.bias'"):
+    with pytest.raises(ValueError, match=r"weights of networks\[1\] contain NaN, in 'output.bias'"):
         save_model(reg, file)
     pickle.loads(pickle.dumps(reg))  # as workers hand it back
 
@@ -433,19 +433,19 @@ def test_other_files_are_no_models(fitted, tmp_path):
         load_model(file)
     for content in (b"", b"{}", pickle.dumps(fitted), b"\xff" * 100, os.urandom(2000)):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match=r"model can not be read as a model.*joblib or pickle"):
+        with pytest.raises(ValueError, match=r"model cannot be read as a model.*joblib or pickle"):
             load_model(file)
     safetensors.torch.save_file({"weight": torch.ones(2)}, file)
-    with pytest.raises(ValueError, match="holds no model that save_model wrote"):
+    with pytest.raises(ValueError, match="not one written by save_model"):
         load_model(file)
-    with pytest.raises(ValueError, match="is no regular file"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         load_model(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="is no regular file"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         load_model(tmp_path / "pipe")
 
 
@@ -471,25 +471,25 @@ def changed(model, arrays, path, value):
 
 
 WRONG = {
-    "class": (["class"], "os.system", "holds .* expected an estimator"),
+    "class": (["class"], "os.system", "contains .* expected an estimator"),
     "no fitted": (["fitted"], None, "is None, expected a dict"),
     "params": (["params"], [], "has parameters"),
     "a parameter": (["params"], {"dict": [["turns", 3]]}, "a parameter 'turns'"),
     "public": (["params", "loss"], {"public": "os.system"}, "os.system"),
-    "private": (["params", "loss"], {"public": "networks._cnn.PlainCNN"}, "no public"),
-    "kind": (["params", "loss"], {"eval": "1"}, "unknown kind 'eval'"),
+    "private": (["params", "loss"], {"public": "networks._cnn.PlainCNN"}, "not a valid public"),
+    "kind": (["params", "loss"], {"eval": "1"}, "unknown type 'eval'"),
     "partial": (
         ["params", "loss"],
         {"partial": [{"own": "os:system"}, [], {"dict": []}]},
         "partial of",
     ),
-    "array": (["params", "w"], {"array": "nowhere"}, "no array"),
-    "device": (["params", "device"], {"device": "nowhere"}, "no device"),
+    "array": (["params", "w"], {"array": "nowhere"}, "not a valid array"),
+    "device": (["params", "device"], {"device": "nowhere"}, "not a valid device"),
     "schema": (["params", "schema"], {"schema": {"name": "x"}}, "schema"),
     "random state": (["params", "random_state"], {"random_state": {"dict": []}}, "random_state"),
-    "dict": (["params", "w"], {"dict": [[3, 4]]}, "expected a text"),
-    "pairs": (["params", "w"], {"dict": [[3]]}, "no dict"),
-    "float": (["params", "w"], {"float": "__import__('os')"}, "no float"),
+    "dict": (["params", "w"], {"dict": [[3, 4]]}, "expected a string"),
+    "pairs": (["params", "w"], {"dict": [[3]]}, "not a valid dict"),
+    "float": (["params", "w"], {"float": "__import__('os')"}, "not a valid float"),
     "deep": (["params", "w"], json.loads("[" * 900 + "]" * 900), "nested too deep"),
     "pipeline": (["class"], "Pipeline", "lacks 'steps'"),
     "no stage": (["fitted", "networks"], [], "networks is empty"),
@@ -502,7 +502,7 @@ WRONG = {
         "margin",
     ),
     "flat": (["fitted", "flat"], 3, "flat is 3"),
-    "history": (["fitted", "history"], [3], "something else than rows"),
+    "history": (["fitted", "history"], [3], "other objects than rows"),
     "schema of others": (["fitted", "schema"], "ibug68", "68 landmarks, the data have 3"),
 }
 
@@ -522,13 +522,13 @@ def test_content_that_is_not_right_is_an_error_of_loading(fitted, file, name):
 
 WEIGHT = "model.networks.0.weights.output.bias"
 ARRAYS = {
-    "missing": ({WEIGHT: None}, "no array"),
+    "missing": ({WEIGHT: None}, "not a valid array"),
     "of another shape": ({WEIGHT: np.zeros(7, np.float32)}, "do not fit"),
     "of integers": ({WEIGHT: np.zeros(6, np.int32)}, "do not fit"),
-    "not numbers": ({WEIGHT: np.full(6, np.nan, np.float32)}, "hold NaN, in 'output.bias'"),
+    "not numbers": ({WEIGHT: np.full(6, np.nan, np.float32)}, "contain NaN, in 'output.bias'"),
     "crops without numbers": (
         {"model.crops.0.matrix": np.full((2, 3), np.inf, np.float32)},
-        r"crops\[0\] matrix holds numbers that are not finite",
+        r"crops\[0\] matrix contains numbers that are not finite",
     ),
     "crops of another shape": (
         {"model.crops.1.shape": np.zeros((4, 2), np.float32)},

@@ -253,7 +253,7 @@ def test_a_newer_format_names_the_version_that_wrote_it(fitted, estimator):
 
 BAD = {
     "networks": ([], "networks is empty"),
-    "crops": ([], "crops has 0 parts for 2 stages"),
+    "crops": ([], "crops has 0 entries for 2 stages"),
     "asymmetry": ([np.zeros((2, 2))] * 2, r"asymmetry\[0\] is of shape \(2, 2\)"),
     "mean_shape": (np.zeros((3, 2), dtype=int), "mean_shape .* dtype int64, expected floats"),
     "schema": ("eyes", "schema"),
@@ -278,7 +278,7 @@ def test_a_piece_of_another_kind_is_an_error_of_loading(fitted, key):
 def test_crops_of_another_size_than_the_network_reads_are_an_error(fitted):
     state = fitted.__getstate__()
     state["fitted"]["crops"][1]["size"] = 17
-    with pytest.raises(ValueError, match=r"crops of stage 2 have 17 pixels, .* reads 16"):
+    with pytest.raises(ValueError, match=r"crops of stage 2 have 17 pixels, .* is 16"):
         restored(state)
 
 
