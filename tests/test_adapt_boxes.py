@@ -103,6 +103,7 @@ def test_a_pipeline_is_asked_for_its_regressor():
     assert relation_in_training(PoseBalancer()) is None
 
 
+@pytest.mark.slow
 def test_a_trained_regressor_errs_less_in_adapted_boxes():
     train = make_faces(120, random_state=0, image_size=64, max_yaw=20, occlusion=0)
     test = make_faces(30, random_state=1, image_size=64, max_yaw=20, occlusion=0)

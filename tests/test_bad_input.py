@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from small import UNBENT
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
 from skwing._training import engine
@@ -23,7 +24,7 @@ N = 8
 
 def tiny(**settings):
     defaults = {"networks": (TINY, TINY), "max_epochs": 1, "batch_size": 4, "random_state": 0}
-    return CascadeLandmarkRegressor(device="cpu", **{**defaults, **settings})
+    return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **settings})
 
 
 FACES = make_faces(N, image_size=48, random_state=2)

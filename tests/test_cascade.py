@@ -14,7 +14,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
-from small import STILL
+from small import STILL, UNBENT
 from torch import nn
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
@@ -44,7 +44,7 @@ ROUNDING = 0.01
 def tiny(**settings):
     defaults = {"networks": (TINY, TINY), "max_epochs": 2, "batch_size": 4, "random_state": 0}
     plain = {"average_mirrored": False}  # so that a schema changes nothing in predict
-    return CascadeLandmarkRegressor(device="cpu", **{**defaults, **plain, **settings})
+    return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **plain, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,7 @@ def errors_of(reg, X, y):
 # ---------------------------------------------------------------------------------------
 # Learning
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_cascade_learns_faces_by_heart_and_its_second_stage_does_better(faces):
     network = partial(PlainCNN, widths=(8, 16, 32), input_size=32, batch_norm=True)
     settings = {**STILL, "mirror": 0.5, "max_epochs": 60, "learning_rate": 3e-3}
@@ -366,6 +367,7 @@ def test_faces_are_mirrored_only_where_a_schema_says_how(X, y):
     assert np.abs(always.fit(X, y).predict(X) - never.predict(X)).max() > ROUNDING
 
 
+@pytest.mark.slow
 def test_a_mirrored_training_set_finds_mirrored_faces(X, y):
     """Trained on mirrored faces alone, it finds them in mirrored images."""
     settings = {**STILL, "mirror": 1.0, "max_epochs": 80, "batch_size": 12, "learning_rate": 1e-2}
@@ -779,10 +781,11 @@ def test_a_model_trained_on_a_gpu_predicts_the_same_on_the_cpu(X, y):
     assert next(loaded.networks_[0].parameters()).device.type == "cpu"
 
 
+@pytest.mark.slow
 def test_the_regressor_as_it_comes_learns_and_is_kept(faces, tmp_path):
     """All defaults but the number of epochs, in the pipeline that users write."""
     pipe = Pipeline([("balance", PoseBalancer()), ("reg", CascadeLandmarkRegressor())])
-    pipe.set_params(reg__max_epochs=(30, 2), reg__random_state=0, reg__device="cpu")
+    pipe.set_params(reg__max_epochs=(20, 1), reg__random_state=0, reg__device="cpu")
     pipe.fit(faces.data, faces.target)
     first, last = pipe.named_steps["reg"].staged_predict(faces.data)
     guess = faces.target.mean(0)

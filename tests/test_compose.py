@@ -22,6 +22,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
+from small import UNBENT
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing.datasets import make_faces
@@ -49,7 +50,7 @@ def faces():
 
 def tiny(**settings):
     defaults = {"networks": (TINY, TINY), "max_epochs": 1, "batch_size": 6, "random_state": 0}
-    return CascadeLandmarkRegressor(device="cpu", **{**defaults, **settings})
+    return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **settings})
 
 
 def pipeline(**settings):
@@ -148,6 +149,7 @@ def test_set_output_is_passed_over(faces, transform):
 # ---------------------------------------------------------------------------------------
 # Model selection
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_grid_over_the_loss_and_over_balancing_in_two_processes(faces, capfd):
     grid = {
         "reg__w": [2.0, 10.0],

@@ -14,6 +14,7 @@ from scipy.special import expit
 from sklearn.base import RegressorMixin, is_regressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
+from small import UNBENT
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing.networks import PlainCNN
@@ -93,6 +94,7 @@ def regressor():
     # Enough steps that predictions differ by more than what the checks let pass.
     return TableRegressor(
         networks=(TINY,),
+        **UNBENT,
         max_epochs=4,
         batch_size=8,
         learning_rate=1e-2,

@@ -90,6 +90,7 @@ def test_every_estimate_is_taught_alike_and_missing_points_are_left_out():
     torch.testing.assert_close(weighted, torch.tensor((1 + 0 + 0 + 2) / 4))
 
 
+@pytest.mark.slow
 def test_it_learns_to_find_a_spot_that_moves():
     assert error_after_training(small(1, stride=2)) < 0.2
 

@@ -218,6 +218,7 @@ def test_validation_sees_it_as_it_is_and_the_best_is_kept():
     assert torch.equal(stage.asymmetry, seen[1])
 
 
+@pytest.mark.slow
 def test_an_estimator_learns_adds_keeps_and_tells_it():
     images, centers = draw_spots()
     y = centers + (LAYOUT + ASYMMETRY).numpy()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from small import UNBENT
 
 from skwing import CascadeLandmarkRegressor
 from skwing._training import engine
@@ -25,7 +26,7 @@ def faces():
 
 def tiny(**settings):
     defaults = {"networks": (TINY, TINY), "max_epochs": 3, "batch_size": 4, "random_state": 0}
-    return CascadeLandmarkRegressor(device="cpu", **{**defaults, **settings})
+    return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **settings})
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from small import UNBENT
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
 from skwing.datasets import make_faces
@@ -20,7 +21,7 @@ NAMES = ("snout", "dorsal", "tail_up", "tail_down", "belly")
 
 def tiny(**settings):
     defaults = {"networks": (TINY, TINY), "max_epochs": 2, "batch_size": 4, "random_state": 0}
-    return CascadeLandmarkRegressor(device="cpu", **{**defaults, **settings})
+    return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **settings})
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@ def global_states():
 # ---------------------------------------------------------------------------------------
 # Fits beside others
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_fits_in_threads_beside_other_draws_equal_a_fit_alone(faces):
     alone = small().fit(*faces)
     kept, stop = pickle.dumps(alone), threading.Event()
@@ -80,6 +81,7 @@ def test_fits_in_threads_beside_other_draws_equal_a_fit_alone(faces):
         np.testing.assert_array_equal(other.predict(faces[0]), alone.predict(faces[0]))
 
 
+@pytest.mark.slow
 def test_a_search_in_threads_gives_what_it_gives_in_turn(faces):
     grid = {"w": [2.0, 10.0]}
     in_turn = GridSearchCV(small(), grid, cv=2).fit(*faces)
