@@ -69,7 +69,8 @@ def folder(tmp_path, monkeypatch):
     write_300w(tmp_path / "path/to/300w", faces)
     write_table(tmp_path / "faces.csv", faces)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("skwing.datasets.make_faces", lambda n, **k: make_faces(min(n, 50), **k))
+    few = lambda n_samples=50, **settings: make_faces(min(n_samples, 50), **settings)  # noqa: E731
+    monkeypatch.setattr("skwing.datasets.make_faces", few)
     train = engine.train
     monkeypatch.setattr(engine, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
     return tmp_path
