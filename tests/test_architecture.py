@@ -23,7 +23,9 @@ def drawing():
 
 def test_the_picture_is_drawn_from_the_imports_of_today(drawing):
     told = "python docs/draw_architecture.py draws it again"
-    assert drawing.drawn_graph() == drawing.import_graph(), told
+    drawn, today = drawing.drawn_graph(), drawing.import_graph()
+    # What the picture shows: an import that follows from others changes nothing there.
+    assert drawing.without_implied(drawn) == drawing.without_implied(today), told
 
 
 def test_every_part_is_described(drawing):
