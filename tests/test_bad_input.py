@@ -396,8 +396,8 @@ def test_samples_that_do_not_count(refuses):
 # Validation data
 # ---------------------------------------------------------------------------------------
 def test_validation_data_that_are_none(refuses):
-    refuses(ValueError, "X_val and y_val go together", X, Y, X_val=X)
-    refuses(ValueError, "X_val and y_val go together", X, Y, y_val=Y)
+    refuses(ValueError, "X_val and y_val must be passed together", X, Y, X_val=X)
+    refuses(ValueError, "X_val and y_val must be passed together", X, Y, y_val=Y)
     refuses(ValueError, "X_val has 0 samples", X, Y, X_val=[], y_val=Y)
     refuses(ValueError, "X_val has 7 samples, but y_val has 8", X, Y, X_val=X[:7], y_val=Y)
     infinite = replaced(Y, (1, 1), np.inf)
@@ -406,10 +406,12 @@ def test_validation_data_that_are_none(refuses):
 
 def test_validation_data_that_can_not_be_measured(refuses, fitted):
     blank = np.full_like(Y, np.nan)
-    refuses(ValueError, "none of the held-out samples can be measured", X, Y, X_val=X, y_val=blank)
-    with pytest.raises(ValueError, match="can be measured"):
+    refuses(
+        ValueError, "no error can be computed for the held-out samples", X, Y, X_val=X, y_val=blank
+    )
+    with pytest.raises(ValueError, match="no error can be computed"):
         fitted.score(X, blank)
-    with pytest.raises(ValueError, match="can be measured"):
+    with pytest.raises(ValueError, match="no error can be computed"):
         fitted.score(X, replaced(Y, slice(4), np.nan), sample_weight=np.arange(N) < 4)
 
 

@@ -99,7 +99,7 @@ def test_return_std_is_a_flag():
     [
         ({"networks": (TINY, "cnn8")}, r"networks\[1\]: unknown network 'cnn8'"),
         ({"networks": (TINY, 5)}, r"networks\[1\]: network must be a name"),
-        ({"networks": (TINY, TINY(5))}, r"networks\[1\]: network is a PlainCNN that is built"),
+        ({"networks": (TINY, TINY(5))}, r"networks\[1\]: network is an instance of PlainCNN"),
         ({"networks": (TINY, lambda n: None)}, r"networks\[1\]: .*must return a torch.nn.Module"),
         ({"networks": (TINY, lambda: None)}, r"networks\[1\]: .*takes 0 positional arguments"),
     ],

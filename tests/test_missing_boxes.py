@@ -100,7 +100,7 @@ def test_fit_score_and_validation_leave_them_out(fitted, holed):
     score, _ = told(fitted.score, holed, FACES.target)
     assert score == fitted.score(holed[known], FACES.target[known])
     _, warning = told(tiny().fit, FACES.data, FACES.target, X_val=holed, y_val=FACES.target)
-    assert "in X_val: such samples are left out" in str(warning.message)
+    assert "in X_val: such samples are ignored" in str(warning.message)
 
 
 def test_no_boxes_at_all_is_another_thing(fitted):

@@ -1,1 +1,1 @@
-"""How a cascade is trained: checked samples, settings, batches, and the training loop."""
+"""Training of a cascade: validation of samples and settings, batches, and the training loop."""

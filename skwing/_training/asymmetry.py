@@ -1,8 +1,8 @@
-"""Labels that are not mirrored when the image is: by how much, learned beside the network.
+"""Asymmetry of labels: per-landmark offsets that are learned beside the network.
 
-Mirroring an image and renaming its landmarks makes a new sample only if annotators would
-have marked the mirrored image so. Where all their points lie a little to the right, say,
-half of the samples then lie to the left, and a network learns the mean of both.
+Mirroring an image and renaming its landmarks gives a valid sample only if labels are
+mirror-symmetric. If, for example, all labels have an offset to the right, the labels of mirrored
+samples have an offset to the left, and a network learns the mean of both.
 """
 
 import torch
@@ -13,21 +13,20 @@ from skwing.networks import locate
 
 
 class WithAsymmetry(nn.Module):
-    """A network that learns what mirror images have in common, and what they have not.
+    """A network with learned offsets for labels that are not mirror-symmetric.
 
     Parameters
     ----------
     network : torch.nn.Module
         See :func:`skwing.networks.check_network`.
     asymmetry : float tensor of shape (n_landmarks, 2)
-        What is added to the network's points in a plain crop, in input pixels. In a
-        turned one it is turned with the crop, and in a mirrored one mirrored, which makes
-        it its negative. Learned from there.
+        Initial offsets, added to the output of the network in the original crop, in input
+        pixels. They are transformed with rotated and mirrored crops; mirroring negates them.
     permutation : int tensor of shape (n_landmarks,) or None
         Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original. None
-        where nothing is mirrored: the asymmetry is then added as it is, and not learned.
+        if crops are not mirrored; the asymmetry is then constant and not learned.
     unit : float
-        Pixels in which the asymmetry is learned: the larger, the faster.
+        Scale of the parameters in pixels; larger values give faster learning.
 
     Examples
     --------
@@ -47,24 +46,24 @@ class WithAsymmetry(nn.Module):
         self.network = network
         self.permutation = permutation
         self.unit = unit
-        # Flat, as biases are: the optimiser knows by that what not to shrink.
+        # One-dimensional, because the optimiser applies weight decay to other shapes only.
         self.flat = nn.Parameter(asymmetry.flatten() / unit, requires_grad=permutation is not None)
 
     @property
     def asymmetry(self):
-        """The asymmetry as it is now, of shape (n_landmarks, 2), in input pixels."""
+        """Current asymmetry, of shape (n_landmarks, 2), in input pixels."""
         return self.unit * self.flat.detach().unflatten(0, (-1, 2))
 
     def forward(self, images, changes, mirrored):
-        """Points in crops that are changed from plain ones, some of them mirrored.
+        """Predict points in transformed crops, some of them mirrored.
 
         Parameters
         ----------
         images : tensor of shape (b, 3, input_size, input_size)
         changes : float tensor of shape (b, 2, 2)
-            From directions in the plain crop to directions in the image.
+            Linear part of the transforms of the original crops.
         mirrored : bool tensor of shape (b,)
-            Which of the changes contain a reflection.
+            Mask of the transforms with a reflection.
 
         Returns
         -------
@@ -74,16 +73,16 @@ class WithAsymmetry(nn.Module):
         points = locate(self.network, images)
         asymmetry = (self.unit * self.flat.unflatten(0, (-1, 2))).expand(len(images), -1, -1)
         if self.permutation is not None:
-            # What is the same on both sides is the network's to learn. Started without such
-            # a part, the asymmetry never gets one, as its gradient has none.
+            # Remove the symmetric part, which the network can learn. If it is initially zero, it
+            # remains zero, as its gradient vanishes.
             asymmetry = (asymmetry - mirror_image(asymmetry, self.permutation)) / 2
             asymmetry = rename_mirrored(asymmetry, mirrored, self.permutation)
-        # Not as a matrix product, which might be in bfloat16.
+        # Not a matrix product, which could be computed in bfloat16.
         added = (changes[:, None] * asymmetry[:, :, None]).sum(-1)
         return points + added.reshape(len(added), *[1] * (points.ndim - 3), -1, 2)
 
 
 def mirror_image(offsets, permutation):
-    """Offsets of landmarks, of shape (..., n_landmarks, 2), as they are in the mirror."""
+    """Mirror offsets of landmarks, of shape (..., n_landmarks, 2)."""
     x, y = offsets[..., permutation, :].unbind(-1)
     return torch.stack([-x, y], -1)

@@ -1,4 +1,4 @@
-"""Batches to train a stage on: which samples, which crops of them, and how they are varied."""
+"""Training batches of a stage: order of samples, crops, and augmentation."""
 
 import itertools
 import math
@@ -13,16 +13,16 @@ from skwing._crops.warp import to_device
 from skwing._reading.stages import are_found, read_crops
 from skwing._training.weights import Diverged
 
-_MOST_WAITING = 10**7  # draws that are put in order at a time
-_N_VARIANTS = 8  # different guesses of the stages before, for each sample
+_MOST_WAITING = 10**7  # maximum number of draws that are shuffled at once
+_N_VARIANTS = 8  # number of crops per sample, from different predictions of previous stages
 
 
 def endless_draws(repeats, batch_size, generator):
-    """Batches of indices without end.
+    """Infinite iterator over batches of indices.
 
-    Every pass draws sample i ``repeats[i]`` times, in random order; passes follow each
-    other without a gap, so every batch is full. A pass of more than some millions of draws is
-    divided into parts, each with its share of every sample.
+    Each pass draws sample i ``repeats[i]`` times, in random order. All batches are full, as
+    they may extend over two passes. Very long passes are divided into parts with the same
+    proportions of samples.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def endless_draws(repeats, batch_size, generator):
         If all repeats are 0.
     """
     if not repeats.any():
-        raise ValueError("the repeats of the samples to train on are all 0: none would be drawn")
+        raise ValueError("the repeats of all training samples are 0: none would be drawn")
     waiting = torch.empty(0, dtype=torch.int64)
     pools = itertools.chain.from_iterable(_pools(repeats, generator) for _ in itertools.count())
     while True:
@@ -52,14 +52,14 @@ def endless_draws(repeats, batch_size, generator):
 
 
 def _pools(repeats, generator):
-    """Indices of one pass, each as often as it is repeated, in parts that memory holds."""
+    """Indices of one pass with their repeats, in parts of limited size."""
     n_parts = math.ceil(int(repeats.sum()) / _MOST_WAITING)
     indices = torch.arange(len(repeats))
     if n_parts == 1:
         yield torch.repeat_interleave(indices, repeats)
         return
-    # Part i ends after the share (i + 1) / n_parts of each sample's repeats, give or take a
-    # rounding that starts anywhere: otherwise all samples without repeats were in the last.
+    # Part i ends after the fraction (i + 1) / n_parts of each sample's repeats. Rounding has a
+    # random offset; otherwise all samples with one repeat would be in the last part.
     start = torch.randint(n_parts, repeats.shape, generator=generator)
     before = torch.zeros_like(repeats)
     for i in range(1, n_parts + 1):
@@ -71,14 +71,14 @@ def _pools(repeats, generator):
 
 @dataclass
 class TrainingTargets:
-    """What training knows of its samples.
+    """Targets and weights of the training samples.
 
     Attributes
     ----------
     points : float32 tensor of shape (n, L, 2)
         In chip pixels, NaN = missing; on the device of the network.
     permutation : int tensor of shape (L,) or None
-        Renames the landmarks of a mirrored shape; None where nothing is ever mirrored.
+        Renames the landmarks of a mirrored shape; None if samples are never mirrored.
     weights : float32 tensor of shape (n,) or None
     """
 
@@ -89,22 +89,22 @@ class TrainingTargets:
 
 @torch.no_grad()
 def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
-    """Crops of each sample for the last stage to learn on, before its own augmentation.
+    """Crops of each sample for the training of the last stage, before its augmentation.
 
-    They are made once, so that a training step costs the same at every stage.
+    They are computed once, so that a training step has the same cost in all stages.
 
     Parameters
     ----------
     stages : list of Stage
-        Those before the last are trained already.
+        All stages except the last must be trained.
     augmentations : list of Augmentation
-        Of each stage.
+        Augmentation of each stage.
     chips : Chips
     truth : TrainingTargets
     generator : torch.Generator
     refine_on : {"predicted", "truth"}
-        Whether the crops of a later stage are cut by what the stages before really
-        predict, each time under other augmentation, or by the true landmarks.
+        Whether the crops of a later stage are placed by the predictions of the previous
+        stages, each with different augmentation, or by the true landmarks.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
 
 
 def _guess(stages, augmentations, chips, indices, generator):
-    """Landmarks that stages predict, each under its own augmentation but never mirrored."""
+    """Predict landmarks of stages, each with its augmentation except for mirroring."""
     guess = None
     for stage, augmentation in zip(stages, augmentations, strict=False):
         crops = stage.crop.matrices(len(indices), chips.device, guess)
@@ -134,30 +134,30 @@ def _guess(stages, augmentations, chips, indices, generator):
         change = to_device(change, chips.device)
         guess = read_crops(stage, chips, indices, geometry.compose(change, crops), change)
         if not are_found(guess).all():
-            raise Diverged("the stages before answer numbers that are no places")
+            raise Diverged("the previous stages return invalid landmarks")
     return guess
 
 
 @torch.no_grad()
 def training_batches(stage, augmentation, variants, chips, truth, draws, generator):
-    """Batches for a stage, made as whole arrays on the device of the chips.
+    """Iterator over training batches of a stage, on the device of the chips.
 
     Parameters
     ----------
     stage : Stage
     augmentation : Augmentation
     variants : float32 tensor of shape (n, n_variants, 2, 3)
-        See :func:`crop_variants`; each draw takes one of a sample's.
+        See :func:`crop_variants`; each draw uses a random variant of the sample.
     chips : Chips
     truth : TrainingTargets
     draws : iterator of int tensors
-        Which samples a batch holds.
+        Indices of the samples of each batch.
     generator : torch.Generator
 
     Yields
     ------
     (images, changes, mirrored), targets, weights
-        As :mod:`skwing._training.engine` takes them, with the inputs of
+        Batches for :mod:`skwing._training.engine`, with the inputs of
         :class:`skwing._training.asymmetry.WithAsymmetry`.
     """
     size, device = stage.crop.size, chips.device

@@ -1,4 +1,4 @@
-"""Training of a cascade, one stage after the other."""
+"""Training of the stages of a cascade, one after the other."""
 
 from functools import partial
 
@@ -13,19 +13,19 @@ from skwing.metrics import default_nme
 
 
 def train_cascade(plan, chips, stages, *, history, estimator):
-    """Train the stages that a plan trains.
+    """Train the stages of a plan.
 
     Parameters
     ----------
     plan : Plan
     chips : Chips
-        Of the training samples.
+        Chips of the training samples.
     stages : list of Stage
-        All of the cascade. Those that are trained change in place.
+        All stages of the cascade. Trained stages are modified in place.
     history : list of list of dict
-        Rows of each stage that is not trained again, the first ones.
+        History of the first stages, which are not trained again.
     estimator : CascadeLandmarkRegressor
-        Whose progress is reported.
+        Estimator for progress reporting.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def train_cascade(plan, chips, stages, *, history, estimator):
     Raises
     ------
     BaseException
-        What ended the training before there was anything to keep.
+        If training ends early without a usable result.
     """
     truth, validate = make_truth(chips, plan.train, plan.schema), _validation(plan, chips)
     run = Run(stages, plan.n_known, history)
@@ -61,7 +61,7 @@ def train_cascade(plan, chips, stages, *, history, estimator):
 
 
 def _validation(plan, chips):
-    """Function of stages that gives their mean error on held-out samples, or None."""
+    """Function that computes the mean error of stages on held-out samples, or None."""
     held_out = plan.held_out
     if held_out is None:
         return None

@@ -1,12 +1,12 @@
-"""Landmarks, boxes and images that contradict each other.
+"""Detection of landmarks, boxes and images that contradict each other.
 
-The checks do not decode images. They suspect little: a data set that is merely unusual
-passes without a message.
+The checks do not decode images. They are conservative: unusual but consistent data do not cause
+messages.
 """
 
 from skwing._training import coordinate_checks, sample_checks
 
-# At most one check of the first kind applies, as each explains all coordinates.
+# At most one of these checks is reported, because each explains all coordinates.
 OF_ALL = (
     coordinate_checks.fractions,
     coordinate_checks.triples,
@@ -25,7 +25,7 @@ OF_SOME = (
 
 
 def contradictions(evidence):
-    """Messages about all that is wrong with samples, at most one about what y means.
+    """Messages about inconsistent samples, at most one about the meaning of y.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Checks of what the coordinates of all samples mean: units, order, axes, kind of box.
+"""Checks of the coordinates of all samples: units, order, axes, kind of boxes.
 
-Each takes an :class:`Evidence` and returns a message, or None where nothing is wrong.
+Each check takes an :class:`Evidence` and returns a message, or None if it finds no problem.
 """
 
 import numpy as np
@@ -16,16 +16,13 @@ from skwing._training.evidence import (
 from skwing._utils.corners import corners_message, fit_as_corners, reaches_beyond, rounded
 from skwing.schema import SCHEMAS
 
-_FEW = 8  # samples that a statistic takes at least
-_FRACTIONS = 1.5  # greatest coordinate of what is no pixels, with some room
+_FEW = 8  # minimum number of samples for a statistic
+_FRACTIONS = 1.5  # maximum coordinate of normalised landmarks, with some tolerance
 _BELOW_EYES = ("mouth", "lip", "nose", "chin")
 
 
-# ---------------------------------------------------------------------------------------
-# What all coordinates mean
-# ---------------------------------------------------------------------------------------
 def fractions(evidence):
-    """Coordinates from 0 to 1, from -0.5 to 0.5 or from -1 to 1; shapes of no size."""
+    """Detect coordinates in [0, 1], [-0.5, 0.5] or [-1, 1], and shapes of tiny size."""
     points = evidence.points[evidence.known]
     if (abs(points) <= _FRACTIONS).all(-1).mean() >= 0.99:
         low = points.min()
@@ -47,7 +44,7 @@ def fractions(evidence):
 
 
 def per_cent(evidence):
-    """Coordinates from 0 to 100 that are per cent of the image's size."""
+    """Detect coordinates in [0, 100] that are percent of the image size."""
     points, sizes = evidence.points, evidence.sizes
     known = points[evidence.known]
     if len(points) < 3 or not len(known):
@@ -69,7 +66,7 @@ def per_cent(evidence):
 
 
 def triples(evidence):
-    """Columns x0, y0, v0, x1, ...: every third holds a visibility or a confidence."""
+    """Detect columns x0, y0, v0, x1, ...: every third is a visibility or a confidence."""
     points = evidence.points
     columns = points.reshape(len(points), -1)
     if columns.shape[1] % 3:
@@ -79,21 +76,21 @@ def triples(evidence):
     if not len(told) or told.min() < 0 or told.max() > 2 or np.nanmedian(others) < 4:
         return None
     return (
-        f"every third column of y holds values from {told.min():g} to {told.max():g}, as in "
-        "x0, y0, v0, x1, y1, v1, ...: such visibilities are no coordinates. Drop them, with NaN "
-        f"for what is missing: y.reshape(len(y), {columns.shape[1] // 3}, 3)[:, :, :2]"
+        f"every third column of y contains values from {told.min():g} to {told.max():g}, as in "
+        "x0, y0, v0, x1, y1, v1, ...: visibilities are not coordinates. Drop them, with NaN "
+        f"for missing landmarks: y.reshape(len(y), {columns.shape[1] // 3}, 3)[:, :, :2]"
     )
 
 
 def blocks(evidence):
-    """Columns x0, x1, ..., y0, y1, ...: those of an axis go together when an object moves."""
+    """Detect columns x0, x1, ..., y0, y1, ...: columns of the same axis are correlated."""
     points = evidence.points[some_rows(evidence)]
     n_columns = 2 * points.shape[1]
     if len(points) < _FEW or n_columns < 4:
         return None
     columns = points.reshape(len(points), n_columns)
     columns = columns[:, np.isfinite(columns).sum(0) >= 5] if np.isnan(columns).any() else columns
-    if columns.shape[1] < n_columns:  # halves could not be told
+    if columns.shape[1] < n_columns:  # the halves would be unknown
         return None
     off = columns - np.nanmean(columns, axis=0)
     spread = np.sqrt(np.nanmean(off**2, axis=0))
@@ -122,13 +119,13 @@ def _contrast(likeness, group):
 
 
 def swapped(evidence):
-    """Coordinates as (y, x), told by images, by boxes, or by where eyes and mouths lie."""
+    """Detect coordinates (y, x), by images, by boxes, or by the positions of eyes and mouths."""
     points, turned = evidence.points, evidence.points[..., ::-1]
     remedy = "If so, pass y[..., ::-1] for y of shape (n_samples, n_landmarks, 2)"
     inside, other = share_in_images(evidence, points), share_in_images(evidence, turned)
     if inside < 0.95 and other >= 0.99:
         return (
-            f"{100 * (1 - inside):.0f} % of the landmarks of y lie outside of their images, and "
+            f"{100 * (1 - inside):.0f} % of the landmarks of y are outside of their images, and "
             f"{100 * (1 - other):.0f} % with x and y swapped: a point is (x, y), x to the right. "
             f"{remedy}"
         )
@@ -141,7 +138,7 @@ def swapped(evidence):
 
 
 def _wrong_handed(evidence, remedy):
-    """Faces of which the mouth lies on the wrong side of the line from eye to eye."""
+    """Detect faces with the mouth on the wrong side of the line between the eyes."""
     schema, points = evidence.schema, evidence.points
     if schema is None or "inter_ocular" not in schema.normalizers:
         return None
@@ -179,7 +176,7 @@ def _wrong_handed(evidence, remedy):
 
 
 def corners(evidence):
-    """Boxes given as (x1, y1, x2, y2), which lie closer around the landmarks."""
+    """Detect boxes (x1, y1, x2, y2), which fit the landmarks better as corners."""
     boxes, sizes = evidence.boxes, evidence.sizes
     if boxes is None or not fit_as_corners(boxes, sizes):
         return None
@@ -194,7 +191,7 @@ def corners(evidence):
 
 
 def _pairwise(boxes, others):
-    """Overlap of each box with the other of its sample."""
+    """Overlap of boxes with the same index."""
     low = np.maximum(boxes[:, :2], others[:, :2])
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], others[:, :2] + others[:, 2:])
     common = np.clip(high - low, 0, None).prod(axis=1)
@@ -202,7 +199,7 @@ def _pairwise(boxes, others):
 
 
 def _overlaps(evidence, points, otherwise):
-    """Overlaps of the boxes with those of two readings of the landmarks."""
+    """Overlaps of the boxes with the bounding boxes of two sets of landmarks."""
     rows = some_rows(evidence)
     return tuple(
         _pairwise(evidence.boxes[rows], geometry.boxes_of(some[rows]))
@@ -211,7 +208,7 @@ def _overlaps(evidence, points, otherwise):
 
 
 def _is_better(overlaps, others):
-    """Whether overlaps are clearly greater than others, in nearly all of several samples."""
+    """Whether overlaps are clearly larger than others in nearly all samples."""
     known = ~np.isnan(overlaps + others)
     gain = (overlaps - others)[known]
     return len(gain) >= 3 and gain.mean() > 0.15 and (gain > 0).mean() >= 0.8
@@ -222,7 +219,7 @@ def _size(sizes):
 
 
 def outside(evidence):
-    """Samples with all of their landmarks outside of their box, or most outside of the image."""
+    """Detect samples with all landmarks outside their box, or most outside their image."""
     known, points = evidence.known, evidence.points
     if evidence.boxes is not None:
         low, size = evidence.boxes[:, None, :2], evidence.boxes[:, None, 2:]

@@ -1,4 +1,4 @@
-"""Training that diverged, as its predictions show: they are no numbers, or far from all samples."""
+"""Detection of diverged training from invalid or implausible predictions."""
 
 import math
 
@@ -7,16 +7,16 @@ import torch
 from skwing._reading.stages import read_stages
 from skwing._training.weights import Diverged
 
-_N_CHECKED = 256  # training samples whose predictions are looked at
+_N_CHECKED = 256  # maximum number of training samples to predict
 _A_PASS = 64
-_FAR_WORSE = 10  # times the error of an answer that is the same for every sample
-_FAR_OFF = 2  # sides of the crop: no error below is a sign of divergence
-_FAR_LABEL = 10  # sides of the chip: a landmark so far from its box is a likely cause
+_FAR_WORSE = 10  # threshold of the error, relative to that of a constant prediction
+_FAR_OFF = 2  # minimum error of diverged training, relative to the side of the crop
+_FAR_LABEL = 10  # distance of an implausible label from its box, relative to the side of the chip
 
 
 @torch.no_grad()
 def check_predictions(stages, chips, truth):
-    """Check what a cascade predicts on samples that its last stage was trained on.
+    """Check the predictions of a cascade on training samples of its last stage.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def check_predictions(stages, chips, truth):
     Raises
     ------
     Diverged
-        If a prediction is not finite, or predictions are ten times as far off as the mean
-        place of each landmark and by more than two sides of the crop.
+        If a prediction is not finite, or the mean error is more than ten times that of the
+        mean landmarks and more than two sides of the crop.
     """
     step = max(1, math.ceil(len(chips) / _N_CHECKED))
     rows = torch.arange(0, len(chips), step)
@@ -45,26 +45,26 @@ def check_predictions(stages, chips, truth):
     if off > max(_FAR_WORSE * constant, _FAR_OFF * crop.size):
         raise Diverged(
             f"predictions on training samples are off by {off:.3g} pixels of the input of "
-            f"{crop.size} on average, where the mean place of each landmark is off by "
+            f"{crop.size} on average, where the mean position of each landmark is off by "
             f"{constant:.3g}"
         )
 
 
 def _mean_distance(points, true):
-    """Mean distance of points from those that are known; 0 where none is."""
+    """Mean distance over known landmarks; 0 if there are none."""
     distances = torch.linalg.norm(points.double() - true.double(), dim=-1)
     known = distances[~distances.isnan()]
     return float(known.mean()) if len(known) else 0.0
 
 
 def likely_cause(chips, samples, learning_rate):
-    """What probably made a training diverge, and what helps: words for an error.
+    """Probable cause of divergence and a remedy, for an error message.
 
     Parameters
     ----------
     chips : Chips
     samples : Samples
-        That the chips are of.
+        Samples of the chips.
     learning_rate : float
     """
     advice = f"try a lower learning_rate than {learning_rate:g}"

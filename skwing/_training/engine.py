@@ -1,9 +1,8 @@
-"""The training loop: a network, batches, a loss and an optimiser give rows of history.
+"""The training loop, independent of images and crops.
 
-It knows no face, no chip and no matrix. A batch is a tuple ``(inputs, targets, weights)``
-on the device of the network: `inputs` a tuple of what the network takes, `targets` of
-shape (b, L, 2) in input pixels with NaN where a point is missing, `weights` of shape (b,)
-or None.
+A batch is a tuple ``(inputs, targets, weights)`` on the device of the network: `inputs` is a
+tuple of arguments of the network, `targets` has shape (b, L, 2) in input pixels with NaN for
+missing points, and `weights` has shape (b,) or is None.
 """
 
 import math
@@ -18,19 +17,19 @@ from skwing._utils.random import generator_on
 
 
 def average_loss(values, weights=None):
-    """Weighted mean of a loss over the coordinates that are known.
+    """Weighted mean of a loss over the known coordinates.
 
     Parameters
     ----------
     values : tensor of shape (b, L, 2)
-        One value a coordinate, 0 where it is unknown.
+        One value per coordinate, 0 if unknown.
     weights : tensor of shape (b, L, 2) or None
-        Weight of each coordinate, 0 where it is unknown.
+        Weight of each coordinate, 0 if unknown.
 
     Returns
     -------
     loss : tensor of shape ()
-        0 if nothing is known.
+        0 if no coordinate is known.
     """
     if weights is None:
         return values.mean()
@@ -38,17 +37,17 @@ def average_loss(values, weights=None):
 
 
 def batch_loss(points, targets, weights, loss):
-    """Loss of a batch of predictions, missing targets left out.
+    """Loss of a batch of predictions, ignoring missing targets.
 
     Parameters
     ----------
     points : tensor of shape (b, L, 2) or (b, n_estimates, L, 2)
-        In input pixels; of several estimates all count alike.
+        In input pixels; several estimates have equal weights.
     targets : tensor of shape (b, L, 2)
         In input pixels; NaN = missing.
     weights : tensor of shape (b,) or None
     loss : callable
-        Residuals in, values of the same shape out.
+        Maps residuals to values of the same shape.
 
     Returns
     -------
@@ -57,7 +56,7 @@ def batch_loss(points, targets, weights, loss):
     if points.ndim == 4:
         targets = targets[:, None].expand_as(points)
     known = ~torch.isnan(targets).any(-1, keepdim=True).expand_as(targets)
-    # NaN must be gone before the loss: 0 * NaN, in its backward pass, is NaN.
+    # Replace NaN before the loss, because 0 * NaN in the backward pass is NaN.
     residual = torch.where(known, points - targets, 0.0)
     coordinate_weights = known.to(points.dtype)
     if weights is not None:
@@ -67,14 +66,14 @@ def batch_loss(points, targets, weights, loss):
 
 
 def make_optimizer(name, parameters, learning_rate, momentum, weight_decay):
-    """Optimiser of that name: ``"adamw"`` or ``"sgd"`` (with momentum).
+    """Create an optimiser by name: ``"adamw"`` or ``"sgd"`` (with momentum).
 
-    Weights decay; biases and the factors of normalisation layers do not.
+    Weight decay is not applied to biases and to the factors of normalisation layers.
     """
     parameters = list(parameters)
     devices = {p.device.type for p in parameters}
     fused = devices <= {"cpu", "cuda"}
-    if devices == {"cuda"}:  # so that a recorded step follows the schedule
+    if devices == {"cuda"}:  # a tensor, which recorded steps read at each replay
         learning_rate = torch.tensor(learning_rate, device=parameters[0].device)
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -92,35 +91,35 @@ OPTIMIZERS = ("adamw", "sgd")
 
 
 def _one_cycle(progress):
-    """Up to the full rate over the first tenth, then down to a thousandth along a cosine."""
+    """Increase to the peak rate over the first tenth, then cosine decay to a thousandth."""
     rise = 0.1
     if progress < rise:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / rise)) / 2
     return 1e-3 + (1 - 1e-3) * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
 
 
-# Factor of the learning rate over the progress of training, from 0 to 1.
+# Factor of the peak learning rate as a function of the progress of training, from 0 to 1.
 SCHEDULES = {
     "one_cycle": _one_cycle,
     "cosine": lambda progress: 1e-3 + (1 - 1e-3) * (1 + math.cos(math.pi * progress)) / 2,
-    # Down to a hundredth, the range that Table 1 of Feng et al. 2018 states.
+    # Decay to a hundredth, the range stated in Table 1 of Feng et al. 2018.
     "exponential": lambda progress: 10 ** (-2 * progress),
     "constant": lambda progress: 1.0,
 }
 
 
 def autocast(device, mixed):
-    """Context in which convolutions and products run in bfloat16, or one that does nothing."""
+    """Context manager for bfloat16 if `mixed`, else without effect."""
     if not mixed:
         return nullcontext()
-    # Inside of another autocast the cache would outlive the step, and weights with it.
+    # Inside another autocast, a cache of converted weights would persist after the step.
     return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
 
 
 class TrainingStep:
-    """One step of an optimiser on one batch; gives the loss before it, detached.
+    """A training step on one batch, which returns the (detached) loss before the step.
 
-    Called with targets, weights and what the network takes.
+    It is called with targets, weights and the inputs of the network.
     """
 
     def __init__(self, network, loss, optimizer, mixed=False):
@@ -128,7 +127,7 @@ class TrainingStep:
         self.mixed = mixed
 
     def __call__(self, targets, weights, *inputs):
-        """Take the step."""
+        """Run the step."""
         with autocast(targets.device, self.mixed):
             points = self.network(*inputs)
         value = batch_loss(points.float(), targets, weights, self.loss)
@@ -138,7 +137,7 @@ class TrainingStep:
         return value.detach()
 
 
-_LOW_RATE = 0.1  # of the greatest; from there on patience counts
+_LOW_RATE = 0.1  # fraction of the peak learning rate below which early stopping is active
 
 
 @torch.enable_grad()
@@ -158,48 +157,50 @@ def train(
     on_epoch=None,
     check=None,
 ):
-    """Train a network; the one loop of the package.
+    """Train a network.
 
-    Whatever ends it, the network has the weights of a whole epoch, or those from before
-    the first. An exception leaves the best where there is `validate`, else the last ones;
-    divergence leaves those of the least error, by `validate` or else by the loss.
+    In all cases, the network ends with the weights of a complete epoch, or with its initial
+    weights. If an exception occurs, these are the best weights with `validate`, else the last
+    ones. If training diverges, they are the weights with the smallest error of `validate`, or
+    else with the smallest loss.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Answers ``*inputs`` by points, as :func:`batch_loss` takes them. Changed in place;
-        left in evaluation mode.
+        Maps ``*inputs`` to points, see :func:`batch_loss`. Modified in place, and left in
+        evaluation mode.
     batches : iterator
-        Endless; gives ``(inputs, targets, weights)``.
+        Infinite iterator over ``(inputs, targets, weights)``.
     loss : callable
-        Residuals in input pixels in, values of the same shape out.
+        Maps residuals in input pixels to values of the same shape.
     optimizer : torch.optim.Optimizer
     schedule : callable
-        Progress in [0, 1] in, factor of the learning rate out.
+        Maps the progress in [0, 1] to a factor of the learning rate.
     n_epochs, n_steps : int
-        Number of epochs, and of steps in each.
+        Number of epochs, and of steps per epoch.
     mixed : bool, default=False
-        Whether to run in bfloat16 where that is safe.
+        Whether to use bfloat16 (mixed precision).
     recorded : bool, default=False
-        Whether a CUDA device may record a step and replay it, see
-        :class:`skwing._utils.graphs.Replayed`: network and loss then do the same work at every
-        step, and all batches are of one size.
+        Whether steps may be recorded as a CUDA graph, see
+        :class:`skwing._utils.graphs.Replayed`. Network and loss must then do the same
+        operations at each step, with batches of the same size.
     validate : callable, default=None
-        Takes no argument; gives the error on data held out, lower is better.
+        Called without arguments; returns the error on held-out data, lower is better.
     patience : int, default=None
-        Stop after this many epochs without a lower error, and keep the best weights: both
-        of the epochs since the rate has come down to a tenth, where the schedule does that.
+        Stop after this number of epochs without a lower error, and restore the best weights.
+        If the schedule decreases the learning rate to a tenth, only the epochs after that
+        are considered.
     on_epoch : callable, default=None
-        Takes the row of an epoch; training stops if it returns True.
+        Called with the row of each epoch; training stops if it returns True.
     check : callable, default=None
-        Called at the end, without arguments; raises :class:`skwing._training.weights.Diverged` if
-        the network is of no use.
+        Called without arguments at the end; raises
+        :class:`skwing._training.weights.Diverged` if the network is not usable.
 
     Returns
     -------
     rows : list of dict
-        ``epoch``, ``loss``, ``learning_rate``, ``seconds``, ``n_samples`` and, with
-        `validate`, ``validation_error``, for each epoch.
+        For each epoch, ``epoch``, ``loss``, ``learning_rate``, ``seconds``, ``n_samples``
+        and, with `validate`, ``validation_error``.
 
     Raises
     ------
@@ -246,13 +247,13 @@ def train(
 
 
 def _train_epoch(network, batches, step, scheduler, n_steps):
-    """Train for one epoch; its row of history but for its number."""
+    """Train for one epoch and return its row of history, without the epoch number."""
     device = next(network.parameters()).device
     start, total, n_samples = time.perf_counter(), torch.zeros((), device=device), 0
     network.train()
     for _ in range(n_steps):
         inputs, targets, weights = next(batches)
-        # Summed on the device: reading a number off a GPU would wait for it.
+        # Accumulate on the device, because reading a number would force a GPU sync.
         total += step(targets, weights, *inputs)
         scheduler.step()
         n_samples += len(targets)
@@ -266,11 +267,11 @@ def _train_epoch(network, batches, step, scheduler, n_steps):
 
 
 def _first_low_epoch(schedule, n_epochs):
-    """First epoch, from 1, at whose end the rate is so low that its error can be relied on.
+    """First epoch, counted from 1, in which early stopping considers the validation error.
 
-    While the rate is high the error goes up and down, and most of what a training gains it
-    gains at the end of the fall: the least of many errors before that is luck. A schedule
-    that does not fall that low has no such end, and all its epochs are alike.
+    While the learning rate is high, the error fluctuates, and most of the improvement occurs
+    at the end of the decay. The minimum before that is mostly noise. For schedules without
+    such a decay, all epochs are considered.
     """
     epoch = n_epochs + 1
     while epoch > 1 and schedule((epoch - 1) / n_epochs) <= _LOW_RATE:
@@ -279,7 +280,7 @@ def _first_low_epoch(schedule, n_epochs):
 
 
 def _check_epoch(row, network, sound):
-    """Check the loss of an epoch, and the weights that its last step left."""
+    """Check that the loss of an epoch and the weights after it are finite."""
     broken = broken_part(network, sound) if math.isfinite(row["loss"]) else None
     if broken is not None or not math.isfinite(row["loss"]):
         found = f"the loss is {row['loss']}" if broken is None else f"{broken} is not finite"

@@ -1,4 +1,4 @@
-"""Decoded samples as the checks for contradictions see them, and measures of them."""
+"""Input of the checks for contradictions, and statistics of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ import numpy as np
 from skwing import geometry
 from skwing.schema import LandmarkSchema
 
-_MOST = 2000  # samples that a statistic is taken of
+_MOST = 2000  # maximum number of samples for a statistic
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of samples once they are decoded.
+    """Properties of samples after decoding.
 
     Attributes
     ----------
     points : array of shape (n, L, 2)
-        Landmarks as they were passed, NaN = missing.
+        Landmarks as passed by the user, NaN = missing.
     boxes : array of shape (n, 4) or None
-        ``(x, y, width, height)``; None where each image is a whole.
+        ``(x, y, width, height)``; None if whole images are used.
     sizes : array of shape (n, 2)
         Width and height of each image in pixels.
     describe : callable
-        Words for the sample of a number.
+        Returns the description of a sample, given its index.
     schema : LandmarkSchema or None
     by_image : callable
-        Gives the positions of the samples of each image.
+        Returns the indices of the samples of each image.
     """
 
     points: np.ndarray
@@ -39,37 +39,34 @@ class Evidence:
 
     @property
     def known(self):
-        """Landmarks that are known, bool of shape (n, L)."""
+        """Mask of known landmarks, bool of shape (n, L)."""
         return ~np.isnan(self.points).any(-1)
 
 
-# ---------------------------------------------------------------------------------------
-# Measures
-# ---------------------------------------------------------------------------------------
 def some_rows(evidence):
-    """Samples for a statistic, spread evenly."""
+    """Evenly spaced subset of samples for a statistic."""
     n = len(evidence.points)
     return np.arange(n) if n <= _MOST else np.linspace(0, n - 1, _MOST).astype(int)
 
 
 def extents(points):
-    """Longer side of each shape, without the pixel that a box counts more."""
+    """Longer side of each shape: the difference of coordinates, without the pixel of boxes."""
     return geometry.boxes_of(points)[:, 2:].max(1) - 1
 
 
 def boxes_used(evidence):
-    """Boxes that were used: those given, or the whole images."""
+    """The given boxes, or those of the whole images."""
     if evidence.boxes is not None:
         return evidence.boxes
     return np.concatenate([np.zeros_like(evidence.sizes), evidence.sizes], axis=1)
 
 
 def in_images(evidence, points):
-    """Landmarks that lie in their images, or a little beside."""
+    """Mask of landmarks inside their images, with some tolerance."""
     room = 2 + 0.02 * evidence.sizes[:, None]
     return ((points >= -room) & (points <= evidence.sizes[:, None] + room)).all(-1)
 
 
 def share_in_images(evidence, points):
-    """Fraction of the known landmarks that lie in their images."""
+    """Fraction of the known landmarks inside their images."""
     return in_images(evidence, points)[evidence.known].mean()

@@ -1,4 +1,4 @@
-"""Which stages of a cascade train on mirrored crops."""
+"""Selection of the stages that are trained on mirrored crops."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ from skwing.shapes._reference import is_symmetric
 
 
 def mirrored_as_known(settings, shape, schema):
-    """Settings of stages without mirrored crops where it is not known what they show.
+    """Disable mirroring in stages where mirrored crops are not valid.
 
-    A first stage mirrors crops of the box, which takes a schema that says how landmarks are
-    renamed. Later stages bring landmarks onto the mean shape: a mirrored crop is one that
-    they meet in predict only where that shape is its own mirror image.
+    The first stage mirrors crops of the box, which requires a schema with mirror pairs. Later
+    stages align landmarks with the mean shape: mirrored crops resemble those of prediction
+    only if the mean shape is its own mirror image.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ def mirrored_as_known(settings, shape, schema):
     wanted = [own.augmentation.mirror > 0 for own in settings]
     if known[0] and any(wants and not knows for wants, knows in zip(wanted, known, strict=True)):
         warn_of_data(
-            f"the mirror image that schema {schema.name!r} describes is no shape like those of "
-            "y, as of an object seen from the side: only the first stage learns on mirrored "
-            "crops. mirror=None in the schema mirrors nothing, mirror=(0.5, 0) in the regressor "
-            "does the same as now without this warning"
+            f"mirrored by schema {schema.name!r}, the mean shape of y becomes another one, as for "
+            "objects seen from the side: only the first stage is trained on mirrored crops. Use "
+            "mirror=None in the schema to disable mirroring, or mirror=(0.5, 0) in the regressor "
+            "to keep this behaviour without the warning"
         )
     return [
         own if knows else replace(own, augmentation=replace(own.augmentation, mirror=0.0))

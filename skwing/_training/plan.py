@@ -1,4 +1,4 @@
-"""What a fit is going to do, as far as it is known before an image is decoded."""
+"""Plan of a fit: validated samples and settings, before images are decoded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from skwing.schema import LandmarkSchema
 
 @dataclass(frozen=True)
 class Plan:
-    """Checked samples and settings of a fit.
+    """Validated samples and settings of a fit.
 
     Attributes
     ----------
@@ -22,13 +22,13 @@ class Plan:
     schema : LandmarkSchema or None
     settings : list of StageSettings
     losses : list of callable
-        One a stage, as :func:`skwing.losses.bind_loss` gives them.
+        One per stage, from :func:`skwing.losses.bind_loss`.
     builders : list of callable
-        One a stage; takes a number of landmarks, gives a network.
+        One per stage; takes a number of landmarks, returns a network.
     mean_shape : float64 array of shape (L, 2)
     n_known : int
-        How many networks of the previous fit are taken over: none, all, or those that it
-        trained before it was interrupted.
+        Number of networks reused from the previous fit: none, all, or those that were trained
+        before an interruption.
     device : torch.device
     seed : int
     """
@@ -46,10 +46,10 @@ class Plan:
 
     @property
     def first(self):
-        """First stage to train, from 0: after an interrupted fit, the first that it lacks."""
+        """First stage to train, from 0; after an interrupted fit, the first missing one."""
         return self.n_known if self.n_known < len(self.builders) else 0
 
     @property
     def mirrored(self):
-        """Which stages train on mirrored crops, a list of bool."""
+        """Whether each stage is trained on mirrored crops, a list of bool."""
         return [own.augmentation.mirror > 0 for own in self.settings]

@@ -1,17 +1,17 @@
-"""What a fit tells while it runs: a progress bar, lines, and scikit-learn's callbacks."""
+"""Progress reporting during `fit`: progress bar, printed lines, and scikit-learn's callbacks."""
 
 from tqdm.auto import tqdm
 
 
 class FitProgress:
-    """Reports the epochs of all stages of one fit.
+    """Reports the epochs of all stages of a fit.
 
     Parameters
     ----------
     estimator : estimator
-        Its `verbose` says how much is told: 1 a progress bar, 2 a line an epoch.
+        Its `verbose` is 1 for a progress bar, 2 for a line per epoch.
     n_epochs : int
-        Of all stages together.
+        Total number of epochs of all stages.
     """
 
     def __init__(self, estimator, n_epochs):
@@ -32,7 +32,7 @@ class FitProgress:
             self.context.call_on_fit_task_end(estimator=self.estimator)
 
     def epoch(self, stage, row):
-        """Report the row of an epoch of a stage, from 1; True if a callback asks to stop."""
+        """Report an epoch of a stage (counted from 1); True if a callback requests to stop."""
         self.bar.update()
         numbers = {key: f"{row[key]:.4g}" for key in ("loss", "validation_error") if key in row}
         self.bar.set_postfix(stage=stage, **numbers)
@@ -49,6 +49,6 @@ class FitProgress:
         return task.call_on_fit_task_end(estimator=self.estimator)
 
     def skip(self, n_epochs):
-        """Take epochs that will not run out of the total."""
+        """Reduce the total by epochs that are not run."""
         self.bar.total -= n_epochs
         self.bar.refresh()

@@ -1,4 +1,4 @@
-"""One run of training over the stages of a cascade, and what is kept of it when it ends early."""
+"""State of a training run over the stages of a cascade, and its result if it ends early."""
 
 import contextlib
 import copy
@@ -9,26 +9,27 @@ from skwing._utils.warnings import warn_caller
 
 
 class Run:
-    """Stages in training, their rows of history and the failure that ended it, if any.
+    """Stages in training, their history, and the exception that ended training, if any.
 
     Parameters
     ----------
     stages : list of Stage
-        All of the cascade.
+        All stages of the cascade.
     n_known : int
-        The first so many came with weights from the fit before.
+        Number of first stages with weights from the previous fit.
     history : list of list of dict
-        Rows of the stages that are not trained again: the first ones.
+        History of the first stages, which are not trained again.
 
     Attributes
     ----------
     first : int
-        Stage that training starts with, from 0.
+        First stage to train, from 0.
     history : list of list of dict
-        Rows of each stage that is kept.
+        History of each kept stage.
     kept : list of Stage
+        Usable stages.
     failure : BaseException or None
-        What ended the training: Ctrl-C, divergence, or anything else that was raised.
+        Exception that ended training: Ctrl-C, divergence or another one.
     """
 
     def __init__(self, stages, n_known, history):
@@ -40,7 +41,7 @@ class Run:
             stage.network = copy.deepcopy(stage.network)
 
     def start_stage(self, progress):
-        """Report of the next stage: takes the row of an epoch, True stops the stage."""
+        """Callback for the rows of the next stage; it returns True to stop the stage."""
         rows = []
         self.history.append(rows)
         number = len(self.history)
@@ -53,7 +54,7 @@ class Run:
 
     @contextlib.contextmanager
     def ended_by_failure(self):
-        """Context that keeps what ends it early as `failure`."""
+        """Context manager that stores an exception as `failure`."""
         try:
             yield
         except BaseException as error:
@@ -61,15 +62,15 @@ class Run:
 
     @property
     def is_empty(self):
-        """Whether a failure left nothing that was not there before."""
+        """Whether training failed without any new result."""
         return self.failure is not None and not (self.kept and any(self.history[self.first :]))
 
     def settle(self, chips, truth, samples, settings):
-        """Find out which stages are worth keeping.
+        """Determine the usable stages after a failure.
 
-        Those that were trained to the end are, and the one in training, with the weights
-        that :func:`skwing._training.engine.train` left, if it has a whole epoch and has not
-        diverged in that already. Stages that were known before are not lost either.
+        These are all completed stages, and the stage in training with the weights that
+        :func:`skwing._training.engine.train` restored, if it has a complete epoch and did not
+        diverge in it. Stages of the previous fit are kept.
         """
         if self.failure is None:
             return
@@ -90,22 +91,22 @@ class Run:
             self.failure.__cause__ = found
 
     def tell(self):
-        """Warn of an interruption by the user; raise what else ended the run.
+        """Warn if the user interrupted training; raise any other exception that ended it.
 
         Raises
         ------
         BaseException
-            With a note of what is kept.
+            With a note about the state of the regressor.
         """
         if self.failure is None:
             return
         epochs = ", ".join(
             f"stage {i + 1} after {len(rows)} epochs" for i, rows in enumerate(self.history)
         )
-        kept = f"The regressor is fitted as far as it came: {epochs}"
+        kept = f"The regressor is fitted with the completed training: {epochs}"
         if isinstance(self.failure, KeyboardInterrupt):
             warn_caller(
-                f"training was interrupted by the user. {kept}. With warm_start=True, fit goes on"
+                f"training was interrupted by the user. {kept}. With warm_start=True, fit continues"
             )
             return
         self.failure.add_note(f"{kept}.")

@@ -1,6 +1,6 @@
 """Checks of single samples and landmarks: placeholders, repeated shapes, wrong mirror pairs.
 
-Each takes an :class:`Evidence` and returns a message, or None where nothing is wrong.
+Each check takes an :class:`Evidence` and returns a message, or None if it finds no problem.
 """
 
 import numpy as np
@@ -10,14 +10,11 @@ from skwing import geometry
 from skwing._training.evidence import some_rows
 from skwing.shapes import is_shape, mean_shape
 
-_FEW = 8  # samples that a statistic takes at least
+_FEW = 8  # minimum number of samples for a statistic
 
 
-# ---------------------------------------------------------------------------------------
-# Single samples and landmarks
-# ---------------------------------------------------------------------------------------
 def sentinels(evidence):
-    """Numbers that stand for a missing point, such as (0, 0) or (-1, -1)."""
+    """Detect placeholders for missing points, such as (0, 0) or (-1, -1)."""
     found = []
     for value in _repeated(evidence):
         rows = _far_at(evidence, value)
@@ -34,19 +31,19 @@ def sentinels(evidence):
     )
     value = found[0][0].tolist()
     return (
-        f"landmarks lie at exactly the same place, away from the others: {where}. If that stands "
-        "for a point that is missing, make it NaN, for y of shape (n_samples, n_landmarks, 2): "
+        f"landmarks have exactly the same position, away from the others: {where}. If it marks "
+        "missing points, replace it by NaN, for y of shape (n_samples, n_landmarks, 2): "
         f"y[(y == {value}).all(-1)] = np.nan"
     )
 
 
 def _repeated(evidence):
-    """Places that come several times, an array of shape (k, 2)."""
+    """Positions that occur several times, an array of shape (k, 2)."""
     points, known = evidence.points, evidence.known
     usual = known & (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)
     rows = some_rows(evidence)
     values = [np.unique(points[usual], axis=0)[:8]]
-    # As complex numbers, which sort faster than rows.
+    # Complex numbers, which are sorted faster than rows.
     places = np.ascontiguousarray(points[rows][known[rows]]).view(np.complex128).ravel()
     places, counts = np.unique(places, return_counts=True)
     often = places[counts >= 3][np.argsort(-counts[counts >= 3], kind="stable")][:50]
@@ -55,27 +52,27 @@ def _repeated(evidence):
 
 
 def _far_at(evidence, value):
-    """Samples with a landmark at a place that is away from their others."""
+    """Samples with a landmark at a position that is far from their other landmarks."""
     points, known = evidence.points, evidence.known
     there = known & (points == value).all(-1)
     if (value >= 0).all():
-        # A mark that is at its place in nearly all images, as of a scale, is one.
+        # A landmark with the same position in nearly all images, such as of a scale bar, is valid.
         fixed = there.sum(0) > 0.8 * np.maximum(known.sum(0), 1)
         there = there & ~fixed
     rows = np.flatnonzero(there.any(1))
-    usual = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)  # there may be two marks
+    usual = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)  # other placeholders
     others = np.where((known & ~there & ~usual)[rows, :, None], points[rows], np.nan)
     around = geometry.boxes_of(others)
     low, high = around[:, :2], around[:, :2] + around[:, 2:] - 1
     away = np.maximum(np.maximum(low - value, value - high), 0)
     extent = np.maximum(around[:, 2:].max(1), 1)
     room = 0.08 if value[0] == value[1] <= 0 else 0.25
-    near = np.hypot(*away.T) <= room * extent  # False without other points
+    near = np.hypot(*away.T) <= room * extent  # False if there are no other points
     return rows[~near]
 
 
 def one_place(evidence):
-    """Samples with all their landmarks at one place."""
+    """Detect samples with all landmarks at the same position."""
     several = evidence.known.sum(1) >= 2
     around = geometry.boxes_of(evidence.points)
     lost = np.flatnonzero(several & (around[:, 2:] == 1).all(1))
@@ -83,28 +80,28 @@ def one_place(evidence):
         return None
     first = int(lost[0])
     return (
-        f"{evidence.describe(first)}: all its landmarks lie at one place, "
+        f"{evidence.describe(first)}: all its landmarks are at one place, "
         f"({around[first, 0]:g}, {around[first, 1]:g}) (this holds for {len(lost)} of "
-        f"{len(around)} samples); make them NaN if they are missing"
+        f"{len(around)} samples); replace them by NaN if they are missing"
     )
 
 
 def one_shape(evidence):
-    """The same landmarks for every image."""
+    """Detect the same landmarks for all images."""
     points = evidence.points
     if len(points) < 3:
         return None
     same = ((points == points[:1]) | (np.isnan(points) & np.isnan(points[:1]))).all()
     if same and len(evidence.by_image()) > 1:
         return (
-            f"y has the same landmarks for all {len(points)} samples, which are of different "
-            "images: nothing can be learned but that shape"
+            f"y has the same landmarks for all {len(points)} samples, but their images differ: "
+            "a regressor can only learn this shape"
         )
     return None
 
 
 def pairs(evidence):
-    """Mirror pairs of the schema that are none in the mean shape."""
+    """Detect mirror pairs of the schema that do not fit the mean shape."""
     schema, points = evidence.schema, evidence.points[some_rows(evidence)]
     if schema is None or schema.mirror is None or schema.n_landmarks < 3:
         return None
@@ -135,20 +132,20 @@ def pairs(evidence):
         for i in np.flatnonzero(wrong)[:4]
     )
     return (
-        f"the mirror pairs of schema {schema.name!r} are no mirror images of each other in the "
-        f"mean shape of y: {told}{' ...' if wrong.sum() > 4 else ''}. Landmarks may be in another "
-        "order than that of the schema, or its mirror wrong: state the pairs (pairs= of "
+        f"the mirror pairs of schema {schema.name!r} are not mirror images of each other in the "
+        f"mean shape of y: {told}{' ...' if wrong.sum() > 4 else ''}. The order of the landmarks "
+        "may differ from that of the schema, or its mirror may be wrong: pass the pairs (pairs= of "
         "LandmarkSchema.from_names)"
     )
 
 
 def _onto(shape, mirrored, mirror):
-    """The mirrored shape laid onto the shape, by its pairs, in its own order."""
+    """The mirrored shape, aligned with the shape by the given pairs."""
     return geometry.apply(geometry.similarity(mirrored[mirror], shape), mirrored)
 
 
 def _apart(shape, mirrored, mirror):
-    """How far each landmark is from the mirror image of its partner, in radii."""
+    """Distance of each landmark from the mirror image of its partner, in radii."""
     return np.linalg.norm(shape - _onto(shape, mirrored, mirror)[mirror], axis=1)
 
 

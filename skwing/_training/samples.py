@@ -1,4 +1,4 @@
-"""The samples of a fit, checked: images, landmarks and weights that belong together."""
+"""Validation of the samples of a fit: images, landmarks and weights."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from skwing.metrics import check_measurable, default_nme
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples that training or validation may rely on.
+    """Validated samples for training or validation.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Samples:
     points : float64 array of shape (n, L, 2)
         In image pixels, NaN = missing.
     weights : float32 array of shape (n,) or None
-        At most 1; only their ratios matter.
+        Normalised to a maximum of 1.
     """
 
     data: BoxedImages
@@ -39,20 +39,20 @@ class Samples:
 
     @property
     def repeats(self):
-        """How often a pass draws each sample, an int array of shape (n,)."""
+        """Number of draws of each sample per epoch, an int array of shape (n,)."""
         if self.data.repeats is None:
             return np.ones(len(self), dtype=np.int64)
         return self.data.repeats
 
 
 def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
-    """Samples from what a user passed.
+    """Validate user input and convert it to `Samples`.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no sample, the numbers of images, landmarks and weights differ, or one
-        of them is not what it should be.
+        If there are no samples, the numbers of images, landmarks and weights differ, or one
+        of them is invalid.
     """
     data, X_name = as_boxed_images(X), name.replace("y", "X", 1)
     if len(data) == 0:
@@ -63,8 +63,8 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
     check_reach(points, name)
     if len(points) != len(data):
         raise ValueError(
-            f"{X_name} has {len(data)} samples, but {name} has {len(points)}: one row for each "
-            "image"
+            f"{X_name} has {len(data)} samples, but {name} has {len(points)}; expected one row for "
+            "each image"
         )
     weights = None if sample_weight is None else _check_weights(sample_weight, len(data))
     return Samples(data, points, weights)
@@ -84,46 +84,46 @@ def _check_weights(sample_weight, n_samples):
         i = int(np.flatnonzero(wrong)[0])
         raise ValueError(f"sample_weight of sample {i} is {weights[i]}, expected a number >= 0")
     if not weights.any():
-        raise ValueError("sample_weight is zero for every sample: none of them would count")
+        raise ValueError("sample_weight is zero for every sample; at least one must be positive")
     return (weights / weights.max()).astype(np.float32)
 
 
 def drop_unboxed(samples, name="X"):
-    """Samples that have a box, with a warning if others have none.
+    """Drop samples with missing boxes, with a warning.
 
-    Where no boxes were given at all, each image is taken as a whole and none is missing.
+    If no boxes were passed at all, whole images are used and no sample is dropped.
 
     Raises
     ------
     ValueError
-        If there are boxes, but for none of the samples.
+        If all boxes are NaN.
     """
     missing = samples.data.missing_boxes
     if not missing.any():
         return samples
     if missing.all():
         raise ValueError(
-            f"none of the {len(samples)} samples of {name} has a box: all are NaN. To take each "
-            f"image as a whole, pass {name} without boxes, such as {name}.with_boxes(None)"
+            f"none of the {len(samples)} samples of {name} has a box: all are NaN. To use whole "
+            f"images, pass {name} without boxes, such as {name}.with_boxes(None)"
         )
     warn_of_data(
-        f"{without_box(samples.data, missing)} no box (NaN) in {name}: such samples are left out. "
-        "Give them boxes, such as skwing.boxes.landmark_boxes makes of landmarks, or (0, 0, "
-        f"width, height) for the whole image; or leave them out, {name}[~{name}.missing_boxes]."
+        f"{without_box(samples.data, missing)} no box (NaN) in {name}: such samples are ignored. "
+        "Set their boxes, for example with skwing.boxes.landmark_boxes, or to (0, 0, width, "
+        f"height) for the whole image; or drop these samples, {name}[~{name}.missing_boxes]."
     )
     return samples[~missing]
 
 
 def drop_unused_samples(samples):
-    """Samples that count: those with a box that are ever drawn, with a weight above zero.
+    """Drop samples without a box, with zero repeats or with zero weight.
 
-    The others would have no part in the loss; without them they have none in the mean
-    shape, in the draws or in the validation either.
+    They would not contribute to the loss. Dropping them also excludes them from the mean
+    shape, from the draws and from validation.
 
     Raises
     ------
     ValueError
-        If none is left.
+        If no sample is left.
     """
     samples = drop_unboxed(samples)
     counts = samples.repeats > 0
@@ -137,7 +137,7 @@ def drop_unused_samples(samples):
 
 
 def check_learnable(train, held_out, schema):
-    """Check that every landmark is known in some sample, and that errors can be measured.
+    """Check that each landmark is known in some sample, and that errors can be computed.
 
     Parameters
     ----------
@@ -148,12 +148,12 @@ def check_learnable(train, held_out, schema):
     Raises
     ------
     ValueError
-        Names the landmark that is missing in all samples.
+        If landmarks are missing in all samples, or all held-out errors would be NaN.
     """
     seen = ~np.isnan(train.points).any(-1)
     if not seen.any(0).all():
         lost = numbered(np.flatnonzero(~seen.any(0)))
-        raise ValueError(f"{lost} are missing in every sample: they can not be learned")
+        raise ValueError(f"{lost} are missing in every sample: they cannot be learned")
     if held_out is not None:
         check_measurable(default_nme(held_out.points, held_out.points, schema), "held-out samples")
 
@@ -165,7 +165,7 @@ def warn_of_contradictions(samples, chips, schema):
     ----------
     samples : Samples
     chips : skwing._crops.chips.Chips
-        Of these samples.
+        Chips of these samples.
     schema : LandmarkSchema or None
     """
     data = samples.data
@@ -178,15 +178,16 @@ def warn_of_contradictions(samples, chips, schema):
 
 
 def hold_out(train, X_val, y_val, fraction, rng):
-    """Samples to train on, and those to validate on.
+    """Split off held-out samples for validation.
 
     Parameters
     ----------
     train : Samples
-    X_val, y_val : as `fit` takes them
-        What a user held out, or None.
+    X_val, y_val : images and landmarks
+        Held-out samples passed by the user, or None.
     fraction : float or None
-        Of `train`, drawn at random to be held out if the user did not; None holds out nothing.
+        Fraction of `train` to hold out at random, if the user did not pass held-out samples;
+        None holds out nothing.
     rng : RandomState
 
     Returns
@@ -197,10 +198,10 @@ def hold_out(train, X_val, y_val, fraction, rng):
     Raises
     ------
     ValueError
-        If `X_val` and `y_val` do not fit, or there are too few samples for one on each side.
+        If `X_val` and `y_val` are inconsistent, or there are too few samples to split.
     """
     if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val go together: only one of them was passed")
+        raise ValueError("X_val and y_val must be passed together: only one of them was passed")
     if X_val is not None:
         held_out = check_samples(X_val, y_val, None, train.points.shape[1], name="y_val")
         return train, drop_unboxed(held_out, "X_val")
@@ -208,22 +209,22 @@ def hold_out(train, X_val, y_val, fraction, rng):
 
 
 def split_samples(samples, fraction, rng):
-    """Samples to train on, and others, drawn at random, to validate on.
+    """Split samples at random into training and validation samples.
 
-    Samples of one image, as its :meth:`BoxedImages.by_image` tells them, stay together:
-    what is learned of a photograph would make validation on it too good.
+    Samples of the same image (:meth:`BoxedImages.by_image`) are not separated; otherwise,
+    validation errors would be too optimistic.
 
     Raises
     ------
     ValueError
-        If there are too few for one in each, or all are of one image.
+        If there are too few samples, or all are of the same image.
     """
     n_held_out = round(len(samples) * fraction)
     if not 0 < n_held_out < len(samples):
         raise ValueError(
             f"validation_fraction={fraction} of {len(samples)} samples leaves "
-            f"{len(samples) - n_held_out} to train on and {n_held_out} to validate on: at least "
-            "one of each is needed"
+            f"{len(samples) - n_held_out} to train on and {n_held_out} to validate on; at least "
+            "one of each is required"
         )
     images = samples.data.by_image()
     if len(images) < 2:

@@ -1,4 +1,4 @@
-"""Training of a cascade, stage after stage, on chips."""
+"""Training of one stage of a cascade on chips."""
 
 import math
 from contextlib import nullcontext
@@ -15,12 +15,13 @@ from skwing._utils.graphs import can_record
 from skwing._utils.threads import made_ahead
 from skwing.losses import LOSSES
 
-# In a side of the input: at the usual rate, a hundred steps then learn a hundredth of it.
+# Units per side of the input. At the default learning rate, a hundred steps can then change the
+# asymmetry by a hundredth of the side.
 _ASYMMETRY_UNITS = 16
 
 
 def make_truth(chips, samples, schema):
-    """What training knows of its samples, in chip pixels on the device of the chips."""
+    """Training targets in chip pixels, on the device of the chips."""
     device = chips.device
     points = torch.as_tensor(chips.to_chip(samples.points), dtype=torch.float32, device=device)
     permutation = mirror_permutation(schema, device)
@@ -29,41 +30,41 @@ def make_truth(chips, samples, schema):
 
 
 def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate, report):
-    """Train the last of some stages, on crops that the stages before it place.
+    """Train the last of some stages, on crops placed by the previous stages.
 
     Parameters
     ----------
     stages : list of Stage
-        The last one's network is changed in place and left in evaluation mode; its
-        asymmetry is learned as well, from the one that it has. The others are trained.
+        The network of the last stage is trained in place and left in evaluation mode. Its
+        asymmetry is learned too, starting from the present one. All others must be trained.
     settings : list of StageSettings
-        Of each stage.
+        Settings of each stage.
     chips : Chips
     truth : TrainingTargets
     repeats : int array of shape (n,)
     loss : callable
-        Residuals in input pixels in, values of the same shape out.
+        Maps residuals in input pixels to values of the same shape.
     seed : int
     validate : callable or None
-        Takes no argument, gives the error of the stages on data held out.
+        Called without arguments; returns the error of the stages on held-out data.
     report : callable
-        Takes a row of history; True stops the training.
+        Called with each row of history; training stops if it returns True.
 
     Returns
     -------
     rows : list of dict
-        A row an epoch, see :func:`skwing._training.engine.train`.
+        One row per epoch, see :func:`skwing._training.engine.train`.
 
     Raises
     ------
     Diverged
-        With the weights of the best epoch in the network.
+        If training diverges; the network then has the weights of the best epoch.
     """
     stage, own = stages[-1], settings[-1]
     generator = torch.Generator().manual_seed(seed)
     augmentations = [each.augmentation for each in settings]
     variants = crop_variants(stages, augmentations, chips, truth, own.refine_on, generator)
-    # A copy, as views of the data forbid writing and torch warns of such arrays.
+    # Copy, because torch warns of read-only arrays.
     draws = endless_draws(torch.tensor(repeats), own.batch_size, generator)
     mirrors = own.augmentation.mirror > 0
     unit = stage.crop.size / _ASYMMETRY_UNITS
@@ -80,7 +81,7 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
         check_predictions(stages, chips, truth)
 
     batches = training_batches(stage, own.augmentation, variants, chips, truth, draws, generator)
-    # A GPU works beside the CPU anyway, and records its work in the thread that asks for it.
+    # A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
         with ready as batches:

@@ -1,4 +1,4 @@
-"""Weights of a network in training: whether they are numbers, and those to fall back on."""
+"""Weights of a network in training: checks for finite values, and restoring of epochs."""
 
 import copy
 import math
@@ -7,33 +7,33 @@ import torch
 
 
 class Diverged(ValueError):
-    """Training left weights or predictions that are of no use.
+    """Error for training that diverged, with unusable weights or predictions.
 
     Attributes
     ----------
     epoch : int
-        In which it was found; 0 before the first.
+        Epoch in which divergence was detected; 0 before the first.
     """
 
     epoch = 0
 
 
 def finite_parts(network):
-    """Names of the weights and buffers of a network that hold finite numbers only.
+    """Names of the weights and buffers of a network with finite values only.
 
-    A buffer may hold infinities by design, as masks of attention do: what is not finite
-    before training says nothing after it.
+    Some buffers contain infinities by design, such as attention masks; they are not checked
+    after training.
     """
     return [name for name, value in _numbers(network) if bool(value.isfinite().all())]
 
 
 def broken_part(network, names):
-    """First of those parts of a network that is not finite any more, or None."""
+    """First of the given parameters or buffers that is not finite any more, or None."""
     parts = dict(_numbers(network))
     names = [name for name in names if name in parts]
     if not names:
         return None
-    # Stacked, as each number that is read off a GPU waits for it.
+    # Stack, because reading each number separately would force a GPU sync each time.
     sound = torch.stack([parts[name].isfinite().all() for name in names]).tolist()
     return next((name for name, is_sound in zip(names, sound, strict=True) if not is_sound), None)
 
@@ -45,12 +45,12 @@ def _numbers(network):
 
 
 class EpochWeights:
-    """Weights at the ends of epochs: the last ones and the best, for a training to fall back on.
+    """Copies of the weights after the last and after the best epoch, for restoring.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Its weights at the start count as the last ones until the first epoch has ended.
+        Its initial weights are the last ones until the first epoch is completed.
     """
 
     def __init__(self, network):
@@ -59,7 +59,7 @@ class EpochWeights:
         self._least = math.inf
 
     def update(self, error):
-        """Keep the weights of now; True if their error is the least so far."""
+        """Store the current weights; return whether their error is the smallest so far."""
         self._last = copy.deepcopy(self._network.state_dict())
         is_best = error < self._least
         if is_best:
@@ -67,13 +67,13 @@ class EpochWeights:
         return is_best
 
     def forget_best(self):
-        """Look for the best weights among those that follow."""
+        """Restrict the best weights to those of later epochs."""
         self._least = math.inf
 
     def restore_last(self):
-        """Put the weights of the last whole epoch back."""
+        """Restore the weights of the last complete epoch."""
         self._network.load_state_dict(self._last)
 
     def restore_best(self):
-        """Put the best weights back; the last ones if no error was a number."""
+        """Restore the best weights, or the last ones if all errors were NaN."""
         self._network.load_state_dict(self._best if self._least < math.inf else self._last)

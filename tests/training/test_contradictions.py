@@ -165,7 +165,7 @@ def test_pairs_that_are_no_mirror_images(kind):
         points = points[:, np.random.default_rng(0).permutation(68)]
     schema = LandmarkSchema("mine", schema.landmark_names, mirror)
     message = one_message(faces(points=points, schema=schema))
-    assert "mirror pairs of schema 'mine' are no mirror images" in message
+    assert "mirror pairs of schema 'mine' are not mirror images" in message
     if kind == "eyes crossed":
         assert "'left_eye_outer' and 'left_eye_inner'" in message
 

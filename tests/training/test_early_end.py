@@ -81,7 +81,7 @@ def test_what_was_trained_is_kept(faces, interrupt, n, n_iter, error):
     else:
         with pytest.raises(MemoryError) as raised:
             reg.fit(faces.data, faces.target)
-        assert "The regressor is fitted as far as it came" in raised.value.__notes__[0]
+        assert "The regressor is fitted with the completed training" in raised.value.__notes__[0]
     assert reg.n_iter_ == n_iter
     assert [(row["stage"], row["epoch"]) for row in reg.history_] == [
         (stage + 1, epoch + 1) for stage, n_epochs in enumerate(n_iter) for epoch in range(n_epochs)
@@ -361,5 +361,5 @@ def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
         return rows
 
     monkeypatch.setattr(engine, "train", train)
-    with pytest.raises(ValueError, match="stage 2, epoch 0: the stages before answer"):
+    with pytest.raises(ValueError, match="stage 2, epoch 0: the previous stages return"):
         tiny(max_epochs=1).fit(faces.data, faces.target)
