@@ -1,5 +1,6 @@
 """Data sets: readers and writers of the formats in use, and faces drawn on the spot."""
 
+from skwing.datasets._common import Dataset
 from skwing.datasets._drawn.faces import make_faces
 from skwing.datasets._formats.coco import read_coco
 from skwing.datasets._formats.coco_write import write_coco
@@ -20,6 +21,7 @@ from skwing.detection._detect import detect_all, detect_boxes
 from skwing.detection._detectors import SkimageCascade, YuNet
 
 __all__ = [
+    "Dataset",
     "SkimageCascade",
     "YuNet",
     "detect_all",
@@ -47,3 +49,6 @@ __all__ = [
     "write_pts_folder",
     "write_tps",
 ]
+
+# A pickle names it by where it is public.
+Dataset.__module__ = __name__

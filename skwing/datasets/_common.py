@@ -1,10 +1,13 @@
 """What readers and writers of all formats share: paths, texts, numbers, the answer."""
 
+from __future__ import annotations
+
 import math
 import os
 import re
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -13,8 +16,20 @@ from skwing._utils.checks import check_flag
 from skwing._utils.landmarks import as_points
 from skwing.images import as_boxed_images
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.images import BoxedImages
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
 __all__ = [
     "IMAGE_SUFFIXES",
+    "Dataset",
     "as_bunch",
     "as_number",
     "check_alike",
@@ -37,7 +52,40 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-def as_bunch(data, target, *, names, descr, groups=None, return_X_y=False, **more):
+class Dataset(Bunch):
+    """What a reader returns: a :class:`sklearn.utils.Bunch` with at least these attributes.
+
+    Attributes
+    ----------
+    data : BoxedImages of shape (n,)
+    target : ndarray of shape (n, n_landmarks, 2)
+        In image pixels, NaN for missing.
+    schema : LandmarkSchema or None
+    groups : ndarray of str of shape (n,)
+        Photo of each sample; keep the samples of one photo in one fold.
+    names : ndarray of str of shape (n,)
+    DESCR : str
+        The data in words.
+    """
+
+    data: BoxedImages
+    target: Floats
+    schema: LandmarkSchema | None
+    groups: NDArray[Any]
+    names: NDArray[Any]
+    DESCR: str
+
+
+def as_bunch(
+    data: BoxedImages,
+    target: ArrayLike,
+    *,
+    names: Iterable[object],
+    descr: str,
+    groups: Any = None,
+    return_X_y: bool = False,
+    **more: Any,
+) -> Any:
     """Answer of a reader.
 
     Parameters
@@ -61,7 +109,7 @@ def as_bunch(data, target, *, names, descr, groups=None, return_X_y=False, **mor
     if check_flag(return_X_y, "return_X_y"):
         return data, target
     groups = data.paths if groups is None else groups
-    return Bunch(
+    return Dataset(
         data=data,
         target=target,
         schema=data.schema,
@@ -72,14 +120,14 @@ def as_bunch(data, target, *, names, descr, groups=None, return_X_y=False, **mor
     )
 
 
-def _as_texts(texts):
+def _as_texts(texts: Any) -> NDArray[Any]:
     """Array of str; numpy gives each the room of the longest, which one name could abuse."""
     texts = [str(text) for text in texts]
     room = len(texts) * max(map(len, texts), default=0)
     return np.array(texts, dtype=str if room < 2**26 else object)
 
 
-def inside(root, name, where, *, anywhere=False):
+def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> str:
     r"""Path of a file named in an annotation, which must lie below a folder.
 
     This is arithmetic on the text: no file is touched and no link is followed.
@@ -120,7 +168,7 @@ def inside(root, name, where, *, anywhere=False):
             raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
         return os.path.normpath(name)
     leaves = plain.startswith("/") or _DRIVE.match(plain)
-    parts = []
+    parts: list[str] = []
     for part in plain.split("/"):
         if part == ".." and not parts:
             leaves = True
@@ -135,7 +183,7 @@ def inside(root, name, where, *, anywhere=False):
     return os.path.join(os.fspath(root), *parts)
 
 
-def image_finder(path, images):
+def image_finder(path: FilePath, images: FilePath | None) -> Callable[[Any, str], str]:
     """Function of (name, where) that gives the path of an image which a file names.
 
     Parameters
@@ -154,11 +202,11 @@ def image_finder(path, images):
     return partial(inside, folder, anywhere=images is None)
 
 
-def _is_below(path, folder):
+def _is_below(path: str, folder: FilePath) -> bool:
     return os.path.normpath(path).startswith(os.path.join(os.path.abspath(folder), ""))
 
 
-def read_text(path):
+def read_text(path: FilePath) -> str:
     r"""Text of a file in UTF-8, with or without a byte order mark, each line ended by ``\n``.
 
     Raises
@@ -189,12 +237,12 @@ def read_text(path):
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _line_of(raw, position):
+def _line_of(raw: bytes, position: int) -> int:
     before = raw[:position].replace(b"\r\n", b"\n")
     return before.count(b"\n") + before.count(b"\r") + 1
 
 
-def as_number(text, where, *, missing=()):
+def as_number(text: Any, where: str, *, missing: Container[str] = ()) -> float:
     """Finite number from a text, or from what a JSON parser made of it.
 
     Parameters
@@ -236,11 +284,11 @@ def as_number(text, where, *, missing=()):
     return number
 
 
-def _is_real(value):
+def _is_real(value: object) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
-def number_text(number):
+def number_text(number: float) -> str:
     """Shortest text that reads back as the same number; whole numbers have no point.
 
     Examples
@@ -256,7 +304,7 @@ def number_text(number):
     return repr(number)
 
 
-def natural_key(name):
+def natural_key(name: str) -> tuple[tuple[Any, ...], str]:
     """Key to sort names by, with numbers in them counted as numbers.
 
     Examples
@@ -274,7 +322,7 @@ def natural_key(name):
     return tuple(parts), name
 
 
-def relative_path(path, folder, *, must="", describe=""):
+def relative_path(path: FilePath, folder: FilePath, *, must: str = "", describe: str = "") -> str:
     """Path as written into a file of `folder`: relative if below it, else absolute.
 
     Folders are parted by slashes, which every system reads.
@@ -297,7 +345,7 @@ def relative_path(path, folder, *, must="", describe=""):
     return path.replace(os.sep, "/")
 
 
-def written_paths(data, path, images):
+def written_paths(data: BoxedImages, path: FilePath, images: FilePath | None) -> list[str]:
     """Paths of images as a writer puts them into a file.
 
     Parameters
@@ -318,11 +366,11 @@ def written_paths(data, path, images):
     must = "" if images is None else "images"
     return [
         relative_path(own, folder, must=must, describe=data.describe(i))
-        for i, own in enumerate(data.paths)
+        for i, own in enumerate(data.paths)  # type: ignore[arg-type]
     ]
 
 
-def without_missing(points, missing):
+def without_missing(points: Floats, missing: ArrayLike | None) -> Floats:
     """Points with NaN in place of the pair of coordinates that stands for a missing one."""
     if missing is None:
         return points
@@ -332,14 +380,14 @@ def without_missing(points, missing):
     return np.where((points == pair).all(axis=-1, keepdims=True), np.nan, points)
 
 
-def check_alike(names, points, where):
+def check_alike(names: Sequence[str], points: Floats, where: str) -> None:
     """Refuse two landmarks whose names differ in case only and that no sample has both of.
 
     Labels that were typed by hand would be two landmarks, each missing in a part of the
     samples.
     """
-    known = ~np.isnan(points).any(axis=-1)
-    first = {}
+    known = ~np.any(np.isnan(points), axis=-1)
+    first: dict[str, int] = {}
     for i, name in enumerate(names):
         j = first.setdefault(name.casefold(), i)
         if j != i and not (known[:, i] & known[:, j]).any():
@@ -349,9 +397,9 @@ def check_alike(names, points, where):
             )
 
 
-def check_one_each(paths, data, why):
+def check_one_each(paths: Iterable[str], data: BoxedImages, why: str) -> None:
     """Check that no two samples are of one image, where a format cannot tell them apart."""
-    seen = {}
+    seen: dict[str, int] = {}
     for i, path in enumerate(paths):
         if seen.setdefault(path, i) != i:
             raise ValueError(
@@ -359,7 +407,9 @@ def check_one_each(paths, data, why):
             )
 
 
-def check_written(data, target, *, needs_paths=True):
+def check_written(
+    data: ImagesLike, target: ArrayLike, *, needs_paths: bool = True
+) -> tuple[BoxedImages, Floats]:
     """Images and landmarks as a writer got them, checked.
 
     Parameters

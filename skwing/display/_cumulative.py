@@ -1,11 +1,28 @@
 """CumulativeErrorDisplay: cumulative distribution of errors."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import curve_style, import_pyplot, n_curves, one_axes, percent_ticks
 from skwing.display._inputs import boxes_of_data, name_of, sample_errors, unit_of
 from skwing.metrics import ced_auc, ced_curve, failure_rate, with_boxes_only
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Floats, Predictor
+    from skwing.display._inputs import Unit
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
 
 
 class CumulativeErrorDisplay:
@@ -53,17 +70,21 @@ class CumulativeErrorDisplay:
     ['good: AUC 50.9 %, failures 0.0 % (at 10 %)', 'poor: AUC 30.3 %, failures 25.0 % (at 10 %)']
     """
 
+    line_: Line2D
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        thresholds,
-        fractions,
-        threshold,
-        auc,
-        failure_rate,
-        name=None,
-        normalizer="lengths",
-    ):
+        thresholds: Floats,
+        fractions: Floats,
+        threshold: float,
+        auc: float,
+        failure_rate: float,
+        name: str | None = None,
+        normalizer: str = "lengths",
+    ) -> None:
         self.thresholds = thresholds
         self.fractions = fractions
         self.threshold = threshold
@@ -72,7 +93,14 @@ class CumulativeErrorDisplay:
         self.name = name
         self.normalizer = normalizer
 
-    def plot(self, ax=None, *, name=None, max_error=None, **line_kwargs):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        max_error: float | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Plot the curve.
 
         Parameters
@@ -127,7 +155,7 @@ class CumulativeErrorDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _legend(self, name, unit):
+    def _legend(self, name: str | None, unit: Unit) -> str:
         numbers = (
             f"AUC {100 * self.auc:.1f} %, failures {100 * self.failure_rate:.1f} % "
             f"(at {unit.factor * self.threshold:g}{unit.sign})"
@@ -137,18 +165,18 @@ class CumulativeErrorDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Predictor,
+        X: ImagesLike,
+        y: ArrayLike,
         *,
-        threshold=0.1,
-        normalizer="auto",
-        schema=None,
-        boxes=None,
-        name=None,
-        ax=None,
-        **line_kwargs,
-    ):
+        threshold: float = 0.1,
+        normalizer: str | ArrayLike = "auto",
+        schema: str | LandmarkSchema | None = None,
+        boxes: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display from an estimator.
 
         Parameters
@@ -187,17 +215,17 @@ class CumulativeErrorDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_pred,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
         *,
-        threshold=0.1,
-        normalizer="auto",
-        schema=None,
-        boxes=None,
-        name=None,
-        ax=None,
-        **line_kwargs,
-    ):
+        threshold: float = 0.1,
+        normalizer: str | ArrayLike = "auto",
+        schema: str | LandmarkSchema | None = None,
+        boxes: ArrayLike | None = None,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display from predictions.
 
         Parameters
@@ -239,8 +267,15 @@ class CumulativeErrorDisplay:
 
     @classmethod
     def from_errors(
-        cls, errors, *, threshold=0.1, normalizer="lengths", name=None, ax=None, **line_kwargs
-    ):
+        cls,
+        errors: ArrayLike,
+        *,
+        threshold: float = 0.1,
+        normalizer: str = "lengths",
+        name: str | None = None,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display from the errors of samples.
 
         Parameters

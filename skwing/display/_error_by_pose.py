@@ -1,5 +1,9 @@
 """ErrorByPoseDisplay: mean error by pose."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import stats
 
@@ -12,6 +16,20 @@ from skwing.display._inputs import (
     sample_errors,
     unit_of,
 )
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from skwing._utils.types import Floats, Ints, Predictor
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
 
 _COUNTS = "skwing-counts"  # gid of the sample counts, so that a second curve does not repeat them
 
@@ -75,18 +93,23 @@ class ErrorByPoseDisplay:
     array([ 7, 25,  8])
     """
 
+    line_: Line2D
+    intervals_: ErrorbarContainer
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        bin_edges,
-        bin_counts,
-        bin_errors,
-        bin_intervals,
-        confidence=0.95,
-        name=None,
-        normalizer="lengths",
-        pose_label="Pose",
-    ):
+        bin_edges: Floats,
+        bin_counts: Ints,
+        bin_errors: Floats,
+        bin_intervals: Floats,
+        confidence: float = 0.95,
+        name: str | None = None,
+        normalizer: str = "lengths",
+        pose_label: str = "Pose",
+    ) -> None:
         self.bin_edges = bin_edges
         self.bin_counts = bin_counts
         self.bin_errors = bin_errors
@@ -96,7 +119,14 @@ class ErrorByPoseDisplay:
         self.normalizer = normalizer
         self.pose_label = pose_label
 
-    def plot(self, ax=None, *, name=None, counts=True, **line_kwargs):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | None = None,
+        counts: bool = True,
+        **line_kwargs: Any,
+    ) -> Self:
         """Plot the mean errors at the centres of the bins.
 
         Curves after the first are shifted slightly to the side, so that intervals do not
@@ -163,7 +193,7 @@ class ErrorByPoseDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _write_counts(self, ax):
+    def _write_counts(self, ax: Any) -> None:
         if any(text.get_gid() == _COUNTS for text in ax.texts):
             return
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
@@ -185,22 +215,22 @@ class ErrorByPoseDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
-        poses,
+        estimator: Predictor,
+        X: ImagesLike,
+        y: ArrayLike,
+        poses: ArrayLike | BaseEstimator,
         *,
-        bins=8,
-        absolute=False,
-        confidence=0.95,
-        normalizer="auto",
-        schema=None,
-        boxes=None,
-        name=None,
-        pose_label=None,
-        ax=None,
-        **line_kwargs,
-    ):
+        bins: int | ArrayLike = 8,
+        absolute: bool = False,
+        confidence: float = 0.95,
+        normalizer: str | ArrayLike = "auto",
+        schema: str | LandmarkSchema | None = None,
+        boxes: ArrayLike | None = None,
+        name: str | None = None,
+        pose_label: str | None = None,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display from an estimator.
 
         Parameters
@@ -240,21 +270,21 @@ class ErrorByPoseDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_pred,
-        poses,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        poses: ArrayLike | BaseEstimator,
         *,
-        bins=8,
-        absolute=False,
-        confidence=0.95,
-        normalizer="auto",
-        schema=None,
-        boxes=None,
-        name=None,
-        pose_label=None,
-        ax=None,
-        **line_kwargs,
-    ):
+        bins: int | ArrayLike = 8,
+        absolute: bool = False,
+        confidence: float = 0.95,
+        normalizer: str | ArrayLike = "auto",
+        schema: str | LandmarkSchema | None = None,
+        boxes: ArrayLike | None = None,
+        name: str | None = None,
+        pose_label: str | None = None,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display from predictions.
 
         Parameters
@@ -330,7 +360,7 @@ class ErrorByPoseDisplay:
         return display.plot(ax, **line_kwargs)
 
 
-def _aside(ax, number):
+def _aside(ax: Any, number: int) -> Any:
     """Horizontal shift of a curve, so that intervals do not overlap."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -338,7 +368,7 @@ def _aside(ax, number):
     return ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)
 
 
-def _check_edges(bins, values, absolute):
+def _check_edges(bins: Any, values: Floats, absolute: bool) -> Floats:
     if np.ndim(bins) == 0:
         if isinstance(bins, (bool, np.bool_)) or int(bins) != bins or bins < 1:
             raise ValueError(f"bins must be an integer of at least 1, or edges; got {bins!r}.")
@@ -350,7 +380,9 @@ def _check_edges(bins, values, absolute):
     return edges
 
 
-def _binned(errors, values, edges, confidence):
+def _binned(
+    errors: Floats, values: Floats, edges: Floats, confidence: float
+) -> tuple[Floats, Floats, Ints]:
     """Mean, confidence interval and number of the errors in each bin."""
     n_bins = len(edges) - 1
     number = np.searchsorted(edges, values, side="right") - 1

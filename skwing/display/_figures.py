@@ -1,10 +1,19 @@
 """Common functions of the displays: import of matplotlib, axes, colours and styles."""
 
+from __future__ import annotations
+
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skwing._utils.optional import import_optional
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skwing._utils.types import Floats
+    from skwing.schema import LandmarkSchema
 
 # Palette of Okabe and Ito, Color Universal Design, which is suitable for colour-blind readers.
 # Line styles distinguish curves in grey prints as well.
@@ -14,7 +23,7 @@ BEFORE, AFTER = COLOURS[0], COLOURS[4]
 GREY = "0.45"
 
 
-def import_pyplot(caller):
+def import_pyplot(caller: type) -> Any:
     """Import matplotlib.pyplot, or raise an error that states what to install.
 
     Parameters
@@ -30,7 +39,7 @@ def import_pyplot(caller):
     return import_optional("matplotlib.pyplot", f"{caller.__name__} draws, which", "plot")
 
 
-def one_axes(caller, ax, figsize=None):
+def one_axes(caller: type, ax: Any, figsize: tuple[float, float] | None = None) -> Any:
     """Return `ax`, or the axes of a new figure if it is None."""
     plt = import_pyplot(caller)
     if ax is None:
@@ -40,7 +49,7 @@ def one_axes(caller, ax, figsize=None):
     return ax
 
 
-def grid_axes(caller, ax, figsize):
+def grid_axes(caller: type, ax: Any, figsize: tuple[float, float]) -> tuple[Any, Any]:
     """Prepare axes as an empty frame for panels, and return its grid cell.
 
     Returns
@@ -66,7 +75,9 @@ def grid_axes(caller, ax, figsize):
     return ax, spec
 
 
-def legend_above(ax, spec, handles, labels, ratio, **keywords):
+def legend_above(
+    ax: Any, spec: Any, handles: list[Any], labels: list[str], ratio: float, **keywords: Any
+) -> Any:
     """Draw a legend in a strip above the panels, and return the grid cell below it.
 
     Parameters
@@ -95,12 +106,12 @@ def legend_above(ax, spec, handles, labels, ratio, **keywords):
     return below
 
 
-def n_curves(ax):
+def n_curves(ax: Any) -> int:
     """Number of labelled curves in axes."""
     return len(ax.get_legend_handles_labels()[1])
 
 
-def curve_style(number, style=None):
+def curve_style(number: int, style: dict[str, Any] | None = None) -> dict[str, Any]:
     """Style of the curve with index `number`, updated by the user's keywords."""
     own = {
         "color": COLOURS[number % len(COLOURS)],
@@ -110,7 +121,7 @@ def curve_style(number, style=None):
     return own | aliases_resolved(style)
 
 
-def aliases_resolved(style):
+def aliases_resolved(style: dict[str, Any] | None) -> dict[str, Any]:
     """Convert aliases of keywords to full names, so that ``lw`` replaces ``linewidth``."""
     if not style:
         return {}
@@ -120,12 +131,22 @@ def aliases_resolved(style):
     return normalize_kwargs(style, Line2D)
 
 
-def first_colours(n):
+def first_colours(n: int) -> list[str]:
     """The first `n` colours of the palette, repeated cyclically."""
     return list(islice(cycle(COLOURS), n))
 
 
-def draw_shape(ax, points, schema, *, color, label=None, size=4.0, width=1.0, outline=False):
+def draw_shape(
+    ax: Any,
+    points: Floats,
+    schema: LandmarkSchema | None,
+    *,
+    color: str,
+    label: str | None = None,
+    size: float = 4.0,
+    width: float = 1.0,
+    outline: bool = False,
+) -> list[Any]:
     """Draw landmarks as dots, connected by the contours of a schema.
 
     Parameters
@@ -162,7 +183,7 @@ def draw_shape(ax, points, schema, *, color, label=None, size=4.0, width=1.0, ou
     return artists
 
 
-def percent_ticks(axis):
+def percent_ticks(axis: Any) -> None:
     """Set ticks at round numbers, for an axis in percent."""
     from matplotlib.ticker import MaxNLocator
 

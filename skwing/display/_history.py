@@ -1,11 +1,25 @@
 """TrainingHistoryDisplay: loss, learning rate and validation error over the epochs."""
 
+from __future__ import annotations
+
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skwing.display._figures import GREY, aliases_resolved, first_colours, grid_axes, import_pyplot
 from skwing.display._inputs import find_fitted, unit_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import Floats, Ints, Predictor
+    from skwing.display._inputs import Unit
 
 
 class TrainingHistoryDisplay:
@@ -49,14 +63,26 @@ class TrainingHistoryDisplay:
     ((2,), ['Training loss', 'Learning rate'])
     """
 
-    def __init__(self, *, stages, loss, learning_rate, validation_error=None, normalizer="lengths"):
+    axes_: NDArray[np.object_]
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        stages: Ints,
+        loss: Floats,
+        learning_rate: Floats,
+        validation_error: Floats | None = None,
+        normalizer: str = "lengths",
+    ) -> None:
         self.stages = stages
         self.loss = loss
         self.learning_rate = learning_rate
         self.validation_error = validation_error
         self.normalizer = normalizer
 
-    def plot(self, ax=None, **line_kwargs):
+    def plot(self, ax: Axes | None = None, **line_kwargs: Any) -> Self:
         """Plot a panel for each quantity over the epochs of all stages.
 
         Parameters
@@ -78,7 +104,7 @@ class TrainingHistoryDisplay:
         ax, spec = grid_axes(type(self), ax, figsize=(6.4, 2.0 * len(rows) + 0.6))
         heights = [2] * (len(rows) - 1) + [1]
         grid = spec.subgridspec(len(rows), 1, height_ratios=heights)
-        panels = []
+        panels: list[Any] = []
         for cell, (label, values) in zip(grid, rows.items(), strict=True):
             panel = ax.figure.add_subplot(cell, sharex=panels[0] if panels else None)
             self._draw(panel, values, line_kwargs)
@@ -94,7 +120,7 @@ class TrainingHistoryDisplay:
         self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
         return self
 
-    def _draw(self, panel, values, line_kwargs):
+    def _draw(self, panel: Any, values: Floats, line_kwargs: dict[str, Any]) -> None:
         from matplotlib.ticker import MaxNLocator
 
         epochs, numbers = np.arange(1, len(values) + 1), np.unique(self.stages)
@@ -109,10 +135,11 @@ class TrainingHistoryDisplay:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(True, axis="y", color="0.9")
 
-    def _mark_best(self, panel, unit):
+    def _mark_best(self, panel: Any, unit: Unit) -> None:
         """Mark the smallest validation error of each stage."""
         for number in np.unique(self.stages):
-            values = np.where(self.stages == number, self.validation_error, np.nan)
+            errors: Any = self.validation_error
+            values = np.where(self.stages == number, errors, np.nan)
             if np.isnan(values).all():
                 continue
             best = int(np.nanargmin(values))
@@ -133,7 +160,7 @@ class TrainingHistoryDisplay:
         low, high = panel.get_ylim()
         panel.set_ylim(low - 0.15 * (high - low), high)  # room for the numbers
 
-    def _name_stages(self, panel):
+    def _name_stages(self, panel: Any) -> None:
         numbers = np.unique(self.stages)
         if len(numbers) < 2:
             return
@@ -150,7 +177,9 @@ class TrainingHistoryDisplay:
             )
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **line_kwargs):
+    def from_estimator(
+        cls, estimator: Predictor, *, ax: Axes | None = None, **line_kwargs: Any
+    ) -> Self:
         """Create a display from the history of a fitted regressor.
 
         Parameters
@@ -177,7 +206,14 @@ class TrainingHistoryDisplay:
         return cls.from_history(regressor.history_, normalizer=normalizer, ax=ax, **line_kwargs)
 
     @classmethod
-    def from_history(cls, history, *, normalizer="lengths", ax=None, **line_kwargs):
+    def from_history(
+        cls,
+        history: Iterable[Mapping[str, Any]],
+        *,
+        normalizer: str = "lengths",
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display from the rows of a history.
 
         Parameters

@@ -1,6 +1,9 @@
 """Extraction of errors, poses, names and boxes from the arguments of displays."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -10,6 +13,14 @@ from skwing._utils.unwrap import parts_of, predictor_of
 from skwing.metrics import default_nme, nme
 from skwing.schema import check_schema
 from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Floats
+    from skwing.schema import LandmarkSchema
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ _LENGTHS = {
 }
 
 
-def unit_of(normalizer):
+def unit_of(normalizer: str) -> Unit:
     """Unit of errors for a normaliser, as returned by `sample_errors` or a key of a schema.
 
     Examples
@@ -45,7 +56,13 @@ def unit_of(normalizer):
     return Unit(f"NME (% of {length})", " %", 100.0)
 
 
-def sample_errors(y_true, y_pred, normalizer, schema, boxes):
+def sample_errors(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    normalizer: str | ArrayLike,
+    schema: str | LandmarkSchema | None,
+    boxes: ArrayLike | None,
+) -> tuple[Floats, str]:
     """Compute the error of each sample, and the name of the normaliser.
 
     Parameters
@@ -76,7 +93,7 @@ def sample_errors(y_true, y_pred, normalizer, schema, boxes):
     return errors, "pixels" if in_pixels else "lengths"
 
 
-def find_fitted(estimator, attribute, what):
+def find_fitted(estimator: Any, attribute: str, what: str) -> Any:
     """Find the estimator, or the part of it, with a fitted attribute.
 
     Raises
@@ -93,12 +110,12 @@ def find_fitted(estimator, attribute, what):
     )
 
 
-def name_of(estimator):
+def name_of(estimator: Any) -> str:
     """Class name of the predictor in a pipeline or a search."""
     return type(predictor_of(estimator)).__name__
 
 
-def boxes_of_data(data, boxes=None):
+def boxes_of_data(data: Any, boxes: ArrayLike | None = None) -> Any:
     """Return `boxes`, or the boxes of X if it is None; None if there are none."""
     if boxes is not None:
         return boxes
@@ -108,7 +125,7 @@ def boxes_of_data(data, boxes=None):
     return getattr(data, "boxes", None)
 
 
-def poses_of(poses, y_true, n_samples):
+def poses_of(poses: Any, y_true: ArrayLike | None, n_samples: int) -> tuple[Floats, str]:
     """Pose of each sample, and a label for the axis.
 
     Parameters
@@ -148,7 +165,7 @@ def poses_of(poses, y_true, n_samples):
     return poses, "Pose"
 
 
-def _coefficients_of(estimator, y_true):
+def _coefficients_of(estimator: Any, y_true: ArrayLike | None) -> tuple[Floats, str]:
     balancer = find_fitted(estimator, "components_", "a PoseBalancer")
     if y_true is None:
         raise ValueError("a PoseBalancer tells poses by landmarks: pass y_true, or poses.")
@@ -168,11 +185,11 @@ def _coefficients_of(estimator, y_true):
 
 @dataclass(frozen=True)
 class _Modes:
-    mean: np.ndarray
-    components: np.ndarray
+    mean: Floats
+    components: Floats
 
 
-def coefficient_label(component, absolute=False):
+def coefficient_label(component: int, absolute: bool = False) -> str:
     """Label of an axis of pose coefficients."""
     what = f"coefficient of shape mode {component}"
     return (

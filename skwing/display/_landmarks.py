@@ -1,5 +1,9 @@
 """LandmarkDisplay: images with their predicted and true landmarks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.landmarks import as_points
@@ -10,6 +14,20 @@ from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, unit_
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
+
+if TYPE_CHECKING:
+    from typing import Any, Literal, Self, TypeAlias
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
+    from sklearn.base import BaseEstimator
+
+    from skwing._utils.types import Floats, Ints, Predictor, RandomState
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
+    Order: TypeAlias = Literal["worst", "best", "pose", "random", "first"]
 
 # Sky blue and yellow of Okabe and Ito: suitable for colour-blind readers, and bright on skin.
 _TRUE, _PREDICTED = "#56B4E9", "#F0E442"
@@ -59,18 +77,22 @@ class LandmarkDisplay:
     (4, [1, 1])
     """
 
+    axes_: NDArray[np.object_]
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        crops,
-        indices,
-        y_true=None,
-        y_pred=None,
-        errors=None,
-        poses=None,
-        schema=None,
-        normalizer="lengths",
-    ):
+        crops: list[Thumbnail],
+        indices: Ints,
+        y_true: Floats | None = None,
+        y_pred: Floats | None = None,
+        errors: Floats | None = None,
+        poses: Floats | None = None,
+        schema: LandmarkSchema | None = None,
+        normalizer: str = "lengths",
+    ) -> None:
         self.crops = crops
         self.indices = indices
         self.y_true = y_true
@@ -80,7 +102,15 @@ class LandmarkDisplay:
         self.schema = schema
         self.normalizer = normalizer
 
-    def plot(self, ax=None, *, n_columns=None, contours=True, size=2.8, width=0.9):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        n_columns: int | None = None,
+        contours: bool = True,
+        size: float = 2.8,
+        width: float = 0.9,
+    ) -> Self:
         """Plot the grid.
 
         Parameters
@@ -103,7 +133,7 @@ class LandmarkDisplay:
         rows = -(-n // columns)
         ax, spec = grid_axes(type(self), ax, (max(4.4, 2.2 * columns), 2.4 * rows + 0.5))
         schema = self.schema if contours else None
-        sets = [("true", self.y_true, _TRUE), ("predicted", self.y_pred, _PREDICTED)]
+        sets: list[Any] = [("true", self.y_true, _TRUE), ("predicted", self.y_pred, _PREDICTED)]
         sets = [one for one in sets if one[1] is not None]
         below = self._add_legend(ax, spec, sets, 4.8 * rows, size)
         grid, panels = below.subgridspec(rows, columns), []
@@ -126,10 +156,10 @@ class LandmarkDisplay:
         self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
         return self
 
-    def _add_legend(self, ax, spec, sets, ratio, size):
+    def _add_legend(self, ax: Any, spec: Any, sets: list[Any], ratio: float, size: float) -> Any:
         from matplotlib.lines import Line2D
 
-        style = {"marker": "o", "markersize": 2 * size, "markeredgecolor": "0.1"}
+        style: dict[str, Any] = {"marker": "o", "markersize": 2 * size, "markeredgecolor": "0.1"}
         handles = [Line2D([], [], color=colour, **style) for _, _, colour in sets]
         labels = [label for label, _, _ in sets]
         if self.errors is not None:
@@ -138,7 +168,7 @@ class LandmarkDisplay:
         keywords = {"ncols": len(labels), "columnspacing": 1.2}
         return legend_above(ax, spec, handles, labels, ratio, **keywords)
 
-    def _title(self, i):
+    def _title(self, i: int) -> str:
         parts = [f"#{self.indices[i]}"]
         if self.errors is not None:
             unit = unit_of(self.normalizer)
@@ -151,21 +181,21 @@ class LandmarkDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Predictor,
+        X: ImagesLike,
+        y: ArrayLike | None = None,
         *,
-        n_images=12,
-        order=None,
-        poses=None,
-        margin=0.25,
-        normalizer="auto",
-        schema=None,
-        boxes=None,
-        random_state=None,
-        ax=None,
-        **plot_kwargs,
-    ):
+        n_images: int = 12,
+        order: Order | ArrayLike | None = None,
+        poses: ArrayLike | BaseEstimator | None = None,
+        margin: float = 0.25,
+        normalizer: str | ArrayLike = "auto",
+        schema: str | LandmarkSchema | None = None,
+        boxes: ArrayLike | None = None,
+        random_state: RandomState = None,
+        ax: Axes | None = None,
+        **plot_kwargs: Any,
+    ) -> Self:
         """Create a display from an estimator.
 
         Parameters
@@ -204,21 +234,21 @@ class LandmarkDisplay:
     @classmethod
     def from_predictions(
         cls,
-        X,
-        y_true=None,
-        y_pred=None,
+        X: ImagesLike,
+        y_true: ArrayLike | None = None,
+        y_pred: ArrayLike | None = None,
         *,
-        n_images=12,
-        order=None,
-        poses=None,
-        margin=0.25,
-        normalizer="auto",
-        schema=None,
-        boxes=None,
-        random_state=None,
-        ax=None,
-        **plot_kwargs,
-    ):
+        n_images: int = 12,
+        order: Order | ArrayLike | None = None,
+        poses: ArrayLike | BaseEstimator | None = None,
+        margin: float = 0.25,
+        normalizer: str | ArrayLike = "auto",
+        schema: str | LandmarkSchema | None = None,
+        boxes: ArrayLike | None = None,
+        random_state: RandomState = None,
+        ax: Axes | None = None,
+        **plot_kwargs: Any,
+    ) -> Self:
         """Choose, decode and draw.
 
         Parameters
@@ -278,7 +308,7 @@ class LandmarkDisplay:
         if order is None:
             order = "first" if errors is None else "worst"
         chosen = _choose(order, n_images, len(images), errors, values, random_state)
-        points = pred if true is None else true
+        points: Any = pred if true is None else true
         display = cls(
             crops=[make_thumbnail(images, i, points[i], margin) for i in chosen],
             indices=chosen,
@@ -292,13 +322,18 @@ class LandmarkDisplay:
         return display.plot(ax, **plot_kwargs)
 
 
-def _n_columns(n):
+def _n_columns(n: int) -> int:
     """Number of columns for an approximately square grid with few empty cells."""
     least = int(np.ceil(np.sqrt(n)))
     return min(range(least, int(1.6 * least) + 1), key=lambda columns: (-n % columns, columns))
 
 
-def _check_points(y_true, y_pred, n_samples, schema):
+def _check_points(
+    y_true: ArrayLike | None,
+    y_pred: ArrayLike | None,
+    n_samples: int,
+    schema: str | LandmarkSchema | None,
+) -> tuple[Floats | None, Floats | None, LandmarkSchema | None]:
     if y_true is None and y_pred is None:
         raise ValueError("there are no landmarks to plot: pass y_true, y_pred or both.")
     true, pred = (
@@ -308,11 +343,18 @@ def _check_points(y_true, y_pred, n_samples, schema):
     for points, name in ((true, "y_true"), (pred, "y_pred")):
         if points is not None and len(points) != n_samples:
             raise ValueError(f"X has {n_samples} samples, {name} has {len(points)}.")
-    points = pred if true is None else true
-    return true, pred, check_schema(schema, points.shape[1])
+    shown: Any = pred if true is None else true
+    return true, pred, check_schema(schema, shown.shape[1])
 
 
-def _choose(order, n_images, n_samples, errors, poses, random_state):
+def _choose(
+    order: Any,
+    n_images: int,
+    n_samples: int,
+    errors: Floats | None,
+    poses: Floats | None,
+    random_state: RandomState,
+) -> Ints:
     """Indices of the samples to show."""
     if not isinstance(order, str):
         return _check_positions(order, n_samples)
@@ -338,7 +380,7 @@ def _choose(order, n_images, n_samples, errors, poses, random_state):
     return np.argsort(-errors if order == "worst" else errors, kind="stable")[:n]
 
 
-def _check_positions(order, n_samples):
+def _check_positions(order: ArrayLike, n_samples: int) -> Ints:
     positions = np.asarray(order)
     if positions.ndim != 1 or not len(positions) or positions.dtype.kind not in "iu":
         raise ValueError(f"order must be one of {', '.join(_ORDERS)} or positions; got {order!r}.")

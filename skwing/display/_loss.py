@@ -1,6 +1,9 @@
 """LossDisplay: value, gradient and optimal step of losses."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,6 +12,19 @@ from skwing._training.settings import per_stage
 from skwing.display._figures import curve_style, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import find_fitted
 from skwing.losses import LOSSES, bind_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Self, TypeAlias
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import Floats, Predictor
+    from skwing.losses import Loss
+
+    Losses: TypeAlias = str | Loss | Iterable[str | Loss] | Mapping[str, str | Loss]
 
 _PANELS = {
     "values": "Loss f(x)",
@@ -63,14 +79,26 @@ class LossDisplay:
     (array([nan,  1.,  1.,  1.,  1.]), array([nan,  2.,  4.,  6.,  8.]))
     """
 
-    def __init__(self, *, errors, values, gradients, steps, labels=None):
+    axes_: NDArray[np.object_]
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(
+        self,
+        *,
+        errors: Floats,
+        values: dict[str, Floats],
+        gradients: dict[str, Floats],
+        steps: dict[str, Floats],
+        labels: dict[str, str] | None = None,
+    ) -> None:
         self.errors = errors
         self.values = values
         self.gradients = gradients
         self.steps = steps
         self.labels = labels
 
-    def plot(self, ax=None, **line_kwargs):
+    def plot(self, ax: Axes | None = None, **line_kwargs: Any) -> Self:
         """Plot three panels side by side.
 
         A curve that is much higher than all others is clipped.
@@ -120,15 +148,15 @@ class LossDisplay:
     @classmethod
     def from_losses(
         cls,
-        losses=("wing", "l2", "l1", "smooth_l1"),
+        losses: Losses = ("wing", "l2", "l1", "smooth_l1"),
         *,
-        w=10.0,
-        epsilon=2.0,
-        max_error=None,
-        n_points=_N_POINTS,
-        ax=None,
-        **line_kwargs,
-    ):
+        w: float = 10.0,
+        epsilon: float = 2.0,
+        max_error: float | None = None,
+        n_points: int = _N_POINTS,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display of losses.
 
         Parameters
@@ -167,14 +195,14 @@ class LossDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
+        estimator: Predictor,
         *,
-        baselines=("l2", "l1"),
-        max_error=None,
-        n_points=_N_POINTS,
-        ax=None,
-        **line_kwargs,
-    ):
+        baselines: Iterable[str] = ("l2", "l1"),
+        max_error: float | None = None,
+        n_points: int = _N_POINTS,
+        ax: Axes | None = None,
+        **line_kwargs: Any,
+    ) -> Self:
         """Create a display of the loss of a regressor, compared with other losses.
 
         Parameters
@@ -212,7 +240,15 @@ class LossDisplay:
         return cls._from_bound(bound, labels, max_error, n_points, ax, line_kwargs)
 
     @classmethod
-    def _from_bound(cls, bound, labels, max_error, n_points, ax, line_kwargs):
+    def _from_bound(
+        cls,
+        bound: dict[str, Loss],
+        labels: dict[str, str],
+        max_error: float,
+        n_points: int,
+        ax: Axes | None,
+        line_kwargs: dict[str, Any],
+    ) -> Self:
         if not (np.isfinite(max_error) and max_error > 0):
             raise ValueError(f"max_error must be a finite number > 0 (pixels); got {max_error!r}.")
         errors = np.linspace(0, max_error, n_points)
@@ -226,7 +262,7 @@ class LossDisplay:
         return display.plot(ax, **line_kwargs)
 
 
-def _by_name(losses):
+def _by_name(losses: Any) -> dict[str, Any]:
     """Convert losses (names or functions) to a dict by name."""
     if isinstance(losses, Mapping):
         return dict(losses)
@@ -237,7 +273,7 @@ def _by_name(losses):
     }
 
 
-def _title(loss, w, epsilon, name):
+def _title(loss: Any, w: float, epsilon: float, name: str) -> str:
     """Label of a loss in the legend; with `w` and `epsilon` for losses of the package."""
     if loss != name or loss not in LOSSES:
         return name
@@ -245,7 +281,7 @@ def _title(loss, w, epsilon, name):
     return plain.get(loss) or f"{loss.replace('_', ' ')}, w = {w:g}, ε = {epsilon:g}"
 
 
-def _value_and_gradient(loss, errors):
+def _value_and_gradient(loss: Loss, errors: Floats) -> tuple[Floats, Floats]:
     """Value and absolute gradient of a loss at the given errors."""
     residual = torch.tensor(errors, requires_grad=True)
     with torch.enable_grad():
@@ -254,14 +290,14 @@ def _value_and_gradient(loss, errors):
     return value.detach().numpy(), gradient.abs().numpy()
 
 
-def _proxy(style):
+def _proxy(style: dict[str, Any]) -> Any:
     """Proxy artist of a curve for the legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], **style)
 
 
-def _top(curves):
+def _top(curves: Iterable[Floats]) -> float:
     """Upper limit of a panel; the highest curve is clipped if the others are much lower."""
     highest = sorted(np.nanmax(curve) for curve in curves)
     top = highest[-1]

@@ -1,11 +1,26 @@
 """ParameterGridDisplay: heat map of the scores of a grid search over two parameters."""
 
+from __future__ import annotations
+
 from numbers import Number
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skwing.display._figures import import_pyplot, one_axes
 from skwing.display._inputs import find_fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Literal, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import Floats
 
 
 class ParameterGridDisplay:
@@ -53,19 +68,26 @@ class ParameterGridDisplay:
     ((1, 1), '4.10\n± 0.10')
     """
 
+    image_: AxesImage
+    text_: NDArray[np.object_]
+    best_: tuple[int, int]
+    colorbar_: Colorbar | None
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        means,
-        deviations,
-        x_values,
-        y_values,
-        x_name,
-        y_name,
-        n_splits=None,
-        others=(),
-        show="error",
-    ):
+        means: Floats,
+        deviations: Floats,
+        x_values: list[Any],
+        y_values: list[Any],
+        x_name: str,
+        y_name: str | None,
+        n_splits: int | None = None,
+        others: tuple[str, ...] = (),
+        show: Literal["error", "score"] = "error",
+    ) -> None:
         self.means = means
         self.deviations = deviations
         self.x_values = x_values
@@ -76,7 +98,14 @@ class ParameterGridDisplay:
         self.others = others
         self.show = show
 
-    def plot(self, ax=None, *, cmap="cividis", digits=2, colorbar=True):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        cmap: str = "cividis",
+        digits: int = 2,
+        colorbar: bool = True,
+    ) -> Self:
         """Plot the heat map.
 
         Parameters
@@ -105,7 +134,8 @@ class ParameterGridDisplay:
             colours = colours.reversed()
         self.image_ = ax.imshow(values, cmap=colours, aspect="auto")
         self._write_cells(ax, values, abs(factor) * self.deviations, digits)
-        self.best_ = tuple(int(i) for i in np.unravel_index(np.nanargmax(self.means), values.shape))
+        row, column = np.unravel_index(np.nanargmax(self.means), values.shape)
+        self.best_ = int(row), int(column)
         self._frame(ax, *self.best_)
         ax.set_xticks(range(n_columns), [_shown(value) for value in self.x_values])
         ax.set_yticks(range(n_rows), [_shown(value) for value in self.y_values])
@@ -121,7 +151,7 @@ class ParameterGridDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _write_cells(self, ax, values, deviations, digits):
+    def _write_cells(self, ax: Any, values: Floats, deviations: Floats, digits: int) -> None:
         self.text_ = np.empty(values.shape, dtype=object)
         for (row, column), value in np.ndenumerate(values):
             text, deviation = "no score", deviations[row, column]
@@ -134,11 +164,11 @@ class ParameterGridDisplay:
                 column, row, text, ha="center", va="center", color=colour, fontsize="small"
             )
 
-    def _brightness(self, value):
+    def _brightness(self, value: Any) -> float:
         red, green, blue, _ = self.image_.cmap(self.image_.norm(value))
         return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    def _frame(self, ax, row, column):
+    def _frame(self, ax: Any, row: int, column: int) -> None:
         from matplotlib.patches import Rectangle
 
         corner = (column - 0.48, row - 0.48)
@@ -148,7 +178,7 @@ class ParameterGridDisplay:
             )
         self.text_[row, column].set_fontweight("bold")
 
-    def _title(self, label):
+    def _title(self, label: str) -> str:
         spread = "" if np.isnan(self.deviations).all() else " ± standard deviation"
         folds = "" if self.n_splits is None else f" over {self.n_splits} folds"
         lines = [f"{label}, best framed", f"mean{spread}{folds}"]
@@ -157,7 +187,16 @@ class ParameterGridDisplay:
         return "\n".join(lines)
 
     @classmethod
-    def from_estimator(cls, search, *, x=None, y=None, metric="score", show="error", ax=None):
+    def from_estimator(
+        cls,
+        search: Any,
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        metric: str = "score",
+        show: Literal["error", "score"] = "error",
+        ax: Axes | None = None,
+    ) -> Self:
         """Create a display from a fitted search.
 
         Parameters
@@ -179,7 +218,16 @@ class ParameterGridDisplay:
         return cls.from_cv_results(results, x=x, y=y, metric=metric, show=show, ax=ax)
 
     @classmethod
-    def from_cv_results(cls, cv_results, *, x=None, y=None, metric="score", show="error", ax=None):
+    def from_cv_results(
+        cls,
+        cv_results: Mapping[str, Any],
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        metric: str = "score",
+        show: Literal["error", "score"] = "error",
+        ax: Axes | None = None,
+    ) -> Self:
         """Create a display from the results of a search.
 
         Parameters
@@ -243,7 +291,7 @@ class ParameterGridDisplay:
         return display.plot(ax)
 
 
-def _columns(results, metric):
+def _columns(results: Mapping[str, Any], metric: str) -> tuple[list[Any], Floats, Floats]:
     """Parameters, means and standard deviations of all candidates."""
     key = f"mean_test_{metric}"
     if key not in results or "params" not in results:
@@ -256,12 +304,12 @@ def _columns(results, metric):
     return params, means, np.asarray(deviations, dtype=np.float64)
 
 
-def _count_splits(results, metric):
+def _count_splits(results: Mapping[str, Any], metric: str) -> int | None:
     count = sum(k.startswith("split") and k.endswith(f"_test_{metric}") for k in results)
     return count or None
 
 
-def _choose(params, x, y):
+def _choose(params: list[Any], x: str | None, y: str | None) -> tuple[Any, Any, tuple[str, ...]]:
     """Full names of the two parameters, and of the others that vary."""
     names = list(dict.fromkeys(name for row in params for name in row))
     varied = [n for n in names if len(_distinct(row[n] for row in params if n in row)) > 1]
@@ -283,7 +331,7 @@ def _choose(params, x, y):
     return x, y, tuple(n for n in varied if n not in (x, y))
 
 
-def _full_name(name, names):
+def _full_name(name: str, names: list[str]) -> str:
     fitting = [n for n in names if n == name] or [n for n in names if _short(n) == name]
     if len(fitting) != 1:
         what = "fits several of" if fitting else "is none of"
@@ -291,9 +339,9 @@ def _full_name(name, names):
     return fitting[0]
 
 
-def _distinct(values):
+def _distinct(values: Iterable[Any]) -> list[Any]:
     """Unique values; numbers are sorted, others are in order of appearance."""
-    found = []
+    found: list[Any] = []
     for value in values:
         if not any(_same(value, other) for other in found):
             found.append(value)
@@ -301,21 +349,21 @@ def _distinct(values):
     return sorted(found) if numbers else found
 
 
-def _same(value, other):
+def _same(value: object, other: object) -> bool:
     """Whether two parameter values are equal; estimators and arrays are compared by repr."""
     if isinstance(value, Number) and isinstance(other, Number):
         return value == other
     return type(value) is type(other) and repr(value) == repr(other)
 
 
-def _position(value, values):
+def _position(value: object, values: list[Any]) -> int:
     return next(i for i, other in enumerate(values) if _same(value, other))
 
 
-def _short(name):
+def _short(name: str) -> str:
     return name.rpartition("__")[2]
 
 
-def _shown(value):
+def _shown(value: object) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 20 else text[:19] + "…"

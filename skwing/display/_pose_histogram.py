@@ -1,5 +1,9 @@
 """PoseHistogramDisplay: histogram of poses before and after balancing."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.unwrap import schema_of
@@ -8,6 +12,19 @@ from skwing.display._inputs import coefficient_label, find_fitted
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import Flags, Floats, Ints
+    from skwing.display._thumbnails import Thumbnail
+    from skwing.images import BoxedImages
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
 
 _N_DEVIATIONS = 2
 
@@ -65,19 +82,24 @@ class PoseHistogramDisplay:
     (array([15, 10,  8,  7]), array([15, 20, 16, 14]))
     """
 
+    axes_: NDArray[np.object_]
+    face_axes_: list[Axes]
+    ax_: Axes
+    figure_: Figure
+
     def __init__(
         self,
         *,
-        bin_edges,
-        bin_counts,
-        balanced_counts,
-        component,
-        mode_shapes,
-        variance_ratios,
-        faces=None,
-        absolute=True,
-        schema=None,
-    ):
+        bin_edges: Floats,
+        bin_counts: Ints,
+        balanced_counts: Ints,
+        component: int,
+        mode_shapes: Floats,
+        variance_ratios: Floats,
+        faces: list[list[Thumbnail]] | None = None,
+        absolute: bool = True,
+        schema: LandmarkSchema | None = None,
+    ) -> None:
         self.bin_edges = bin_edges
         self.bin_counts = bin_counts
         self.balanced_counts = balanced_counts
@@ -88,7 +110,7 @@ class PoseHistogramDisplay:
         self.absolute = absolute
         self.schema = schema
 
-    def plot(self, ax=None, *, n_modes=4):
+    def plot(self, ax: Axes | None = None, *, n_modes: int = 4) -> Self:
         """Plot the histogram, samples below it, and the first modes below these.
 
         Parameters
@@ -127,13 +149,13 @@ class PoseHistogramDisplay:
         self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
         return self
 
-    def _modes_to_show(self, n_modes):
+    def _modes_to_show(self, n_modes: int) -> list[int]:
         modes = list(range(min(n_modes, len(self.mode_shapes))))
         if modes and self.component not in modes:
             modes[-1] = self.component
         return modes
 
-    def _draw_bars(self, ax):
+    def _draw_bars(self, ax: Any) -> None:
         edges, wide = self.bin_edges, np.diff(self.bin_edges)
         for counts, start, colour, label in (
             (self.bin_counts, 0.08, BEFORE, f"as they are ({self.bin_counts.sum()})"),
@@ -160,11 +182,11 @@ class PoseHistogramDisplay:
         ax.margins(y=0.12)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
-    def _draw_faces(self, strip, n_rows):
+    def _draw_faces(self, strip: Any, n_rows: int) -> None:
         strip.set_axis_off()
         strip.set_ylim(0, n_rows)
         for faces, left, right in zip(
-            self.faces, self.bin_edges[:-1], self.bin_edges[1:], strict=True
+            self.faces or (), self.bin_edges[:-1], self.bin_edges[1:], strict=True
         ):
             for row, crop in enumerate(faces):
                 place = (left, n_rows - 1 - row, right - left, 0.96)
@@ -172,7 +194,9 @@ class PoseHistogramDisplay:
                 show_thumbnail(face, crop)
                 self.face_axes_.append(face)
 
-    def _draw_mode(self, ax, mode, step, reach, low, high):
+    def _draw_mode(
+        self, ax: Any, mode: int, step: float, reach: float, low: float, high: float
+    ) -> None:
         shapes = self.mode_shapes[mode]
         chosen = mode == self.component
         for i, shape in enumerate(shapes):
@@ -202,8 +226,16 @@ class PoseHistogramDisplay:
 
     @classmethod
     def from_estimator(
-        cls, balancer, X=None, *, n_faces=1, margin=0.1, schema=None, ax=None, **plot_kwargs
-    ):
+        cls,
+        balancer: Any,
+        X: ImagesLike | None = None,
+        *,
+        n_faces: int = 1,
+        margin: float = 0.1,
+        schema: str | LandmarkSchema | None = None,
+        ax: Axes | None = None,
+        **plot_kwargs: Any,
+    ) -> Self:
         """Create a display from a fitted balancer.
 
         Parameters
@@ -257,7 +289,7 @@ class PoseHistogramDisplay:
         return display.plot(ax, **plot_kwargs)
 
 
-def _mode_shapes(balancer):
+def _mode_shapes(balancer: Any) -> Floats:
     """Shapes at minus two, zero and plus two standard deviations of each component."""
     ratios, own = balancer.explained_variance_ratio_, balancer.component_
     poses = balancer.poses_[~np.isnan(balancer.poses_)]
@@ -268,7 +300,14 @@ def _mode_shapes(balancer):
     return balancer.mean_shape_ + steps[..., None, None] * balancer.components_[:, None]
 
 
-def _faces(images, values, edges, inside, n_faces, margin):
+def _faces(
+    images: BoxedImages | None,
+    values: Floats,
+    edges: Floats,
+    inside: Flags,
+    n_faces: int,
+    margin: float,
+) -> list[list[Thumbnail]] | None:
     """Thumbnails of the samples nearest to the centre of each bin."""
     if images is None or n_faces < 1 or not inside.any():
         return None

@@ -1,10 +1,21 @@
 """Thumbnails: excerpts of images around their boxes, for plots."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skwing._utils.boxes import check_box_inside
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import Floats
+    from skwing.images import BoxedImages
 
 
 @dataclass(frozen=True)
@@ -19,11 +30,17 @@ class Thumbnail:
         Left, right, bottom and top edge in image pixels, as for ``imshow``.
     """
 
-    pixels: np.ndarray
-    extent: tuple
+    pixels: NDArray[np.uint8]
+    extent: tuple[float, float, float, float]
 
 
-def make_thumbnail(images, i, points=None, margin=0.25, max_size=400):
+def make_thumbnail(
+    images: BoxedImages,
+    i: int,
+    points: Floats | None = None,
+    margin: float = 0.25,
+    max_size: int = 400,
+) -> Thumbnail:
     """Cut the box of a sample, with a margin, from its image.
 
     Parameters
@@ -63,7 +80,7 @@ def make_thumbnail(images, i, points=None, margin=0.25, max_size=400):
     return Thumbnail(pixels, (left - 0.5, left + columns - 0.5, top + rows - 0.5, top - 0.5))
 
 
-def _averaged(pixels, step):
+def _averaged(pixels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     """Means of blocks; incomplete blocks at the edges are dropped."""
     if step == 1:
         return pixels.copy()  # a view would keep the whole image in memory
@@ -72,7 +89,7 @@ def _averaged(pixels, step):
     return blocks.mean((1, 3)).round().astype(np.uint8)
 
 
-def show_thumbnail(ax, thumbnail, **keywords):
+def show_thumbnail(ax: Any, thumbnail: Thumbnail, **keywords: Any) -> None:
     """Draw a thumbnail in the pixel coordinates of its image, without ticks."""
     extent = thumbnail.extent
     ax.imshow(thumbnail.pixels, extent=extent, interpolation="bilinear", **keywords)

@@ -50,7 +50,7 @@ def _times_kept(
     return values * (kept.div_(1 - p) if p < 1 else kept)
 
 
-def _kept_by_bits(kept, p, generator):
+def _kept_by_bits(kept: torch.Tensor, p: float, generator: torch.Generator | None) -> torch.Tensor:
     """Fill with 0 or a factor, from 16 bits for each number: four of them are one draw.
 
     Probabilities are rounded to 1 / 65536.

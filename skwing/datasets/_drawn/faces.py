@@ -1,18 +1,39 @@
 """Drawn faces with exact landmarks: data that needs no download."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
-from sklearn.utils import Bunch
 
 from skwing._utils.checks import Choice, Number, check_flag, check_table, count
 from skwing._utils.random import check_random_state
+from skwing.datasets._common import Dataset
 from skwing.datasets._drawn.marks import MARK_UPS
 from skwing.datasets._drawn.picture import draw_person, line_up, shape_of, sit, take_picture
 from skwing.datasets._published.protocols import HIDDEN
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Flags, Floats, Ints, RandomState
+
+    class DrawnFaces(Dataset):
+        schema: LandmarkSchema
+        pose: Floats
+        visible: Flags
+        self_occluded: Flags
+        image: Ints
+        groups: Ints
+
+    from typing import Any
+
 
 __all__ = ["make_faces"]
 
@@ -102,13 +123,13 @@ class _Plan:
 
     seed: int
     n_samples: int
-    schema: LandmarkSchema
+    schema: Any
     image_size: int
     faces_per_identity: int
     n_faces_per_image: int
     yaw: str
     max_yaw: float
-    pose: np.ndarray | None
+    pose: Any
     occlusion: float
     hidden: str
     box_error: float
@@ -199,22 +220,60 @@ def _describe(plan, image, groups):
     )
 
 
+@overload
 def make_faces(
-    n_samples=100,
+    n_samples: int = 100,
     *,
-    random_state=None,
-    return_X_y=False,
-    schema="ibug68",
-    image_size=128,
-    faces_per_identity=4,
-    n_faces_per_image=1,
-    yaw="natural",
-    max_yaw=90.0,
-    pose=None,
-    occlusion=0.25,
-    hidden="keep",
-    box_error=1.0,
-):
+    random_state: RandomState = None,
+    return_X_y: Literal[False] = False,
+    schema: str | LandmarkSchema = "ibug68",
+    image_size: int = 128,
+    faces_per_identity: int = 4,
+    n_faces_per_image: int = 1,
+    yaw: Literal["natural", "uniform"] = "natural",
+    max_yaw: float = 90.0,
+    pose: ArrayLike | None = None,
+    occlusion: float = 0.25,
+    hidden: Literal["keep", "nan"] = "keep",
+    box_error: float = 1.0,
+) -> DrawnFaces: ...
+
+
+@overload
+def make_faces(
+    n_samples: int = 100,
+    *,
+    random_state: RandomState = None,
+    return_X_y: Literal[True],
+    schema: str | LandmarkSchema = "ibug68",
+    image_size: int = 128,
+    faces_per_identity: int = 4,
+    n_faces_per_image: int = 1,
+    yaw: Literal["natural", "uniform"] = "natural",
+    max_yaw: float = 90.0,
+    pose: ArrayLike | None = None,
+    occlusion: float = 0.25,
+    hidden: Literal["keep", "nan"] = "keep",
+    box_error: float = 1.0,
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def make_faces(
+    n_samples: int = 100,
+    *,
+    random_state: RandomState = None,
+    return_X_y: bool = False,
+    schema: str | LandmarkSchema = "ibug68",
+    image_size: int = 128,
+    faces_per_identity: int = 4,
+    n_faces_per_image: int = 1,
+    yaw: Literal["natural", "uniform"] = "natural",
+    max_yaw: float = 90.0,
+    pose: ArrayLike | None = None,
+    occlusion: float = 0.25,
+    hidden: Literal["keep", "nan"] = "keep",
+    box_error: float = 1.0,
+) -> DrawnFaces | tuple[BoxedImages, Floats]:
     """Drawn faces with exact landmarks, in numbers as uneven as on photographs.
 
     Each face is a head in three dimensions, seen in perspective: its proportions, skin,
@@ -353,7 +412,7 @@ def make_faces(
     groups = image // faces_per_identity
     whole = "person" if n_faces_per_image == 1 else "image"
     numbers = enumerate(groups if n_faces_per_image == 1 else image)
-    return Bunch(
+    return Dataset(
         data=data,
         target=target,
         schema=plan.schema,

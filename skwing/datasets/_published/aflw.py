@@ -1,6 +1,9 @@
 """Reader of AFLW with 19 landmarks, in the layout in which it is published."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -10,6 +13,20 @@ from skwing.datasets._published.mat import as_numbers, read_mat
 from skwing.datasets._published.protocols import HIDDEN, hide
 from skwing.images import BoxedImages
 from skwing.schema import AFLW19
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from skwing._utils.types import FilePath, Flags, Floats, Ints
+    from skwing.datasets._common import Dataset
+    from skwing.schema import LandmarkSchema
+
+    class AFLW(Dataset):
+        schema: LandmarkSchema
+        visible: Flags
+        face_size: Floats
+        index: Ints
+
 
 __all__ = ["load_aflw"]
 
@@ -71,7 +88,36 @@ def _rows(order, visible, split, subset):
     return rows[visible[rows].all(axis=1)] if subset == "frontal" else rows
 
 
-def load_aflw(root, *, split="train", subset="full", hidden="keep", return_X_y=False):
+@overload
+def load_aflw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    subset: Literal["full", "frontal"] = "full",
+    hidden: Literal["keep", "nan"] = "keep",
+    return_X_y: Literal[False] = False,
+) -> AFLW: ...
+
+
+@overload
+def load_aflw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    subset: Literal["full", "frontal"] = "full",
+    hidden: Literal["keep", "nan"] = "keep",
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def load_aflw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    subset: Literal["full", "frontal"] = "full",
+    hidden: Literal["keep", "nan"] = "keep",
+    return_X_y: bool = False,
+) -> AFLW | tuple[BoxedImages, Floats]:
     """Faces of AFLW with the 19 landmarks and the split of AFLW-Full.
 
     Parameters

@@ -1,6 +1,9 @@
 """Reader of COFW, and of its test faces with 68 landmarks, in the published layouts."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -10,6 +13,21 @@ from skwing.datasets._published.mat import as_numbers, read_mat
 from skwing.datasets._published.protocols import HIDDEN, hide, warn_if_incomplete
 from skwing.images import BoxedImages
 from skwing.schema import COFW29, IBUG68
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import FilePath, Flags, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.schema import LandmarkSchema
+
+    class COFW(Dataset):
+        schema: LandmarkSchema
+        visible: Flags
+        split: NDArray[np.str_]
+
 
 __all__ = ["load_cofw"]
 
@@ -107,7 +125,36 @@ def _read_68(root):
     return pictures, points, visible, _boxes(file, read_mat(file, ("bboxes",)), "bboxes", n)
 
 
-def load_cofw(root, *, split="train", mark_up=29, hidden="keep", return_X_y=False):
+@overload
+def load_cofw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    mark_up: Literal[29, 68] = 29,
+    hidden: Literal["keep", "nan"] = "keep",
+    return_X_y: Literal[False] = False,
+) -> COFW: ...
+
+
+@overload
+def load_cofw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    mark_up: Literal[29, 68] = 29,
+    hidden: Literal["keep", "nan"] = "keep",
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def load_cofw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    mark_up: Literal[29, 68] = 29,
+    hidden: Literal["keep", "nan"] = "keep",
+    return_X_y: bool = False,
+) -> COFW | tuple[BoxedImages, Floats]:
     """Faces of COFW with their landmarks, many of which are covered by something.
 
     The images lie inside the files and are read into memory. The published files with

@@ -1,8 +1,11 @@
 """Reader of the 300-W data set in the layout in which it is published."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -14,6 +17,21 @@ from skwing.datasets._published.mat import read_mat
 from skwing.datasets._published.protocols import warn_if_incomplete
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.schema import LandmarkSchema
+
+    class IBUG(Dataset):
+        schema: LandmarkSchema
+        subset: NDArray[np.str_]
+
 
 __all__ = ["load_300w"]
 
@@ -144,7 +162,36 @@ def _photo(subset, name):
     return f"{subset}/{name}"
 
 
-def load_300w(root, *, subsets=None, protocol=None, boxes="detector", return_X_y=False):
+@overload
+def load_300w(
+    root: FilePath,
+    *,
+    subsets: str | Iterable[str] | None = None,
+    protocol: Literal["train", "common", "challenging", "full", "test"] | None = None,
+    boxes: Literal["detector", "ground_truth", "landmarks"] = "detector",
+    return_X_y: Literal[False] = False,
+) -> IBUG: ...
+
+
+@overload
+def load_300w(
+    root: FilePath,
+    *,
+    subsets: str | Iterable[str] | None = None,
+    protocol: Literal["train", "common", "challenging", "full", "test"] | None = None,
+    boxes: Literal["detector", "ground_truth", "landmarks"] = "detector",
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def load_300w(
+    root: FilePath,
+    *,
+    subsets: str | Iterable[str] | None = None,
+    protocol: Literal["train", "common", "challenging", "full", "test"] | None = None,
+    boxes: Literal["detector", "ground_truth", "landmarks"] = "detector",
+    return_X_y: bool = False,
+) -> IBUG | tuple[BoxedImages, Floats]:
     """Faces of 300-W with their 68 landmarks, from the folders as published.
 
     Parameters
@@ -244,7 +291,7 @@ def load_300w(root, *, subsets=None, protocol=None, boxes="detector", return_X_y
         groups += [_photo(subset, name) for name in faces]
         subset_of += [subset] * len(faces)
     if protocol is not None:
-        found = {subset: subset_of.count(subset) for subset in subsets}
+        found = {subset: subset_of.count(subset) for subset in PROTOCOLS[protocol]}
         warn_if_incomplete(root, found, PROTOCOLS[protocol])
     return as_bunch(
         BoxedImages(paths, boxes=np.concatenate(rows), schema=IBUG68),

@@ -1,12 +1,21 @@
 """Variables of MATLAB files, those of version 7.3 (HDF5) too."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skwing._utils.optional import import_optional
 from skwing.datasets._published.mat5 import parse_mat5
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from skwing._utils.types import FilePath, Floats
 
 __all__ = ["as_numbers", "read_mat"]
 
@@ -16,7 +25,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MOST_GROWTH = 200
 
 
-def read_mat(path, fields):
+def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, Any]:
     """Variables of a MATLAB file.
 
     Parameters
@@ -111,7 +120,14 @@ def _stored(thing, name):
     return thing[()]
 
 
-def as_numbers(variables, name, shape, path, *, missing=False):
+def as_numbers(
+    variables: dict[str, Any],
+    name: str,
+    shape: tuple[int | None, ...],
+    path: FilePath,
+    *,
+    missing: bool = False,
+) -> Floats:
     """Variable as an array of float64, checked.
 
     Parameters

@@ -1,9 +1,18 @@
 """What the readers of published face data sets share: counts and hidden landmarks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.checks import check_choice
 from skwing._utils.warnings import warn_caller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from skwing._utils.types import FilePath, Flags, Floats
 
 __all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
 
@@ -14,7 +23,7 @@ HIDDEN = {
 }
 
 
-def hide(target, visible, hidden):
+def hide(target: Floats, visible: Flags, hidden: str) -> Floats:
     """Landmarks as `hidden` asks for them: all, or NaN for those that are not visible.
 
     Parameters
@@ -31,7 +40,9 @@ def hide(target, visible, hidden):
     return target if hidden == "keep" else np.where(visible[..., None], target, np.nan)
 
 
-def warn_if_incomplete(where, found, published):
+def warn_if_incomplete(
+    where: FilePath, found: Mapping[str, int], published: Mapping[str, int]
+) -> None:
     """Warn the caller of a reader if parts have other numbers of faces than published.
 
     Parameters

@@ -1,6 +1,9 @@
 """Reader of WFLW in the layout in which it is published."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -9,6 +12,22 @@ from skwing.datasets._common import as_bunch, as_number, inside, read_text
 from skwing.datasets._published.protocols import warn_if_incomplete
 from skwing.images import BoxedImages
 from skwing.schema import WFLW98
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import FilePath, Flags, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.schema import LandmarkSchema
+
+    class WFLW(Dataset):
+        schema: LandmarkSchema
+        attributes: Flags
+        attribute_names: tuple[str, ...]
+        split: NDArray[np.str_]
+
 
 __all__ = ["load_wflw"]
 
@@ -93,7 +112,36 @@ def _boxes(corners):
     return np.concatenate([low, high - low + 1], axis=1)
 
 
-def load_wflw(root, *, split="train", attribute=None, return_X_y=False):
+@overload
+def load_wflw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    attribute: Literal["pose", "expression", "illumination", "make-up", "occlusion", "blur"]
+    | None = None,
+    return_X_y: Literal[False] = False,
+) -> WFLW: ...
+
+
+@overload
+def load_wflw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    attribute: Literal["pose", "expression", "illumination", "make-up", "occlusion", "blur"]
+    | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def load_wflw(
+    root: FilePath,
+    *,
+    split: Literal["train", "test"] | None = "train",
+    attribute: Literal["pose", "expression", "illumination", "make-up", "occlusion", "blur"]
+    | None = None,
+    return_X_y: bool = False,
+) -> WFLW | tuple[BoxedImages, Floats]:
     """Faces of WFLW with their 98 landmarks, boxes and attributes.
 
     Parameters
