@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from skwing.schema import LandmarkSchema
 
     Order: TypeAlias = Literal["worst", "best", "pose", "random", "first"]
+    from skwing.display._thumbnails import Thumbnail
 
 # Sky blue and yellow of Okabe and Ito: suitable for colour-blind readers, and bright on skin.
 _TRUE, _PREDICTED = "#56B4E9", "#F0E442"
