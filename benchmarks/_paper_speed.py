@@ -82,7 +82,6 @@ def measure_speed(trial, split, args):
     """
     n_faces = N_FACES // 4 if args.quick else N_FACES
     settings = {key: trial.settings[key] for key in ("networks", "average_mirrored")}
-    settings["batch_norm"] = trial.settings.get("batch_norm", True)
     cell = _cell(settings, split.target.shape[1], n_faces)
     old = None if args.again else read_rows(args.cells).get(identity(cell))
     if old is not None or args.report:

@@ -73,6 +73,8 @@ def plain(value):
         return [plain(part) for part in value]
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
+    if hasattr(value, "get_params"):
+        return plain(value.get_params())
     if hasattr(value, "func"):  # functools.partial
         return {"partial": plain(value.func), "args": plain(value.args), **plain(value.keywords)}
     if callable(value):

@@ -19,7 +19,7 @@ import numpy as np
 from _drawn import draw_figures, draw_kites
 from _report import add_out, append, environment, show_environment
 
-from skwing import CascadeLandmarkRegressor
+from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing._utils.device import check_device
 from skwing.geometry import boxes_of
 from skwing.metrics import nme
@@ -57,7 +57,7 @@ def main(argv=None):
     if args.epochs:
         settings["max_epochs"] = tuple(args.epochs)
     if args.deformation:
-        settings["deformation"] = tuple(args.deformation)
+        settings["augmentation"] = Augmentation(deformation=tuple(args.deformation))
     draw = OBJECTS[args.objects]
     X, y = draw(args.n_train, args.side, args.sizes, seed=2 * args.seed)
     unseen, truth = draw(args.n_test, args.side, args.sizes, seed=2 * args.seed + 1)
@@ -70,7 +70,7 @@ def main(argv=None):
         "n_train": args.n_train,
         "seed": args.seed,
         "networks": list(regressor.networks),
-        "deformation": regressor.deformation,
+        "deformation": regressor.get_params()["augmentation__deformation"],
         "epochs": args.epochs,
     }
     show_environment(row)

@@ -11,6 +11,8 @@ A trial is a name and settings of `CascadeLandmarkRegressor`, which replace its 
     --trial "own: networks=mynets:wide"          a name in a module that Python finds
     --trial "paper: recipe=paper balance=no"     a recipe of skwing.recipes, no PoseBalancer
     --trial "rare: balance__max_repeats=5"       a setting of the PoseBalancer
+    --trial "turned: augmentation__rotation=40"  a setting of the augmentation
+    --trial "still: augmentation=None"           no augmentation
     --trial "default:"                           no settings at all, as without --trial
 
 ``--set``, ``--recipe`` and ``--balance`` hold for all trials that do not say otherwise;
@@ -79,7 +81,7 @@ def make_pipeline(settings, n_samples):
     names = {key: key if key.startswith("balance__") else f"reg__{key}" for key in own}
     try:
         return pipeline.set_params(**{names[key]: resolve(own[key]) for key in own})
-    except (ValueError, ImportError, AttributeError) as error:
+    except (TypeError, ValueError, ImportError, AttributeError) as error:
         raise SystemExit(f"{settings}: {error}") from None
 
 
@@ -91,7 +93,11 @@ def all_parameters(settings, n_samples):
 def parameters_of(pipeline):
     """Every setting of a pipeline but those that say where and with what chance it runs."""
     balancer, regressor = (step for _, step in pipeline.steps)
-    shown = plain(regressor.get_params())
+    shown = plain(regressor.get_params(deep=False))
+    if regressor.augmentation is not None:  # "default" is written as what it stands for
+        found = regressor.get_params().items()
+        start = "augmentation__"
+        shown["augmentation"] = {k[len(start) :]: plain(v) for k, v in found if k.startswith(start)}
     for key in ("verbose", "random_state", "device"):
         del shown[key]
     return shown | {"balance": False if balancer == "passthrough" else plain(balancer.get_params())}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skwing import CascadeLandmarkRegressor, geometry, load_model
+from skwing import Augmentation, CascadeLandmarkRegressor, geometry, load_model
 from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 from skwing.detection import SkimageCascade
@@ -36,7 +36,8 @@ def train(n_samples, epochs, seed):
     reg = CascadeLandmarkRegressor(
         networks=("cnn6",),
         max_epochs=epochs,
-        shift=0.1,  # more than usual: boxes lie where faces were one frame before
+        # More than usual: boxes lie where faces were one frame before.
+        augmentation=Augmentation(shift=0.1),
         random_state=seed,
         verbose=1,
     )

@@ -11,11 +11,13 @@ from skwing._crops.chips import cut_chips
 from skwing._crops.crop import make_crops
 from skwing._crops.frames import cut_to_learn_on
 from skwing._reading.before_0_7 import packed_of_0_6
+from skwing._reading.before_0_8 import packed_of_0_8
 from skwing._reading.confidence import calibrate, error_units
 from skwing._reading.images import read_images
 from skwing._reading.stages import make_stages
 from skwing._reading.state import ATTRIBUTES, put, taken
 from skwing._reading.warn import warn_of_boxes
+from skwing._training.augmented import AugmentationMixin
 from skwing._training.cascade import train_cascade
 from skwing._training.mirroring import mirrored_as_known
 from skwing._training.plan import Plan
@@ -54,7 +56,9 @@ _NOT_CALIBRATED = (
 )
 
 
-class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class CascadeLandmarkRegressor(
+    CallbackSupportMixin, AugmentationMixin, RegressorMixin, BaseEstimator
+):
     """Landmark localisation by a cascade of convolutional networks.
 
     The first network reads a crop of the box. The similarity that carries its landmarks
@@ -65,13 +69,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     Parameters
     ----------
     networks : sequence of str or callable, default=("shape_indexed_64", "shape_indexed_128")
-        One network a stage; the paper's cascade is ``("cnn6", "cnn7")``. Each is a name in
-        :data:`skwing.networks.NETWORKS`, or a callable that takes the number of landmarks
-        and returns a module with an attribute `input_size` (see
-        :func:`skwing.networks.check_network`).
-    batch_norm : bool, default=True
-        Whether networks given by name have batch normalisation. The paper's have none, and
-        take many more steps to train.
+        One network a stage. Each is a name in :data:`skwing.networks.NETWORKS`, or a callable
+        that takes the number of landmarks and returns a module with an attribute `input_size`
+        (see :func:`skwing.networks.check_network`). The paper's cascade is
+        ``("cnn6_plain", "cnn7_plain")``; ``("cnn6", "cnn7")`` are the same networks with batch
+        normalisation, which take far fewer steps to train.
     loss : str or callable, default="wing"
         A name in :data:`skwing.losses.LOSSES`, or a callable that takes residuals in input
         pixels and returns one value a coordinate.
@@ -105,26 +107,11 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     margin : float, per stage, default=(0.0, 0.08)
         What a crop shows around the box (first stage) or the mean shape (later ones), on
         each side, as a fraction of its longer side.
-    rotation : float, per stage, default=(20.0, 15.0)
-        Greatest random turn in training, in degrees.
-    scale : float, per stage, default=(0.1, 0.08)
-        Greatest random change of size.
-    shift : float, per stage, default=(0.05, 0.04)
-        Greatest random shift, as a fraction of the input's side.
-    mirror : float, per stage, default=0.5
-        Probability of mirroring; takes a schema with mirror pairs.
-    blur : float, per stage, default=0.2
-        Probability of a Gaussian blur with a sigma of one pixel.
-    brightness, contrast : float, per stage, default=0.2
-        Greatest random change, as a fraction of white and as a factor.
-    occlusion : float, per stage, default=0.3
-        Probability that a random rectangle is covered in training, by one colour or by a
-        piece of another image.
-    deformation : float, per stage, default=(0.5, 1.5)
-        How far a crop is bent in training, at the most, for its shape to become that of
-        the most similar other sample in the batch: 1 is all of the way. The fewer the
-        samples, the more it helps; where shapes have little in common, as limbs that turn
-        freely, crops are bent less or not at all.
+    augmentation : Augmentation, "default" or None, default="default"
+        Random changes of training crops, see :class:`skwing.Augmentation`. "default" stands
+        for ``Augmentation()``; None switches all random changes off. A grid varies single
+        ones as `augmentation__rotation`, for the default too: ``set_params`` then replaces
+        "default" by an Augmentation of its own.
     refine_on : {"predicted", "truth"}, default="predicted"
         What cuts the crops that later stages learn on: what the stages before predict
         under their own augmentation, or the true landmarks, in both cases disturbed by
@@ -209,7 +196,6 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self,
         *,
         networks=("shape_indexed_64", "shape_indexed_128"),
-        batch_norm=True,
         loss="wing",
         w=10.0,
         epsilon=2.0,
@@ -222,15 +208,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         weight_decay=0.5,
         schedule="one_cycle",
         margin=(0.0, 0.08),
-        rotation=(20.0, 15.0),
-        scale=(0.1, 0.08),
-        shift=(0.05, 0.04),
-        mirror=0.5,
-        blur=0.2,
-        brightness=0.2,
-        contrast=0.2,
-        occlusion=0.3,
-        deformation=(0.5, 1.5),
+        augmentation="default",
         refine_on="predicted",
         average_mirrored=True,
         early_stopping=False,
@@ -243,7 +221,6 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         verbose=0,
     ):
         self.networks = networks
-        self.batch_norm = batch_norm
         self.loss = loss
         self.w = w
         self.epsilon = epsilon
@@ -256,15 +233,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.margin = margin
-        self.rotation = rotation
-        self.scale = scale
-        self.shift = shift
-        self.mirror = mirror
-        self.blur = blur
-        self.brightness = brightness
-        self.contrast = contrast
-        self.occlusion = occlusion
-        self.deformation = deformation
+        self.augmentation = augmentation
         self.refine_on = refine_on
         self.average_mirrored = average_mirrored
         self.early_stopping = early_stopping
@@ -333,7 +302,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     def _check(self, X, y, sample_weight, X_val, y_val):
         """Plan of a fit: all that can be checked before an image is decoded."""
         given = check_table(self._constraints, self)
-        builders = check_networks(given.networks, given.batch_norm)
+        builders = check_networks(given.networks)
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
@@ -609,6 +578,7 @@ class CascadeLandmarkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimat
     def __setstate__(self, state):
         if "format" not in state:
             state = packed_of_0_6(state)
+        state = packed_of_0_8(state)
         fitted = unpack(self, state)
         if fitted is not None:
             put(self, fitted, written_by(self, state["skwing"]))

@@ -9,6 +9,7 @@ training times on a CPU.
 
 import math
 
+from skwing._crops.augmentation import Augmentation
 from skwing._training.settings import auto_epochs
 from skwing._utils.checks import count
 
@@ -94,8 +95,7 @@ def paper(n_samples, n_landmarks):
     n_samples = count().check(n_samples, "n_samples")
     n_landmarks = count().check(n_landmarks, "n_landmarks")
     return {
-        "networks": ("cnn6", "cnn7"),
-        "batch_norm": False,
+        "networks": ("cnn6_plain", "cnn7_plain"),
         "loss": "wing",
         "w": (10.0, 15.0),
         "epsilon": (2.0, 3.0),
@@ -107,15 +107,17 @@ def paper(n_samples, n_landmarks):
         "weight_decay": 5e-4,
         "schedule": "exponential",
         "margin": (0.0, 0.05),
-        "rotation": (30.0, 10.0),
-        "scale": 0.05,
-        "shift": 0.05,
-        "mirror": 0.5,
-        "blur": 0.5,
-        "brightness": 0.0,
-        "contrast": 0.0,
-        "occlusion": 0.0,
-        "deformation": 0.0,
+        "augmentation": Augmentation(
+            rotation=(30.0, 10.0),
+            scale=0.05,
+            shift=0.05,
+            mirror=0.5,
+            blur=0.5,
+            brightness=0.0,
+            contrast=0.0,
+            occlusion=0.0,
+            deformation=0.0,
+        ),
         "refine_on": "truth",
         "average_mirrored": False,
     }

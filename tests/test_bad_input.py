@@ -10,7 +10,13 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from small import UNBENT
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
+from skwing import (
+    Augmentation,
+    BoxedImages,
+    CascadeLandmarkRegressor,
+    LandmarkSchema,
+    PoseBalancer,
+)
 from skwing._training import engine
 from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
@@ -429,7 +435,13 @@ BAD_SETTINGS = [
     ({"batch_size": 0}, "batch_size must be an integer"),
     ({"learning_rate": 0.0}, "learning_rate must be a number"),
     ({"momentum": 1.0}, "momentum must be a number"),
-    ({"mirror": 1.1}, "mirror must be a number"),
+    ({"augmentation": Augmentation(mirror=1.1)}, r"augmentation\.mirror must be a number"),
+    (
+        {"augmentation": "none"},
+        "augmentation must be a skwing.Augmentation, 'default' or None, got",
+    ),
+    ({"augmentation": {"mirror": 0}}, "augmentation must be a skwing.Augmentation"),
+    ({"augmentation": Augmentation}, "augmentation must be a skwing.Augmentation"),
     ({"margin": -0.5}, "margin must be a number"),
     ({"validation_fraction": 2}, "validation_fraction must be a number"),
     ({"n_iter_no_change": 0}, "n_iter_no_change must be an integer"),

@@ -99,6 +99,7 @@ def test_torchvision_is_never_imported():
 
 def test_public_names():
     assert sorted(skwing.__all__) == [
+        "Augmentation",
         "BoxedImages",
         "CascadeLandmarkRegressor",
         "LandmarkSchema",

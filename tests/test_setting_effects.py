@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from drawn import draw_dots, find_dots
-from small import STILL
+from small import only
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
+from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._training import engine
 from skwing.losses import LOSSES, soft_wing, wing
 
@@ -48,8 +49,9 @@ class Watcher(torch.nn.Module):
 
 
 def fit(X=X, y=Y, **settings):
+    changes = {name: settings.pop(name) for name in AUGMENTATIONS if name in settings}
     defaults = {
-        **STILL,
+        "augmentation": only(**changes),
         "margin": 0.0,
         "networks": (Watcher,),
         "schema": SCHEMA,

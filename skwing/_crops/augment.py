@@ -15,7 +15,7 @@ from skwing._crops.warp import to_device
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class StageAugmentation:
     """Strength of each random change, for one stage.
 
     Attributes
@@ -66,7 +66,7 @@ def random_matrices(n, size, augmentation, generator):
     n : int
     size : int
         Side of the frame in pixels.
-    augmentation : Augmentation
+    augmentation : StageAugmentation
     generator : torch.Generator
 
     Returns
@@ -110,7 +110,7 @@ def photometric(images, augmentation, generator):
     ----------
     images : float32 tensor of shape (n, 3, size, size)
         In [0, 1]; modified in place.
-    augmentation : Augmentation
+    augmentation : StageAugmentation
     generator : torch.Generator
 
     Returns

@@ -4,8 +4,11 @@ import sys
 
 from skwing._crops import chips, crop
 from skwing._reading import confidence
+from skwing._reading.before_0_8 import network_of_0_8
 from skwing._reading.state import ATTRIBUTES, NOT_TOLD, as_data
 from skwing._utils.envelope import check_keys, packed_of_first_pickles
+from skwing.networks import NETWORKS, check_network
+from skwing.networks._contract import build_and_try
 
 # Modules in which those pickles look up the classes of crops, chips and calibrations.
 for _name, _module in {"_stages": crop, "_chips": chips, "_confidence": confidence}.items():
@@ -45,4 +48,13 @@ def packed_of_0_6(state):
     needed = [key for key in ATTRIBUTES if key not in later]
     what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
     check_keys({key: own[key] for key in needed if key in own}, needed, what)
+    own["_builders"] = [check_network(_given_network(build)) for build in own["_builders"]]
     return packed | {"fitted": as_data({**NOT_TOLD, **own}, own["networks_"])}
+
+
+def _given_network(build):
+    """What a user gave as a network, from the function that built it in skwing 0.5 and 0.6."""
+    if build.func is build_and_try:
+        return build.args[0]
+    names = [n for n, made in NETWORKS.items() if getattr(made, "func", made) is build.func]
+    return network_of_0_8(names[0], build.keywords["batch_norm"])

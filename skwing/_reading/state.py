@@ -43,7 +43,7 @@ _KEYS = (
 # Keys that were added later. In models without them, None stands for the behaviour at that time.
 _LATER_KEYS = ("mirrored", "n_planned")
 NOT_TOLD = {"mirrored_": None, "_n_planned": None}
-_NETWORK_KEYS = ("network", "batch_norm", "weights")
+_NETWORK_KEYS = ("network", "weights")
 
 
 def taken(regressor):
@@ -60,12 +60,11 @@ def taken(regressor):
 
 def as_data(own, weights):
     """Convert fitted attributes and the weights of the networks to plain data."""
-    networks = []
-    for build, arrays in zip(own["_builders"], weights, strict=True):
-        given, batch_norm = given_network(build)
-        networks.append({"network": given, "batch_norm": batch_norm, "weights": arrays})
     return {
-        "networks": networks,
+        "networks": [
+            {"network": given_network(build), "weights": arrays}
+            for build, arrays in zip(own["_builders"], weights, strict=True)
+        ],
         "crops": [_parts(crop) for crop in own["crops_"]],
         "frame": _parts(own["_frame"]),
         "asymmetry": list(own["asymmetry_"]),
@@ -101,7 +100,7 @@ def put(regressor, fitted, what):
     """
     n_landmarks = check_fitted(fitted, what)
     fitted = _completed(fitted)
-    builders = [check_network(n["network"], n["batch_norm"]) for n in fitted["networks"]]
+    builders = [check_network(n["network"]) for n in fitted["networks"]]
     networks = []
     for i, (build, own) in enumerate(zip(builders, fitted["networks"], strict=True)):
         network = rebuild(build, n_landmarks, own["weights"])

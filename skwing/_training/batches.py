@@ -97,7 +97,7 @@ def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
     ----------
     stages : list of Stage
         All stages except the last must be trained.
-    augmentations : list of Augmentation
+    augmentations : list of StageAugmentation
         Augmentation of each stage.
     chips : Chips
     truth : TrainingTargets
@@ -145,7 +145,7 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
     Parameters
     ----------
     stage : Stage
-    augmentation : Augmentation
+    augmentation : StageAugmentation
     variants : float32 tensor of shape (n, n_variants, 2, 3)
         See :func:`crop_variants`; each draw uses a random variant of the sample.
     chips : Chips

@@ -31,8 +31,8 @@ def mirrored_as_known(settings, shape, schema):
         warn_of_data(
             f"mirrored by schema {schema.name!r}, the mean shape of y becomes another one, as for "
             "objects seen from the side: only the first stage is trained on mirrored crops. Use "
-            "mirror=None in the schema to disable mirroring, or mirror=(0.5, 0) in the regressor "
-            "to keep this behaviour without the warning"
+            "mirror=None in the schema to disable mirroring, or augmentation__mirror=(0.5, 0) in "
+            "the regressor to keep this behaviour without the warning"
         )
     return [
         own if knows else replace(own, augmentation=replace(own.augmentation, mirror=0.0))

@@ -3,15 +3,18 @@
 import math
 import platform
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 import torch
 
-from skwing._crops.augment import Augmentation
+from skwing._crops.augment import StageAugmentation
+from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, chosen
 from skwing._training.engine import OPTIMIZERS, SCHEDULES
 from skwing._utils.checks import (
     VERBOSE,
     By,
     Choice,
+    Constraint,
     Either,
     Flag,
     Number,
@@ -19,14 +22,15 @@ from skwing._utils.checks import (
     PerStage,
     Seed,
     check_choice,
+    check_table,
     count,
+    told,
 )
 from skwing._utils.device import check_device
 from skwing.losses import check_loss
 from skwing.networks import check_networks
 from skwing.schema import check_schema
 
-AUGMENTATIONS = tuple(Augmentation.__dataclass_fields__)
 PRECISIONS = ("auto", "mixed", "float32")
 
 
@@ -42,13 +46,28 @@ def per_stage(value, n_stages):
     return (value + value[-1:] * n_stages)[:n_stages]
 
 
+class AugmentationOrNone(Constraint):
+    """An :class:`skwing.Augmentation`, "default" for one with its defaults, or None for none."""
+
+    def __str__(self):
+        return "a skwing.Augmentation, 'default' or None"
+
+    def check(self, value, name):
+        """The nine strengths, an object with an attribute for each."""
+        value = chosen(value)
+        if value is None:
+            return SimpleNamespace(**dict.fromkeys(AUGMENTATIONS, 0.0))
+        if not isinstance(value, Augmentation):
+            raise ValueError(f"{name} must be {self}, got {told(value)}")
+        return check_table(Augmentation._constraints, value, prefix=f"{name}.")
+
+
 _POSITIVE = Number(0, ends="(]")
 _PROBABILITY = Number(0, 1)
 
 # All parameters of the regressor.
 SETTINGS = {
     "networks": By(check_networks),
-    "batch_norm": Flag(),
     "loss": By(check_loss),
     "w": PerStage(_POSITIVE),
     "epsilon": PerStage(_POSITIVE),
@@ -61,15 +80,7 @@ SETTINGS = {
     "weight_decay": PerStage(Number(0)),
     "schedule": Choice(tuple(SCHEDULES)),
     "margin": PerStage(Number(-0.4, 2)),
-    "rotation": PerStage(Number(0, 180)),
-    "scale": PerStage(Number(0, 10)),
-    "shift": PerStage(_PROBABILITY),
-    "mirror": PerStage(_PROBABILITY),
-    "blur": PerStage(_PROBABILITY),
-    "brightness": PerStage(_PROBABILITY),
-    "contrast": PerStage(_PROBABILITY),
-    "occlusion": PerStage(_PROBABILITY),
-    "deformation": PerStage(Number(0, 10)),
+    "augmentation": AugmentationOrNone(),
     "refine_on": Choice(("predicted", "truth")),
     "average_mirrored": Flag(),
     "early_stopping": Flag(),
@@ -93,7 +104,7 @@ class StageSettings:
     epsilon: float
     weight_decay: float
     margin: float
-    augmentation: Augmentation
+    augmentation: StageAugmentation
     batch_size: int
     momentum: float
     optimizer: str
@@ -153,8 +164,9 @@ def stage_settings(settings, n_stages, n_samples):
         One a stage.
     """
     own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
-    columns = {
-        name: per_stage(getattr(settings, name), n_stages) for name in (*own, *AUGMENTATIONS)
+    columns = {name: per_stage(getattr(settings, name), n_stages) for name in own}
+    strengths = {
+        name: per_stage(getattr(settings.augmentation, name), n_stages) for name in AUGMENTATIONS
     }
     columns["max_epochs"] = [
         auto_epochs(i, n_samples) if value == "auto" else value
@@ -164,7 +176,7 @@ def stage_settings(settings, n_stages, n_samples):
     return [
         StageSettings(
             **{name: columns[name][i] for name in own},
-            augmentation=Augmentation(**{name: columns[name][i] for name in AUGMENTATIONS}),
+            augmentation=StageAugmentation(**{name: strengths[name][i] for name in AUGMENTATIONS}),
             patience=patience,
         )
         for i in range(n_stages)

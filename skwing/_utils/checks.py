@@ -266,7 +266,9 @@ def _without_dimensions(value):
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def check_table(table: Mapping[str, Constraint], values: object) -> SimpleNamespace:
+def check_table(
+    table: Mapping[str, Constraint], values: object, prefix: str = ""
+) -> SimpleNamespace:
     """Check all settings of a table.
 
     Parameters
@@ -275,6 +277,8 @@ def check_table(table: Mapping[str, Constraint], values: object) -> SimpleNamesp
         A constraint for each name.
     values : object or dict
         Has an attribute, or a key, for each name.
+    prefix : str, default=""
+        Stands before the names in errors, such as "augmentation.".
 
     Returns
     -------
@@ -300,7 +304,10 @@ def check_table(table: Mapping[str, Constraint], values: object) -> SimpleNamesp
     if not isinstance(values, dict):
         values = {name: getattr(values, name) for name in table}
     return SimpleNamespace(
-        **{name: constraint.check(values[name], name) for name, constraint in table.items()}
+        **{
+            name: constraint.check(values[name], f"{prefix}{name}")
+            for name, constraint in table.items()
+        }
     )
 
 

@@ -47,20 +47,28 @@ __all__ = [
     "without_weights",
 ]
 
+# By name, networks have batch normalisation, except for "cnn6_plain" and "cnn7_plain", the
+# networks of the paper.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "cnn6": cnn6,
-    "cnn7": cnn7,
+    "cnn6": partial(cnn6, batch_norm=True),
+    "cnn7": partial(cnn7, batch_norm=True),
+    "cnn6_plain": cnn6,
+    "cnn7_plain": cnn7,
     "shape_indexed_64": shape_indexed_64,
     "shape_indexed_128": shape_indexed_128,
     "resnet50": resnet50,
 }
+PUBLIC_PARTS: tuple[Callable[..., nn.Module], ...] = (
+    *(cnn6, cnn7, shape_indexed_64, shape_indexed_128, resnet50),
+    *(PlainCNN, ResNet, ShapeIndexedCNN),
+)
 # Pickles refer to the public names.
-for _part in (PlainCNN, ResNet, ShapeIndexedCNN, *NETWORKS.values()):
+for _part in PUBLIC_PARTS:
     _part.__module__ = __name__
 _build_and_try = build_and_try  # pickles of skwing 0.1 name it so
 
 
-def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> partial[nn.Module]:
+def check_network(network: str | NetworkBuilder) -> partial[nn.Module]:
     """Return a function that builds a network for a number of landmarks.
 
     Parameters
@@ -80,8 +88,6 @@ def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> pa
         weights and dropout, come from the generators of the fit. Exceptions are regions
         of ``torch.utils.checkpoint``, which uses the global generators. Do not use the
         generators of numpy or `random`.
-    batch_norm : bool, default=False
-        Whether networks of `NETWORKS` have batch normalisation. Has no effect on callables.
 
     Returns
     -------
@@ -113,7 +119,7 @@ def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> pa
             raise ValueError(
                 f"unknown network {told(network)}: choose from {choices} or pass a callable"
             )
-        return partial(NETWORKS[network], batch_norm=batch_norm)
+        return partial(_build_named, network)
     if isinstance(network, nn.Module):
         raise TypeError(
             f"network is an instance of {type(network).__name__}: pass a callable that takes the "
@@ -127,8 +133,8 @@ def check_network(network: str | NetworkBuilder, batch_norm: bool = False) -> pa
     return partial(build_and_try, network)
 
 
-def given_network(build: partial[nn.Module]) -> tuple[str | NetworkBuilder, bool]:
-    """Return the arguments of the call of :func:`check_network` that returned `build`.
+def given_network(build: partial[nn.Module]) -> str | NetworkBuilder:
+    """Return the argument of the call of :func:`check_network` that returned `build`.
 
     Parameters
     ----------
@@ -138,30 +144,28 @@ def given_network(build: partial[nn.Module]) -> tuple[str | NetworkBuilder, bool
     Returns
     -------
     network : str or callable
-    batch_norm : bool
 
     Examples
     --------
     >>> from skwing.networks import check_network, given_network
-    >>> given_network(check_network("cnn6", batch_norm=True))
-    ('cnn6', True)
+    >>> given_network(check_network("cnn6"))
+    'cnn6'
     """
-    if build.func is build_and_try:
-        return build.args[0], False
-    (name,) = (name for name, function in NETWORKS.items() if function is build.func)
-    return name, build.keywords["batch_norm"]
+    network: str | NetworkBuilder = build.args[0]
+    return network
 
 
-def check_networks(
-    networks: Iterable[str | NetworkBuilder], batch_norm: bool = False
-) -> list[partial[nn.Module]]:
+def _build_named(name: str, n_landmarks: int) -> nn.Module:
+    return NETWORKS[name](n_landmarks)
+
+
+def check_networks(networks: Iterable[str | NetworkBuilder]) -> list[partial[nn.Module]]:
     """Return the functions that build the networks of a cascade.
 
     Parameters
     ----------
     networks : sequence of str or callable
         One for each stage, see :func:`check_network`.
-    batch_norm : bool, default=False
 
     Returns
     -------
@@ -188,7 +192,7 @@ def check_networks(
     builders = []
     for i, network in enumerate(networks):
         with of_entry(i):
-            builders.append(check_network(network, batch_norm))
+            builders.append(check_network(network))
     if not builders:
         raise ValueError("networks is empty: at least one network is needed")
     return builders

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skwing._reading.before_0_8 import of_0_8
 from skwing._reading.state import check_fitted, put, taken
 from skwing._utils.ambient import plain_state
 from skwing._utils.envelope import check_keys, set_params_of
@@ -264,6 +265,7 @@ def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> A
     if not isinstance(params, dict):
         raise ValueError(f"{what} has parameters {params!r:.60}, expected a dict")
     if node["class"] == "CascadeLandmarkRegressor":
+        params, fitted = of_0_8(params, fitted)
         check_fitted(fitted, what, finite=True)
         _fill_in(params, fitted, networks, what)
     kinds = {cls.__name__: (cls, put) for cls, (_, put) in _CLASSES.items()}
@@ -339,7 +341,8 @@ def _described(node: Any, arrays: dict[str, Any], what: str) -> tuple[list[str],
     """Class names of the steps, and the fitted state of the regressor."""
     _check_node(node, what)
     if node["class"] != "Pipeline":
-        return [node["class"]], _read(node["fitted"], arrays, what)
+        _, fitted = of_0_8(None, _read(node["fitted"], arrays, what))
+        return [node["class"]], fitted
     names, fitted = [], None
     for _, part in _check_steps(node["steps"], what):
         if part in _NOTHING:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from skwing import losses, networks
+from skwing._crops.augmentation import Augmentation
 from skwing.schema import LandmarkSchema
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ __all__ = ["PUBLIC", "NotInFile", "from_plain", "name_of", "to_plain"]
 PUBLIC = {
     f"{module.__name__}.{part.__name__}": part
     for module, parts in (
-        (networks, [*networks.NETWORKS.values()]),
-        (networks, [networks.PlainCNN, networks.ResNet, networks.ShapeIndexedCNN]),
+        (networks, networks.PUBLIC_PARTS),
         (losses, [*losses.LOSSES.values()]),
     )
     for part in parts
@@ -112,6 +112,8 @@ def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return _array_to_plain(value, name, arrays)
     if isinstance(value, LandmarkSchema):
         return {"schema": json.loads(value.to_json())}
+    if type(value) is Augmentation:
+        return {"augmentation": to_plain(value.get_params(), name, arrays)}
     if isinstance(value, torch.device):
         return {"device": str(value)}
     if isinstance(value, PurePath):
@@ -252,6 +254,7 @@ _READERS: dict[str, Any] = {
     "dict": _read_dict,
     "array": lambda content, arrays: arrays[content],
     "schema": lambda content, arrays: LandmarkSchema.from_json(json.dumps(content)),
+    "augmentation": lambda content, arrays: Augmentation(**from_plain(content, arrays)),
     "device": lambda content, arrays: torch.device(_text(content)),
     "path": lambda content, arrays: _text(content),
     "random_state": _read_random_state,

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from skwing import geometry
-from skwing._crops.augment import Augmentation, photometric, random_matrices, rename_mirrored
+from skwing._crops.augment import StageAugmentation, photometric, random_matrices, rename_mirrored
 from skwing._crops.warp import sample
 
 SIZE = 64
-STRONG = Augmentation(
+STRONG = StageAugmentation(
     rotation=40,
     scale=0.3,
     shift=0.1,
@@ -31,19 +31,19 @@ def noise_images(n, size=16, seed=0):
 
 
 def test_without_strength_nothing_changes():
-    matrices, mirrored = random_matrices(5, SIZE, Augmentation(), seeded())
+    matrices, mirrored = random_matrices(5, SIZE, StageAugmentation(), seeded())
     torch.testing.assert_close(matrices, torch.eye(2, 3).expand(5, 2, 3))
     assert not mirrored.any()
     images = noise_images(5)
-    assert torch.equal(photometric(images.clone(), Augmentation(), seeded()), images)
+    assert torch.equal(photometric(images.clone(), StageAugmentation(), seeded()), images)
 
 
 # Deformation is a matter of the whole batch: see test_bend.py and ../reading/test_stages.py.
 @pytest.mark.parametrize(
-    "field", [field.name for field in fields(Augmentation) if field.name != "deformation"]
+    "field", [field.name for field in fields(StageAugmentation) if field.name != "deformation"]
 )
 def test_each_strength_changes_something_of_its_own(field):
-    augmentation = Augmentation(**{field: 0.9})
+    augmentation = StageAugmentation(**{field: 0.9})
     matrices, _ = random_matrices(50, SIZE, augmentation, seeded())
     images = noise_images(50)
     moved = not torch.allclose(matrices, torch.eye(2, 3).expand(50, 2, 3))
@@ -117,7 +117,7 @@ def grey_at(image, points):
 
 
 def test_mirroring_is_a_reflection_of_pixels_and_points_and_a_renaming():
-    augmentation = Augmentation(rotation=15, scale=0.1, shift=0.05, mirror=0.5)
+    augmentation = StageAugmentation(rotation=15, scale=0.1, shift=0.05, mirror=0.5)
     matrices, mirrored = random_matrices(60, SIZE, augmentation, seeded())
     images = sample([draw_shape()] * 60, matrices, SIZE)
     points = geometry.apply(matrices, SHAPE.expand(60, -1, -1))
@@ -134,7 +134,7 @@ def test_mirroring_is_a_reflection_of_pixels_and_points_and_a_renaming():
 
 
 def test_mirroring_twice_restores_pixels_points_and_names():
-    matrices, mirrored = random_matrices(1, SIZE, Augmentation(mirror=1.0), seeded())
+    matrices, mirrored = random_matrices(1, SIZE, StageAugmentation(mirror=1.0), seeded())
     image = draw_shape()
     once = sample([image], matrices, SIZE)
     pixels = (once[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
@@ -168,7 +168,7 @@ def test_batches_keep_their_layout_in_memory():
 
 def test_brightness_is_an_offset():
     images = 0.4 + 0.2 * noise_images(300)
-    offsets = photometric(images.clone(), Augmentation(brightness=0.3), seeded()) - images
+    offsets = photometric(images.clone(), StageAugmentation(brightness=0.3), seeded()) - images
     assert offsets.flatten(1).std(1).max() < 1e-6
     offsets = offsets.mean((1, 2, 3))
     assert -0.3 <= offsets.min() < -0.28
@@ -177,7 +177,7 @@ def test_brightness_is_an_offset():
 
 def test_contrast_is_a_factor_about_mid_grey():
     images = 0.3 + 0.4 * noise_images(300)
-    changed = photometric(images.clone(), Augmentation(contrast=0.5), seeded())
+    changed = photometric(images.clone(), StageAugmentation(contrast=0.5), seeded())
     factors = ((changed - 0.5) * (images - 0.5)).sum((1, 2, 3))
     factors = factors / (images - 0.5).square().sum((1, 2, 3))
     expected = 0.5 + factors[:, None, None, None] * (images - 0.5)
@@ -189,7 +189,7 @@ def test_contrast_is_a_factor_about_mid_grey():
 def test_blur_keeps_the_mean_and_spreads_a_dot_by_one_pixel():
     images = torch.zeros(1, 3, 15, 15)
     images[:, :, 7, 7] = 1
-    (dot,) = photometric(images, Augmentation(blur=1.0), seeded())[:, 0]
+    (dot,) = photometric(images, StageAugmentation(blur=1.0), seeded())[:, 0]
     at = torch.arange(15.0) - 7
     assert dot.sum() == pytest.approx(1)
     assert (dot.sum(0) * at).sum() == pytest.approx(0, abs=1e-6)
@@ -200,12 +200,14 @@ def test_blur_keeps_the_mean_and_spreads_a_dot_by_one_pixel():
 
 def test_blur_goes_on_beyond_the_border():
     grey = torch.full((2, 3, 9, 9), 0.7)
-    torch.testing.assert_close(photometric(grey.clone(), Augmentation(blur=1.0), seeded()), grey)
+    torch.testing.assert_close(
+        photometric(grey.clone(), StageAugmentation(blur=1.0), seeded()), grey
+    )
 
 
 def test_only_some_images_are_blurred():
     images = noise_images(400)
-    blurred = photometric(images.clone(), Augmentation(blur=0.25), seeded())
+    blurred = photometric(images.clone(), StageAugmentation(blur=0.25), seeded())
     touched = (blurred != images).flatten(1).any(1)
     assert 0.18 < touched.float().mean() < 0.32
     assert (blurred[touched].std((1, 2, 3)) < 0.6 * images[touched].std((1, 2, 3))).all()
@@ -213,7 +215,7 @@ def test_only_some_images_are_blurred():
 
 def test_occlusion_covers_a_rectangle_of_some_images():
     images = noise_images(200, size=32)
-    changed = photometric(images.clone(), Augmentation(occlusion=0.25), seeded())
+    changed = photometric(images.clone(), StageAugmentation(occlusion=0.25), seeded())
     different = (changed != images).any(1)
     assert 0.15 < different.flatten(1).any(1).float().mean() < 0.35
     one_colour = 0
@@ -231,7 +233,7 @@ def test_occlusion_covers_a_rectangle_of_some_images():
 
 def test_what_covers_an_image_is_of_another_image():
     images = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 16, 16) / 5
-    changed = photometric(images.clone(), Augmentation(occlusion=1.0), seeded(3))
+    changed = photometric(images.clone(), StageAugmentation(occlusion=1.0), seeded(3))
     following = images.roll(-1, 0)
     pasted = (changed == following).flatten(1).any(1)
     assert pasted.any()
@@ -241,7 +243,7 @@ def test_what_covers_an_image_is_of_another_image():
 def test_a_batch_none_of_which_is_blurred():
     images = noise_images(1)
     for seed in range(10):
-        photometric(images, Augmentation(blur=1e-6), seeded(seed))
+        photometric(images, StageAugmentation(blur=1e-6), seeded(seed))
     assert torch.equal(images, noise_images(1))
 
 

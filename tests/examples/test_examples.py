@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
-from skwing import BoxedImages, geometry
+from skwing import Augmentation, BoxedImages, geometry
 from skwing.datasets import read_tps
 from skwing.networks import PlainCNN
 
@@ -38,9 +38,7 @@ def test_quickstart_runs_from_training_to_the_reloaded_model(
         networks=(SMALL, SMALL),
         batch_size=8,
         learning_rate=1e-2,
-        rotation=5.0,
-        occlusion=0.0,
-        deformation=0.0,
+        augmentation=Augmentation(rotation=5.0, occlusion=0.0, deformation=0.0),
     )
     monkeypatch.setattr(quickstart, "CascadeLandmarkRegressor", brisk)
     picture = tmp_path / "quickstart.jpg"

@@ -12,6 +12,8 @@ WIDTHS = {"cnn6": (32, 64, 128, 256, 512), "cnn7": (64, 64, 128, 256, 512, 512)}
 SIZES = {
     "cnn6": 64,
     "cnn7": 128,
+    "cnn6_plain": 64,
+    "cnn7_plain": 128,
     "shape_indexed_64": 64,
     "shape_indexed_128": 128,
     "resnet50": 224,
@@ -56,7 +58,7 @@ def test_cnn7_has_the_parameters_of_its_widths():
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("n_landmarks", [1, 68])
 def test_parameters_follow_the_layer_formulas(name, batch_norm, n_landmarks):
-    network = check_network(name, batch_norm)(n_landmarks)
+    network = NETWORKS[name](n_landmarks, batch_norm=batch_norm)
     assert n_parameters(network) == expected_parameters(WIDTHS[name], n_landmarks, batch_norm)
 
 

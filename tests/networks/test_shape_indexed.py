@@ -7,7 +7,7 @@ from skwing._crops.warp import read_at
 from skwing._training import engine
 from skwing._utils.random import drawing
 from skwing.losses import wing
-from skwing.networks import ShapeIndexedCNN, check_network, locate, start_at
+from skwing.networks import ShapeIndexedCNN, locate, shape_indexed_64, start_at
 from skwing.networks._dropout import dropout
 from skwing.networks._shape_indexed import _off_middle
 
@@ -190,7 +190,7 @@ def test_landmark_dropout_hides_whole_landmarks():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_batch_norm_is_there_or_not_and_blocks_start_as_the_identity(batch_norm):
-    network = check_network("shape_indexed_64", batch_norm)(5)
+    network = shape_indexed_64(5, batch_norm=batch_norm)
     kinds = {type(module).__name__ for module in network.modules()}
     assert ("BatchNorm2d" in kinds) == batch_norm
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]

@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 from skwing import (
+    Augmentation,
     BoxedImages,
     CascadeLandmarkRegressor,
     LandmarkSchema,
@@ -129,7 +130,9 @@ def test_what_is_saved_again_is_the_same_file(fitted, tmp_path):
 
 
 SETTINGS = {
-    "names": {"networks": ["cnn6"], "batch_norm": False},
+    "names": {"networks": ["cnn6_plain"]},
+    "still": {"augmentation": None},
+    "augmentation": {"augmentation": Augmentation(rotation=[10, 5], blur=0.5)},
     "functions": {"networks": (cnn6,), "loss": rectified_wing},
     "numbers": {"w": np.float32(5), "epsilon": np.array([1.0, 2.0]), "max_epochs": np.int64(1)},
     "seed": {"random_state": np.random.RandomState(3)},

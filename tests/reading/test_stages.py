@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skwing import BoxedImages, geometry
-from skwing._crops.augment import Augmentation
+from skwing._crops.augment import StageAugmentation
 from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop, place_shape
 from skwing._reading.stages import Stage, read_crops, read_stages
@@ -21,10 +21,10 @@ MIRROR = np.array([1, 0, 2, 4, 3, 6, 5])
 RADIUS = 8.0  # of a disc, in image pixels
 N = 6
 FRAME = ChipFrame(200, 0.5)
-STRONG = Augmentation(
+STRONG = StageAugmentation(
     rotation=40, scale=0.2, shift=0.08, mirror=0.5, blur=0.5, brightness=0.3, contrast=0.5
 )
-PLAIN = [Augmentation()] * 2  # of two stages
+PLAIN = [StageAugmentation()] * 2  # of two stages
 CPU = torch.device("cpu")
 
 
@@ -238,7 +238,7 @@ def test_bent_targets_lie_on_their_landmarks():
 
     bent, straight = (
         make_batches([stage], chips, truth, changes=[changes], n_batches=1)[0]
-        for changes in (Augmentation(deformation=1.0), Augmentation())
+        for changes in (StageAugmentation(deformation=1.0), StageAugmentation())
     )
     assert 0.5 < (bent[1] - straight[1]).norm(dim=-1).amax(-1).median() < 8
 
@@ -253,7 +253,7 @@ def test_crops_by_truth_bring_landmarks_onto_the_mean_shape(chips):
 def test_crops_by_predictions_follow_the_stage_before(chips):
     crop = box_crop()
     stages = [Stage(Finder(), crop), Stage(None, shape_crop(chips))]
-    truth, changes = make_truth(chips), [Augmentation(rotation=20), Augmentation()]
+    truth, changes = make_truth(chips), [StageAugmentation(rotation=20), StageAugmentation()]
     generator = torch.Generator().manual_seed(0)
     found = crop_variants(stages, changes, chips, truth, "predicted", generator)
     true = crop_variants(stages, changes, chips, truth, "truth", None)

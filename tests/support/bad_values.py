@@ -8,7 +8,15 @@ from functools import partial
 import numpy as np
 import torch
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer, PoseResampler, recipes
+from skwing import (
+    Augmentation,
+    BoxedImages,
+    CascadeLandmarkRegressor,
+    PoseBalancer,
+    PoseResampler,
+    recipes,
+)
+from skwing._crops.augmentation import AUGMENTATIONS
 from skwing.boxes import adjust_boxes, landmark_boxes, match_boxes
 from skwing.datasets import make_faces
 from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
@@ -41,6 +49,7 @@ BAD_VALUES = {
 
 # What settings do accept of these, by estimator or function.
 ACCEPTED = {
+    ("CascadeLandmarkRegressor", "augmentation"): ("None",),
     ("CascadeLandmarkRegressor", "schema"): ("None",),
     ("CascadeLandmarkRegressor", "random_state"): ("None",),
     ("PoseBalancer", "schema"): ("None",),
@@ -96,6 +105,12 @@ def _track(**settings):
 
 # What takes settings beside the estimators: settings that are checked, and the call.
 CALLS = {
+    "Augmentation": (
+        AUGMENTATIONS,
+        lambda **settings: fit(
+            CascadeLandmarkRegressor, networks=(TINY, TINY), augmentation=Augmentation(**settings)
+        ),
+    ),
     "landmark_boxes": (
         ("margin", "shift", "square", "jitter", "random_state"),
         partial(landmark_boxes, _LANDMARKS),

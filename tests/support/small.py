@@ -2,13 +2,19 @@
 
 from functools import partial
 
-from skwing._training.settings import AUGMENTATIONS
+from skwing import Augmentation
+from skwing._crops.augmentation import AUGMENTATIONS
 from skwing.networks import ShapeIndexedCNN
 
 # No random change of any crop.
-STILL = dict.fromkeys(AUGMENTATIONS, 0.0)
+STILL = {"augmentation": None}
 # Without the costliest random change, which is no matter of most tests.
-UNBENT = {"deformation": 0.0}
+UNBENT = {"augmentation": Augmentation(deformation=0.0)}
 SHAPE_INDEXED = partial(
     ShapeIndexedCNN, input_size=16, stride=4, width=8, n_blocks=1, n_hidden=16, n_overview=16
 )
+
+
+def only(**strengths):
+    """Augmentation by a few random changes and no others."""
+    return Augmentation(**{**dict.fromkeys(AUGMENTATIONS, 0.0), **strengths})

@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small import only
 from torch import nn
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
-from skwing._crops.augment import Augmentation, random_matrices, rename_mirrored
+from skwing._crops.augment import StageAugmentation, random_matrices, rename_mirrored
 from skwing._crops.chips import ChipFrame, Chips
 from skwing._crops.crop import Crop
 from skwing._reading.stages import Stage, read_crops
@@ -71,7 +72,7 @@ def learn(
     chips = Chips(images, np.broadcast_to(np.eye(2, 3), (N, 2, 3)).copy(), frame)
     points = torch.as_tensor(centers, dtype=torch.float32) + labels
     crop = Crop.of_box(SIZE, 0.0, frame)
-    network, changes = Spot(n_estimates=2), Augmentation(mirror=mirror, rotation=rotation)
+    network, changes = Spot(n_estimates=2), StageAugmentation(mirror=mirror, rotation=rotation)
     with torch.no_grad():
         network.layout.copy_(layout)
     stage = Stage(network, crop, asymmetry=start)
@@ -97,7 +98,7 @@ def test_the_example_asymmetry_is_one():
     torch.testing.assert_close(mirror_image(ASYMMETRY, PERMUTATION), -ASYMMETRY)
 
 
-CHANGES = Augmentation(rotation=180, scale=0.3, mirror=0.5)
+CHANGES = StageAugmentation(rotation=180, scale=0.3, mirror=0.5)
 
 
 def some_changes(n=8, augmentation=CHANGES):
@@ -122,7 +123,7 @@ def test_of_a_changed_crop_it_gives_what_it_gives_of_the_plain_one_changed():
 def test_every_estimate_gets_it(n_estimates):
     network = Spot(n_estimates=n_estimates)
     sided = WithAsymmetry(network, ASYMMETRY, PERMUTATION, unit=2.0).train()
-    matrices, mirrored = some_changes(4, Augmentation(mirror=0.5))
+    matrices, mirrored = some_changes(4, StageAugmentation(mirror=0.5))
     images = torch.rand(4, 3, SIZE, SIZE)
     added = (sided(images, matrices[:, :, :2], mirrored) - network(images)).detach()
     sign = torch.where(mirrored, -1.0, 1.0).reshape(-1, *[1] * (added.ndim - 1))
@@ -224,10 +225,8 @@ def test_an_estimator_learns_adds_keeps_and_tells_it():
     y = centers + (LAYOUT + ASYMMETRY).numpy()
     settings = {"networks": (Spot,), "schema": SCHEMA, "max_epochs": 40, "batch_size": 8}
     settings |= {"learning_rate": 1e-2, "weight_decay": 0.0}
-    still = dict.fromkeys(
-        ["rotation", "scale", "shift", "occlusion", "brightness", "contrast", "blur"], 0.0
-    )
-    reg = CascadeLandmarkRegressor(**settings, **still, random_state=0, device="cpu")
+    settings["augmentation"] = only(mirror=0.5, deformation=(0.5, 1.5))
+    reg = CascadeLandmarkRegressor(**settings, random_state=0, device="cpu")
     reg.fit(images, y)
     (asymmetry,) = reg.asymmetry_
     np.testing.assert_allclose(asymmetry, ASYMMETRY, atol=0.05)
@@ -240,11 +239,11 @@ def test_an_estimator_learns_adds_keeps_and_tells_it():
     reg.asymmetry_ = [asymmetry]
     reg.set_params(warm_start=True, max_epochs=1, learning_rate=1e-9).fit(images, y)
     np.testing.assert_allclose(reg.asymmetry_[0], asymmetry, atol=1e-6)
-    reg.set_params(mirror=0.0, max_epochs=20, learning_rate=1e-2).fit(images, y)
+    reg.set_params(augmentation__mirror=0.0, max_epochs=20, learning_rate=1e-2).fit(images, y)
     np.testing.assert_array_equal(reg.asymmetry_[0], asymmetry)
     np.testing.assert_allclose(reg.predict(images), y, atol=0.15)
 
-    plain = CascadeLandmarkRegressor(**{**settings, "schema": None}, **still, device="cpu")
+    plain = CascadeLandmarkRegressor(**{**settings, "schema": None}, device="cpu")
     assert (plain.set_params(max_epochs=2).fit(images, y).asymmetry_[0] == 0).all()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small import UNBENT
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
+from skwing import Augmentation, BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 from skwing.shapes._reference import is_symmetric, reference_shape
@@ -51,7 +51,9 @@ def mirrors_itself(reg, data):
 
 @pytest.mark.parametrize(("mirror", "expected"), [(0.0, [False] * 2), (0.5, [True] * 2)])
 def test_a_network_reads_mirrored_crops_if_it_has_learned_on_them(faces, mirror, expected):
-    reg = tiny(mirror=mirror, networks=(TINY, TINY)).fit(faces.data, faces.target)
+    reg = tiny(
+        augmentation=Augmentation(deformation=0.0, mirror=mirror), networks=(TINY, TINY)
+    ).fit(faces.data, faces.target)
     assert reg.mirrored_ == expected
     single = reg.set_params(networks=(TINY,)).fit(faces.data, faces.target)
     for asymmetry in single.asymmetry_:
@@ -64,9 +66,10 @@ def test_it_holds_for_each_stage_and_goes_with_the_model(faces, tmp_path):
 
     from skwing import load_model, save_model
 
-    reg = tiny(mirror=(0.0, 0.5), random_state=1).fit(faces.data, faces.target)
+    later = Augmentation(deformation=0.0, mirror=(0.0, 0.5))
+    reg = tiny(augmentation=later, random_state=1).fit(faces.data, faces.target)
     assert reg.mirrored_ == [False, True]
-    off = tiny(mirror=(0.0, 0.5), random_state=1, average_mirrored=False)
+    off = tiny(augmentation=later, random_state=1, average_mirrored=False)
     off.fit(faces.data, faces.target)
     first, second = reg.staged_predict(faces.data)
     first_off, second_off = off.staged_predict(faces.data)
@@ -80,8 +83,12 @@ def test_it_holds_for_each_stage_and_goes_with_the_model(faces, tmp_path):
 
 
 def test_the_last_training_counts(faces):
-    reg = tiny(warm_start=True, mirror=(0.5, 0)).fit(faces.data, faces.target)
-    assert reg.set_params(mirror=(0, 0.5)).fit(faces.data, faces.target).mirrored_ == [False, True]
+    reg = tiny(warm_start=True, augmentation=Augmentation(deformation=0.0, mirror=(0.5, 0))).fit(
+        faces.data, faces.target
+    )
+    assert reg.set_params(augmentation__mirror=(0, 0.5)).fit(
+        faces.data, faces.target
+    ).mirrored_ == [False, True]
 
 
 @pytest.mark.parametrize("turn", [0, 40])
@@ -106,7 +113,7 @@ def test_later_stages_do_not_mirror_what_has_no_symmetric_shape():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*only the first stage")
         plain = tiny(schema=none).fit(X, y)
-        tiny(schema=schema, mirror=(0.5, 0)).fit(X, y)
+        tiny(schema=schema, augmentation=Augmentation(deformation=0.0, mirror=(0.5, 0))).fit(X, y)
         tiny(schema=schema, networks=(TINY,)).fit(X, y)
     np.testing.assert_allclose(reg.mean_shape_, plain.mean_shape_)
     np.testing.assert_allclose(reg.crops_[1].shape, plain.crops_[1].shape)
@@ -170,7 +177,7 @@ def test_asymmetry_turns_with_the_crop():
 
 
 def test_guesses_for_later_stages_have_it_turned_as_well():
-    from skwing._crops.augment import Augmentation
+    from skwing._crops.augment import StageAugmentation
     from skwing._crops.chips import ChipFrame, Chips
     from skwing._crops.crop import Crop
     from skwing._reading.stages import Stage, read_stages
@@ -182,7 +189,7 @@ def test_guesses_for_later_stages_have_it_turned_as_well():
     frame = ChipFrame(64, 0.5)
     chips = Chips(np.repeat(pixels, 6, 0), np.repeat(np.eye(2, 3)[None], 6, 0), frame)
     asymmetry = torch.tensor([[6.0, 0.0], [-1.0, 2.0]])
-    changes = Augmentation(rotation=90, scale=0.2, shift=0.02)
+    changes = StageAugmentation(rotation=90, scale=0.2, shift=0.02)
     stage = Stage(Perfect(2), Crop.of_box(32, 0.5, frame), asymmetry=asymmetry)
     indices = torch.arange(6)
     guess = _guess([stage], [changes], chips, indices, torch.Generator().manual_seed(0))

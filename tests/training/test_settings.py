@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
-from skwing import CascadeLandmarkRegressor
-from skwing._crops.augment import Augmentation
+from skwing import Augmentation, CascadeLandmarkRegressor
+from skwing._crops.augment import StageAugmentation
+from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._training.settings import (
-    AUGMENTATIONS,
     SETTINGS,
     auto_epochs,
     check_mixed,
@@ -17,6 +18,7 @@ from skwing._training.settings import (
     stage_settings,
 )
 from skwing._utils.checks import (
+    PerStage,
     check_choice,
     check_number,
     check_table,
@@ -25,7 +27,7 @@ from skwing._utils.device import check_device
 
 
 def given(**changes):
-    return CascadeLandmarkRegressor().get_params() | changes
+    return CascadeLandmarkRegressor().get_params(deep=False) | changes
 
 
 def settings_of(n_stages, n_samples=100, **changes):
@@ -115,14 +117,19 @@ def test_unknown_names_are_told_the_choices():
 
 def test_each_stage_gets_its_own_values():
     settings = settings_of(
-        3, w=(10, 15), epsilon=3, max_epochs=[2, 3], rotation=(30, 20, 10), batch_size=7
+        3,
+        w=(10, 15),
+        epsilon=3,
+        max_epochs=[2, 3],
+        augmentation=Augmentation(rotation=(30, 20, 10)),
+        batch_size=7,
     )
     assert [own.w for own in settings] == [10, 15, 15]
     assert [own.epsilon for own in settings] == [3, 3, 3]
     assert [own.max_epochs for own in settings] == [2, 3, 3]
     assert [own.augmentation.rotation for own in settings] == [30, 20, 10]
     assert [own.batch_size for own in settings] == [7, 7, 7]
-    assert all(isinstance(own.augmentation, Augmentation) for own in settings)
+    assert all(isinstance(own.augmentation, StageAugmentation) for own in settings)
 
 
 @pytest.mark.parametrize("n_stages", [1, 2, 3])
@@ -148,17 +155,47 @@ def test_patience_is_early_stopping():
     assert own.patience is None
 
 
+def one_setting(name, value):
+    """A setting by its name, as `augmentation.rotation` too."""
+    if name in AUGMENTATIONS:
+        return {"augmentation": Augmentation(**{name: value})}, f"augmentation.{name}"
+    return {name: value}, name
+
+
 @pytest.mark.parametrize("name", [*AUGMENTATIONS, "learning_rate", "w", "epsilon", "weight_decay"])
 def test_a_wrong_value_of_any_stage_is_named(name):
-    good = getattr(CascadeLandmarkRegressor(), name)
+    good = getattr(Augmentation() if name in AUGMENTATIONS else CascadeLandmarkRegressor(), name)
     good = good[0] if isinstance(good, tuple) else good
     for wrong in (-1, "much", math.nan, math.inf):
-        with pytest.raises(ValueError, match=f"^{name} must be a number"):
-            settings_of(1, **{name: wrong})
-        with pytest.raises(ValueError, match=f"^{name} must be a number"):
-            settings_of(2, **{name: (good, wrong)})
-    with pytest.raises(ValueError, match=f"{name} is empty"):
-        settings_of(2, **{name: ()})
+        for value in (wrong, (good, wrong), np.array([good, wrong], dtype=object)):
+            settings, told = one_setting(name, value)
+            with pytest.raises(ValueError, match=f"^{told} must be a number"):
+                settings_of(2, **settings)
+    settings, told = one_setting(name, ())
+    with pytest.raises(ValueError, match=f"{told} is empty"):
+        settings_of(2, **settings)
+
+
+def test_no_augmentation_is_one_of_zeros_and_the_default_is_a_plain_one():
+    (still,) = settings_of(1, augmentation=None)
+    assert still.augmentation == StageAugmentation()
+    zeros = Augmentation(**dict.fromkeys(AUGMENTATIONS, 0))
+    assert settings_of(1, augmentation=zeros) == [still]
+    assert settings_of(3) == settings_of(3, augmentation=Augmentation())
+
+
+PER_STAGE = [name for name, what in SETTINGS.items() if isinstance(what, PerStage)]
+
+
+@pytest.mark.parametrize("name", [*PER_STAGE, *AUGMENTATIONS])
+@pytest.mark.parametrize("values", [[0.1, 0.2], [0.1, 0.2, 0.3, 0.4], [0.3]])
+def test_an_array_is_a_value_of_each_stage_as_a_tuple_is(name, values):
+    values = [round(10 * value) for value in values] if name == "max_epochs" else values
+    array, same = (one_setting(name, kind(values))[0] for kind in (np.array, tuple))
+    assert settings_of(3, **array) == settings_of(3, **same)
+    reg = clone(CascadeLandmarkRegressor(**array))
+    assert settings_of(3, **reg.get_params(deep=False)) == settings_of(3, **same)
+    assert "array" in repr(reg)
 
 
 @pytest.mark.parametrize(
@@ -187,11 +224,11 @@ def test_settings_out_of_range_are_refused(changes, message):
 
 
 def test_settings_are_only_read():
-    reg = CascadeLandmarkRegressor(rotation=[10, 20], w=(5, 6))
+    reg = CascadeLandmarkRegressor(augmentation=Augmentation(rotation=[10, 20]), w=(5, 6))
     before = dict(vars(reg))
     stage_settings(check_table(SETTINGS, reg), 3, 100)
     assert vars(reg) == before
-    assert reg.rotation == [10, 20]
+    assert reg.augmentation.rotation == [10, 20]
 
 
 def test_devices():

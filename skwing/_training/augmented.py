@@ -1,0 +1,99 @@
+"""Parameters of the augmentation as nested parameters of an estimator, and what moved away."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, is_default
+
+__all__ = ["AugmentationMixin"]
+
+
+class AugmentationMixin:
+    """Part of an estimator with a parameter `augmentation`.
+
+    ``augmentation="default"`` stands for ``Augmentation()``, whose parameters can be read and
+    set like those of one that was given: ``set_params(augmentation__rotation=30)`` replaces
+    "default" by an Augmentation of its own. Parameters that the estimator had before version
+    0.8 are refused with the words that replace them.
+    """
+
+    augmentation: Augmentation | str | None
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """Refuse parameters that have moved."""
+        _refuse_moved(cls, params, "augmentation=Augmentation({})")
+        return super().__new__(cls)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters of this estimator.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of the augmentation, as `augmentation__rotation`.
+
+        Returns
+        -------
+        params : dict
+        """
+        params: dict[str, Any] = super().get_params(deep=deep)  # type: ignore[misc]
+        if deep and is_default(self.augmentation):
+            own = Augmentation().get_params()
+            params |= {f"augmentation__{name}": value for name, value in own.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of this estimator.
+
+        Parameters
+        ----------
+        **params : dict
+            Those of the augmentation go by names such as `augmentation__rotation`.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            If a parameter is unknown, or is one of an augmentation that is None.
+        TypeError
+            If it was a parameter before version 0.8.
+        """
+        _refuse_moved(type(self), params, "augmentation__{}")
+        if any(name.startswith("augmentation__") for name in params):
+            augmentation = params.get("augmentation", self.augmentation)
+            if augmentation is None:
+                raise ValueError(
+                    "augmentation is None, which switches all random changes off: set "
+                    "augmentation=Augmentation(...) before a parameter of it"
+                )
+            if is_default(augmentation):
+                params["augmentation"] = Augmentation()
+        super().set_params(**params)  # type: ignore[misc]
+        return self
+
+
+def _refuse_moved(cls, params, words):
+    """Raise a TypeError if there is a parameter that moved out of the class."""
+    moved = [name for name in (*AUGMENTATIONS, "batch_norm") if name in params]
+    if not moved or not (moved := [n for n in moved if n not in cls._get_param_names()]):
+        return
+    if moved[0] == "batch_norm":
+        raise TypeError(
+            f"{cls.__name__} has no parameter 'batch_norm': each network has its own. Networks "
+            "given by name have batch normalisation, 'cnn6_plain' and 'cnn7_plain' have none; "
+            "for others pass functools.partial(skwing.networks.shape_indexed_64, "
+            "batch_norm=False) or the like"
+        )
+    settings = [f"{name}={params[name]!r:.60}" for name in moved if name != "batch_norm"]
+    instead = (
+        words.format(", ".join(settings))
+        if "(" in words
+        else ", ".join(map(words.format, settings))
+    )
+    raise TypeError(
+        f"{cls.__name__} has no parameter {moved[0]!r}: it is one of its augmentation, {instead}"
+    )
