@@ -11,16 +11,25 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import By, Either, Flag, Only, check_table, count
+from skwing._utils.doc_links import DocLinkMixin
 from skwing._utils.envelope import check_keys, pack, packed_of_first_pickles, unpack, written_by
 from skwing._utils.landmarks import as_points, check_reach
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
-from skwing.shapes._poses import bin_poses, choose_component, count_repeats, pose_modes
+from skwing.shapes import ShapeModes
+from skwing.shapes._poses import (
+    bin_poses,
+    choose_component,
+    count_repeats,
+    pose_modes,
+    project_poses,
+)
 
 __all__ = ["PoseBalancer", "PoseResampler"]
 
@@ -82,7 +91,7 @@ def put_balance(balancer, fitted, what):
         setattr(balancer, name, int(value) if name in _COUNTS else np.array(value))
 
 
-class _PoseHistogram(BaseEstimator):
+class _PoseHistogram(DocLinkMixin, BaseEstimator):
     """Parameters and fitted attributes that balancer and resampler share."""
 
     _constraints = SETTINGS
@@ -123,6 +132,47 @@ class _PoseHistogram(BaseEstimator):
         if np.ptp(self.poses_[~np.isnan(values)]) > _SAME_POSE:
             self.repeats_ = count_repeats(values, *bins, settings.max_repeats)
         self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
+
+    def pose_coefficients(self, y):
+        """Pose of shapes: the coefficient of the component that is balanced.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing. They need not be the samples of `fit`.
+
+        Returns
+        -------
+        poses : ndarray of shape (n_samples,)
+            In the units of `poses_`, which these are for the samples of `fit`, up to small
+            differences, as shapes are aligned to `mean_shape_`. NaN where a sample has no two
+            distinct landmarks. Missing landmarks are inferred from the samples of `y`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `y` is neither layout of landmarks, or has another number of them.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwing import PoseBalancer
+        >>> lean = np.array([0, 0, 0, 0, 0, 1, 1, 6])
+        >>> y = np.array([[[0.0, 0], [8, 0], [4 + a, 8]] for a in lean])
+        >>> balancer = PoseBalancer(n_bins=2).fit(np.zeros((8, 32, 32), dtype=np.uint8), y)
+        >>> new = np.array([[[10.0, 10], [26, 10], [18 + 2, 26]]])  # leans as far as y[5]
+        >>> bool(np.isclose(balancer.pose_coefficients(new), balancer.poses_[5], atol=0.01)[0])
+        True
+        """
+        if not hasattr(self, "components_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: it has no poses")
+        points = as_points(y, len(self.mean_shape_))
+        check_reach(points)
+        components = self.components_[[self.component_]]
+        modes = ShapeModes(self.mean_shape_, components, np.empty(1), np.empty(1))
+        return project_poses(points, modes)[:, 0]
 
     def __getstate__(self):
         fitted = balance_of(self)

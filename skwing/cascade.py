@@ -34,6 +34,7 @@ from skwing._utils.ambient import plain_state
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import check_flag, check_table
 from skwing._utils.device import check_device
+from skwing._utils.doc_links import DocLinkMixin
 from skwing._utils.envelope import pack, unpack, written_by
 from skwing._utils.landmarks import as_layout, as_points, is_flat
 from skwing._utils.random import check_random_state, drawing, redirected
@@ -45,7 +46,7 @@ from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error
 from skwing.losses import bind_loss
-from skwing.metrics import check_measurable, default_nme
+from skwing.metrics import check_measurable, nme
 from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
 from skwing.shapes._reference import reference_shape
@@ -57,7 +58,7 @@ _NOT_CALIBRATED = (
 
 
 class CascadeLandmarkRegressor(
-    CallbackSupportMixin, AugmentationMixin, RegressorMixin, BaseEstimator
+    CallbackSupportMixin, DocLinkMixin, AugmentationMixin, RegressorMixin, BaseEstimator
 ):
     """Landmark localisation by a cascade of convolutional networks.
 
@@ -565,7 +566,7 @@ class CascadeLandmarkRegressor(
         truth = drop_unboxed(check_samples(X, y, sample_weight, self.n_landmarks_))
         predicted = as_points(self.predict(truth.data), self.n_landmarks_)
         schema = check_schema(schema_of(self, truth.data), self.n_landmarks_)
-        errors = default_nme(truth.points, predicted, schema)
+        errors = nme(truth.points, predicted, schema=schema, per_sample=True)
         weights = np.ones(len(errors)) if truth.weights is None else truth.weights
         errors[weights == 0] = np.nan
         known = check_measurable(errors, "samples of weight above zero")

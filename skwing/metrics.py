@@ -85,7 +85,7 @@ def point_errors(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
 
 def normalizing_lengths(
     y_true: ArrayLike,
-    normalizer: str | ArrayLike = "inter_ocular",
+    normalizer: str | ArrayLike = "auto",
     *,
     schema: str | LandmarkSchema | None = None,
     boxes: ArrayLike | None = None,
@@ -96,8 +96,12 @@ def normalizing_lengths(
     ----------
     y_true : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
         In image pixels; NaN marks missing landmarks.
-    normalizer : {"inter_ocular", "inter_pupil", "box"}, float or array-like of shape \
-            (n_samples,), default="inter_ocular"
+    normalizer : {"auto", "inter_ocular", "inter_pupil", "box"}, float or array-like of \
+            shape (n_samples,), default="auto"
+        - "auto": "inter_ocular" if the schema defines it, else the size of the box around
+          the true landmarks (geometric mean of its sides). This is also the default of
+          ``CascadeLandmarkRegressor.score``, :func:`make_nme_scorer` and the displays. If
+          the data have a single landmark, errors are in pixels.
         - "inter_ocular": distance between the outer eye corners.
         - "inter_pupil": distance between the eye centres: the pupils if the schema has
           them, else the means of the points around each eye.
@@ -135,7 +139,10 @@ def normalizing_lengths(
         lengths = _given_lengths(normalizer, len(true))
     elif normalizer == "box":
         lengths = _box_lengths(boxes, len(true))
+    elif normalizer == "auto" and not has_inter_ocular(schema, true.shape[1]):
+        lengths = _box_lengths(_landmark_boxes(true), len(true))
     else:
+        normalizer = "inter_ocular" if normalizer == "auto" else normalizer
         left, right = _normalizing_groups(normalizer, schema, true.shape[1])
         # If any landmark of an eye is NaN, the mean and the length are NaN.
         span = true[:, list(left)].mean(1) - true[:, list(right)].mean(1)
@@ -148,6 +155,24 @@ def normalizing_lengths(
             f"finite number of pixels > 0 (normalizer={_short(normalizer)})."
         )
     return lengths
+
+
+def has_inter_ocular(schema: str | LandmarkSchema | None, n_landmarks: int) -> bool:
+    """Whether a schema defines the inter-ocular distance."""
+    schema = check_schema(schema, n_landmarks)
+    return schema is not None and "inter_ocular" in schema.normalizers
+
+
+def _landmark_boxes(true: Floats) -> Floats:
+    """Boxes around the known landmarks; NaN if they have no extent.
+
+    The box around a single known landmark has no extent. If the data have only one landmark,
+    its box has a side of 1 pixel.
+    """
+    boxes = np.full((len(true), 4), np.nan)
+    seen = (~np.isnan(true).any(-1)).sum(-1) > min(1, true.shape[1] - 1)
+    boxes[seen] = boxes_of(true[seen])
+    return boxes
 
 
 def _short(normalizer: str | ArrayLike) -> str:
@@ -201,7 +226,7 @@ def _normalizing_groups(
             f"between: pass schema=, or lengths as normalizer.{hint}"
         )
     if normalizer not in schema.normalizers:
-        choices = sorted({*schema.normalizers, "box"})
+        choices = ["auto", *sorted({*schema.normalizers, "box"})]
         raise ValueError(
             f"Unknown normalizer {normalizer!r} for schema {schema.name!r}; choose from "
             f"{choices} or pass lengths."
@@ -214,7 +239,7 @@ def nme(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    normalizer: str | ArrayLike = "inter_ocular",
+    normalizer: str | ArrayLike = "auto",
     schema: str | LandmarkSchema | None = None,
     boxes: ArrayLike | None = None,
     per_sample: Literal[False] = False,
@@ -226,7 +251,7 @@ def nme(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    normalizer: str | ArrayLike = "inter_ocular",
+    normalizer: str | ArrayLike = "auto",
     schema: str | LandmarkSchema | None = None,
     boxes: ArrayLike | None = None,
     per_sample: Literal[True],
@@ -237,7 +262,7 @@ def nme(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    normalizer: str | ArrayLike = "inter_ocular",
+    normalizer: str | ArrayLike = "auto",
     schema: str | LandmarkSchema | None = None,
     boxes: ArrayLike | None = None,
     per_sample: bool = False,
@@ -298,32 +323,6 @@ def nme(
             f"length (normalizer={_short(normalizer)})."
         )
     return float(measured.mean())
-
-
-def default_nme(true: Floats, predicted: Floats, schema: LandmarkSchema | None) -> Floats:
-    """Normalised error of each sample, with the default normaliser.
-
-    Parameters
-    ----------
-    true, predicted : array of shape (n, L, 2)
-        In image pixels; NaN in `true` = missing.
-    schema : LandmarkSchema or None
-
-    Returns
-    -------
-    errors : float64 array of shape (n,)
-        As a fraction of the inter-ocular distance if the schema defines it, else of the size
-        of the box around the known landmarks (1 px for data with a single landmark). NaN if
-        this length is undefined.
-    """
-    if schema is not None and "inter_ocular" in schema.normalizers:
-        return nme(true, predicted, normalizer="inter_ocular", schema=schema, per_sample=True)
-    boxes = np.full((len(true), 4), np.nan)
-    # The box around a single known landmark has no extent, so the error is undefined. If the
-    # data have only one landmark, its box has a side of 1 and the error is in pixels.
-    seen = (~np.isnan(true).any(-1)).sum(-1) > min(1, true.shape[1] - 1)
-    boxes[seen] = boxes_of(true[seen])
-    return nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)
 
 
 def _known_errors(errors: ArrayLike) -> Floats:
@@ -491,8 +490,6 @@ class _NMEScorer:
         X, y = with_boxes_only(X, y)
         schema = schema_of(estimator, X) if self.schema is None else self.schema
         predicted = estimator.predict(X)
-        if isinstance(self.normalizer, str) and self.normalizer == "auto":
-            return -_own_mean(y, predicted, schema)
         boxes = _boxes_of_data(X) if self.normalizer == "box" else None
         return -nme(y, predicted, normalizer=self.normalizer, schema=schema, boxes=boxes)
 
@@ -503,20 +500,6 @@ class _NMEScorer:
     def __repr__(self) -> str:
         schema = None if self.schema is None else self.schema.name
         return f"make_nme_scorer(normalizer={self.normalizer!r}, schema={schema!r})"
-
-
-def _own_mean(y_true: ArrayLike, y_pred: ArrayLike, schema: str | LandmarkSchema | None) -> float:
-    true = as_points(y_true, name="y_true")
-    errors = default_nme(
-        true, as_points(y_pred, name="y_pred"), check_schema(schema, true.shape[1])
-    )
-    known = ~np.isnan(errors)
-    if not known.any():
-        raise ValueError(
-            f"None of the {len(errors)} samples has both a known landmark and a normalising "
-            "length (normalizer='auto')."
-        )
-    return float(errors[known].mean())
 
 
 def with_boxes_only(X: Any, y: ArrayLike) -> tuple[Any, ArrayLike]:

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from skwing.balance import PoseBalancer, PoseResampler
+from skwing.geometry import apply, from_parts
 from skwing.images import BoxedImages
 from skwing.schema import AFLW19, IBUG68, LandmarkSchema, mirror_from_names
 from skwing.shapes._poses import bin_poses, count_repeats, mirror_parity, pose_modes
@@ -334,6 +335,58 @@ def test_flat_layout_and_order_of_samples_make_no_difference(heads, rng):
     balancer = fitted(heads)
     np.testing.assert_array_equal(fitted(heads.reshape(600, -1)).repeats_, balancer.repeats_)
     np.testing.assert_array_equal(fitted(heads[order]).repeats_, balancer.repeats_[order])
+
+
+def test_new_shapes_have_the_pose_of_the_same_shapes_in_the_fit(heads, rng):
+    balancer = fitted(heads)
+    matrix = from_parts(np.array(0.3), np.array(2.5), np.array([40.0, -9]), np.zeros(2))
+    new = rng.permutation(600)[:40]
+    poses = balancer.pose_coefficients(apply(matrix, heads[new]).reshape(40, -1))
+    np.testing.assert_allclose(poses, balancer.poses_[new], atol=0.01)
+    assert np.corrcoef(poses, balancer.poses_[new])[0, 1] > 0.9999
+    one = [balancer.pose_coefficients(heads[i : i + 1])[0] for i in new[:5]]
+    np.testing.assert_allclose(one, poses[:5], atol=1e-9)
+    resampler = PoseResampler(schema=HEAD_SCHEMA)
+    resampler.fit_resample(pixels(600), heads)
+    np.testing.assert_array_equal(
+        resampler.pose_coefficients(heads), balancer.pose_coefficients(heads)
+    )
+
+
+def test_the_pose_of_new_shapes_is_of_the_balanced_component(heads):
+    first, second = (fitted(heads, component=k) for k in (0, 1))
+    assert abs(first.pose_coefficients(heads) - second.pose_coefficients(heads)).max() > 0.1
+    np.testing.assert_allclose(second.pose_coefficients(heads), second.poses_, atol=0.02)
+
+
+def test_new_shapes_that_lack_points_have_a_pose(heads, angles):
+    balancer = fitted(heads)
+    holes = heads[:60].copy()
+    holes[::2, :4] = np.nan
+    np.testing.assert_allclose(balancer.pose_coefficients(holes), balancer.poses_[:60], atol=0.1)
+    alone = np.array([balancer.pose_coefficients(holes[i : i + 1])[0] for i in range(0, 60, 2)])
+    assert np.corrcoef(alone, balancer.poses_[:60:2])[0, 1] > 0.9
+    empty = np.full((2, *heads.shape[1:]), np.nan)
+    empty[1, 0] = 5.0
+    assert np.isnan(balancer.pose_coefficients(empty)).all()
+
+
+def test_a_landmark_that_no_sample_of_the_fit_had_takes_no_part_in_new_poses(heads):
+    holes = heads.copy()
+    holes[:, 3] = np.nan
+    balancer = fitted(holes)
+    wild = heads[:20].copy()
+    wild[:, 3] = 1e4
+    np.testing.assert_array_equal(
+        balancer.pose_coefficients(wild), balancer.pose_coefficients(holes[:20])
+    )
+
+
+def test_new_shapes_are_checked(heads):
+    with pytest.raises(NotFittedError):
+        PoseBalancer().pose_coefficients(heads)
+    with pytest.raises(ValueError, match="landmarks"):
+        fitted(heads).pose_coefficients(heads[:, :4])
 
 
 # ---------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """How the package holds together: which module may import which, and what is public."""
 
 import ast
+import re
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -110,3 +113,43 @@ def test_public_names():
         "save_model",
     ]
     assert all(hasattr(skwing, name) for name in skwing.__all__)
+
+
+MODULES = [
+    path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+]
+PUBLIC_MODULES = sorted(name for name in MODULES if not name.startswith("_"))
+# What nobody needs who trains and predicts, and what takes long to import.
+NOT_YET = ("datasets", "display", "export", "tracking")
+SLOW = ("matplotlib", "skimage", "sleap_io", "onnx", "h5py")
+CHILD = f"""
+import sys
+import skwing
+names = set(dir(skwing))
+assert names >= set({PUBLIC_MODULES}), set({PUBLIC_MODULES}) - names
+early = [name for name in {NOT_YET} if f"skwing.{{name}}" in sys.modules]
+assert not early, f"imported already: {{early}}"
+for name in {PUBLIC_MODULES}:
+    module = getattr(skwing, name)
+    assert module is sys.modules[f"skwing.{{name}}"], name
+    assert getattr(skwing, name) is module
+slow = [name for name in {SLOW} if name in sys.modules]
+assert not slow, f"imported: {{slow}}"
+assert not hasattr(skwing, "colours")
+"""
+
+
+def test_public_modules_are_there_after_import_and_cost_nothing_before():
+    found = subprocess.run(
+        [sys.executable, "-c", CHILD], cwd=ROOT.parent, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_help_begins_with_a_map_of_all_modules_and_names():
+    told = skwing.__doc__.split("\n\n")[1]
+    assert len(told.splitlines()) <= 14
+    words = set(re.findall(r"\w+", told))
+    inner = {"balance", "cascade"}  # whose classes are told
+    assert words >= {*PUBLIC_MODULES} - inner
+    assert words >= {*skwing.__all__} - {"__version__", "PoseResampler"}

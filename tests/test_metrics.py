@@ -7,6 +7,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skwing import CascadeLandmarkRegressor
+from skwing.display._inputs import sample_errors
 from skwing.geometry import apply, boxes_of, from_parts
 from skwing.images import BoxedImages
 from skwing.metrics import (
@@ -72,6 +74,53 @@ def test_lengths_of_the_68_points():
 def test_the_face_size_of_a_square_box_is_its_width():
     boxes = np.array([[5.0, 7, 120, 120], [0, 0, 33.5, 33.5]])
     np.testing.assert_allclose(normalizing_lengths(TRUE, "box", boxes=boxes), boxes[:, 2])
+
+
+PLAIN = LandmarkSchema("plain", ("a", "b", "c"), normalizers={"length": ((0,), (2,))})
+
+
+def test_auto_is_the_inter_ocular_distance_where_the_schema_has_it():
+    np.testing.assert_array_equal(
+        normalizing_lengths(TRUE, schema=BUG), normalizing_lengths(TRUE, "inter_ocular", schema=BUG)
+    )
+
+
+@pytest.mark.parametrize("schema", [None, PLAIN])
+def test_auto_is_the_box_around_the_landmarks_elsewhere(schema):
+    true = bugs()
+    true[1, 0] = np.nan
+    true[2, 1:] = np.nan  # one landmark has no size
+    true[3] = np.nan
+    measured = [0, 1, 4, 5]
+    expected = np.full(6, np.nan)
+    boxes = boxes_of(true[measured])
+    expected[measured] = normalizing_lengths(true[measured], "box", boxes=boxes)
+    np.testing.assert_array_equal(normalizing_lengths(true, schema=schema), expected)
+    own = nme(true[measured], true[measured] + [3, 4], schema=schema)
+    assert own == pytest.approx(np.mean(5 / expected[measured]))
+
+
+def test_auto_of_a_single_landmark_is_in_pixels():
+    np.testing.assert_array_equal(nme([[1.0, 2]], [[4.0, 6]]), 5.0)
+
+
+@pytest.mark.parametrize("schema", [None, PLAIN, BUG])
+def test_all_defaults_measure_the_same(schema):
+    X, y = images(schema=schema), bugs(12)
+    y[2, 2] = np.nan
+    reg = MeanShape().fit(X, np.nan_to_num(y))
+    expected = nme(y, reg.predict(X), schema=schema)
+    assert -make_nme_scorer()(reg, X, y) == expected
+
+    class Fitted(CascadeLandmarkRegressor):
+        def predict(self, X):
+            return reg.predict(X.boxes)
+
+    fitted = Fitted()
+    fitted.networks_, fitted.n_landmarks_, fitted.schema_ = [], 3, schema
+    assert -fitted.score(X, y) == pytest.approx(expected, rel=1e-12)
+    errors, _ = sample_errors(y, reg.predict(X), "auto", schema, None)
+    assert errors.mean() == pytest.approx(expected, rel=1e-12)
 
 
 # ---------------------------------------------------------------------------------------
@@ -153,7 +202,7 @@ def test_a_sample_without_landmarks_or_box_is_left_out():
 
 
 def test_nothing_to_measure_is_an_error():
-    with pytest.raises(ValueError, match=r"None of the 2 samples .*'inter_ocular'"):
+    with pytest.raises(ValueError, match=r"None of the 2 samples .*'auto'"):
         nme(TRUE * [[[np.nan], [1], [1]]], PRED, schema=BUG)
     with pytest.raises(ValueError, match=r"None of the 2 samples .*given lengths"):
         nme(np.full_like(TRUE, np.nan), PRED, normalizer=[1, 2])
@@ -175,7 +224,7 @@ def test_a_prediction_may_not_hide_behind_nan():
 def test_the_schema_is_never_guessed():
     y = np.zeros((2, 68, 2))
     with pytest.raises(ValueError, match=r"needs a schema .*pass schema=.*\['ibug68'\]"):
-        nme(y, y)
+        nme(y, y, normalizer="inter_ocular")
     with pytest.raises(ValueError, match="needs a schema"):
         nme(TRUE, PRED, normalizer="inter_pupil")
 
@@ -184,7 +233,10 @@ def test_the_schema_is_never_guessed():
     ("arguments", "message"),
     [
         ({"schema": "ibug68"}, "68 landmarks, the data have 3"),
-        ({"normalizer": "inter_pupil", "schema": BUG}, r"\['box', 'inter_ocular', 'length'\]"),
+        (
+            {"normalizer": "inter_pupil", "schema": BUG},
+            r"\['auto', 'box', 'inter_ocular', 'length'\]",
+        ),
         ({"normalizer": "box"}, r"needs boxes .*boxes_of\(y_true\)"),
         ({"normalizer": "box", "boxes": np.ones((3, 4))}, r"\(3, 4\); expected \(2, 4\)"),
         (

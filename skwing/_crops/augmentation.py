@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from skwing._utils.checks import Constraint, Number, PerStage
+from skwing._utils.doc_links import DocLinkMixin
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "chosen", "is_default"]
 
@@ -17,7 +18,7 @@ PerStageFloat = float | Sequence[float] | NDArray
 _PROBABILITY = PerStage(Number(0, 1))
 
 
-class Augmentation(BaseEstimator):
+class Augmentation(DocLinkMixin, BaseEstimator):
     """Strength of the random changes that training crops undergo.
 
     Each parameter is one value for all stages of the cascade, or a sequence of one value per

@@ -9,7 +9,7 @@ from skwing._reading.images import read_chips
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
 from skwing._training.stage import make_truth, train_stage
-from skwing.metrics import default_nme
+from skwing.metrics import nme
 
 
 def train_cascade(plan, chips, stages, *, history, estimator):
@@ -71,6 +71,7 @@ def _validation(plan, chips):
         points = read_chips(stages, held_out_chips)[-1]
         if np.isnan(points).any():
             return np.nan
-        return float(np.nanmean(default_nme(held_out.points, points, plan.schema)))
+        errors = nme(held_out.points, points, schema=plan.schema, per_sample=True)
+        return float(np.nanmean(errors))
 
     return validate

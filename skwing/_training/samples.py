@@ -10,7 +10,7 @@ from skwing._utils.boxes import without_box
 from skwing._utils.landmarks import as_numbers, as_points, check_reach, numbered
 from skwing._utils.warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
-from skwing.metrics import check_measurable, default_nme
+from skwing.metrics import check_measurable, nme
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ def check_learnable(train, held_out, schema):
         lost = numbered(np.flatnonzero(~seen.any(0)))
         raise ValueError(f"{lost} are missing in every sample: they cannot be learned")
     if held_out is not None:
-        check_measurable(default_nme(held_out.points, held_out.points, schema), "held-out samples")
+        errors = nme(held_out.points, held_out.points, schema=schema, per_sample=True)
+        check_measurable(errors, "held-out samples")
 
 
 def warn_of_contradictions(samples, chips, schema):

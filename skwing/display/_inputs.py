@@ -10,9 +10,8 @@ from sklearn.exceptions import NotFittedError
 
 from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import parts_of, predictor_of
-from skwing.metrics import default_nme, nme
+from skwing.metrics import has_inter_ocular, nme
 from skwing.schema import check_schema
-from skwing.shapes import align, coefficients, complete_shapes, is_shape, normalize
 
 if TYPE_CHECKING:
     from typing import Any
@@ -83,10 +82,10 @@ def sample_errors(
     """
     true, pred = as_points(y_true, name="y_true"), as_points(y_pred, name="y_pred")
     schema = check_schema(schema, true.shape[1])
-    if isinstance(normalizer, str) and normalizer == "auto":
-        has_eyes = schema is not None and "inter_ocular" in schema.normalizers
-        return default_nme(true, pred, schema), "inter_ocular" if has_eyes else "landmark_box"
     errors = nme(true, pred, normalizer=normalizer, schema=schema, boxes=boxes, per_sample=True)
+    if isinstance(normalizer, str) and normalizer == "auto":
+        has_eyes = has_inter_ocular(schema, true.shape[1])
+        return errors, "inter_ocular" if has_eyes else "landmark_box"
     if isinstance(normalizer, str):
         return errors, normalizer
     in_pixels = np.ndim(normalizer) == 0 and float(normalizer) == 1.0
@@ -170,23 +169,7 @@ def _coefficients_of(estimator: Any, y_true: ArrayLike | None) -> tuple[Floats, 
     if y_true is None:
         raise ValueError("a PoseBalancer tells poses by landmarks: pass y_true, or poses.")
     points = as_points(y_true, len(balancer.mean_shape_), "y_true")
-    usable = is_shape(points)
-    known = ~np.isnan(points).any(-1)
-    poses = np.full(len(points), np.nan)
-    if usable.any():
-        # As the balancer does it: whole shapes may be reflected, halves are completed first.
-        whole = known[usable][:, known[usable].any(0)].all(1)
-        reference = normalize(balancer.mean_shape_)
-        modes = _Modes(balancer.mean_shape_, balancer.components_[[balancer.component_]])
-        aligned = align(complete_shapes(points[usable]), reference, allow_reflection=whole)
-        poses[usable] = coefficients(aligned, modes)[:, 0]
-    return poses, coefficient_label(balancer.component_)
-
-
-@dataclass(frozen=True)
-class _Modes:
-    mean: Floats
-    components: Floats
+    return balancer.pose_coefficients(points), coefficient_label(balancer.component_)
 
 
 def coefficient_label(component: int, absolute: bool = False) -> str:

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from skwing.schema import LandmarkSchema
     from skwing.shapes._pca import ShapeModes
 
-__all__ = ["bin_poses", "choose_component", "count_repeats", "mirror_parity", "pose_modes"]
+__all__ = [
+    "bin_poses",
+    "choose_component",
+    "count_repeats",
+    "mirror_parity",
+    "pose_modes",
+    "project_poses",
+]
 
 # A component is odd if the cosine between it and its mirror image is below this value. For
 # perfectly symmetric data, the cosine is 1 or -1.
@@ -82,6 +89,49 @@ def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
     values = np.full((len(shapes), len(modes.components)), np.nan)
     values[usable] = coefficients(aligned, modes)
     return modes, values
+
+
+def project_poses(shapes: Floats, modes: ShapeModes) -> Floats:
+    """Coefficients of given components in new shapes.
+
+    Shapes are aligned as in :func:`pose_modes`, but to the mean of `modes`. Missing points are
+    inferred from the given shapes and this mean.
+
+    Parameters
+    ----------
+    shapes : ndarray of shape (n_samples, n_landmarks, 2)
+        In image pixels; NaN = missing.
+    modes : skwing.shapes.ShapeModes
+        Only `mean` and `components` are used.
+
+    Returns
+    -------
+    coefficients : ndarray of shape (n_samples, n_components)
+        NaN for a shape without two distinct points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.shapes._poses import pose_modes, project_poses
+    >>> lean = np.array([0.0, 1, 2, 3])
+    >>> shapes = np.array([[[0, 0], [8, 0], [4 + a, 8]] for a in lean])
+    >>> modes, _ = pose_modes(shapes)
+    >>> project_poses(3 * shapes[:1] + 50, modes)[:, 0].round(2)
+    array([0.16])
+    """
+    seen = ~np.isnan(modes.mean).any(-1)
+    shapes = np.where(seen[:, None], shapes, np.nan)  # others are in no component
+    values = np.full((len(shapes), len(modes.components)), np.nan)
+    usable = is_shape(shapes)
+    if not usable.any():
+        return values
+    complete = ~np.isnan(shapes[usable][:, seen]).any((1, 2))
+    filled = shapes[usable]
+    if not complete.all():
+        filled = complete_shapes(np.concatenate([filled, modes.mean[None]]))[:-1]
+    aligned = align(filled, normalize(modes.mean), allow_reflection=complete)
+    values[usable] = coefficients(aligned, modes)
+    return values
 
 
 def mirror_parity(modes: ShapeModes, schema: LandmarkSchema) -> Floats:
