@@ -429,7 +429,7 @@ BAD_SETTINGS = [
     *[({"w": v}, "w must be a number") for v in (np.nan, np.inf, "10", None, True)],
     ({"w": (10.0, 0.0)}, "w must be a number"),
     ({"w": np.array([[5.0, 6.0]])}, "w must be a number"),
-    ({"w": ()}, "w is empty: give one value for all stages, or one for each"),
+    ({"w": ()}, "w is empty: pass one value for all stages, or one for each"),
     ({"max_epochs": 0}, "max_epochs must be an integer"),
     ({"max_epochs": 1.5}, "max_epochs must be an integer"),
     ({"batch_size": 0}, "batch_size must be an integer"),

@@ -692,7 +692,7 @@ def test_clones_and_representations(fitted):
 @pytest.mark.parametrize("device", ["cuda:77", "no-such-device", None])
 def test_a_device_that_is_not_there_is_an_error(X, y, device):
     reg = tiny().set_params(device=device)
-    with pytest.raises(ValueError, match=f"device={device!r} can not be used here: .+"):
+    with pytest.raises(ValueError, match=f"device={device!r} cannot be used here: .+"):
         reg.fit(X, y)
 
 

@@ -1,1 +1,1 @@
-"""What every other part of the package uses: checks, layouts, files, random numbers, warnings."""
+"""Common utilities: validation, layouts of landmarks, files, random numbers, warnings."""

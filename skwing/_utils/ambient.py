@@ -1,7 +1,7 @@
-"""What a program has set in torch and numpy does not change what a call gives.
+"""Independence of public methods from global settings of torch and numpy.
 
-The default dtype and device, autocast, the modes of autograd and numpy's errors of floating
-point are put aside while a public method runs, and are as before when it ends.
+The default dtype and device, autocast, autograd modes and numpy's floating-point error handling
+are reset while a public method runs, and restored afterwards.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["plain_state"]
 
 @contextlib.contextmanager
 def plain_state() -> Iterator[None]:
-    """Context, or decorator, with torch and numpy as they come.
+    """Context manager, or decorator, with the initial settings of torch and numpy.
 
-    Gradients are recorded inside; what needs none says so by ``torch.no_grad``. All but the
-    default dtype is of the thread alone. Of that, torch has one for the process: where it is
-    not float32, other threads see float32 until the last such block ends.
+    Gradients are enabled; use ``torch.no_grad`` inside where they are not needed. All settings
+    are local to the thread, except for the default dtype, which is global to the process: if
+    it is not float32, other threads see float32 until the last such block ends.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def plain_state() -> Iterator[None]:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
-        # Not torch.get_default_device(), which fails in torch 2.6 once the default was taken back.
+        # torch.get_default_device() fails in torch 2.6 after the default has been reset.
         if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_FLOAT32)
@@ -56,9 +56,9 @@ def plain_state() -> Iterator[None]:
 
 
 class _Float32:
-    """Context with float32 as torch's default dtype, which all threads share.
+    """Context manager with float32 as torch's default dtype, which is global to the process.
 
-    The first to come in sets it and the last to go out puts it back.
+    The first thread to enter sets it, and the last one to leave restores it.
     """
 
     def __init__(self):
@@ -84,16 +84,16 @@ class _Float32:
         self._n_inside = max(0, n_inside)
 
     def in_child(self):
-        """Start anew in a forked child, as threads that were inside are not in it."""
+        """Reset the state in a forked child, in which other threads do not exist."""
         self._lock = threading.Lock()
         self._leave(0)
 
 
 class _Fork:
-    """Whether this is a forked child whose parent shared work among threads.
+    """Whether this is a forked child whose parent used several OpenMP threads.
 
-    A child inherits the record of the parent's threads but not the threads, and OpenMP waits
-    for them without end. With one thread it waits for none.
+    A child inherits the state of the thread pool but not the threads, and OpenMP waits for
+    them forever. With one thread it does not wait.
     """
 
     def __init__(self):
@@ -101,7 +101,7 @@ class _Fork:
         self._shared = False
 
     def note_threads(self):
-        """Remember that work may be shared in this process from now on."""
+        """Note whether this process uses several threads."""
         self._shared = self._shared or torch.get_num_threads() > 1
 
     def in_child(self):

@@ -1,4 +1,4 @@
-"""Boxes as users give them: their form, and whether they lie in their images."""
+"""Validation of boxes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import Column, Flags, Floats
 
-_LEAST_SIDE = 1e-6  # below it matrices would have no finite numbers
+_LEAST_SIDE = 1e-6  # minimum side for which matrices have finite values
 
 
 def check_boxes(
     boxes: ArrayLike | Column, n_samples: int, describe: Callable[[int], str] = "sample {}".format
 ) -> Floats:
-    """Check one box per sample.
+    """Validate an array with one box per sample.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def check_boxes(
         ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box.
     n_samples : int
     describe : callable, default="sample {}".format
-        Gives the words for the sample of a number, in errors.
+        Returns the description of a sample for error messages, given its index.
 
     Returns
     -------
@@ -40,8 +40,7 @@ def check_boxes(
     Raises
     ------
     ValueError
-        If the shape is another, or a box has values that are not finite or beyond any image,
-        or no area.
+        If the shape is wrong, or a box has values that are not finite, too large, or no area.
 
     Examples
     --------
@@ -74,7 +73,7 @@ def check_boxes(
 
 
 def check_box_inside(box: Floats, image_shape: tuple[int, ...], describe: str) -> Floats:
-    """Box to cut from a decoded image: its own, or the whole image.
+    """Return the box of a decoded image, or the whole image if the box is NaN.
 
     Parameters
     ----------
@@ -83,17 +82,18 @@ def check_box_inside(box: Floats, image_shape: tuple[int, ...], describe: str) -
     image_shape : tuple
         ``(height, width, ...)`` in pixels.
     describe : str
-        What to call the sample in an error, see :meth:`skwing.BoxedImages.describe`.
+        Description of the sample for error messages, see
+        :meth:`skwing.BoxedImages.describe`.
 
     Returns
     -------
     box : ndarray of shape (4,)
-        `box`, or ``(0, 0, width, height)`` of the image where that is NaN.
+        `box`, or ``(0, 0, width, height)`` of the image if `box` is NaN.
 
     Raises
     ------
     ValueError
-        If the box and the image have no pixel in common.
+        If the box is outside the image.
 
     Examples
     --------

@@ -1,14 +1,14 @@
-"""scikit-learn's callbacks (from 1.9), or stand-ins that do nothing before that."""
+"""scikit-learn's callbacks (since 1.9), or placeholders for earlier versions."""
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn < 1.9
 
     class CallbackSupportMixin:
-        """Stand-in: this scikit-learn has no callbacks."""
+        """Placeholder for versions of scikit-learn without callbacks."""
 
     def with_callbacks(method):
-        """Stand-in: the method as it is."""
+        """Placeholder: return the method unchanged."""
         return method
 
 

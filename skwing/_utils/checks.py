@@ -1,9 +1,9 @@
-"""What a setting may be: constraints, declared in tables, and the check that names the setting.
+"""Validation of parameters by tables of constraints.
 
-A table maps the names of parameters to constraints. Estimators have one as their attribute
-`_constraints`, functions beside their definition. A constraint describes itself as an error
-message does, and turns what it accepts into plain Python values: numbers of numpy and arrays
-without dimensions are numbers as well.
+A table maps names of parameters to constraints. Estimators have a table as their attribute
+`_constraints`, functions next to their definition. `str(constraint)` describes it for error
+messages. A constraint converts accepted values to plain Python values; numpy scalars and
+zero-dimensional arrays are accepted as numbers.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = [
 ]
 
 LARGEST_COUNT = 2**31 - 1
-_MOST_TOLD = 60  # characters of a value that a message shows
+_MOST_TOLD = 60  # maximum number of characters of a value in a message
 
 
 class Refused(Exception):
-    """A constraint does not hold."""
+    """The value does not fulfil a constraint."""
 
 
 def told(value: object) -> str:
-    """A value as error messages show it: its repr, if there is one, cut to one short line.
+    """Representation of a value for error messages, truncated to one short line.
 
     Examples
     --------
@@ -58,37 +58,37 @@ def told(value: object) -> str:
     """
     try:
         text = repr(value)
-    except Exception:  # integers of thousands of digits have none
+    except Exception:  # repr fails for integers with thousands of digits
         text = f"a value of type {type(value).__name__}"
     text = " ".join(text.split())
     return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 3]}..."
 
 
 class Constraint:
-    """What a setting may be.
+    """Base class of constraints.
 
-    A subclass says so by `__str__` and `clean`, which gives the value as a plain Python one
-    and raises `Refused` for all others.
+    Subclasses define `__str__`, the description, and `clean`, which returns an accepted value
+    as a plain Python value and raises `Refused` for others.
     """
 
     def clean(self, value: Any) -> Any:
-        """The value as a plain one."""
+        """Convert a value to a plain Python value, or raise `Refused`."""
         raise NotImplementedError
 
     def check(self, value: Any, name: str) -> Any:
-        """The value as a plain one; a ValueError names the setting."""
+        """Convert a value to a plain Python value, or raise a ValueError with the name."""
         try:
             return self.clean(value)
         except Refused:
-            between = ";" if isinstance(self, Choice) else ","  # choices have commas themselves
+            between = ";" if isinstance(self, Choice) else ","  # choices contain commas
             raise ValueError(f"{name} must be {self}{between} got {told(value)}") from None
 
 
 @dataclass(frozen=True)
 class Number(Constraint):
-    """A finite number in a range; bool is not a number here.
+    """A finite number in a range; bool is not accepted.
 
-    `ends` says by "[" or "(" and "]" or ")" whether `low` and `high` belong to the range.
+    `ends` consists of "[" or "(" and "]" or ")", for closed or open ends of the range.
     """
 
     low: float = -math.inf
@@ -119,13 +119,13 @@ class Number(Constraint):
 
 
 def count(low: int = 1, high: int = LARGEST_COUNT) -> Number:
-    """An integer that counts something."""
+    """Constraint for an integer number of things."""
     return Number(low, high, integer=True)
 
 
 @dataclass(frozen=True)
 class Flag(Constraint):
-    """True or False: any text, "no" as well, would count as true."""
+    """True or False; other values such as "no", which is truthy, are not accepted."""
 
     def __str__(self):
         return "True or False"
@@ -147,7 +147,7 @@ class Choice(Constraint):
         return f"one of {', '.join(map(repr, self.choices))}"
 
     def clean(self, value):
-        # An array would not even compare.
+        # Comparisons with arrays would fail.
         comparable = value is None or isinstance(value, (str, numbers.Real))
         if not comparable or isinstance(value, (bool, np.bool_)) or value not in self.choices:
             raise Refused
@@ -156,7 +156,7 @@ class Choice(Constraint):
 
 @dataclass(frozen=True)
 class Only(Constraint):
-    """One text or None."""
+    """A single string, or None."""
 
     value: Any
 
@@ -164,14 +164,14 @@ class Only(Constraint):
         return repr(self.value)
 
     def clean(self, value):
-        # An array would not even compare.
+        # Comparisons with arrays would fail.
         if (value is None or isinstance(value, str)) and value == self.value:
             return self.value
         raise Refused
 
 
 class Either(Constraint):
-    """What one of several constraints accepts."""
+    """Accepts the values of several constraints."""
 
     def __init__(self, *parts):
         self.parts = parts
@@ -190,7 +190,7 @@ class Either(Constraint):
 
 @dataclass(frozen=True)
 class PerStage(Constraint):
-    """One value for every stage of a cascade, or a sequence of one a stage."""
+    """One value for all stages of a cascade, or a sequence with one value per stage."""
 
     part: Constraint
 
@@ -203,7 +203,7 @@ class PerStage(Constraint):
         if not isinstance(value, (list, tuple)):
             return self.part.check(value, name)
         if not value:
-            raise ValueError(f"{name} is empty: give one value for all stages, or one for each")
+            raise ValueError(f"{name} is empty: pass one value for all stages, or one for each")
         cleaned = []
         for stage, own in enumerate(value, start=1):
             try:
@@ -217,7 +217,7 @@ class PerStage(Constraint):
 
 @dataclass(frozen=True)
 class Pair(Constraint):
-    """Two values; a single one stands for both."""
+    """Two values, or a single value for both."""
 
     part: Constraint
 
@@ -234,7 +234,7 @@ class Pair(Constraint):
 
 @dataclass(frozen=True)
 class Seed(Constraint):
-    """What scikit-learn takes as `random_state`."""
+    """A `random_state` as in scikit-learn."""
 
     def __str__(self):
         return f"an integer in [0, {2**32 - 1}], a numpy.random.RandomState or None"
@@ -247,7 +247,7 @@ class Seed(Constraint):
 
 @dataclass(frozen=True)
 class By(Constraint):
-    """What a function accepts, whose errors name the setting."""
+    """Validation by a function, whose errors name the parameter."""
 
     function: Any
 
@@ -269,26 +269,27 @@ def _without_dimensions(value):
 def check_table(
     table: Mapping[str, Constraint], values: object, prefix: str = ""
 ) -> SimpleNamespace:
-    """Check all settings of a table.
+    """Validate all parameters of a table.
 
     Parameters
     ----------
     table : dict
         A constraint for each name.
     values : object or dict
-        Has an attribute, or a key, for each name.
+        Values as attributes or items.
     prefix : str, default=""
-        Stands before the names in errors, such as "augmentation.".
+        Prefix of the names in error messages, such as "augmentation.".
 
     Returns
     -------
     settings : SimpleNamespace
-        Has an attribute for each name, a plain Python value where there is one.
+        Converted values as attributes.
 
     Raises
     ------
     ValueError, TypeError
-        Names the first setting that is wrong, what was found and what is expected.
+        If a value is invalid. The message names the parameter, the value and the
+        constraint.
 
     Examples
     --------
@@ -320,15 +321,15 @@ def check_number(
     ends: str = "[]",
     integer: bool = False,
 ) -> Any:
-    """A number in a range as a plain one, see :class:`Number`."""
+    """Validate a number in a range, see :class:`Number`."""
     return Number(low, high, ends, integer).check(value, name)
 
 
 def check_flag(value: object, name: str) -> bool:
-    """True or False as a plain bool."""
+    """Validate a bool."""
     return Flag().check(value, name)
 
 
 def check_choice(value: object, name: str, choices: Iterable[Any]) -> Any:
-    """One of a few names, numbers or None."""
+    """Validate a choice of names, numbers or None."""
     return Choice(tuple(choices)).check(value, name)

@@ -1,10 +1,10 @@
-"""Boxes that look like corners, (x1, y1, x2, y2), by the sizes of their images."""
+"""Detection of boxes given as corners, (x1, y1, x2, y2), by the sizes of their images."""
 
 import numpy as np
 
 
 def boxes_as_corners(boxes, sizes, describe):
-    """Boxes of which most reach far beyond their images, and would not if they were corners.
+    """Detect boxes that extend far outside their images, but would not as corners.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The device that networks run on."""
+"""Validation of the device of networks."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from skwing._utils.checks import told
 
 
 def check_device(device: object) -> torch.device:
-    """Device by that name; "auto" is the first CUDA device, or the CPU where there is none.
+    """Return the device for a name; "auto" is a CUDA device, or the CPU if there is none.
 
     Raises
     ------
     ValueError
-        If the name is unknown or there is no such device.
+        If the name is unknown or the device is unavailable.
     """
     wanted = device
     if isinstance(device, str) and device == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        # Of a tensor, as that has a number: what "cuda" stands for differs between threads.
+        # The device of a tensor has an index, while the meaning of "cuda" depends on the thread.
         return torch.empty(0, device=torch.device(wanted)).device
     except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device={told(device)} can not be used here: {reason}") from error
+        raise ValueError(f"device={told(device)} cannot be used here: {reason}") from error

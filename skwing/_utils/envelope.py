@@ -1,6 +1,7 @@
-"""What the pickle of every estimator holds: versions, parameters, and what was fitted, as data.
+"""Common format of the pickles of estimators: versions, parameters, and fitted state as data.
 
-No private class or module stands in it, so that the code may move while old pickles load.
+Pickles do not refer to private classes or modules, so that they can be loaded after private code
+has moved.
 """
 
 import inspect
@@ -18,29 +19,29 @@ __all__ = [
     "written_by",
 ]
 
-# Of pickles and files alike. A later version reads earlier formats; it raises this number
-# where an earlier version would take what is written for something else.
+# Format number of pickles and model files. Later versions read earlier formats. The number must be
+# increased if earlier versions would misinterpret the new format.
 FORMAT = 1
 
 
 def pack(estimator, state, own, fitted):
-    """State of an estimator for a pickle.
+    """Create the state of an estimator for pickling.
 
     Parameters
     ----------
     estimator : BaseEstimator
     state : dict
-        All its attributes, as scikit-learn's `__getstate__` gives them.
+        All attributes, from scikit-learn's `__getstate__`.
     own : collection of str
-        Attributes that `fitted` stands for.
+        Names of the attributes that `fitted` represents.
     fitted : dict or None
-        What was fitted: numbers, texts, lists, dicts, arrays and public objects.
+        Fitted state: numbers, strings, lists, dicts, arrays and public objects.
 
     Returns
     -------
     packed : dict
-        With what others have set on the estimator, such as scikit-learn's metadata
-        requests, under "other".
+        Further attributes of the estimator, such as scikit-learn's metadata requests, are
+        stored under "other".
     """
     params = estimator.get_params(deep=False)
     other = {k: v for k, v in state.items() if k not in params and k not in own}
@@ -54,20 +55,20 @@ def pack(estimator, state, own, fitted):
 
 
 def unpack(estimator, packed):
-    """Set the parameters and other attributes that :func:`pack` kept.
+    """Set the parameters and other attributes from the result of :func:`pack`.
 
-    A parameter that was not there yet gets its default.
+    Missing parameters, which were added later, are set to their defaults.
 
     Returns
     -------
     fitted : dict or None
-        For the estimator to take up.
+        Fitted state, to be set by the estimator.
 
     Raises
     ------
     ValueError
-        If it is of a newer format or incomplete, or a parameter is unknown; names the
-        version that wrote it.
+        If the format is newer, a key is missing, or a parameter is unknown. The message
+        names the version that wrote the pickle.
     """
     what = f"this {type(estimator).__name__}"
     version = check_format(packed.get("format"), packed.get("skwing"), what)
@@ -79,9 +80,9 @@ def unpack(estimator, packed):
 
 
 def packed_of_first_pickles(state, own):
-    """What :func:`pack` would have made, from a pickle of skwing 0.6 or before.
+    """Convert the state in a pickle of skwing 0.6 or before to the present format.
 
-    Those held all attributes as they were.
+    Those pickles contain all attributes unchanged. The result is like that of :func:`pack`.
 
     Parameters
     ----------
@@ -92,8 +93,8 @@ def packed_of_first_pickles(state, own):
     Returns
     -------
     packed : dict
-        With the fitted attributes themselves, without the underscores at their ends; None
-        if there are none.
+        The item "fitted" has the fitted attributes by their names without the trailing
+        underscore, or is None if there are none.
     """
     fitted = {key.rstrip("_"): value for key, value in state.items() if key in own}
     other = {k: v for k, v in state.items() if k.startswith("_") or k.endswith("_")}
@@ -107,12 +108,12 @@ def packed_of_first_pickles(state, own):
 
 
 def written_by(estimator, version):
-    """Words for an estimator in errors."""
+    """Description of an estimator for error messages."""
     return f"this {type(estimator).__name__}, written by skwing {version},"
 
 
 def set_params_of(estimator, params, what):
-    """Set all parameters of an estimator, by default those that are not in `params`.
+    """Set all parameters of an estimator; those that are not in `params` get defaults.
 
     Raises
     ------
@@ -133,12 +134,12 @@ def set_params_of(estimator, params, what):
 
 
 def check_format(number, version, what):
-    """Version that wrote a thing, where its format is known here.
+    """Validate the format number, and return the version that wrote the object.
 
     Raises
     ------
     ValueError
-        If the format is newer, or no number.
+        If the format is newer, or not a number.
     """
     version = version if isinstance(version, str) else "of an unknown version"
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
@@ -152,12 +153,12 @@ def check_format(number, version, what):
 
 
 def check_keys(found, expected, what):
-    """Check that a dict has these keys and no others.
+    """Check that a dict has exactly the expected keys.
 
     Raises
     ------
     ValueError
-        Names the first key that is missing or unknown.
+        If a key is missing or unknown; the message names the first one.
     """
     if not isinstance(found, dict):
         raise ValueError(f"{what} is {found!r:.60}, expected a dict")

@@ -1,4 +1,4 @@
-"""Files of this package: how every one is written, and which are opened for reading."""
+"""Reading and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-_NAME_PART = 40  # characters of the target's name in that of the temporary file
+_NAME_PART = 40  # maximum length of the target's name in the name of the temporary file
 
 
 def check_target(path: FilePath | bytes) -> str:
-    """Path that :func:`replacing` will write, checked before the work that makes its content.
+    """Validate a path before an expensive computation of the content to write.
 
     Parameters
     ----------
@@ -36,16 +36,16 @@ def check_target(path: FilePath | bytes) -> str:
     Returns
     -------
     target : str
-        Absolute; where `path` is a symbolic link, the file that it names.
+        Absolute path; symbolic links are resolved.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     PermissionError
-        If the file or its folder may not be written.
+        If the file or its folder is not writable.
     ValueError
-        If there is something else than a regular file: a folder, a named pipe, a device.
+        If the path exists and is not a regular file, but a folder, a named pipe or a device.
     """
     path = os.fsdecode(path)
     found = None if "\0" in path else _stat(path)
@@ -66,19 +66,19 @@ def check_target(path: FilePath | bytes) -> str:
 
 @contextlib.contextmanager
 def replacing(path: FilePath | bytes, *, binary: bool = False) -> Iterator[IO[Any]]:
-    r"""File to write, which takes the place of `path` only when all of it is on the disk.
+    r"""Context manager for atomic writing: `path` is replaced when the file is complete.
 
-    What is written goes to a temporary file ``NAME.0123456789abcdef.tmp`` beside the target,
-    is flushed to the disk, and is renamed. Until then the target is as it was; at any error,
-    KeyboardInterrupt among them, the temporary file is removed. Only a process that is
-    killed outright leaves it. The permissions of a replaced file are kept; a symbolic link
-    stays and the file that it names is replaced; other hard links keep the old content.
+    Content is written to a temporary file ``NAME.0123456789abcdef.tmp`` next to the target,
+    flushed to disk, and then renamed. Until then, the target is unchanged. If an exception
+    occurs, including KeyboardInterrupt, the temporary file is removed; it remains only if the
+    process is killed. Permissions of a replaced file are preserved. A symbolic link is
+    preserved, and its target is replaced. Other hard links keep the old content.
 
     Parameters
     ----------
     path : str or path-like
     binary : bool, default=False
-        Whether to write bytes; else text in UTF-8 with lines ended by ``\n``.
+        Whether to write bytes; otherwise text in UTF-8 with line ends ``\n``.
 
     Yields
     ------
@@ -87,9 +87,10 @@ def replacing(path: FilePath | bytes, *, binary: bool = False) -> Iterator[IO[An
     Raises
     ------
     OSError
-        If it cannot be written: no folder, no permission, no room; names the file.
+        If the file cannot be written, for example because of missing permissions or a full
+        disk; the message names the file.
     ValueError
-        If there is something else than a regular file, or the text is no Unicode.
+        If the path is not a regular file, or the text is not valid Unicode.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def replacing(path: FilePath | bytes, *, binary: bool = False) -> Iterator[IO[An
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, UnicodeEncodeError):  # a file name that is not Unicode
+        if isinstance(error, UnicodeEncodeError):  # for example a file name that is not Unicode
             raise ValueError(f"{path}: {error.object!r:.60} cannot be written as UTF-8.") from None
         if isinstance(error, OSError) and error.filename in (None, temporary):
             raise OSError(error.errno, f"not written: {error.strerror or error}", path) from error
@@ -119,34 +120,34 @@ def replacing(path: FilePath | bytes, *, binary: bool = False) -> Iterator[IO[An
 
 
 def write_bytes(path: FilePath | bytes, content: bytes) -> None:
-    """Write bytes to a file as :func:`replacing` does."""
+    """Write bytes to a file atomically, see :func:`replacing`."""
     with replacing(path, binary=True) as file:
         file.write(content)
 
 
 def write_text(path: FilePath | bytes, content: str) -> None:
-    """Write text to a file as :func:`replacing` does."""
+    """Write text to a file atomically, see :func:`replacing`."""
     with replacing(path) as file:
         file.write(content)
 
 
 def read_bytes(path: FilePath | bytes, n_bytes: int = -1) -> bytes:
-    """Content of a regular file; never waits for one that is none.
+    """Read a regular file, without blocking on other kinds of files.
 
     Parameters
     ----------
     path : str or path-like
     n_bytes : int, default=-1
-        How much of its beginning; all of it by default.
+        Maximum number of bytes; the default reads the whole file.
 
     Raises
     ------
     OSError
-        As `open` does.
+        See `open`.
     ValueError
-        If it is a folder, a named pipe, a socket or a device.
+        If the path is a folder, a named pipe, a socket or a device.
     """
-    # Opening a named pipe waits for a writer, unless told not to.
+    # Without O_NONBLOCK, opening a named pipe would block until there is a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
@@ -156,13 +157,13 @@ def read_bytes(path: FilePath | bytes, n_bytes: int = -1) -> bytes:
 
 
 def _create(temporary: str, replaced: os.stat_result | None, binary: bool) -> IO[Any]:
-    """New file with the permissions and the owner of the one that it is to replace."""
+    """Create a file with the permissions and the owner of the file to replace."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    # No wider than the old permissions at any time; a new file has those of the umask.
+    # Permissions are never wider than those of the old file; for new files, umask applies.
     descriptor = os.open(temporary, flags, 0o666 if replaced is None else 0o600)
     try:
         if replaced is not None and hasattr(os, "fchmod"):
-            with contextlib.suppress(OSError):  # only the superuser gives files away
+            with contextlib.suppress(OSError):  # only the superuser can change the owner
                 os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
             os.fchmod(descriptor, stat.S_IMODE(replaced.st_mode))
         if binary:
@@ -174,7 +175,7 @@ def _create(temporary: str, replaced: os.stat_result | None, binary: bool) -> IO
 
 
 def _flush_folder(folder: str) -> None:
-    """Bring a renaming to the disk, where the system lets folders be flushed."""
+    """Flush a renaming to disk, if the system supports flushing of folders."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,26 +1,27 @@
-"""Work of a CUDA device that is recorded once and then replayed: one launch for hundreds.
+"""CUDA graphs: recording and replaying of functions.
 
-The steps of small networks are bound by the launches of their kernels, not by the device:
-on an H100 one of the default takes 25 ms launched kernel by kernel and 2.3 ms as a graph.
+The training steps of small networks are limited by kernel launches, not by the computation: on
+an H100, a step of the default takes 25 ms with single launches and 2.3 ms as a CUDA graph.
 """
 
 import torch
 
-_N_PLAIN = 3  # calls before the recording: they make what is made once
+_N_PLAIN = 3  # number of calls before recording, for one-time initialisations
 
 
 class Replayed:
-    """A function of tensors that a CUDA device replays as one graph.
+    """A function of tensors that is recorded as a CUDA graph and replayed.
 
-    The first calls run as they are. On any other device, and where the work can not be
-    recorded, all do.
+    The first calls run without a graph. So do all calls on other devices, and if recording is
+    not possible.
 
     Parameters
     ----------
     function : callable
-        Takes tensors, or None, and gives a tensor or a tuple of tensors. For tensors of
-        the same shapes it does the same work at every call, in place on what it holds
-        too, and never waits for the device. All that it draws comes from `generator`.
+        Takes tensors, or None, and returns a tensor or a tuple of tensors. For the same
+        shapes, it must do the same operations at each call, including in-place operations
+        on its state, and must not synchronise with the device. All random numbers must be
+        drawn from `generator`.
     generator : torch.Generator, default=None
 
     Attributes
@@ -30,7 +31,7 @@ class Replayed:
 
     Notes
     -----
-    What a call returns is valid until the next one, which writes to the same memory.
+    The result of a call is valid until the next call, which writes to the same memory.
 
     Examples
     --------
@@ -49,7 +50,7 @@ class Replayed:
         self._kind = None
 
     def __call__(self, *tensors):
-        """What the function gives for these tensors."""
+        """Call the function, or replay its graph."""
         first = next(tensor for tensor in tensors if tensor is not None)
         if first.device.type != "cuda" or not self._can_record:
             return self.function(*tensors)
@@ -71,7 +72,7 @@ class Replayed:
         return self._answer
 
     def _call_aside(self, tensors):
-        """Call on a stream of its own, as a recording asks of the calls before it."""
+        """Call on a separate stream, as required before recording."""
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -86,10 +87,10 @@ class Replayed:
             graph.register_generator_state(self.generator)
         torch.cuda.synchronize(self._stream.device)
         try:
-            # Other threads may go on with work of their own.
+            # Thread-local mode, so that other threads can use the device.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 answer = self.function(*held)
-        except RuntimeError:  # some operation can not be recorded
+        except RuntimeError:  # an operation cannot be recorded
             torch.cuda.synchronize(self._stream.device)
             self._can_record = False
             return
@@ -98,10 +99,10 @@ class Replayed:
 
 
 def can_record(network):
-    """Whether every call of a network is the same work, as far as can be told.
+    """Whether all calls of a network can be assumed to do the same operations.
 
-    So it is of layers of torch and of this package. Code of others may do at one call what
-    it does not at the next, and a hook is not called by a replay.
+    This is the case for layers of torch and of this package. Custom code may do different
+    operations at each call, and hooks would not be called in a replay.
     """
     return all(
         f"{type(module).__module__}.".startswith(("torch.nn.", "skwing.networks."))

@@ -1,4 +1,4 @@
-"""The two layouts of landmarks, (n, L, 2) and (n, 2L), known here and nowhere else."""
+"""Validation of landmarks and conversion between both layouts, (n, L, 2) and (n, 2L)."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ __all__ = [
     "whole_points",
 ]
 
-FARTHEST = 1e9  # pixels from 0; no image reaches there
+FARTHEST = 1e9  # maximum absolute coordinate in pixels
 
 
 def as_points(
     y: ArrayLike, n_landmarks: int | None = None, name: str = "y", *, halves: bool = False
 ) -> Floats:
-    """Landmarks in either layout as an array of points, checked.
+    """Validate landmarks in either layout and convert them to an array of points.
 
     Parameters
     ----------
     y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-        In image pixels; a row of the flat layout reads x0, y0, x1, y1, ... NaN marks what
-        is missing, and a landmark that lacks one coordinate is missing.
+        In image pixels; rows of the flat layout are x0, y0, x1, y1, ... NaN marks missing
+        values; a landmark with one missing coordinate is missing.
     n_landmarks : int, default=None
-        The number of landmarks to insist on; None accepts any.
+        Required number of landmarks; None accepts any.
     name : str, default="y"
-        What the error messages call the array.
+        Name of the array in error messages.
     halves : bool, default=False
-        Whether to keep the coordinate of a landmark that lacks the other, as what writes
-        files does.
+        Whether to keep single coordinates of landmarks whose other coordinate is missing;
+        used by writers of files.
 
     Returns
     -------
     points : ndarray of shape (n_samples, n_landmarks, 2), float64
-        May share memory with `y`: do not write to it.
+        May share memory with `y`, so it must not be modified.
 
     Raises
     ------
     ValueError
-        If the shape is neither layout, the count differs from `n_landmarks`, there is no
-        sample, or a coordinate is infinite or not a number at all.
+        If the shape is invalid, the number of landmarks differs from `n_landmarks`, there
+        are no samples, or a coordinate is infinite or not a number.
 
     Examples
     --------
@@ -72,8 +72,8 @@ def as_points(
     else:
         thirds = array.ndim > 1 and array.shape[-1] % 3 == 0
         hint = (
-            " Are there three numbers for each landmark? Leave out the third, a visibility or "
-            "a confidence, with NaN for what is missing."
+            " Are there three numbers for each landmark? Drop the third, a visibility or a "
+            "confidence, and mark missing landmarks with NaN."
         )
         raise ValueError(
             f"{name} has shape {array.shape}; expected (n_samples, n_landmarks, 2) or "
@@ -100,13 +100,13 @@ def as_points(
 
 
 def whole_points(points: Floats) -> Floats:
-    """Points of which none is known by one coordinate only: such a point is missing."""
+    """Set both coordinates of a point to NaN if one of them is NaN."""
     half = np.isnan(points[..., 0]) != np.isnan(points[..., 1])
     return np.where(half[..., None], np.nan, points) if half.any() else points
 
 
 def numbered(landmarks: Iterable[int], n_most: int = 10) -> str:
-    """Words for landmarks by their numbers; of more than `n_most` the first and how many.
+    """Description of landmarks by index; of more than `n_most`, the first and their number.
 
     Examples
     --------
@@ -124,19 +124,19 @@ def numbered(landmarks: Iterable[int], n_most: int = 10) -> str:
 
 
 def check_reach(points: Floats, name: str = "y") -> None:
-    """Check that points may be those of an image.
+    """Check that coordinates are not too large for an image.
 
     Parameters
     ----------
     points : ndarray of shape (n_samples, n_landmarks, 2)
         NaN = missing.
     name : str, default="y"
-        What the error message calls the array.
+        Name of the array in error messages.
 
     Raises
     ------
     ValueError
-        If a coordinate is beyond any image, where its squares may overflow; names the sample.
+        If a coordinate is so large that squares may overflow; the message names the sample.
 
     Examples
     --------
@@ -157,10 +157,10 @@ def check_reach(points: Floats, name: str = "y") -> None:
 
 
 def _as_float(y, name):
-    """`y` as a float64 array; what cannot become one is blamed on a sample."""
+    """Convert `y` to a float64 array, with an error that names the invalid sample."""
     if isinstance(y, np.ndarray) and y.dtype.kind == "c":
         raise ValueError(f"{name} holds complex numbers; expected real ones, x0, y0, x1, y1, ...")
-    if np.ma.isMaskedArray(y):  # np.asarray would bring the masked values back
+    if np.ma.isMaskedArray(y):  # np.asarray would ignore the mask
         y = y.astype(np.float64).filled(np.nan)
     if hasattr(y, "columns"):
         _check_columns(y, name)
@@ -183,13 +183,13 @@ def _as_float(y, name):
 
 
 def as_numbers(values: Any) -> Floats:
-    """float64 array of an array-like, of a table with missing values, or of any tensor.
+    """Convert an array-like, a table with missing values, or any tensor to float64.
 
     Parameters
     ----------
     values : array-like, DataFrame, Series or tensor
-        pandas' NA becomes NaN; a tensor may require a gradient, lie on a GPU, or be of
-        bfloat16.
+        NA of pandas is converted to NaN. Tensors may require gradients, be on a GPU, or have
+        the type bfloat16.
 
     Returns
     -------
@@ -199,11 +199,11 @@ def as_numbers(values: Any) -> Floats:
     Raises
     ------
     TypeError, ValueError
-        If there are other things than numbers.
+        If there are values that are not numbers.
     """
     if hasattr(values, "detach"):
         return values.detach().to("cpu").double().numpy()
-    if hasattr(values, "to_numpy") and hasattr(values, "convert_dtypes"):  # of pandas
+    if hasattr(values, "to_numpy") and hasattr(values, "convert_dtypes"):  # pandas
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.asarray(values, dtype=np.float64)
 
@@ -213,7 +213,7 @@ _AXIS_FIRST = re.compile(r"(?P<axis>[xy])[ _.:-](?P<stem>.+?)(?P<number>[0-9]*)"
 
 
 def _check_columns(y, name):
-    """Check that the columns of a table, where their names tell of x and y, have them in turn."""
+    """Check that columns alternate between x and y, if their names contain the axis."""
     columns = [str(part) for part in y.columns]
     if any(isinstance(part, tuple) for part in y.columns):
         columns = ["_".join(map(str, part)) for part in y.columns]
@@ -237,7 +237,7 @@ def _check_columns(y, name):
 
 
 def is_flat(y: ArrayLike) -> bool:
-    """Whether landmarks come as (n_samples, 2 * n_landmarks) rather than as points.
+    """Whether landmarks have the layout (n_samples, 2 * n_landmarks).
 
     Examples
     --------
@@ -249,14 +249,14 @@ def is_flat(y: ArrayLike) -> bool:
 
 
 def as_layout(points: Floats, flat: bool) -> Floats:
-    """Points in the layout a caller wants: the inverse of :func:`as_points`.
+    """Convert points to a layout; the inverse of :func:`as_points`.
 
     Parameters
     ----------
     points : ndarray of shape (..., n_landmarks, 2)
         In image pixels.
     flat : bool
-        True joins the last two axes to x0, y0, x1, y1, ...
+        Whether to flatten the last two axes to x0, y0, x1, y1, ...
 
     Returns
     -------

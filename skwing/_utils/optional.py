@@ -1,4 +1,4 @@
-"""Libraries that only some functions need."""
+"""Import of optional dependencies."""
 
 import importlib
 
@@ -6,21 +6,21 @@ __all__ = ["import_optional"]
 
 
 def import_optional(name, purpose, extra):
-    """A library of an extra, or an error that says how to install it.
+    """Import an optional library, or raise an error that explains how to install it.
 
     Parameters
     ----------
     name : str
-        Of the module, such as ``"pandas"``.
+        Name of the module, such as ``"pandas"``.
     purpose : str
-        What it is for, as the beginning of the error.
+        Purpose of the library; the error message begins with it.
     extra : str
-        The extra of this package that installs it.
+        Extra of this package that installs the library.
 
     Raises
     ------
     ImportError
-        If it cannot be imported.
+        If the library cannot be imported.
     """
     try:
         return importlib.import_module(name)

@@ -1,8 +1,8 @@
-"""Random numbers of one's own: no global generator is read or moved, of torch or of numpy.
+"""Local random generators, independent of the global generators of torch and numpy.
 
-Layers of torch draw from its global generators, which all threads of a process share. What
-is built and run inside of :func:`drawing` draws from generators of that block instead. These
-belong to the thread, so fits beside each other give what each gives alone.
+Layers of torch draw from its global generators, which are shared by all threads. Networks that
+are built and run inside of :func:`drawing` use generators of that context instead. These are
+local to the thread, so that concurrent fits give the same results as separate ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DRAWS = ContextVar("_DRAWS", default=None)
 
-# Layers that draw nothing. Those of this package draw by `generator_on`.
+# Layers without random numbers. Layers of this package use `generator_on`.
 _CALM = {
     nn.AvgPool2d,
     nn.BatchNorm2d,
@@ -43,12 +43,12 @@ _OWN_ROOM = "skwing.networks."
 
 
 def check_random_state(random_state: object) -> np.random.RandomState:
-    """Generator that a parameter `random_state` stands for.
+    """Return the generator for a parameter `random_state`.
 
     Parameters
     ----------
     random_state : int, RandomState or None
-        None draws a seed from the operating system, not from numpy's global generator.
+        None takes a seed from the operating system, not from numpy's global generator.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def check_random_state(random_state: object) -> np.random.RandomState:
     Raises
     ------
     ValueError
-        If it is anything else, or an integer out of range.
+        If `random_state` has another type, or is an integer out of range.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def check_random_state(random_state: object) -> np.random.RandomState:
 
 
 class Draws:
-    """Generators of one seed: one for each device, made when it is first asked for."""
+    """Generators with the same seed for all devices, created on first use."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -81,8 +81,8 @@ class Draws:
     def on(self, device):
         """Generator for tensors on a device.
 
-        On a GPU it draws there, and nothing waits for it. A CUDA graph that captures its
-        draws has to be told of it, by ``CUDAGraph.register_generator_state``.
+        The generator of a GPU draws on the device, without synchronisation. If a CUDA graph
+        captures its draws, it must be registered by ``CUDAGraph.register_generator_state``.
         """
         device = torch.device(device)
         if device not in self._generators:
@@ -90,13 +90,13 @@ class Draws:
         return self._generators[device]
 
     def draws_by_itself(self, network):
-        """Whether a network asks for these generators, or draws nothing: no mode is needed.
+        """Whether a network uses these generators itself or draws no random numbers.
 
-        The network must not be changed while these generators are in use.
+        The result is cached, so the network must not be modified while they are in use.
         """
         if id(network) not in self._drawn_by:
             calm = all(map(_is_calm, network.modules()))
-            self._drawn_by[id(network)] = network, calm  # kept alive, so that its id is
+            self._drawn_by[id(network)] = network, calm  # the reference keeps its id valid
         return self._drawn_by[id(network)][1]
 
 
@@ -108,12 +108,12 @@ def _is_calm(module):
 
 @contextlib.contextmanager
 def drawing(seed: int) -> Iterator[None]:
-    """Context in which networks draw from generators of that seed, in this thread only.
+    """Context manager with generators of a seed for networks, local to the thread.
 
     Parameters
     ----------
     seed : int
-        The same gives the same numbers; those of a GPU are others than those of the CPU.
+        Seed of the generators. The numbers on a GPU differ from those on the CPU.
 
     Examples
     --------
@@ -134,22 +134,22 @@ def drawing(seed: int) -> Iterator[None]:
 
 
 def generator_on(device: torch.device) -> torch.Generator | None:
-    """Generator in use for tensors on a device; None, torch's own, outside of `drawing`."""
+    """Current generator for a device; None (the global generator) outside of `drawing`."""
     draws = _DRAWS.get()
     return None if draws is None else draws.on(device)
 
 
 def redirected() -> contextlib.AbstractContextManager[Any]:
-    """Context in which whatever draws takes the generators in use, as :func:`drawing` says.
+    """Context manager in which all torch operations use the generators of :func:`drawing`.
 
-    It costs each call of torch some microseconds, more than layers that ask for the generator.
+    It costs some microseconds for each call of torch; layers that use `generator_on` are faster.
     """
     draws = _DRAWS.get()
     return contextlib.nullcontext() if draws is None else _Redirected(draws)
 
 
 def run(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What a network answers; whoever wrote it, it draws from the generators in use."""
+    """Run any network with the current generators."""
     draws = _DRAWS.get()
     if draws is None or draws.draws_by_itself(network):
         return network(images)
@@ -158,7 +158,7 @@ def run(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 class _Redirected(TorchDispatchMode):
-    """Gives a generator to every operation that would take torch's global one."""
+    """Passes a generator to all operations that would use torch's global one."""
 
     def __init__(self, draws):
         super().__init__()
@@ -166,10 +166,10 @@ class _Redirected(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls):
-        return False  # else the first draw imports the compiler, which takes seconds
+        return False  # otherwise the first draw imports the compiler, which takes seconds
 
-    # Without the flags that the base class sets: those are of the process, and blocks in
-    # threads that overlap would leave them set.
+    # Not the methods of the base class, which set flags that are global to the process; overlapping
+    # blocks in several threads would leave them set.
     def __enter__(self):
         _push_mode(self)
         return self
@@ -185,14 +185,14 @@ class _Redirected(TorchDispatchMode):
         given |= kwargs
         device = _device_of(given)
         chosen = given.get("generator") is not None
-        # Attention is among what may draw, but mostly does not.
+        # Attention is tagged as random, but is not without dropout.
         if device.type == "meta" or chosen or given.get("dropout_p") == 0:
             return function(*args, **kwargs)
         return _draw(function, given, self.draws.on(device))
 
 
 def _device_of(given):
-    """Device on which an operation works, by its arguments."""
+    """Device of an operation, from its arguments."""
     for value in given.values():
         for tensor in value if isinstance(value, list | tuple) else [value]:
             if isinstance(tensor, torch.Tensor):
@@ -201,13 +201,14 @@ def _device_of(given):
 
 
 def _draw(function, given, generator):
-    """Result of an operation that draws, from that generator."""
-    if function.overloadpacket is torch.ops.aten.native_dropout:  # what dropout is on a GPU
+    """Run a random operation with the given generator."""
+    if function.overloadpacket is torch.ops.aten.native_dropout:  # dropout on a GPU
         return _native_dropout(given["input"], given["p"], given.get("train"), generator)
     variant = _with_generator(function)
     if variant is not None:
         return _call(variant, {**given, "generator": generator})
-    # Attention with dropout on a GPU, say. The global generator is borrowed for this one.
+    # Other operations, such as attention with dropout on a GPU: seed the global generator
+    # temporarily.
     device = generator.device
     seed = int(torch.randint(2**62, (), generator=generator, device=device))
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
@@ -219,7 +220,7 @@ def _draw(function, given, generator):
 
 
 def _call(function, given):
-    """Call an operation with arguments by name; those that have no keyword go by place."""
+    """Call an operation with arguments by name, or by position if they have no keyword."""
     places, names = [], {}
     for argument in function._schema.arguments:
         if argument.name in given:
@@ -234,7 +235,7 @@ def _call(function, given):
 
 @cache
 def _with_generator(function):
-    """The operation, or its variant that takes a generator; None where there is none."""
+    """The operation, or its variant with a generator argument; None if there is none."""
     wanted = [a.name for a in function._schema.arguments]
     if "generator" in wanted:
         return function

@@ -1,9 +1,9 @@
-"""Threads of a training: its results are the same for any number of cores, free or shared.
+"""Threads in training: results are independent of the number of cores and of other load.
 
-Sums that are shared among threads come out otherwise for each number of them, and threads
-that share each small operation wait for the slowest: on a core that another program uses,
-longer than the work takes. So one thread computes, and others do whole pieces of work beside
-it, whose results do not depend on when they are done.
+Parallel sums depend on the number of threads. Threads that share each small operation wait for
+the slowest one, which takes long if another program uses its core. Therefore, one thread
+computes the training steps, and other threads prepare batches, whose content does not depend on
+the timing.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ _END = object()
 
 
 class _OneThread(contextlib.ContextDecorator):
-    """Context in which operations of torch use one thread, as far as this thread calls them.
+    """Context manager in which torch operations of this thread use a single thread.
 
-    torch keeps the number a thread, and gives new threads that of the last call. The first
-    block that opens knows what the program has set; a thread that is born while one is open
-    gets that when its own block ends.
+    torch stores the number of threads per thread, and new threads inherit that of the last
+    call. The first block stores the setting of the program; in threads that start while a
+    block is active, this setting is restored at the end of their own block.
     """
 
     def __init__(self):
@@ -56,12 +56,12 @@ one_thread = _OneThread()
 
 @contextlib.contextmanager
 def made_ahead(items):
-    """Iterator over the same items in the same order: the next is made while one is used.
+    """Context manager for prefetching: the next item is computed while one is used.
 
     Parameters
     ----------
     items : iterator
-        Used by one other thread alone until the context ends.
+        Consumed by another thread until the context ends.
 
     Examples
     --------

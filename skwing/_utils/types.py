@@ -1,4 +1,4 @@
-"""Names of types in signatures: imported by type checkers only, under ``TYPE_CHECKING``."""
+"""Type aliases for annotations, imported only under ``TYPE_CHECKING``."""
 
 import os
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ Flags: TypeAlias = NDArray[np.bool_]
 FilePath: TypeAlias = str | os.PathLike[str]
 RandomState: TypeAlias = int | np.random.RandomState | None
 OnError: TypeAlias = Literal["raise", "skip"]
-# What comes in decides what goes out; integers come out as some kind of number.
+# The type of results equals the type of arguments; integers give some kind of number.
 Array = TypeVar(
     "Array", NDArray[np.float64], NDArray[np.float32], torch.Tensor, NDArray[np.number[Any]]
 )
 
 
 class Column(Protocol):
-    """One column of a table or several, as a pandas.Series or DataFrame."""
+    """Protocol of one or several columns of a table, such as a pandas.Series or DataFrame."""
 
     def to_numpy(self) -> Any:
         """Its values."""
@@ -49,14 +49,14 @@ Rows: TypeAlias = NDArray[Any] | Sequence[Sequence[float]] | Sequence[NDArray[An
 
 
 class Predictor(Protocol):
-    """Fitted regressor of landmarks, or a pipeline or a search around one."""
+    """Protocol of a fitted regressor of landmarks, or a pipeline or a search with one."""
 
     def predict(self, X: Any, /) -> Any:
         """Landmarks of each sample."""
 
 
 class Table(Protocol):
-    """Columns by name, as a pandas.DataFrame has them."""
+    """Protocol of a table with named columns, such as a pandas.DataFrame."""
 
     @property
     def columns(self) -> Any:

@@ -1,4 +1,4 @@
-"""What a pipeline or a search predicts with."""
+"""Access to the parts of pipelines and searches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["parts_of", "predictor_of", "schema_of"]
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
-    """An estimator and all that it holds, the outermost first.
+    """Iterate over an estimator and all its nested parts, the outermost first.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def parts_of(estimator: Any) -> Iterator[Any]:
     Yields
     ------
     part : object
-        The estimator; of a fitted search its best candidate; of a pipeline its steps, the
-        last first; and so on within each.
+        The estimator, then the best estimator of a fitted search or the steps of a pipeline
+        in reverse order, and recursively their parts.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def parts_of(estimator: Any) -> Iterator[Any]:
 
 
 def predictor_of(estimator: Any) -> Any:
-    """What predicts in the end: the last step of a pipeline, the best candidate of a search.
+    """Innermost predictor: the last step of a pipeline, the best estimator of a search.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def predictor_of(estimator: Any) -> Any:
 
 
 def schema_of(estimator: Any = None, data: Any = None) -> Any:
-    """Schema that errors of an estimator are measured by.
+    """Schema for the errors of an estimator.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def schema_of(estimator: Any = None, data: Any = None) -> Any:
     Returns
     -------
     schema : LandmarkSchema, str or None
-        That which the estimator, or what predicts in it, was given, else was fitted with; else
-        that which the data carry. A column of a table that has the name is none.
+        The first that exists: the parameter or the fitted attribute of the estimator or of
+        its predictor, or the schema of the data. Columns of tables are ignored.
     """
     for owner in (*_path_of(estimator), data):
         for name in ("schema", "schema_"):
@@ -75,7 +75,7 @@ def schema_of(estimator: Any = None, data: Any = None) -> Any:
 
 
 def _path_of(estimator: Any) -> list[Any]:
-    """An estimator, what predicts in it, and so on to the innermost."""
+    """Nested predictors of an estimator, from the outermost to the innermost."""
     path = [estimator]
     while inside := _inside(path[-1]):
         path.append(inside[0])
@@ -83,9 +83,9 @@ def _path_of(estimator: Any) -> list[Any]:
 
 
 def _inside(estimator: Any) -> list[Any]:
-    """What an estimator holds, what predicts in it first."""
+    """Direct parts of an estimator, the predictor first."""
     if hasattr(estimator, "best_estimator_"):
         return [estimator.best_estimator_]
     steps = [step for _, step in reversed(getattr(estimator, "steps", None) or [])]
-    # "passthrough" and None are steps that do nothing.
+    # "passthrough" and None are steps without effect.
     return [step for step in steps if step is not None and not isinstance(step, str)]

@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user's that they are about."""
+"""Warnings with the location of the user's call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skwing.exceptions import DataWarning
 
 __all__ = ["warn_caller", "warn_of_data"]
 
-# The package itself, and what its methods are wrapped in.
+# Files whose frames are skipped: the package, and modules that wrap its methods.
 _INSIDE = (
     str(Path(__file__).parents[1]),
     str(Path(sklearn.__file__).parent / "callback"),
@@ -22,12 +22,12 @@ _INSIDE = (
 
 
 def warn_of_data(message: str) -> None:
-    """Give a :class:`skwing.exceptions.DataWarning`, shown where skwing was called."""
+    """Emit a :class:`skwing.exceptions.DataWarning` at the location of the user's call."""
     warn_caller(message, DataWarning)
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
-    """Give a warning that is shown where skwing was called."""
+    """Emit a warning at the location of the user's call."""
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1

@@ -1,4 +1,4 @@
-"""Boxes by detectors: which box belongs to which sample, and detectors to find them with."""
+"""Detectors, and matching of their boxes to samples."""
 
 from skwing.detection._detect import DetectedBoxes, Detections, detect_all, detect_boxes
 from skwing.detection._detectors import Detector, SkimageCascade, YuNet
@@ -13,6 +13,6 @@ __all__ = [
     "detect_boxes",
 ]
 
-# A pickle names them by where they are public.
+# Pickles refer to the public names.
 for _part in (DetectedBoxes, Detections, Detector, SkimageCascade, YuNet):
     _part.__module__ = __name__

@@ -1,4 +1,4 @@
-"""Boxes from a detector: which of them belongs to which sample, and what was missed."""
+"""Run a detector on images and match its boxes to samples."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["detect_all", "detect_boxes"]
 
-_CHUNK = 8  # photos that a worker gets at a time
-_NAMED = 10  # missed samples that a report names
+_CHUNK = 8  # number of photos per task
+_NAMED = 10  # maximum number of missed samples named in a report
 
 
 class DetectedBoxes(Bunch):
-    """What :func:`detect_boxes` returns."""
+    """Result of :func:`detect_boxes`."""
 
     data: BoxedImages
     boxes: Floats
@@ -54,7 +54,7 @@ class DetectedBoxes(Bunch):
 
 
 class Detections(Bunch):
-    """What :func:`detect_all` returns."""
+    """Result of :func:`detect_all`."""
 
     data: BoxedImages
     source: Ints
@@ -75,41 +75,43 @@ def detect_boxes(
     n_jobs: int | None = None,
     verbose: int = False,
 ) -> DetectedBoxes:
-    """One box for each sample, from a detector.
+    """Find one box for each sample with a detector.
 
-    With `target` or `reference`, for annotated images, a sample gets the detection that
-    overlaps its own object best, and a detection goes to one sample at most. Without, for
-    prediction, it gets the largest detection in its image, or the best.
+    For annotated images, with `target` or `reference`, each sample gets the detection with
+    the largest overlap, and each detection is assigned to at most one sample. Otherwise, for
+    prediction, a sample gets the largest detection in its image, or that with the highest
+    score.
 
     Parameters
     ----------
     images : array, sequence, DataFrame or BoxedImages of shape (n,)
-        What estimators take as X. Boxes that it has are not looked at. Samples that share
-        a file or an array count as one photo: it is decoded and searched once, and its
-        samples are matched together.
+        Images in any form that estimators accept as X. Existing boxes are ignored. Samples
+        with the same file or array belong to one photo, which is decoded and searched once;
+        its samples are matched together.
     detector : callable, default=None
         Takes an RGB image, a uint8 array of shape (height, width, 3), and returns an
         array-like of shape (k, 4), ``(x, y, width, height)`` in image pixels, or (k, 5)
-        with a score; nothing found is an empty one, or None. None takes
-        :class:`SkimageCascade`, which needs scikit-image.
+        with a score. Returns an empty array or None if there is no detection. None uses
+        :class:`SkimageCascade`, which requires scikit-image.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks), default=None
-        Known landmarks in image pixels, NaN where missing. The smallest boxes around them
-        say which detection is whose.
+        Known landmarks in image pixels, NaN if missing. Detections are matched to their
+        bounding boxes.
     reference : array-like of shape (n, 4), default=None
-        Boxes that say so, in place of `target`; a sample without (NaN) gets none.
+        Boxes to match detections to, instead of `target`. A sample with a row of NaN has no
+        match.
     min_overlap : float, default=0.3
-        Least overlap (intersection over union) with the reference, above 0. A detector's
-        box of a face and the box of its 68 landmarks overlap by 0.4 and more.
+        Minimum overlap (intersection over union) with the reference, above 0. The overlap of
+        a face detection and the bounding box of its 68 landmarks is usually above 0.4.
     prefer : {"largest", "score"}, default="largest"
-        Which detection is taken where there is no reference.
+        Which detection is used if there is no reference.
     fallback : {"nan", "reference"}, default="nan"
-        Box of a sample that was missed: NaN, so that regressors do not train on it and
-        predict NaN; or, where there is a reference, that one moved and scaled as the
-        detector's boxes lie to theirs, by the median over the samples found.
+        Box of missed samples. "nan" gives NaN: regressors ignore such samples in training
+        and predict NaN. "reference" gives the reference box, shifted and scaled by the
+        median relation of the detector's boxes to their references.
     n_jobs : int, default=None
-        Number of processes, as in joblib; None for one.
+        Number of processes, as in joblib; None means one.
     verbose : bool, default=False
-        Show a progress bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -117,47 +119,50 @@ def detect_boxes(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            `images` with the boxes found. ``found.data[found.hits]`` are those that the
-            detector did find.
+            `images` with the boxes found. Use ``found.data[found.hits]`` to select the
+            samples with a detection.
         boxes : ndarray of shape (n, 4)
+            Box of each sample.
         scores : ndarray of shape (n,)
-            NaN where missed, or the detector gives none.
+            Score of each box; NaN if missed or without scores.
         overlaps : ndarray of shape (n,)
-            With the reference; NaN where missed, or there is none.
+            Overlap with the reference; NaN if missed or without a reference.
         hits : ndarray of bool of shape (n,)
+            Mask of the samples with a detection.
         missed : ndarray of int
-            Samples without a detection, as positions in `images`.
+            Indices of the samples without a detection.
         n_detections : ndarray of int of shape (n,)
-            In the photo of each sample.
+            Number of detections in the photo of each sample.
         n_extra : int
-            Detections that no sample got.
+            Number of detections that are not assigned to a sample.
         box_relation : dict or None
-            Parameters for :func:`skwing.boxes.landmark_boxes` that make boxes lie around
-            landmarks as this detector's do, see Notes. None without hits or a reference.
+            Parameters for :func:`skwing.boxes.landmark_boxes` to imitate the boxes of this
+            detector, see Notes. None without hits or without a reference.
         report : str
-            All that in words.
+            Summary as text.
 
     Raises
     ------
     TypeError
         If the detector cannot be called.
     ValueError
-        If it returns something else than boxes, or a parameter is wrong; the message
-        names the sample.
+        If the detector returns invalid boxes, or a parameter is invalid; the message names
+        the sample.
     RuntimeError
-        If the detector itself fails, caused by its error.
+        If the detector raises an error, which is the cause.
     FileNotFoundError, ValueError
-        If an image is missing or broken.
+        If an image is missing or damaged.
 
     Notes
     -----
-    Train with boxes of the same kind as there will be at prediction. Detectors disagree on
-    what part of a face their box holds, and a regressor learns where landmarks lie in the
-    boxes that it saw: trained with boxes around landmarks, its first stage goes astray in a
-    detector's. Where the detector cannot be run on the training images, or
-    misses too many, ``landmark_boxes(target, **found.box_relation, random_state=0)`` imitates it
-    from a sample of images: `box_relation` holds the median margin and shift of its boxes, by the
-    longer side of the reference, and as jitter the even spread that scatters as much.
+    Use boxes of the same kind for training and prediction. Detectors differ in the part of a
+    face that their boxes contain, and a regressor learns the relation of landmarks to boxes:
+    the first stage of a regressor that was trained with boxes around landmarks is inaccurate
+    in those of a detector. If the detector cannot be run on the training images or misses too
+    many, ``landmark_boxes(target, **found.box_relation, random_state=0)`` imitates it, given
+    a few images. `box_relation` contains the median margin and shift of the boxes, relative
+    to the longer side of the reference, and as `jitter` a uniform distribution with the
+    observed spread.
 
     Examples
     --------
@@ -174,7 +179,7 @@ def detect_boxes(
     array([0.82, 0.64])
     >>> print(found.report)
     2 of 2 samples found (100.0 %), in 1 photos; 0 detections belong to no sample.
-    Overlap with the reference: median 0.73, least 0.64.
+    Overlap with the reference: median 0.73, minimum 0.64.
     Boxes are ...
     """
     images = as_boxed_images(images)
@@ -184,8 +189,8 @@ def detect_boxes(
     VERBOSE.check(verbose, "verbose")
     reference = _check_reference(images, target, reference)
     if reference is None and fallback == "reference":
-        raise ValueError("fallback='reference' needs a target or a reference.")
-    match_boxes([], [], min_overlap=min_overlap)  # complains before the work, not after
+        raise ValueError("fallback='reference' requires a target or a reference.")
+    match_boxes([], [], min_overlap=min_overlap)  # validate the parameter early
     photos = images.by_image()
     detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
     rows, n_detections, n_extra = _assign(photos, detections, reference, min_overlap)
@@ -219,16 +224,16 @@ def detect_all(
     n_jobs: int | None = None,
     verbose: int = False,
 ) -> Detections:
-    """Every object that a detector finds, a sample each: for photos of several faces.
+    """Find all objects with a detector, with one sample per detection.
 
     Parameters
     ----------
     images : array, sequence, DataFrame or BoxedImages of shape (n,)
-        A photo that comes several times is searched once, and counts where it comes first.
+        Images. A photo that occurs several times is searched once, at its first position.
     detector, n_jobs, verbose
         See :func:`detect_boxes`.
     prefer : {"largest", "score"}, default="largest"
-        Which detections of a photo come first.
+        Order of the detections of a photo.
 
     Returns
     -------
@@ -236,19 +241,20 @@ def detect_all(
         With the attributes
 
         data : BoxedImages of shape (m,)
-            A sample for each detection, with its box, photo by photo.
+            One sample with its box for each detection, grouped by photo.
         source : ndarray of int of shape (m,)
-            Position of its photo in `images`.
+            Index of the photo of each sample in `images`.
         scores : ndarray of shape (m,)
-            NaN where the detector gives none.
+            Score of each detection; NaN without scores.
         missed : ndarray of int
-            Positions in `images` where nothing was found.
+            Indices in `images` of the photos without a detection.
         report : str
+            Summary as text.
 
     Raises
     ------
     TypeError, ValueError, RuntimeError, FileNotFoundError
-        As :func:`detect_boxes`.
+        See :func:`detect_boxes`.
 
     Examples
     --------
@@ -302,7 +308,7 @@ def _check_reference(
 ) -> Floats | None:
     """Boxes of the known objects, or None."""
     if target is not None and reference is not None:
-        raise ValueError("give a target or a reference, not both.")
+        raise ValueError("pass a target or a reference, not both.")
     if reference is not None:
         return check_boxes(reference, len(images), images.describe)
     if target is None:
@@ -321,7 +327,7 @@ def _detect(
     n_jobs: int | None,
     verbose: int,
 ) -> list[Floats]:
-    """Detections of each photo, (k, 5), the preferred ones first."""
+    """Detections of each photo, of shape (k, 5), in the preferred order."""
     first = [int(samples[0]) for samples in photos]
     chunks = [first[i : i + _CHUNK] for i in range(0, len(first), _CHUNK)]
     work = Parallel(n_jobs=n_jobs, return_as="generator")
@@ -335,11 +341,11 @@ def _detect(
 
 
 def _detect_in(images: BoxedImages, detector: Detector, prefer: Preference) -> list[Floats]:
-    """Detections of each sample of a few."""
+    """Detections in each of some images."""
     detections = []
     for i in range(len(images)):
         image = images.decode(i)
-        # A detector may draw into what it gets, which can be the user's own array.
+        # Copy arrays of the user, because a detector may modify its input.
         image = image if image.flags.owndata else image.copy()
         height_width = image.shape[:2]
         try:
@@ -356,7 +362,7 @@ def _detect_in(images: BoxedImages, detector: Detector, prefer: Preference) -> l
 def _check_detections(
     found: ArrayLike | None, image_shape: tuple[int, ...], describe: str
 ) -> Floats:
-    """Array (k, 5) of boxes and scores, NaN for no score, from what a detector returned."""
+    """Convert the result of a detector to an array (k, 5); scores are NaN if missing."""
     expected = "expected boxes (k, 4) of x, y, width, height, or (k, 5) with a score"
     if found is None:
         return np.empty((0, 5))
@@ -375,7 +381,7 @@ def _check_detections(
     for row in rows[~np.isfinite(rows).all(axis=1) | (rows[:, 2:4] <= 0).any(axis=1)][:1]:
         raise ValueError(
             f"{describe}: the detector returned the box {tuple(row.tolist())}, expected finite "
-            "x, y, width, height, the latter two above 0, and perhaps a finite score."
+            "x, y, width, height, the latter two above 0, and optionally a finite score."
         )
     for row in rows:
         check_box_inside(row[:4], image_shape, f"{describe}, as the detector returned it")
@@ -385,11 +391,11 @@ def _check_detections(
 
 
 def _sorted(rows: Floats, prefer: Preference, describe: str) -> Floats:
-    """The preferred detection first; the order they came in makes no difference."""
+    """Sort detections in the preferred order, independently of their original order."""
     if prefer == "score" and np.isnan(rows[:, 4]).any():
         raise ValueError(
-            f"{describe}: the detector gave boxes without scores, which prefer='score' needs; "
-            "use prefer='largest'."
+            f"{describe}: the detector returned boxes without scores, but prefer='score' requires "
+            "them; use prefer='largest'."
         )
     area = np.log(rows[:, 2]) + np.log(rows[:, 3])
     score = np.nan_to_num(rows[:, 4])
@@ -400,7 +406,7 @@ def _sorted(rows: Floats, prefer: Preference, describe: str) -> Floats:
 def _assign(
     photos: list[Ints], detections: list[Floats], reference: Floats | None, min_overlap: float
 ) -> tuple[Floats, Ints, int]:
-    """Box and score of each sample, (n, 5), and the numbers of detections."""
+    """Box and score of each sample, (n, 5), the number of detections, and of extra ones."""
     n_samples = sum(map(len, photos))
     rows = np.full((n_samples, 5), np.nan)
     n_detections = np.zeros(n_samples, dtype=np.int64)
@@ -416,27 +422,27 @@ def _assign(
 def _choose(
     detections: Floats, samples: Ints, reference: Floats | None, min_overlap: float
 ) -> Ints:
-    """Row of `detections` for each sample of a photo, -1 for none."""
+    """Row of `detections` for each sample of a photo, -1 if there is none."""
     if reference is None:
         return np.full(len(samples), 0 if len(detections) else -1)
     return match_boxes(detections[:, :4], reference[samples], min_overlap=min_overlap)[0]
 
 
 def _filled(boxes: Floats, hits: Flags, reference: Any, relation: Any) -> Floats:
-    """Boxes with those of the missed samples made of their reference."""
+    """Fill in the boxes of missed samples, computed from their references."""
     if hits.all():
         return boxes
     if relation is None:
         raise ValueError(
-            "the detector found none of the objects, so that nothing says how its boxes lie to "
-            "the reference; fallback='reference' is of no use here."
+            "the detector found none of the objects, so the relation of its boxes to the reference "
+            "is unknown; fallback='reference' cannot be used."
         )
     made = adjust_boxes(reference, **{**relation, "jitter": 0.0})
     return np.where(hits[:, None], boxes, made)
 
 
 def _names(images: BoxedImages, missed: Ints) -> list[str]:
-    """Lines that name the samples that were missed, the first of them."""
+    """Line that names the first missed samples."""
     if not len(missed):
         return []
     more = f" and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
@@ -456,13 +462,13 @@ def _report(images: BoxedImages, found: Any, n_photos: int, fallback: Fallback) 
             found.box_relation[key] for key in ("margin", "shift", "jitter")
         )
         lines += [
-            f"Overlap with the reference: median {np.median(overlaps):.2f}, least "
+            f"Overlap with the reference: median {np.median(overlaps):.2f}, minimum "
             f"{overlaps.min():.2f}.",
-            f"Boxes are {1 + 2 * margin:.2f} times as large as the reference, give or take "
-            f"{100 * jitter_scale:.0f} %, and their middles {shift[0]:+.2f} to the right and "
-            f"{shift[1]:+.2f} down, by its longer side, give or take {jitter_shift:.2f}.",
+            f"Boxes are {1 + 2 * margin:.2f} times as large as the reference (± "
+            f"{100 * jitter_scale:.0f} %). Their centres are shifted by {shift[0]:+.2f} to the "
+            f"right and {shift[1]:+.2f} down, relative to its longer side (± {jitter_shift:.2f}).",
         ]
     if len(found.missed):
-        gets = "no box (NaN)" if fallback == "nan" else "a box made of its reference"
-        lines.append(f"Each of the {len(found.missed)} missed gets {gets}.")
+        gets = "no box (NaN)" if fallback == "nan" else "a box computed from its reference"
+        lines.append(f"Each of the {len(found.missed)} missed samples has {gets}.")
     return "\n".join(lines + _names(images, found.missed))

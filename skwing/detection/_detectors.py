@@ -1,4 +1,4 @@
-"""Detectors in the form that `detect_boxes` calls: RGB pixels in, boxes out."""
+"""Detectors for `detect_boxes`, which take an RGB image and return boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector", "SkimageCascade", "YuNet"]
 
-_WINDOW = 24  # pixels; a cascade's smallest window, as good as all were trained with it
+_WINDOW = 24  # size of the smallest window in pixels; nearly all cascades are trained with it
 
 
 _SKIMAGE_SETTINGS = {
@@ -43,7 +43,7 @@ _YUNET_SETTINGS = {
 
 
 class Detector(Protocol):
-    """Any function that finds boxes in an image, for type checkers.
+    """Protocol of detectors: any function that finds boxes in an image.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Detector(Protocol):
     """
 
     def __call__(self, image: NDArray[np.uint8], /) -> ArrayLike | None:
-        """Boxes in one image.
+        """Find boxes in one image.
 
         Parameters
         ----------
@@ -68,53 +68,53 @@ class Detector(Protocol):
         Returns
         -------
         boxes : array-like of shape (k, 4) or (k, 5), or None
-            ``(x, y, width, height)`` in image pixels, and a score where it has one; None is
-            no box.
+            ``(x, y, width, height)`` in image pixels, optionally with a score; None if there
+            are no boxes.
         """
 
 
 @dataclass(frozen=True)
 class SkimageCascade:
-    """Cascade of local binary patterns, as scikit-image runs it.
+    """Cascade of local binary patterns, from scikit-image.
 
-    scikit-image brings a cascade for upright frontal faces, so that it needs no download.
-    It misses faces that are turned and takes some other things for faces: of 60 faces of
-    AFW (300-W), each in a crop of its own, it finds 50, and in 42 of the crops its largest
-    box is the face. Its boxes are squares about as large as those around the 68 landmarks,
-    but lie higher by 0.16 of their side. For more than a first trial use a better detector,
-    such as :class:`YuNet`.
+    scikit-image includes a cascade for upright frontal faces, so no download is needed. It
+    misses rotated faces and has false detections: of 60 faces of AFW (300-W), each in a
+    separate crop, it finds 50, and in 42 of the crops its largest box is the face. Its boxes
+    are squares of about the same size as the bounding boxes of the 68 landmarks, but shifted
+    up by 0.16 of their side. For other purposes than first experiments, use a better
+    detector, such as :class:`YuNet`.
 
     Parameters
     ----------
     file : str or os.PathLike, default=None
         A cascade of local binary patterns in OpenCV's XML format, for other objects;
-        cascades of Haar features are not read. None takes scikit-image's own.
+        cascades of Haar features are not supported. None uses that of scikit-image.
     min_size : float, default=0.15
-        Side of the smallest box to look for, as a fraction of the image's shorter side.
-        The time goes with the inverse square.
+        Side of the smallest box, as a fraction of the image's shorter side. The time is
+        proportional to its inverse square.
     scale_factor : float, default=1.1
-        Each size is so many times the one before; above 1.
+        Ratio between consecutive sizes of boxes; above 1.
     step_ratio : float, default=1.25
-        Step between neighbouring places, in the pixels of the cascade's window of 24.
+        Step between neighbouring positions, in pixels of the cascade's window of 24 pixels.
     min_neighbors : int, default=3
-        How many raw detections have to agree on a box.
+        Minimum number of raw detections that are merged into a box.
     max_side : int, default=640
-        Images with a longer side are shrunk to it before the search.
+        Images with a longer side are downsampled to this size before detection.
 
     Raises
     ------
     ImportError
         If scikit-image is not installed.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is no such cascade, or a parameter is out of range.
+        If the file is not such a cascade, or a parameter is out of range.
 
     Notes
     -----
-    It gives no scores. The search runs on one thread, as the order in which threads
-    finish would change what is grouped into a box; `n_jobs` of :func:`detect_boxes`
-    shares out the images.
+    There are no scores. The detection uses a single thread, because the grouping of raw
+    detections depends on the order in which threads finish. Use `n_jobs` of
+    :func:`detect_boxes` to process images in parallel.
 
     References
     ----------
@@ -160,7 +160,7 @@ class SkimageCascade:
             return np.empty((0, 4))
         shortest = max(_WINDOW, self.min_size * longest)
         with threads.limit(limits=1, user_api="openmp"):
-            # By position, as the last one's name was respelled between versions.
+            # Positional arguments, because a name changed between versions.
             found = cascade.detect_multi_scale(
                 small,
                 self.scale_factor,
@@ -188,7 +188,7 @@ class SkimageCascade:
         file = lbp_frontal_face_cascade_filename() if self.file is None else _existing(self.file)
         try:
             cascade = Cascade(file)
-        except Exception as error:  # many kinds, whatever its reading of the XML runs into
+        except Exception as error:  # scikit-image raises many kinds of errors for invalid XML
             raise ValueError(
                 f"{file}: expected a cascade of local binary patterns in OpenCV's XML format; "
                 f"reading it gave {type(error).__name__}: {error}"
@@ -198,30 +198,32 @@ class SkimageCascade:
 
 @dataclass(frozen=True)
 class YuNet:
-    """OpenCV's face detector YuNet (``cv2.FaceDetectorYN``), with a model file of yours.
+    """OpenCV's face detector YuNet (``cv2.FaceDetectorYN``), with a local model file.
 
-    The model, ``face_detection_yunet_*.onnx`` of 0.2 MB, is published by OpenCV in its
-    "model zoo"; nothing is downloaded here. It finds turned and partly hidden faces, and
-    its boxes are upright rectangles from the forehead to the chin.
+    The model, ``face_detection_yunet_*.onnx`` of 0.2 MB, is published in the "model zoo" of
+    OpenCV; it is not downloaded automatically. It finds rotated and partly occluded faces,
+    and its boxes are upright rectangles from the forehead to the chin.
 
     Parameters
     ----------
     model_file : str or os.PathLike
+        Path of the model.
     score_threshold : float, default=0.9
-        Least score of a detection, as in OpenCV. Lower ones find more, which does no harm
-        where detections are matched to known faces.
+        Minimum score of a detection, as in OpenCV. Use lower values to find more faces if
+        detections are matched to known faces.
     nms_threshold : float, default=0.3
-        Of detections that overlap by more (intersection over union), one is kept.
+        Threshold of non-maximum suppression: of detections with a larger overlap
+        (intersection over union), only one is kept.
     top_k : int, default=5000
-        How many detections are looked at before that.
+        Maximum number of detections before non-maximum suppression.
     max_side : int, default=640
-        Images with a longer side are shrunk to it: the network was trained with faces of
-        about 10 to 300 pixels, and misses those that are much larger.
+        Images with a longer side are downsampled to this size. The network was trained with
+        faces of about 10 to 300 pixels and misses much larger ones.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
         If OpenCV cannot read the model.
 
@@ -288,10 +290,10 @@ class YuNet:
 
 
 def _loaded(detector: SkimageCascade | YuNet) -> Any:
-    """The model of a detector, loaded once a thread.
+    """The model of a detector, loaded once per thread.
 
-    It is kept beside the detector, which so remains a value that pickles, and OpenCV's
-    models cannot be shared by threads.
+    It is cached outside the detector, which can therefore be pickled. Each thread has its own
+    model, because models of OpenCV cannot be shared between threads.
     """
     return _load_once(detector, threading.get_ident())
 
@@ -309,15 +311,15 @@ def _existing(file: FilePath) -> str:
 
 
 def _set_checked(detector: object, table: Mapping[str, Constraint]) -> None:
-    """Replace the settings of a frozen detector by plain values."""
+    """Validate the parameters of a frozen detector and convert them to plain values."""
     for name, value in vars(check_table(table, detector)).items():
         object.__setattr__(detector, name, value)
 
 
 def _shrunk(image: NDArray[np.uint8], max_side: int) -> tuple[NDArray[Any], float]:
-    """Image with its longer side at most so long, and the factor back to its pixels.
+    """Downsample an image to a maximum side; also return the factor to its original pixels.
 
-    Boxes are measured between the edges of pixels, so they need the factor only.
+    Boxes extend between edges of pixels, so multiplication by the factor is sufficient.
     """
     height, width = image.shape[:2]
     factor = max(height, width) / max_side

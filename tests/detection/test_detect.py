@@ -110,7 +110,7 @@ def test_misses_get_no_box_and_are_named():
     assert np.isnan(found.scores).all() and np.isnan(found.overlaps[:2]).all()
     assert found.n_detections.tolist() == [2, 0, 2] and found.n_extra == 1
     assert "1 of 3 samples found (33.3 %)" in found.report
-    assert "2 missed gets no box" in found.report
+    assert "2 missed samples has no box" in found.report
     assert "Missed: sample 0, sample 1." in found.report
 
 
@@ -132,7 +132,7 @@ def test_missed_samples_can_have_boxes_made_of_their_reference():
     assert found.box_relation["shift"] == pytest.approx((0.0, -0.25))
     assert found.box_relation["jitter"] == pytest.approx((0, 0))
     assert "1.50 times as large" in found.report and "-0.25 down" in found.report
-    assert "1 missed gets a box made of its reference" in found.report
+    assert "1 missed samples has a box computed from its reference" in found.report
     # And what it says about itself imitates it.
     imitated = landmark_boxes(TARGET, **found.box_relation, random_state=0)
     assert imitated == pytest.approx(found.boxes)
@@ -209,7 +209,7 @@ def test_without_a_reference_the_largest_is_taken():
 
 
 def test_the_best_needs_scores():
-    with pytest.raises(ValueError, match="sample 0: the detector gave boxes without scores"):
+    with pytest.raises(ValueError, match="sample 0: the detector returned boxes without scores"):
         detect_boxes(photos(), Counting([FACES[0]]), prefer="score")
 
 
@@ -331,7 +331,7 @@ def test_broken_images_name_themselves(tmp_path):
         ({"detector": "yunet"}, TypeError, "detector must be callable.*'yunet'"),
         ({"prefer": "first"}, ValueError, "prefer must be one of 'largest', 'score'; got 'first'"),
         ({"fallback": "mean"}, ValueError, "fallback must be one of 'nan', 'reference'"),
-        ({"fallback": "reference"}, ValueError, "needs a target or a reference"),
+        ({"fallback": "reference"}, ValueError, "requires a target or a reference"),
         ({"target": TARGET, "reference": FACES}, ValueError, "not both"),
         ({"target": TARGET[:2]}, ValueError, "target has 2 samples, images has 3"),
         ({"reference": FACES[:2]}, ValueError, r"shape \(2, 4\), expected \(3, 4\)"),

@@ -104,9 +104,9 @@ def test_visibilities_between_the_coordinates():
     assert "every third column of y" in message
     read = with_visibility(FACES.target).reshape(30, 68, 3)[:, :, :2]  # as the message says
     np.testing.assert_array_equal(read, FACES.target)
-    with pytest.raises(ValueError, match=r"shape \(4, 5, 3\).*Leave out the third"):
+    with pytest.raises(ValueError, match=r"shape \(4, 5, 3\).*Drop the third"):
         as_points(np.zeros((4, 5, 3)))
-    with pytest.raises(ValueError, match=r"shape \(4, 207\).*Leave out the third"):
+    with pytest.raises(ValueError, match=r"shape \(4, 207\).*Drop the third"):
         as_points(np.zeros((4, 207)))
 
 

@@ -240,7 +240,7 @@ def test_devices():
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:999", "mps:7", None, 3.5])
 def test_devices_that_are_not_there_are_refused(device):
-    with pytest.raises(ValueError, match=r"device=.* can not be used here"):
+    with pytest.raises(ValueError, match=r"device=.* cannot be used here"):
         check_device(device)
 
 
