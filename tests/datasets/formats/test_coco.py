@@ -168,7 +168,7 @@ HOSTILE = {
     "no category": (lists("categories"), r"no category .* none"),
     "no name": (lists("categories", {"id": 1, "keypoints": ["a"]}), r"expected a name"),
     "no id": (lists("categories", {"name": "a", "keypoints": ["a"]}), r"id is None"),
-    "same names": (content(categories=category(keypoints=["a"] * 3)), r"person.*different"),
+    "same names": (content(categories=category(keypoints=["a"] * 3)), r"person.*unique"),
     "names of a kind": (content(categories=category(keypoints=[1, 2, 3])), r"a list of names"),
     "names as text": (content(categories=category(keypoints="abc")), r"a list of names"),
     "skeleton": (content(categories=category(skeleton=[[1, 4]])), r"keypoints 1 and 4.* 3"),
