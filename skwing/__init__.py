@@ -1,21 +1,20 @@
 """Landmark localisation with scikit-learn estimators.
 
-    CascadeLandmarkRegressor   locate landmarks: fit, predict, score, calibrate
-    Augmentation               its random changes of training images
-    PoseBalancer               balance poses before it, as a step of a pipeline
-    BoxedImages                images, files and boxes, as X; images
-    LandmarkSchema             names and symmetry of landmarks; schema
-    save_model, load_model     models in files; persistence, export (ONNX)
-    datasets                   read, write and draw data sets
-    detection, boxes           find boxes, make and compare them
-    metrics, display           measure and draw errors
-    recipes, networks, losses  settings and parts of the cascade
-    tracking                   follow faces through a video
-    shapes, geometry           means and modes of shapes, matrices of crops
-    exceptions                 categories of warnings
+    CascadeLandmarkRegressor   predict landmarks: fit, predict, score, calibrate
+    Augmentation               augmentation of training images
+    PoseBalancer               balance poses, as a step of a pipeline
+    BoxedImages                images or files with boxes, as X; see images
+    LandmarkSchema             names and mirror pairs of landmarks; see schema
+    save_model, load_model     model files; see persistence, export (ONNX)
+    datasets                   read, write and generate data sets
+    detection, boxes           detect, create and compare boxes
+    metrics, display           compute and plot errors
+    recipes, networks, losses  parameters and parts of the cascade
+    tracking                   track faces in a video
+    shapes, geometry           statistics of shapes, affine transforms
+    exceptions                 warning classes
 
-All modules are there after ``import skwing``; those that it does not need itself are imported
-when they are first used.
+All modules are available after ``import skwing``; most of them are imported on first use.
 """
 
 from __future__ import annotations

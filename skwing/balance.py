@@ -134,26 +134,26 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
         self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
 
     def pose_coefficients(self, y):
-        """Pose of shapes: the coefficient of the component that is balanced.
+        """Compute the coefficients of the balanced component for new shapes.
 
         Parameters
         ----------
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-            In image pixels; NaN = missing. They need not be the samples of `fit`.
+            In image pixels; NaN = missing. May differ from the samples of `fit`.
 
         Returns
         -------
         poses : ndarray of shape (n_samples,)
-            In the units of `poses_`, which these are for the samples of `fit`, up to small
-            differences, as shapes are aligned to `mean_shape_`. NaN where a sample has no two
-            distinct landmarks. Missing landmarks are inferred from the samples of `y`.
+            In the units of `poses_`. For the samples of `fit`, there are small differences
+            from `poses_`, because shapes are aligned to `mean_shape_`. NaN if a sample has
+            fewer than two distinct landmarks. Missing landmarks are inferred from `y`.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If called before `fit`.
         ValueError
-            If `y` is neither layout of landmarks, or has another number of them.
+            If the shape of `y` is invalid, or the number of landmarks differs.
 
         Examples
         --------
@@ -167,7 +167,7 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
         True
         """
         if not hasattr(self, "components_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: it has no poses")
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet")
         points = as_points(y, len(self.mean_shape_))
         check_reach(points)
         components = self.components_[[self.component_]]

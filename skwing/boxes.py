@@ -46,7 +46,7 @@ __all__ = [
 
 
 class BoxRelation(TypedDict):
-    """How boxes lie to others, see :func:`box_relation`: parameters of :func:`adjust_boxes`."""
+    """Result of :func:`box_relation`: parameters of :func:`adjust_boxes`."""
 
     margin: float
     shift: tuple[float, float]

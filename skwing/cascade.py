@@ -1,4 +1,4 @@
-"""CascadeLandmarkRegressor: networks in a row, each reading the crop that the last one asks for."""
+"""A cascade of networks; each reads a crop placed by the previous prediction."""
 
 import copy
 
@@ -52,8 +52,8 @@ from skwing.schema import check_schema
 from skwing.shapes._reference import reference_shape
 
 _NOT_CALIBRATED = (
-    "return_std needs calibrate(X, y) with held-out samples first, as errors on training samples "
-    "are smaller than others"
+    "return_std requires calibrate(X, y) with held-out samples first, because training errors "
+    "underestimate errors on new samples"
 )
 
 
@@ -62,118 +62,124 @@ class CascadeLandmarkRegressor(
 ):
     """Landmark localisation by a cascade of convolutional networks.
 
-    The first network reads a crop of the box. The similarity that carries its landmarks
-    onto the mean shape removes in-plane rotation and corrects a poor box, and gives the
-    crop that the next network reads. One network makes a plain regressor, two the cascade
-    of the paper.
+    The network of the first stage reads a crop of the box. In later stages, the similarity
+    transform that aligns the previous prediction with the mean shape places the crop, which
+    removes the in-plane rotation and corrects inaccurate boxes. A single network is a plain
+    regressor; the paper uses a cascade of two.
 
     Parameters
     ----------
     networks : sequence of str or callable, default=("shape_indexed_64", "shape_indexed_128")
-        One network a stage. Each is a name in :data:`skwing.networks.NETWORKS`, or a callable
+        The network of each stage: a name in :data:`skwing.networks.NETWORKS`, or a callable
         that takes the number of landmarks and returns a module with an attribute `input_size`
-        (see :func:`skwing.networks.check_network`). The paper's cascade is
-        ``("cnn6_plain", "cnn7_plain")``; ``("cnn6", "cnn7")`` are the same networks with batch
-        normalisation, which take far fewer steps to train.
+        (see :func:`skwing.networks.check_network`). The cascade of the paper is
+        ``("cnn6_plain", "cnn7_plain")``. ``("cnn6", "cnn7")`` are the same networks with batch
+        normalisation, which need far fewer training steps.
     loss : str or callable, default="wing"
         A name in :data:`skwing.losses.LOSSES`, or a callable that takes residuals in input
-        pixels and returns one value a coordinate.
+        pixels and returns one value per coordinate.
     w, epsilon : float or sequence of float, default=10.0, 2.0
-        Of the Wing losses, in pixels of the stage's input: errors below `w` count
-        logarithmically, and `epsilon` bounds the curvature. Like every setting below that
-        says "per stage", a number holds for all stages; a tuple gives the first stage's
-        value, the second's and so on, stages beyond it take its last value, and what it
-        holds beyond the stages is not used.
+        Parameters of the Wing losses, in pixels of the network's input: the loss is
+        logarithmic for errors below `w`, with a slope of ``w / epsilon`` at 0. As for all
+        parameters "per stage", a single number applies to all stages; a tuple gives one
+        value per stage, where the last value is repeated and extra values are ignored.
     schema : str or LandmarkSchema, default=None
-        What the landmarks mean; None takes the schema that the data carry. Without any,
-        nothing is mirrored.
+        Definition of the landmarks; None uses the schema of the data. Without a schema,
+        samples are not mirrored.
     max_epochs : int or "auto", per stage, default="auto"
-        "auto" is 60 for the first stage and 160 for later ones with 1600 samples, and
-        falls with the square root of their number: 240 and 640 with 100, 17 and 46 with
-        20000.
-        An epoch is as many draws as there are samples, with repeats or without: so
-        training with and without balancing costs the same and compares fairly. Over
-        the epochs each sample is drawn in proportion to its repeats.
+        Number of epochs. "auto" is 60 for the first stage and 160 for later stages with 1600
+        samples, and inversely proportional to the square root of the number of samples: 240
+        and 640 with 100 samples, 17 and 46 with 20000.
+        An epoch has as many draws as there are samples, with or without repeats, so that
+        training has the same cost with and without balancing. Samples are drawn in
+        proportion to their repeats.
     batch_size : int, default=32
+        Number of samples per training step.
     optimizer : {"adamw", "sgd"}, default="adamw"
+        Optimiser for training.
     learning_rate : float, per stage, default=3e-3
-        The greatest of the schedule. The loss is a mean over coordinates; a rate
-        stated for a sum over the 2L coordinates is to be multiplied by 2L.
+        Peak learning rate. The loss is averaged over coordinates; multiply a learning rate
+        for a loss that is summed over the 2L coordinates by 2L.
     momentum : float, default=0.9
-        Of SGD; the first beta of AdamW.
+        SGD momentum, or AdamW's beta1.
     weight_decay : float, per stage, default=0.5
-        Of AdamW it is decoupled from the gradient and shrinks with the learning rate; of SGD
-        it is a gradient, and a value such as 5e-4 is usual.
+        AdamW: decoupled decay, which is scaled by the learning rate. SGD: L2 term in the
+        gradient, for which values such as 5e-4 are common.
     schedule : {"one_cycle", "cosine", "exponential", "constant"}, default="one_cycle"
+        Learning rate schedule of each stage.
     margin : float, per stage, default=(0.0, 0.08)
-        What a crop shows around the box (first stage) or the mean shape (later ones), on
-        each side, as a fraction of its longer side.
+        Margin of the crop on each side of the box (first stage) or of the mean shape (later
+        stages), as a fraction of its longer side.
     augmentation : Augmentation, "default" or None, default="default"
-        Random changes of training crops, see :class:`skwing.Augmentation`. "default" stands
-        for ``Augmentation()``; None switches all random changes off. A grid varies single
-        ones as `augmentation__rotation`, for the default too: ``set_params`` then replaces
-        "default" by an Augmentation of its own.
+        Augmentation of the training crops, see :class:`skwing.Augmentation`. "default" is
+        equivalent to ``Augmentation()``; None disables augmentation. In a grid search, use
+        names such as `augmentation__rotation`, also with "default": ``set_params`` then
+        replaces "default" by an `Augmentation`.
     refine_on : {"predicted", "truth"}, default="predicted"
-        What cuts the crops that later stages learn on: what the stages before predict
-        under their own augmentation, or the true landmarks, in both cases disturbed by
-        the stage's augmentation.
+        Whether the training crops of later stages are placed by the predictions of the
+        previous stages, with their augmentation, or by the true landmarks. In both cases,
+        the augmentation of the stage is applied too.
     average_mirrored : bool, default=True
-        Whether every crop is read mirrored too, and the mean of both answers taken: about
-        1.5 % less error on 300-W, for up to twice the time of `predict`. Takes a schema with
-        mirror pairs, and does nothing without.
+        Whether predictions are averaged over each crop and its mirror image. This lowers the
+        error on 300-W by about 1.5 % and at most doubles the time of `predict`. Has no effect
+        without a schema with mirror pairs.
     early_stopping : bool, default=False
-        Hold out `validation_fraction` of the samples (or take `X_val`, `y_val`), stop a
-        stage after `n_iter_no_change` epochs without a lower error there, and keep its best
-        weights. Only epochs count in which the learning rate has come down to a tenth of
-        the greatest, as much of the error falls with it; with the schedule "constant", all.
-        Samples of one image are held out together.
+        Whether to hold out `validation_fraction` of the samples (or to use `X_val`, `y_val`),
+        to stop a stage after `n_iter_no_change` epochs without a lower validation error, and
+        to restore its best weights. Only epochs after the learning rate has decreased to a
+        tenth of its peak are considered, because the error decreases with it; with the
+        schedule "constant", all epochs are. Samples of the same image are not separated.
     validation_fraction : float, default=0.1
+        Fraction of the samples to hold out for early stopping.
     n_iter_no_change : int, default=10
+        Number of epochs without improvement after which a stage is stopped.
     precision : {"auto", "mixed", "float32"}, default="auto"
-        Whether training runs in bfloat16; "auto" does where the hardware is faster at it
-        and the network allows it. Prediction is in float32 always.
+        Precision of training. "mixed" uses bfloat16; "auto" does if the hardware supports it
+        efficiently and the network allows it. Prediction always uses float32.
     device : str or torch.device, default="auto"
-        "auto" is a CUDA device where there is one, else the CPU.
+        Device of the networks. "auto" is a CUDA device, or the CPU if there is none.
     warm_start : bool, default=False
-        Whether `fit` goes on with the networks of the last fit, on the crops that they
-        know: `networks` and `margin` are not read again.
+        Whether `fit` continues with the networks and the crops of the previous fit; the
+        parameters `networks` and `margin` are then ignored.
     random_state : int, RandomState instance or None, default=None
-        The same integer gives the same result on the same CPU, beside other fits in threads
-        too. Global random states are neither read nor moved; None takes a seed from the
-        operating system.
+        Seed of all random numbers. The same integer gives the same result on the same CPU,
+        also if fits run in several threads. Global random states are neither read nor
+        changed; None takes a seed from the operating system.
     verbose : int, default=0
-        1 shows a progress bar, 2 prints a line an epoch.
+        1 shows a progress bar, 2 prints a line per epoch.
 
     Attributes
     ----------
     networks_ : list of torch.nn.Module
-        On the CPU or the device of `fit`, in evaluation mode.
+        Trained networks, in evaluation mode.
     mean_shape_ : ndarray of shape (n_landmarks, 2)
-        Generalised Procrustes mean of the training shapes, made symmetric where the schema
-        tells how they are mirrored: mirrored crops are then cut as predict cuts them.
+        Generalised Procrustes mean of the training shapes. It is made symmetric if the schema
+        has mirror pairs, so that mirrored training crops resemble those of prediction.
     asymmetry_ : list of ndarray of shape (n_landmarks, 2)
-        What is added to the points that each network sees, in pixels of its input. Labels
-        need not be mirrored exactly when an image is, and mirrored samples do not teach a
-        network how they differ; this is learned beside it. Zero where nothing is mirrored.
+        Per-landmark offset added to each network's output, in pixels of its input, for labels
+        that are not mirror-symmetric. Zero if training crops are not mirrored.
     n_landmarks_ : int
+        Number of landmarks.
     box_relation_ : dict or None
-        How the boxes of the training samples lie around their landmarks, see
-        :func:`skwing.boxes.box_relation`; None where they had no boxes. A face that is
-        followed through a video gets such boxes, see :func:`skwing.tracking.track`.
+        Relation of the boxes to the landmarks of the training samples, see
+        :func:`skwing.boxes.box_relation`; None without boxes. :func:`skwing.tracking.track`
+        uses it to place the boxes of tracked faces.
     schema_ : LandmarkSchema or None
+        Schema of the landmarks.
     history_ : list of dict
-        A row an epoch: stage (from 1), epoch, loss, learning_rate, seconds, n_samples and,
+        One row per epoch: stage (from 1), epoch, loss, learning_rate, seconds, n_samples and,
         with validation, validation_error (mean NME).
     n_iter_ : list of int
-        Epochs run, by stage.
+        Number of epochs run in each stage.
     mirrored_ : list of bool
-        Whether each network has learned on mirrored crops too, and so may read them.
+        Whether each network was trained on mirrored crops. Only those are averaged over
+        mirrored crops in prediction.
     calibration_ : object
-        After `calibrate`: how far errors go, for ``predict(X, return_std=True)``.
+        Model of the uncertainty for ``predict(X, return_std=True)``. Only after `calibrate`.
 
     See Also
     --------
-    skwing.PoseBalancer : Balances the poses before this step of a pipeline.
+    skwing.PoseBalancer : Balance the poses of the training samples.
 
     Notes
     -----
@@ -250,19 +256,19 @@ class CascadeLandmarkRegressor(
     @plain_state()
     @one_thread
     def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
-        """Train the networks, one after the other.
+        """Train the networks of all stages, one after the other.
 
         Parameters
         ----------
         X : BoxedImages, array of shape (n_samples, height, width[, 3]), sequence of images or \
                 of file paths, or DataFrame
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-            In image pixels, NaN = missing. `predict` answers in the same layout.
+            In image pixels, NaN = missing. `predict` returns the same layout.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the loss; they go along with repeats. A sample of
-            weight 0 is left out of everything.
+            Weights of the samples in the loss, in addition to repeats. Samples with weight 0
+            are ignored completely.
         X_val, y_val : like X and y, default=None
-            Held-out data to report errors on, and with `early_stopping` to stop by.
+            Held-out data for validation errors, and for `early_stopping`.
 
         Returns
         -------
@@ -271,25 +277,24 @@ class CascadeLandmarkRegressor(
         Raises
         ------
         ValueError, TypeError, FileNotFoundError
-            For a setting, image, box, landmark or weight that does not fit, before any
-            training; names the sample. If training diverges: a weight or prediction is no
-            number, or predictions on training samples are far worse than the mean shape.
+            If a parameter, image, box, landmark or weight is invalid; this is checked before
+            training. ValueError also if training diverges: a weight or prediction is not
+            finite, or predictions on training samples are much worse than the mean shape.
 
         Warns
         -----
         UserWarning
-            If training was interrupted by Ctrl-C after the first epoch.
+            If training is interrupted by Ctrl-C after the first epoch.
 
         Notes
         -----
-        Training that ends early, by Ctrl-C or by an error, leaves the regressor fitted as far
-        as it came: with the stages that were finished, and the one in training where a whole
-        epoch of it was. That one has its best weights by the validation data if there are
-        any, else those of the last whole epoch. After Ctrl-C `fit` returns as usual, with a
-        warning, so that a search goes on with its next fit; after an error the error is
-        raised. Where no epoch was finished the regressor stays as it was. Stages that were
-        not reached are trained by the next `fit` with ``warm_start=True``, which leaves
-        those that are there as they are.
+        If training ends early, by Ctrl-C or by an error, the regressor is fitted with all
+        completed stages, and with the stage in training if it has completed an epoch. This
+        stage has its best weights if there are validation data, else those of the last
+        completed epoch. After Ctrl-C, `fit` emits a warning and returns, so that a search
+        continues with its next fit; errors are raised. If no epoch was completed, the
+        regressor is unchanged. The next `fit` with ``warm_start=True`` trains only the
+        missing stages.
         """
         plan = self._check(X, y, sample_weight, X_val, y_val)
         with drawing(plan.seed):
@@ -301,7 +306,7 @@ class CascadeLandmarkRegressor(
         return self
 
     def _check(self, X, y, sample_weight, X_val, y_val):
-        """Plan of a fit: all that can be checked before an image is decoded."""
+        """Validate everything that does not require decoded images; return a plan."""
         given = check_table(self._constraints, self)
         builders = check_networks(given.networks)
         train = drop_unused_samples(check_samples(X, y, sample_weight))
@@ -312,7 +317,7 @@ class CascadeLandmarkRegressor(
         )
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
-        # "auto" goes by the samples that are trained on.
+        # "auto" depends on the number of training samples, without held-out samples.
         settings = stage_settings(given, len(builders), len(train))
         check_learnable(train, held_out, schema)
         known = self._check_warm_start(train, len(builders))
@@ -331,7 +336,7 @@ class CascadeLandmarkRegressor(
         )
 
     def _prepare(self, plan):
-        """Chips of the training samples, and the stages that read them."""
+        """Cut the chips of the training samples and create the stages."""
         known, settings, samples = plan.n_known, plan.settings, plan.train
         networks = self._make_networks(plan)
         sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
@@ -354,14 +359,14 @@ class CascadeLandmarkRegressor(
         )
 
     def _rows_of(self, stage):
-        """Rows of history of a stage, from 0."""
+        """Rows of the history of a stage, counted from 0."""
         return [row for row in self.history_ if row["stage"] == stage + 1]
 
     def _keep(self, run, plan, chips, *, flat):
         """Set the fitted attributes."""
         n_kept, mirrored = len(run.kept), plan.mirrored
         for i, before in enumerate(getattr(self, "mirrored_", [])[: plan.n_known]):
-            # The networks of a stage that was not trained now are as they were.
+            # Stages that were not trained in this fit keep their previous value.
             trained = i >= plan.first and run.history[i]
             mirrored[i] = mirrored[i] if trained else before
         builders = [*getattr(self, "_builders", [])[: plan.n_known], *plan.builders[plan.n_known :]]
@@ -379,24 +384,24 @@ class CascadeLandmarkRegressor(
         self._n_planned = len(run.stages)
         self._frame = chips.frame
         self._flat = flat
-        vars(self).pop("calibration_", None)  # it is of the networks before
+        vars(self).pop("calibration_", None)  # not valid for the new networks
 
     def _check_warm_start(self, train, n_stages):
-        """How many networks of the last fit go on: none, all, or those that it came to."""
+        """Number of networks to reuse from the previous fit: none, all, or those trained."""
         if not (self.warm_start and hasattr(self, "networks_")):
             return 0
         n_known = len(self.networks_)
         n_planned = getattr(self, "_n_planned", n_known)
         if (n_planned, self.n_landmarks_) != (n_stages, train.points.shape[1]):
             raise ValueError(
-                f"warm_start goes on with {n_planned} networks for {self.n_landmarks_} "
+                f"warm_start continues with {n_planned} networks for {self.n_landmarks_} "
                 f"landmarks, but there are {n_stages} networks and {train.points.shape[1]} "
-                "landmarks now: set warm_start=False to start anew"
+                "landmarks now: set warm_start=False to train new networks"
             )
         return n_known
 
     def _make_networks(self, plan):
-        # Copies, so that training that fails leaves the old ones as they were.
+        # Copy, so that the old networks are unchanged if training fails.
         networks = copy.deepcopy(self.networks_) if plan.n_known else []
         for i, build in enumerate(plan.builders[plan.n_known :], start=plan.n_known):
             with of_entry(i), redirected():
@@ -404,13 +409,13 @@ class CascadeLandmarkRegressor(
         return networks
 
     def _make_stages(self, networks, crops, asymmetries, mirrored, schema, device):
-        """Stages on a device; those that were trained on mirrored crops may read them too."""
+        """Create stages; only those trained on mirrored crops average over them."""
         average = check_flag(self.average_mirrored, "average_mirrored")
         reads_mirrored = [average and both for both in mirrored]
         return make_stages(networks, crops, asymmetries, reads_mirrored, schema, device)
 
     def _reading_stages(self, device):
-        """Stages as predict reads with them: on a device, their networks folded."""
+        """Stages for prediction, on a device and with folded batch normalisation."""
         for network in self.networks_:
             network.to(device, memory_format=torch.channels_last).eval()
         networks = [folded(network) for network in self.networks_]
@@ -419,37 +424,38 @@ class CascadeLandmarkRegressor(
         )
 
     def predict(self, X, return_std=False, on_error="raise"):
-        """Landmarks that the last stage finds.
+        """Predict landmarks.
 
         Parameters
         ----------
         X : as in `fit`
-            Read in portions, so that memory does not grow with the number of files.
+            Files are read in portions, so that memory does not grow with their number.
         return_std : bool, default=False
-            Return also how far off each landmark may be. It takes seven more looks at each
-            crop of the last stage, and :meth:`calibrate` before.
+            Whether to return the standard deviation of the error of each landmark. It
+            requires a call of :meth:`calibrate`, and seven more predictions of the last stage
+            for each sample.
         on_error : {"raise", "skip"}, default="raise"
-            "skip" gives NaN landmarks to samples that cannot be read, or whose box does not
-            fit, and one warning that lists them.
+            Whether samples that cannot be read, or whose box is invalid, raise an error. With
+            "skip", their landmarks are NaN, and one warning lists them.
 
         Returns
         -------
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-            In image pixels, float64, in the layout that `fit` saw. NaN for a sample whose
-            box is missing (NaN) while X has boxes, and where a network
-            answers NaN or an infinite number, which is warned of; where one before the last
-            does, all landmarks of the sample are NaN.
+            In image pixels, float64, in the layout that was passed to `fit`. NaN for samples
+            with a missing box (NaN) in X, and, with a warning, if a network returns NaN or
+            infinite values. If this occurs before the last stage, all landmarks of the
+            sample are NaN.
         std : ndarray of shape (n_samples, n_landmarks)
-            If `return_std`: standard deviation of the error along each axis, in image
-            pixels.
+            Standard deviation of the error along each axis, in image pixels. Only if
+            `return_std` is True.
 
         Raises
         ------
         NotFittedError
-            Before `fit`, and with `return_std` before `calibrate`.
+            If called before `fit`, or with `return_std` before `calibrate`.
         ValueError, TypeError, FileNotFoundError
-            For an image or a box that does not fit, unless `on_error` is "skip"; names the
-            sample.
+            If an image or a box is invalid, unless `on_error` is "skip"; the message names
+            the sample.
         """
         if check_flag(return_std, "return_std"):
             check_is_fitted(self, "calibration_", msg=_NOT_CALIBRATED)
@@ -461,34 +467,35 @@ class CascadeLandmarkRegressor(
 
     @plain_state()
     def calibrate(self, X, y):
-        """Learn from samples that `fit` has not seen how far off predictions are.
+        """Estimate the uncertainty of predictions from held-out samples.
 
         Parameters
         ----------
         X : as in `fit`
-            Held-out samples, of other persons or photographs than those of `fit`: on its
-            training samples a network errs less and looks surer than it is.
+            Held-out samples of other persons or photographs than the training samples, on
+            which errors and uncertainty are underestimated.
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing.
 
         Returns
         -------
         self : CascadeLandmarkRegressor
-            With the attribute `calibration_`, which the next `fit` takes away.
+            With the attribute `calibration_`, which the next `fit` removes.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            If called before `fit`.
         ValueError
-            If a landmark is known in no sample.
+            If a landmark is missing in all samples.
 
         Notes
         -----
-        A landmark's spread is how much its place changes when the crop of the last stage
-        is moved by 4 % of its side and turned by 8 degrees. The variance of its error is
-        modelled as a constant of the landmark times the shape's size (of a single landmark, the
-        side of its box), plus its own squared
-        spread and that of the whole shape, each times a factor.
+        The spread of a landmark is the standard deviation of its predictions when the crop
+        of the last stage is shifted by 4 % of its side and rotated by 8 degrees. The variance
+        of the error is modelled as the sum of three terms: a constant of the landmark, in
+        units of the shape's size (for a single landmark, of the side of its box), and the
+        squared spreads of the landmark and of the whole shape, each times a factor.
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
@@ -498,27 +505,27 @@ class CascadeLandmarkRegressor(
         return self
 
     def staged_predict(self, X, on_error="raise"):
-        """Landmarks that each stage finds.
+        """Predict the landmarks of each stage.
 
         Parameters
         ----------
         X : as in `fit`
         on_error : {"raise", "skip"}, default="raise"
-            As in `predict`.
+            See `predict`.
 
         Yields
         ------
         y : ndarray of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-            Of the first stage, the second and so on; as `predict` returns it.
+            Landmarks of each stage, in the layout of `predict`.
         """
         found, *_ = self._locate(X, first=0, on_error=on_error)
         for points in found:
             yield as_layout(points, self._flat)
 
     @plain_state()
-    @drawing(0)  # for networks that draw when they are not in training, too
+    @drawing(0)  # for custom networks that draw random numbers in evaluation mode
     def _locate(self, X, *, first=-1, spread=False, on_error="raise"):
-        """Landmarks, their spread and the sides of boxes, see :func:`read_images`."""
+        """Predict landmarks, their spread and the sides of boxes, see :func:`read_images`."""
         check_is_fitted(self)
         check_on_error(on_error)
         data = as_boxed_images(X)
@@ -537,30 +544,32 @@ class CascadeLandmarkRegressor(
         )
 
     def _device_here(self):
-        """The device asked for; the CPU where a fitted model came to a machine without it."""
+        """The requested device, or the CPU if it is unavailable."""
         try:
             return check_device(self.device)
         except ValueError:
-            warn_caller(f"there is no device {self.device!r} here: using the CPU")
+            warn_caller(f"the device {self.device!r} is unavailable: using the CPU")
             return torch.device("cpu")
 
     @plain_state()
     def score(self, X, y, sample_weight=None):
-        """Minus the mean normalised error: higher is better, 0 is perfect.
+        """Return the negative mean normalised error: higher is better, 0 is perfect.
 
         Parameters
         ----------
         X : as in `fit`
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
+            In image pixels; NaN = missing.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in the mean.
 
         Returns
         -------
         score : float
-            Errors are divided by the inter-ocular distance where the schema (of the
-            regressor, or without one of X) has one, else by the size of the box around the
-            true landmarks (geometric mean of its sides).
-            Samples without such a length, and those whose box is missing, are left out.
+            Errors are normalised by the inter-ocular distance if the schema (of the
+            regressor, or else of X) defines it, else by the size of the box around the true
+            landmarks (geometric mean of its sides). Samples for which this length is
+            undefined, and samples with missing boxes, are ignored.
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, sample_weight, self.n_landmarks_))
@@ -573,7 +582,7 @@ class CascadeLandmarkRegressor(
         return -float(np.average(errors[known], weights=weights[known]))
 
     def __getstate__(self):
-        """State as data, see :func:`skwing._utils.envelope.pack`: it loads on any machine."""
+        """State for pickling as plain data, see :func:`skwing._utils.envelope.pack`."""
         return pack(self, super().__getstate__(), ATTRIBUTES, taken(self))
 
     def __setstate__(self, state):

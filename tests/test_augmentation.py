@@ -104,7 +104,7 @@ def test_a_grid_varies_single_changes():
 def test_no_augmentation_has_no_parameters_to_set():
     reg = CascadeLandmarkRegressor(augmentation=None)
     assert not any(name.startswith("augmentation__") for name in reg.get_params())
-    with pytest.raises(ValueError, match="augmentation is None, which switches all random"):
+    with pytest.raises(ValueError, match="augmentation is None, so its parameters cannot be set"):
         reg.set_params(augmentation__rotation=3)
     assert reg.augmentation is None
     reg.set_params(augmentation=Augmentation(), augmentation__rotation=3)

@@ -704,7 +704,7 @@ def test_a_device_may_be_a_torch_device(X, y):
 
 def test_a_model_from_a_machine_with_another_device_predicts_on_the_cpu(fitted, X):
     moved = copy.deepcopy(fitted).set_params(device="cuda:77")
-    with pytest.warns(UserWarning, match="no device 'cuda:77' here: using the CPU"):
+    with pytest.warns(UserWarning, match="device 'cuda:77' is unavailable: using the CPU"):
         answer = moved.predict(X)
     np.testing.assert_array_equal(answer, fitted.predict(X))
 

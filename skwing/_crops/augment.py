@@ -16,27 +16,28 @@ from skwing._crops.warp import to_device
 
 @dataclass(frozen=True)
 class StageAugmentation:
-    """Strength of each random change, for one stage.
+    """Strength of the augmentation of one stage.
 
     Attributes
     ----------
     rotation : float
-        Greatest turn either way, in degrees.
+        Maximum in-plane rotation in both directions, in degrees.
     scale : float
-        Greatest change of size: the factor lies between 1 / (1 + scale) and 1 + scale.
+        Maximum change of scale: the factor is between 1 / (1 + scale) and 1 + scale.
     shift : float
-        Greatest shift along each axis, as a fraction of the input's side.
+        Maximum shift along each axis, as a fraction of the input's side.
     mirror, blur : float
-        Probability of mirroring, and of a Gaussian blur with a sigma of one pixel.
+        Probability of mirroring, and of a Gaussian blur with a standard deviation of one
+        pixel.
     brightness, contrast : float
-        Greatest change: an offset as a fraction of white, and a factor between
+        Maximum changes: an offset as a fraction of white, and a factor between
         1 - contrast and 1 + contrast.
     occlusion : float
-        Probability that a rectangle is covered, half the time by one colour, else by a
-        piece of another image of the batch.
+        Probability of occluding a rectangle, with a single colour or with a part of another
+        image of the batch, with equal probability.
     deformation : float
-        Greatest part of the way to the shape of a similar sample, see
-        :func:`skwing._crops.bend.bend`.
+        Maximum strength of the deformation towards the shape of a similar sample, see
+        :class:`skwing._crops.bend.Bend`.
     """
 
     rotation: float = 0.0

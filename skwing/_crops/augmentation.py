@@ -1,4 +1,4 @@
-"""Augmentation: the random changes of training crops, as a user sets them."""
+"""Parameters of the augmentation of training crops."""
 
 from __future__ import annotations
 
@@ -19,40 +19,39 @@ _PROBABILITY = PerStage(Number(0, 1))
 
 
 class Augmentation(DocLinkMixin, BaseEstimator):
-    """Strength of the random changes that training crops undergo.
+    """Strength of the random augmentation of training crops.
 
-    Each parameter is one value for all stages of the cascade, or a sequence of one value per
-    stage; the last value of a sequence is repeated for the stages beyond it. 0 switches a
-    change off.
+    Each parameter is one value for all stages of the cascade, or a sequence with one value per
+    stage; the last value of a sequence is repeated. 0 disables a transform.
 
     Parameters
     ----------
     rotation : float, per stage, default=(20.0, 15.0)
-        Largest in-plane rotation either way, in degrees.
+        Maximum in-plane rotation in both directions, in degrees.
     scale : float, per stage, default=(0.1, 0.08)
-        Largest change of size: the factor lies between 1 / (1 + scale) and 1 + scale.
+        Maximum change of scale: the factor is between 1 / (1 + scale) and 1 + scale.
     shift : float, per stage, default=(0.05, 0.04)
-        Largest shift along each axis, as a fraction of the crop's side.
+        Maximum shift along each axis, as a fraction of the crop's side.
     mirror : float, per stage, default=0.5
         Probability of mirroring; has an effect only with a schema that has mirror pairs.
     blur : float, per stage, default=0.2
-        Probability of a Gaussian blur with a sigma of one pixel.
+        Probability of a Gaussian blur with a standard deviation of one pixel.
     brightness : float, per stage, default=0.2
-        Largest offset, as a fraction of white.
+        Maximum offset, as a fraction of white.
     contrast : float, per stage, default=0.2
-        Largest change of contrast: the factor lies between 1 - contrast and 1 + contrast.
+        Maximum change of contrast: the factor is between 1 - contrast and 1 + contrast.
     occlusion : float, per stage, default=0.3
-        Probability that a random rectangle is covered, by a single colour or by a piece of
+        Probability of occluding a random rectangle with a single colour or with a part of
         another image.
     deformation : float, per stage, default=(0.5, 1.5)
-        Largest deformation of a crop towards the shape of the most similar other sample of
-        the batch; 1 is the full way. The fewer the training samples, the more it helps.
-        Where shapes have little in common, as those of articulated limbs, crops are
-        deformed less or not at all.
+        Maximum deformation of a crop towards the shape of the most similar other sample of
+        the batch; 1 reaches this shape. It is most useful with few training samples. Shapes
+        without a close neighbour, such as those of articulated limbs, are deformed less or
+        not at all.
 
     See Also
     --------
-    skwing.CascadeLandmarkRegressor : Takes it as its parameter `augmentation`.
+    skwing.CascadeLandmarkRegressor : The regressor with the parameter `augmentation`.
 
     Examples
     --------
@@ -99,14 +98,14 @@ class Augmentation(DocLinkMixin, BaseEstimator):
 
 
 AUGMENTATIONS = tuple(Augmentation._constraints)
-Augmentation.__module__ = "skwing"  # where it is public, for pickles
+Augmentation.__module__ = "skwing"  # the public name, for pickles
 
 
 def is_default(augmentation: object) -> bool:
-    """Whether an `augmentation` is the text that stands for ``Augmentation()``."""
+    """Whether a parameter `augmentation` is "default"."""
     return isinstance(augmentation, str) and augmentation == "default"
 
 
 def chosen(augmentation: object) -> object:
-    """The augmentation that a parameter `augmentation` stands for, a fresh one by default."""
+    """Replace "default" by a new ``Augmentation()``."""
     return Augmentation() if is_default(augmentation) else augmentation

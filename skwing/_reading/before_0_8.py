@@ -1,4 +1,7 @@
-"""Models of skwing 0.7 and before, whose augmentation and batch norm were the regressor's own."""
+"""Conversion of models of skwing 0.7 and before to the parameters of 0.8.
+
+In these versions, augmentation and batch normalisation were parameters of the regressor.
+"""
 
 from functools import partial
 
@@ -9,13 +12,14 @@ _PLAIN = {"cnn6": "cnn6_plain", "cnn7": "cnn7_plain"}
 
 
 def of_0_8(params, fitted):
-    """Parameters and fitted state as they are now.
+    """Convert parameters and fitted state to the present form.
 
     Parameters
     ----------
     params, fitted : object
-        As any version wrote them; `fitted` as :func:`skwing._reading.state.taken` gives it.
-        What is no dict, as in a damaged file, is left as it is for others to refuse.
+        Written by any version; `fitted` is a result of :func:`skwing._reading.state.taken`.
+        Values that are not dicts, as in damaged files, are returned unchanged and rejected
+        later.
 
     Returns
     -------
@@ -25,7 +29,7 @@ def of_0_8(params, fitted):
 
 
 def packed_of_0_8(packed):
-    """What :func:`skwing._utils.envelope.pack` would make now, from a pickle of any version."""
+    """Convert the result of :func:`skwing._utils.envelope.pack` of any version."""
     if not {"params", "fitted"} <= packed.keys():
         return packed
     params, fitted = of_0_8(packed["params"], packed["fitted"])
@@ -57,9 +61,9 @@ def _stage_of_0_8(stage):
 
 
 def network_of_0_8(network, batch_norm):
-    """What stands now for a network and a parameter `batch_norm` of the regressor.
+    """Present equivalent of a network and the former parameter `batch_norm`.
 
-    That parameter was one of the networks that are given by name.
+    The parameter applied only to networks given by name.
 
     Parameters
     ----------

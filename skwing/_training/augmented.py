@@ -1,4 +1,4 @@
-"""Parameters of the augmentation as nested parameters of an estimator, and what moved away."""
+"""Parameters of the augmentation as nested parameters of an estimator."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["AugmentationMixin"]
 
 
 class AugmentationMixin:
-    """Part of an estimator with a parameter `augmentation`.
+    """Mixin for estimators with a parameter `augmentation`.
 
-    ``augmentation="default"`` stands for ``Augmentation()``, whose parameters can be read and
-    set like those of one that was given: ``set_params(augmentation__rotation=30)`` replaces
-    "default" by an Augmentation of its own. Parameters that the estimator had before version
-    0.8 are refused with the words that replace them.
+    ``augmentation="default"`` is equivalent to ``Augmentation()``. Its parameters can be read
+    and set like nested parameters: ``set_params(augmentation__rotation=30)`` replaces "default"
+    by an `Augmentation`. Parameters of versions before 0.8 raise an error that states their
+    replacement.
     """
 
     augmentation: Augmentation | str | None
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
-        """Refuse parameters that have moved."""
+        """Reject parameters that have moved to the augmentation or to the networks."""
         _refuse_moved(cls, params, "augmentation=Augmentation({})")
         return super().__new__(cls)
 
@@ -49,7 +49,7 @@ class AugmentationMixin:
         Parameters
         ----------
         **params : dict
-            Those of the augmentation go by names such as `augmentation__rotation`.
+            Parameters of the augmentation have names such as `augmentation__rotation`.
 
         Returns
         -------
@@ -58,17 +58,17 @@ class AugmentationMixin:
         Raises
         ------
         ValueError
-            If a parameter is unknown, or is one of an augmentation that is None.
+            If a parameter is unknown, or belongs to the augmentation, which is None.
         TypeError
-            If it was a parameter before version 0.8.
+            If a parameter of versions before 0.8 is passed.
         """
         _refuse_moved(type(self), params, "augmentation__{}")
         if any(name.startswith("augmentation__") for name in params):
             augmentation = params.get("augmentation", self.augmentation)
             if augmentation is None:
                 raise ValueError(
-                    "augmentation is None, which switches all random changes off: set "
-                    "augmentation=Augmentation(...) before a parameter of it"
+                    "augmentation is None, so its parameters cannot be set: set "
+                    "augmentation=Augmentation(...) first"
                 )
             if is_default(augmentation):
                 params["augmentation"] = Augmentation()
@@ -77,16 +77,16 @@ class AugmentationMixin:
 
 
 def _refuse_moved(cls, params, words):
-    """Raise a TypeError if there is a parameter that moved out of the class."""
+    """Raise a TypeError for parameters that the class does not have any more."""
     moved = [name for name in (*AUGMENTATIONS, "batch_norm") if name in params]
     if not moved or not (moved := [n for n in moved if n not in cls._get_param_names()]):
         return
     if moved[0] == "batch_norm":
         raise TypeError(
             f"{cls.__name__} has no parameter 'batch_norm': each network has its own. Networks "
-            "given by name have batch normalisation, 'cnn6_plain' and 'cnn7_plain' have none; "
-            "for others pass functools.partial(skwing.networks.shape_indexed_64, "
-            "batch_norm=False) or the like"
+            "given by name have batch normalisation, except for 'cnn6_plain' and 'cnn7_plain'; for "
+            "other networks without it pass functools.partial, such as "
+            "partial(skwing.networks.shape_indexed_64, batch_norm=False)"
         )
     settings = [f"{name}={params[name]!r:.60}" for name in moved if name != "batch_norm"]
     instead = (
@@ -95,5 +95,5 @@ def _refuse_moved(cls, params, words):
         else ", ".join(map(words.format, settings))
     )
     raise TypeError(
-        f"{cls.__name__} has no parameter {moved[0]!r}: it is one of its augmentation, {instead}"
+        f"{cls.__name__} has no parameter {moved[0]!r}: use its augmentation, {instead}"
     )

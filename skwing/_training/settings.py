@@ -1,4 +1,4 @@
-"""Settings of an estimator: one value for every stage or one a stage, checked by name."""
+"""Parameters of the regressor: constraints, and conversion to settings of each stage."""
 
 import math
 import platform
@@ -35,10 +35,9 @@ PRECISIONS = ("auto", "mixed", "float32")
 
 
 def per_stage(value, n_stages):
-    """List of one value a stage.
+    """Convert a parameter to a list with one value per stage.
 
-    A tuple or list gives the first stage's value, the second's and so on; stages beyond it
-    take its last, and what it holds beyond the stages is not used.
+    The last value of a tuple or list is repeated, and extra values are ignored.
     """
     if not isinstance(value, (list, tuple)):
         return [value] * n_stages
@@ -47,13 +46,13 @@ def per_stage(value, n_stages):
 
 
 class AugmentationOrNone(Constraint):
-    """An :class:`skwing.Augmentation`, "default" for one with its defaults, or None for none."""
+    """An :class:`skwing.Augmentation`, "default" for the default one, or None for none."""
 
     def __str__(self):
         return "a skwing.Augmentation, 'default' or None"
 
     def check(self, value, name):
-        """The nine strengths, an object with an attribute for each."""
+        """Return the parameters of the augmentation as attributes; all are 0 for None."""
         value = chosen(value)
         if value is None:
             return SimpleNamespace(**dict.fromkeys(AUGMENTATIONS, 0.0))
@@ -65,7 +64,7 @@ class AugmentationOrNone(Constraint):
 _POSITIVE = Number(0, ends="(]")
 _PROBABILITY = Number(0, 1)
 
-# All parameters of the regressor.
+# Constraints of all parameters of the regressor.
 SETTINGS = {
     "networks": By(check_networks),
     "loss": By(check_loss),
@@ -96,7 +95,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class StageSettings:
-    """Settings of one stage, checked; see :class:`skwing.CascadeLandmarkRegressor`."""
+    """Validated settings of one stage, see :class:`skwing.CascadeLandmarkRegressor`."""
 
     max_epochs: int
     learning_rate: float
@@ -114,21 +113,22 @@ class StageSettings:
     patience: int | None
 
 
-# Epochs of the first stage and of later ones that serve so many samples well.
+# Suitable numbers of epochs of the first and of later stages, for this number of samples.
 _AUTO_EPOCHS = (60, 160)
 _AUTO_SAMPLES = 1600
 
 
 def auto_epochs(stage, n_samples):
-    """Number of epochs that ``max_epochs="auto"`` stands for.
+    """Number of epochs for ``max_epochs="auto"``.
 
-    With a fraction of the samples, as many epochs would be too few steps, and as many steps
-    far more passes than pay: it lies half way, and both grow with the root of the fraction.
+    With few samples, the same number of epochs would be too few steps, and the same number of
+    steps too many epochs. As a compromise, the number of epochs is inversely proportional to
+    the square root of the number of samples.
 
     Parameters
     ----------
     stage : int
-        From 0.
+        Index of the stage, from 0.
     n_samples : int
 
     Returns
@@ -148,20 +148,20 @@ def auto_epochs(stage, n_samples):
 
 
 def stage_settings(settings, n_stages, n_samples):
-    """Settings of each stage.
+    """Settings of all stages.
 
     Parameters
     ----------
     settings : object
-        Has an attribute for each setting, checked by `SETTINGS`.
+        Validated parameters as attributes, see `SETTINGS`.
     n_stages : int
     n_samples : int
-        That the stages are trained on.
+        Number of training samples.
 
     Returns
     -------
     settings : list of StageSettings
-        One a stage.
+        One per stage.
     """
     own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
     columns = {name: per_stage(getattr(settings, name), n_stages) for name in own}
@@ -186,8 +186,9 @@ def stage_settings(settings, n_stages, n_samples):
 def check_mixed(precision, device, network):
     """Whether to train a network in bfloat16 on a device.
 
-    "auto" does so where the processor has instructions for it, about twice as fast, for
-    networks that say by an attribute `mixed_precision` that their coordinates survive it.
+    "auto" uses bfloat16 if the processor has instructions for it, which is about twice as
+    fast, and the network has the attribute `mixed_precision`, which declares that it keeps
+    coordinates in float32.
     """
     check_choice(precision, "precision", PRECISIONS)
     if precision != "auto":
@@ -202,6 +203,6 @@ def check_mixed(precision, device, network):
 def _cpu_has_bfloat16():
     if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return False
-    # On x86 oneDNN says so too where it only emulates bfloat16, which is slower than float32.
+    # On x86, oneDNN also supports emulated bfloat16, which is slower than float32.
     has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return platform.machine() in ("aarch64", "arm64") or has_instructions()

@@ -10,14 +10,14 @@ __all__ = ["DocLinkMixin", "documentation_url"]
 
 @cache
 def documentation_url() -> str:
-    """Address of the published documentation, empty if there is none.
+    """URL of the published documentation, empty if there is none.
 
-    It is the entry "Documentation" of ``[project.urls]`` in pyproject.toml, as the metadata of
-    the installed package have it.
+    It is the entry "Documentation" of ``[project.urls]`` in pyproject.toml, read from the
+    metadata of the installed package.
     """
     try:
         urls = metadata.metadata("skwing").get_all("Project-URL") or []
-    except metadata.PackageNotFoundError:  # run from a copy that is not installed
+    except metadata.PackageNotFoundError:  # the package is not installed
         return ""
     for entry in urls:
         label, _, url = entry.partition(",")
@@ -27,7 +27,7 @@ def documentation_url() -> str:
 
 
 class DocLinkMixin:
-    """Part of an estimator whose HTML representation links to the documentation.
+    """Mixin for links from the HTML representation of estimators to the documentation.
 
     scikit-learn reads both attributes. Without a published documentation there is no link.
     """
@@ -39,5 +39,5 @@ class DocLinkMixin:
 
     @property
     def _doc_link_template(self) -> str:
-        """Address as a format string."""
+        """URL as a format string."""
         return documentation_url().replace("{", "{{").replace("}", "}}")

@@ -617,7 +617,7 @@ def test_a_model_of_a_gpu_predicts_on_the_cpu(file):
     reg = tiny().fit(*data())
     expected = reg.predict(data()[0])
     loaded = again(reg.set_params(device="cuda"), file)
-    with pytest.warns(UserWarning, match="no device 'cuda' here"):
+    with pytest.warns(UserWarning, match="device 'cuda' is unavailable"):
         np.testing.assert_array_equal(loaded.predict(data()[0]), expected)
 
 
