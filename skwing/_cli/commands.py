@@ -1,0 +1,244 @@
+"""What each command does, from parsed arguments to an exit code."""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from tqdm import tqdm
+
+from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
+from skwing._cli.formats import (
+    FORMATS,
+    IMAGE_SUFFIXES,
+    find_format,
+    find_images,
+    read_landmarks,
+    write_landmarks,
+)
+from skwing._utils.unwrap import predictor_of, schema_of
+from skwing.detection import SkimageCascade, YuNet, detect_boxes
+from skwing.export import to_onnx
+from skwing.metrics import ced_auc, failure_rate, nme
+from skwing.persistence import describe_model, load_model, save_model
+
+_A_PASS = 64  # images between two moves of the progress bar
+_N_SHOWN = 12
+
+
+def predict(args):
+    """``skwing predict``: landmarks of images, to a file and a picture."""
+    model = load_model(args.model)
+    data, names = _images_to_read(args)
+    data = _with_boxes(data, model, args)
+    points = _predict_all(model, data, args.skip_unreadable)
+    out = args.out
+    if out is None and (args.to or not args.draw):
+        out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
+    if out is not None:
+        write_landmarks(out, data, points, names, args.to)
+        _say(f"landmarks of {len(data)} images: {out}")
+    if args.draw:
+        found = ~np.isnan(points).all(axis=(1, 2))
+        if not found.any():
+            raise ValueError(f"no landmarks were found: {args.draw} is not written")
+        _draw_landmarks(args.draw, data[found], y_pred=points[found], schema=schema_of(model, data))
+    return 0 if not np.isnan(points).all(axis=(1, 2)).any() else 1
+
+
+def train(args):
+    """``skwing train``: a model of annotated images."""
+    dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    settings = {
+        "random_state": args.seed,
+        "device": args.device,
+        "verbose": 0 if args.quiet else 1,
+        **dict(map(_setting, args.set)),
+    }
+    if args.epochs is not None:
+        settings["max_epochs"] = tuple(args.epochs) if len(args.epochs) > 1 else args.epochs[0]
+    model = CascadeLandmarkRegressor(**settings)
+    if args.balance:
+        model = make_pipeline(PoseBalancer(), model)
+    kept, held_out = _hold_out(dataset.data, args.hold_out, args.seed)
+    model.fit(dataset.data[kept], dataset.target[kept])
+    save_model(model, args.out)
+    _say(f"model trained on {len(kept)} samples: {args.out}")
+    if len(held_out):
+        data, target = dataset.data[held_out], dataset.target[held_out]
+        _say(f"error on {len(held_out)} samples that it was not trained on:")
+        _print_errors(target, model.predict(data), model, data, "auto")
+    return 0
+
+
+def evaluate(args):
+    """``skwing evaluate``: errors of a model on annotated images."""
+    model = load_model(args.model)
+    dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    points = _predict_all(model, dataset.data, skip=False)
+    _print_errors(dataset.target, points, model, dataset.data, args.normalizer)
+    if args.draw:
+        schema = schema_of(model, dataset.data)
+        _draw_landmarks(args.draw, dataset.data, dataset.target, points, schema)
+    return 0
+
+
+def convert(args):
+    """``skwing convert``: landmarks from one file format to another."""
+    source, target = Path(args.source), Path(args.target)
+    if target.exists() and source.samefile(target):
+        raise ValueError(f"{target} is both read and written: name another file")
+    find_format(target, args.to)  # before a long file is read
+    dataset = read_landmarks(source, args.format, args.images, args.schema)
+    write_landmarks(target, dataset.data, dataset.target, dataset.get("names"), args.to)
+    _say(f"{len(dataset.data)} samples of {dataset.target.shape[1]} landmarks: {target}")
+    return 0
+
+
+def export(args):
+    """``skwing export``: a model as an ONNX file."""
+    to_onnx(load_model(args.model), args.out)
+    _say(f"ONNX file: {args.out}")
+    return 0
+
+
+def plot(args):
+    """``skwing plot``: a picture of annotated images, of errors, or of poses."""
+    dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    model = None if args.model is None else load_model(args.model)
+    if args.kind == "landmarks":
+        points = None if model is None else _predict_all(model, dataset.data, skip=False)
+        schema = schema_of(model, dataset.data)
+        _draw_landmarks(args.out, dataset.data, dataset.target, points, schema)
+        return 0
+    display = _displays()
+    if args.kind == "errors":
+        if model is None:
+            raise ValueError("a picture of errors takes --model")
+        drawn = display.CumulativeErrorDisplay.from_estimator(model, dataset.data, dataset.target)
+    else:
+        balancer = PoseBalancer().fit(dataset.data, dataset.target)
+        drawn = display.PoseHistogramDisplay.from_estimator(balancer, dataset.data)
+    _save(drawn, args.out)
+    return 0
+
+
+def describe(args):
+    """``skwing describe``: what a file of a model says about it."""
+    for name, value in describe_model(args.model).items():
+        print(f"{name}: {value}")
+    return 0
+
+
+def _say(text):
+    print(text, file=sys.stderr)
+
+
+def _setting(text):
+    """A name and a value from ``name=value``; the value a Python literal, else a text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes name=value, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _images_to_read(args):
+    """Images from files, folders or one annotation file, and their names if they have any."""
+    first = Path(args.images[0])
+    is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
+    if len(args.images) == 1 and (args.format or is_file):
+        dataset = read_landmarks(first, args.format)
+        return dataset.data, dataset.get("names")
+    return BoxedImages(find_images(args.images)), None
+
+
+def _with_boxes(data, model, args):
+    """Images with the boxes that a model needs: their own, a detector's, or none."""
+    if args.whole:
+        return data.with_boxes(None)
+    was_boxed = getattr(predictor_of(model), "box_relation_", None) is not None
+    if data.has_boxes or not (was_boxed or args.yunet):
+        return data
+    detector = YuNet(args.yunet) if args.yunet else SkimageCascade()
+    _say(f"the model was trained with boxes: {type(detector).__name__} looks for faces")
+    found = detect_boxes(data, detector, verbose=not args.quiet)
+    return data.with_boxes(found.boxes)
+
+
+def _predict_all(model, data, skip):
+    """Landmarks of all images, with a progress bar where there are many."""
+    on_error = {"on_error": "skip"} if skip else {}
+    starts = range(0, len(data), _A_PASS)
+    parts = []
+    for start in tqdm(starts, disable=len(starts) < 2, unit_scale=_A_PASS, unit=" images"):
+        parts.append(_as_points(model.predict(data[start : start + _A_PASS], **on_error)))
+    return np.concatenate(parts)
+
+
+def _as_points(points):
+    return points.reshape(len(points), -1, 2)
+
+
+def _hold_out(data, fraction, seed):
+    """Positions of the samples to train on and of those held out, whole images together."""
+    images = data.by_image()
+    n_images = round(fraction * len(images))
+    if fraction > 0 and not 0 < n_images < len(images):
+        raise ValueError(
+            f"--hold-out {fraction} of {len(images)} images leaves none on one side: use another "
+            "fraction, or 0 to train on all of them"
+        )
+    order = np.random.default_rng(seed).permutation(len(images))
+    parts = [images[i] for i in order]
+    held_out = np.concatenate([*parts[:n_images], np.empty(0, int)]).astype(int)
+    return np.setdiff1d(np.arange(len(data)), held_out), np.sort(held_out)
+
+
+def _print_errors(true, points, model, data, normalizer):
+    """Print the normalised errors of samples in percent."""
+    schema = schema_of(model, data)
+    boxes = data.boxes if data.has_boxes else None
+    errors = nme(
+        true,
+        _as_points(points),
+        normalizer=normalizer,
+        schema=schema,
+        boxes=boxes,
+        per_sample=True,
+    )
+    known = errors[~np.isnan(errors)]
+    print(f"samples                      {len(known):8d} of {len(errors)}")
+    print(f"mean error (NME)             {100 * known.mean():8.2f} %")
+    print(f"median error                 {100 * np.median(known):8.2f} %")
+    print(f"95 % of samples are below    {100 * np.quantile(known, 0.95):8.2f} %")
+    print(f"samples above 10 %           {100 * failure_rate(known, 0.1):8.2f} %")
+    print(f"area under the curve to 10 % {100 * ced_auc(known, 0.1):8.2f} %")
+
+
+def _displays():
+    """The displays of skwing, drawing without a window."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError('pictures take matplotlib: pip install "skwing[plot]"') from error
+    matplotlib.use("Agg")
+    from skwing import display
+
+    return display
+
+
+def _draw_landmarks(path, data, y_true=None, y_pred=None, schema=None):
+    """Save a picture of the first dozen images, or of the worst where there are errors."""
+    display = _displays().LandmarkDisplay.from_predictions(
+        data, y_true, y_pred, n_images=_N_SHOWN, schema=schema
+    )
+    _save(display, path)
+
+
+def _save(display, path):
+    display.figure_.savefig(path, dpi=150)
+    _say(f"picture: {path}")

@@ -1,0 +1,236 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skwing import CascadeLandmarkRegressor, load_model, save_model
+from skwing._cli import main
+from skwing._cli.formats import FORMATS, read_landmarks
+from skwing._utils.opencv import cv2
+from skwing.datasets import make_faces, write_coco, write_csv, write_tps
+from skwing.images import BoxedImages
+from skwing.metrics import nme
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images, annotation files in several formats, and two models."""
+    folder = tmp_path_factory.mktemp("cli")
+    faces = make_faces(N, image_size=64, random_state=0)
+    for i in range(N):
+        cv2.imwrite(str(folder / f"{i:02}.png"), faces.data.decode(i)[..., ::-1])
+    paths = [str(folder / f"{i:02}.png") for i in range(N)]
+    data = BoxedImages(paths, boxes=faces.data.boxes, schema="ibug68")
+    write_csv(folder / "faces.csv", data, faces.target)
+    write_tps(folder / "faces.tps", data, faces.target)
+    write_coco(folder / "faces.json", data, faces.target)
+    tiny = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    save_model(tiny.fit(data, faces.target), folder / "boxed.safetensors")
+    save_model(tiny.fit(data.with_boxes(None), faces.target), folder / "whole.safetensors")
+    return folder
+
+
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """Run a command in the folder; its exit code, output and messages."""
+    monkeypatch.chdir(folder)
+
+    def run(*args):
+        code = main([str(arg) for arg in args])
+        streams = capsys.readouterr()
+        return code, streams.out, streams.err
+
+    return run
+
+
+def test_landmarks_of_images_are_those_of_predict(folder, run, tmp_path):
+    out, picture = tmp_path / "found.csv", tmp_path / "found.png"
+    code, _, told = run(
+        "predict",
+        "00.png",
+        "01.png",
+        "--model",
+        "whole.safetensors",
+        "--out",
+        out,
+        "--draw",
+        picture,
+    )
+    assert code == 0
+    assert str(out) in told and str(picture) in told
+    paths = [str(folder / "00.png"), str(folder / "01.png")]
+    expected = load_model(folder / "whole.safetensors").predict(paths)
+    np.testing.assert_allclose(read_landmarks(out).target, expected, atol=1e-9)
+    assert cv2.imread(str(picture)).std() > 10
+
+
+def test_a_folder_of_images_gives_landmarks_csv(folder, run, tmp_path):
+    code, _, _ = run("predict", folder, "--model", "whole.safetensors")
+    assert code == 0
+    assert len(read_landmarks(folder / "landmarks.csv").target) == N
+    (folder / "landmarks.csv").unlink()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "pts"])
+def test_landmarks_are_written_in_every_format(folder, run, name):
+    out = f"out-{name}{FORMATS[name].suffix}"
+    args = ["predict", "faces.csv", "--model", "boxed.safetensors", "--to", name, "--out", out]
+    assert run(*args)[0] == 0
+    assert read_landmarks(folder / out, name).target.shape == (N, 68, 2)
+
+
+def test_annotation_files_bring_their_boxes(folder, run):
+    run("predict", "faces.json", "--model", "boxed.safetensors", "--out", "by-boxes.csv")
+    data = read_landmarks(folder / "faces.json").data
+    expected = load_model(folder / "boxed.safetensors").predict(data)
+    np.testing.assert_allclose(read_landmarks(folder / "by-boxes.csv").target, expected, atol=1e-9)
+
+
+def test_a_model_of_boxes_looks_for_faces(run):
+    pytest.importorskip("skimage")
+    code, _, told = run("predict", "00.png", "--model", "boxed.safetensors", "--out", "f.csv", "-q")
+    assert "SkimageCascade looks for faces" in told
+    # The detector may not see a drawn face: then there are no landmarks, and the code says so.
+    found = ~np.isnan(read_landmarks("f.csv").target).all()
+    assert code == (0 if found else 1)
+
+
+def test_whole_images_need_no_detector(run):
+    code, _, told = run(
+        "predict", "00.png", "--model", "boxed.safetensors", "--whole", "--out", "w.csv"
+    )
+    assert code == 0
+    assert "looks for faces" not in told and "has no boxes" in told
+
+
+def test_unreadable_images_are_named_or_skipped(folder, run):
+    (folder / "broken").mkdir(exist_ok=True)
+    (folder / "broken" / "a.png").write_bytes(b"no image")
+    (folder / "broken" / "b.png").write_bytes((folder / "00.png").read_bytes())
+    args = ["predict", "broken", "--model", "whole.safetensors", "--out", "b.csv"]
+    code, _, told = run(*args)
+    assert code == 1 and "a.png" in told and "Traceback" not in told
+    code, _, told = run(*args, "--skip-unreadable")
+    assert code == 1 and "could not be read" in told
+    missing = np.isnan(read_landmarks("b.csv").target).all((1, 2))
+    assert missing.tolist() == [True, False]
+
+
+def test_train_then_evaluate(folder, run):
+    code, out, told = run(
+        *("train", "faces.csv", "--out", "trained.safetensors", "--epochs", 1, "--balance"),
+        *("--set", "networks=('cnn6',)", "--hold-out", 0.25, "--quiet"),
+    )
+    assert code == 0
+    assert "9 samples" in told and "error on 3 samples" in told
+    assert "mean error (NME)" in out
+    code, out, _ = run("evaluate", "faces.tps", "--model", "trained.safetensors", "--draw", "e.png")
+    assert code == 0
+    assert f"{N} of {N}" in out
+    assert cv2.imread(str(folder / "e.png")) is not None
+    code, out, _ = run("describe", "trained.safetensors")
+    assert code == 0 and "n_landmarks: 68" in out
+
+
+def test_the_error_is_that_of_nme(folder, run):
+    args = ["evaluate", "faces.json", "--model", "boxed.safetensors"]
+    _, out, _ = run(*args, "--normalizer", "box")
+    faces = read_landmarks(folder / "faces.json")
+    points = load_model(folder / "boxed.safetensors").predict(faces.data)
+    expected = 100 * nme(faces.target, points, normalizer="box", boxes=faces.data.boxes)
+    assert f"{expected:.2f} %" in out
+
+
+@pytest.mark.parametrize(("first", "second"), [("csv", "tps"), ("tps", "json"), ("json", "csv")])
+def test_convert_keeps_landmarks(folder, run, first, second):
+    code, _, told = run("convert", f"faces.{first}", f"converted.{second}")
+    assert code == 0 and f"{N} samples of 68 landmarks" in told
+    before, after = (
+        read_landmarks(folder / name) for name in (f"faces.{first}", f"converted.{second}")
+    )
+    np.testing.assert_allclose(after.target, before.target, atol=1e-6)
+
+
+def test_named_landmarks_keep_their_names(folder, run):
+    assert run("convert", "faces.json", "named.xml")[0] == 0
+    before, after = read_landmarks(folder / "faces.json"), read_landmarks(folder / "named.xml")
+    order = [after.schema.landmark_names.index(name) for name in before.schema.landmark_names]
+    np.testing.assert_allclose(after.target[:, order], before.target, atol=1e-6)
+
+
+def test_a_schema_can_be_named(folder, run):
+    args = ["train", "faces.tps", "--out", "s.safetensors", "--epochs", 1, "--hold-out", 0, "-q"]
+    assert run(*args, "--schema", "ibug68", "--set", "networks=('cnn6',)")[0] == 0
+    assert "schema: ibug68" in run("describe", "s.safetensors")[1]
+
+
+def test_a_folder_of_pts_is_written_and_read(folder, run):
+    assert run("convert", "faces.csv", "points", "--to", "pts")[0] == 0
+    assert len(list((folder / "points").glob("*.pts"))) == N
+    assert run("convert", "points", "back.csv", "--images", ".")[0] == 0
+    np.testing.assert_allclose(
+        read_landmarks("back.csv").target, read_landmarks("faces.csv").target, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["landmarks", "errors", "poses"])
+def test_pictures(folder, run, kind):
+    args = ["plot", "faces.json", "--kind", kind, "--out", f"{kind}.png"]
+    model = [] if kind == "poses" else ["--model", "boxed.safetensors"]
+    assert run(*args, *model)[0] == 0
+    assert cv2.imread(str(folder / f"{kind}.png")).std() > 5
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("predict", "none.jpg", "--model", "whole.safetensors"), "there is no image none.jpg"),
+        (("predict", "00.png", "--model", "none"), "none"),
+        (("train", "faces.txt", "--out", "m"), "there is no file or folder faces.txt"),
+        (("train", "00.png", "--out", "m"), "the format of '.png' files is not known"),
+        (("train", "faces.csv", "--out", "m", "--set", "w"), "name=value"),
+        (("train", "faces.csv", "--out", "m", "--hold-out", "1"), "leaves none on one side"),
+        (("convert", "faces.csv", "faces.csv"), "both read and written"),
+        (("convert", "faces.csv", "faces.odt"), "'.odt'"),
+        (("plot", "faces.csv", "--out", "p.png", "--kind", "errors"), "takes --model"),
+    ],
+)
+def test_errors_are_one_line_without_a_traceback(run, args, told):
+    code, _, err = run(*args)
+    assert code == 1
+    assert told in err
+    assert err.startswith(f"skwing {args[0]}: error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_traceback_is_shown_if_asked_for(run):
+    with pytest.raises(FileNotFoundError):
+        run("--traceback", "predict", "none.jpg", "--model", "whole.safetensors")
+
+
+def test_wrong_arguments_exit_with_2(run):
+    with pytest.raises(SystemExit) as stopped:
+        run("predict")
+    assert stopped.value.code == 2
+
+
+def test_an_interruption_exits_with_130(run, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skwing._cli.commands.load_model", interrupt)
+    assert run("describe", "x")[0] == 1
+    code, _, told = run("evaluate", "faces.csv", "--model", "x")
+    assert code == 130 and "interrupted" in told
+
+
+def test_the_module_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "skwing", "--help"], capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0
+    assert "skwing predict photos/" in done.stdout
