@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from tqdm import tqdm
 
-from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
 from skwing._cli.formats import (
     FORMATS,
     IMAGE_SUFFIXES,
@@ -18,8 +17,11 @@ from skwing._cli.formats import (
     write_landmarks,
 )
 from skwing._utils.unwrap import predictor_of, schema_of
+from skwing.balance import PoseBalancer
+from skwing.cascade import CascadeLandmarkRegressor
 from skwing.detection import SkimageCascade, YuNet, detect_boxes
 from skwing.export import to_onnx
+from skwing.images import BoxedImages
 from skwing.metrics import ced_auc, failure_rate, nme
 from skwing.persistence import describe_model, load_model, save_model
 
