@@ -16,6 +16,7 @@ from skwing._cli.formats import (
     read_landmarks,
     write_landmarks,
 )
+from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
 from skwing.cascade import CascadeLandmarkRegressor
@@ -60,7 +61,7 @@ def train(args):
     }
     if args.epochs is not None:
         settings["max_epochs"] = tuple(args.epochs) if len(args.epochs) > 1 else args.epochs[0]
-    model = CascadeLandmarkRegressor(**settings)
+    model = CascadeLandmarkRegressor().set_params(**settings)
     if args.balance:
         model = make_pipeline(PoseBalancer(), model)
     kept, held_out = _hold_out(dataset.data, args.hold_out, args.seed)
@@ -223,11 +224,7 @@ def _print_errors(true, points, model, data, normalizer):
 
 def _displays():
     """The displays of skwing, drawing without a window."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError('pictures take matplotlib: pip install "skwing[plot]"') from error
-    matplotlib.use("Agg")
+    import_optional("matplotlib", "a picture", "plot").use("Agg")
     from skwing import display
 
     return display

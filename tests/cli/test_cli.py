@@ -123,7 +123,15 @@ def test_unreadable_images_are_named_or_skipped(folder, run):
 def test_train_then_evaluate(folder, run):
     code, out, told = run(
         *("train", "faces.csv", "--out", "trained.safetensors", "--epochs", 1, "--balance"),
-        *("--set", "networks=('cnn6',)", "--hold-out", 0.25, "--quiet"),
+        *(
+            "--set",
+            "networks=('cnn6',)",
+            "--set",
+            "augmentation__rotation=5",
+            "--hold-out",
+            0.25,
+            "-q",
+        ),
     )
     assert code == 0
     assert "9 samples" in told and "error on 3 samples" in told
