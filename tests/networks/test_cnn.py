@@ -210,12 +210,12 @@ def test_what_is_no_builder_is_refused(network, error, message):
         (
             lambda n: as_module(lambda x: torch.zeros(len(x), n)),
             ValueError,
-            r"shape \(1, 5\); expected \(1, 5, 2\) or \(1, 10\) for 5 landmarks",
+            r"shape \(1, 5\) for one image; expected \(1, 5, 2\) or \(1, 10\) for 5 landmarks",
         ),
         (
             lambda n: as_module(lambda x: torch.zeros(len(x), 2, n)),
             ValueError,
-            r"shape \(1, 2, 5\); expected",
+            r"shape \(1, 2, 5\) for one image; expected",
         ),
     ],
 )

@@ -192,19 +192,19 @@ def without(*keys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("conv1.weight"), r"1 parts are missing: conv1\.weight$"),
+        (without("conv1.weight"), r"1 parameters are missing: conv1\.weight$"),
         (
             lambda s: {f"module.{k}": v for k, v in s.items()},
-            r"parts are missing: conv1\.weight, .*, \.\.\.; .* not known: module\.conv1\.weight",
+            r"parameters are missing: conv1\.weight, .*, \.\.\.; .* unknown: module\.conv1\.weight",
         ),
         (
             lambda s: {**s, "bn1.bias": torch.zeros(64)},
             r"1 shapes: bn1\.bias has shape \(64,\), expected \(4,\)",
         ),
         (lambda s: {**s, "bn1.bias": torch.full((4,), np.nan)}, r"not finite, in bn1\.bias"),
-        (lambda s: {"state_dict": s}, "holds keys state_dict, expected a state dict"),
-        (lambda s: list(s.values()), "holds a list, expected a state dict"),
-        (lambda s: {}, r"\d+ parts are missing"),
+        (lambda s: {"state_dict": s}, "contains keys state_dict, expected a state dict"),
+        (lambda s: list(s.values()), "contains a list, expected a state dict"),
+        (lambda s: {}, r"\d+ parameters are missing"),
     ],
 )
 def test_what_does_not_fit_is_named(published, tmp_path, change, message):
