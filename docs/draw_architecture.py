@@ -25,7 +25,7 @@ def import_graph(package=ROOT / "skwing"):
     graph = {}
     for path in sorted(package.rglob("*.py")):
         part = path.relative_to(package).with_suffix("").parts[0]
-        if part == "__init__":
+        if part in ("__init__", "__main__"):
             continue
         used = graph.setdefault(part, set())
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
