@@ -502,18 +502,30 @@ class _NMEScorer:
         return f"make_nme_scorer(normalizer={self.normalizer!r}, schema={schema!r})"
 
 
-def with_boxes_only(X: Any, y: ArrayLike) -> tuple[Any, ArrayLike]:
-    """Drop samples with missing boxes, with a warning, as they cannot be predicted."""
+def with_boxes_only(X: Any, *others: Any) -> tuple[Any, ...]:
+    """Drop samples with missing boxes, with a warning, as they cannot be predicted.
+
+    Parameters
+    ----------
+    X : BoxedImages or other X
+    *others : array-like of length n_samples, or anything else
+        Arrays lose the same samples; texts, numbers, estimators and None stay as they are.
+    """
     missing = getattr(X, "missing_boxes", None)
     if hasattr(X, "columns") or missing is None or not missing.any() or missing.all():
-        return X, y
+        return (X, *others)
     warn_of_data(
         f"{missing.sum()} of {len(X)} samples, the first is "
         f"{X.describe(int(np.flatnonzero(missing)[0]))}, have no box (NaN): they cannot be "
         "predicted and are not included in the error"
     )
     keep = np.flatnonzero(~missing)
-    return X[keep], _safe_indexing(y, keep)
+    return (X[keep], *(_safe_indexing(a, keep) if _has_rows(a) else a for a in others))
+
+
+def _has_rows(value: Any) -> bool:
+    is_other = isinstance(value, str) or hasattr(value, "get_params")
+    return hasattr(value, "__len__") and not is_other and np.ndim(value) > 0
 
 
 def _boxes_of_data(X: Any) -> ArrayLike | None:

@@ -198,8 +198,7 @@ class CumulativeErrorDisplay:
         display : CumulativeErrorDisplay
         """
         import_pyplot(cls)
-        if boxes is None:
-            X, y = with_boxes_only(X, y)
+        X, y, boxes, normalizer = with_boxes_only(X, y, boxes, normalizer)
         return cls.from_predictions(
             y,
             estimator.predict(X),

@@ -16,6 +16,7 @@ from skwing.display._inputs import (
     sample_errors,
     unit_of,
 )
+from skwing.metrics import with_boxes_only
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -251,6 +252,7 @@ class ErrorByPoseDisplay:
         display : ErrorByPoseDisplay
         """
         import_pyplot(cls)
+        X, y, poses, boxes, normalizer = with_boxes_only(X, y, poses, boxes, normalizer)
         return cls.from_predictions(
             y,
             estimator.predict(X),

@@ -304,7 +304,10 @@ class LandmarkDisplay:
         errors, word = None, "lengths"
         if true is not None and pred is not None:
             boxes = boxes_of_data(images, boxes)
-            errors, word = sample_errors(true, pred, normalizer, schema, boxes)
+            # Of a sample that was not predicted, as without a box, there is no error to show.
+            absent = np.isnan(pred).all((1, 2), keepdims=True)
+            known = np.where(absent, np.nan, true)
+            errors, word = sample_errors(known, pred, normalizer, schema, boxes)
         values = None if poses is None else poses_of(poses, true, len(images))[0]
         if order is None:
             order = "first" if errors is None else "worst"

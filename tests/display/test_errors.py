@@ -2,11 +2,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from skwing import BoxedImages, PoseBalancer
 from skwing.display import CumulativeErrorDisplay, ErrorByPoseDisplay, LandmarkDisplay
+from skwing.exceptions import DataWarning
 from skwing.metrics import ced_auc, ced_curve, failure_rate, nme
+from skwing.schema import IBUG68
 
 
 def legend_of(display):
@@ -273,3 +276,65 @@ def test_landmark_display_refuses(faces, predicted, change, message):
     keywords = {"y_true": faces.target, "y_pred": predicted, **change}
     with pytest.raises(ValueError, match=message):
         LandmarkDisplay.from_predictions(faces.data, **keywords)
+
+
+class InBoxes(BaseEstimator):
+    """Predicts landmarks at fixed places of each box, NaN without one, as regressors do."""
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def predict(self, X):
+        share = np.linspace(0.2, 0.8, 68)[:, None]
+        return X.boxes[:, None, :2] + share * X.boxes[:, None, 2:]
+
+
+@pytest.fixture
+def without_one(faces):
+    boxes = faces.data.boxes.copy()
+    boxes[3] = np.nan
+    return faces.data.with_boxes(boxes)
+
+
+@pytest.mark.parametrize("normalizer", ["box", "auto"])
+def test_a_missing_box_is_left_out_of_errors(faces, without_one, normalizer):
+    others, yaw = np.delete(np.arange(30), 3), faces.pose[:, 0]
+    drawn = {
+        CumulativeErrorDisplay: ((), ()),
+        ErrorByPoseDisplay: ((yaw,), (yaw[others],)),
+    }
+    for display, (poses, poses_of_others) in drawn.items():
+        with pytest.warns(DataWarning, match="1 of 30 samples, the first is sample 3"):
+            found = display.from_estimator(
+                InBoxes(), without_one, faces.target, *poses, normalizer=normalizer
+            )
+        expected = display.from_estimator(
+            InBoxes(),
+            faces.data[others],
+            faces.target[others],
+            *poses_of_others,
+            normalizer=normalizer,
+        )
+        np.testing.assert_array_equal(
+            found.line_.get_xydata(), expected.line_.get_xydata(), err_msg=display.__name__
+        )
+
+
+def test_an_image_without_a_box_is_shown_without_an_error(faces, without_one):
+    display = LandmarkDisplay.from_estimator(
+        InBoxes(), without_one, faces.target, order=[2, 3], schema=IBUG68
+    )
+    assert np.isnan(display.errors).tolist() == [False, True]
+    assert np.isnan(display.y_pred[1]).all() and not np.isnan(display.y_true[1]).any()
+
+
+def test_a_single_missing_prediction_is_no_small_error(faces, predicted):
+    holed = predicted.copy()
+    holed[4, 7] = np.nan
+    for draw in (CumulativeErrorDisplay.from_predictions, drawn_faces(faces.data)):
+        with pytest.raises(ValueError, match="sample 4, landmark 7"):
+            draw(faces.target, holed)
+
+
+def drawn_faces(data):
+    return lambda true, pred: LandmarkDisplay.from_predictions(data, true, pred)
