@@ -1,4 +1,4 @@
-"""Data sets: readers and writers of the formats in use, and faces drawn on the spot."""
+"""Data sets: readers and writers of annotation formats, published sets, generated faces."""
 
 from skwing.datasets._common import Dataset
 from skwing.datasets._drawn.faces import make_faces
@@ -50,5 +50,5 @@ __all__ = [
     "write_tps",
 ]
 
-# A pickle names it by where it is public.
+# Pickles refer to the public name.
 Dataset.__module__ = __name__

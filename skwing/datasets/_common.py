@@ -1,4 +1,4 @@
-"""What readers and writers of all formats share: paths, texts, numbers, the answer."""
+"""Common functions of readers and writers: paths, text, numbers, and the returned Bunch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 class Dataset(Bunch):
-    """What a reader returns: a :class:`sklearn.utils.Bunch` with at least these attributes.
+    """Result of a reader: a :class:`sklearn.utils.Bunch` with at least these attributes.
 
     Attributes
     ----------
@@ -62,10 +62,11 @@ class Dataset(Bunch):
         In image pixels, NaN for missing.
     schema : LandmarkSchema or None
     groups : ndarray of str of shape (n,)
-        Photo of each sample; keep the samples of one photo in one fold.
+        Photo of each sample, for cross-validation by photo.
     names : ndarray of str of shape (n,)
+        Unique name of each sample.
     DESCR : str
-        The data in words.
+        Description of the data.
     """
 
     data: BoxedImages
@@ -86,7 +87,7 @@ def as_bunch(
     return_X_y: bool = False,
     **more: Any,
 ) -> Any:
-    """Answer of a reader.
+    """Create the result of a reader.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def as_bunch(
     names : sequence of str of length n
     descr : str
     groups : sequence of str of length n, default=None
-        Photo of each sample; None takes the paths of the images.
+        Photo of each sample; None uses the paths of the images.
     return_X_y : bool, default=False
     **more
         Further attributes.
@@ -121,28 +122,28 @@ def as_bunch(
 
 
 def _as_texts(texts: Any) -> NDArray[Any]:
-    """Array of str; numpy gives each the room of the longest, which one name could abuse."""
+    """Array of str, or of objects if a very long text would make the str array too large."""
     texts = [str(text) for text in texts]
     room = len(texts) * max(map(len, texts), default=0)
     return np.array(texts, dtype=str if room < 2**26 else object)
 
 
 def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> str:
-    r"""Path of a file named in an annotation, which must lie below a folder.
+    r"""Path of a file named in an annotation, which must be below a folder.
 
-    This is arithmetic on the text: no file is touched and no link is followed.
+    Only the text of the path is used: files are not accessed and links are not followed.
 
     Parameters
     ----------
     root : str or os.PathLike
     name : str
-        Slashes and backslashes both part folders.
+        Both slashes and backslashes separate folders.
     where : str
-        Such as ``"labels.csv, line 3"``, for errors.
+        Location such as ``"labels.csv, line 3"``, for error messages.
     anywhere : bool, default=False
-        Whether absolute paths may lead elsewhere, which is how writers name images that do
-        not lie below the folder of their file. Readers let them where the user has not
-        said which folder the images are in.
+        Whether absolute paths may point anywhere. Writers use absolute paths for images that
+        are not below the folder of the file. Readers accept them if the user did not pass the
+        folder of the images.
 
     Returns
     -------
@@ -184,14 +185,14 @@ def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> 
 
 
 def image_finder(path: FilePath, images: FilePath | None) -> Callable[[Any, str], str]:
-    """Function of (name, where) that gives the path of an image which a file names.
+    """Return a function of (name, where) that returns the path of an image named in a file.
 
     Parameters
     ----------
     path : str or os.PathLike
         The file.
     images : str, os.PathLike or None
-        Folder of the images; None is that of the file, and lets absolute paths lead elsewhere.
+        Folder of the images; None is that of the file, and permits any absolute path.
 
     Returns
     -------
@@ -207,14 +208,14 @@ def _is_below(path: str, folder: FilePath) -> bool:
 
 
 def read_text(path: FilePath) -> str:
-    r"""Text of a file in UTF-8, with or without a byte order mark, each line ended by ``\n``.
+    r"""Read a UTF-8 file, with or without byte order mark; line ends are converted to ``\n``.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is a folder, is in another encoding, or holds NUL; names the line.
+        If the path is a folder, or the file has another encoding or contains NUL bytes.
     """
     try:
         raw = Path(path).read_bytes()
@@ -233,7 +234,7 @@ def read_text(path: FilePath) -> str:
         ) from None
     if "\0" in text:
         line = _line_of(raw, raw.index(b"\0"))
-        raise ValueError(f"{path}, line {line}: not UTF-8 text: it holds NUL bytes.")
+        raise ValueError(f"{path}, line {line}: not UTF-8 text: it contains NUL bytes.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -243,15 +244,15 @@ def _line_of(raw: bytes, position: int) -> int:
 
 
 def as_number(text: Any, where: str, *, missing: Container[str] = ()) -> float:
-    """Finite number from a text, or from what a JSON parser made of it.
+    """Convert text, or a number from a JSON parser, to a finite number.
 
     Parameters
     ----------
     text : str, int or float
     where : str
-        Such as ``"labels.csv, line 3"``, for errors.
+        Location such as ``"labels.csv, line 3"``, for error messages.
     missing : container of str, default=()
-        Texts that stand for a missing value.
+        Texts that mark a missing value.
 
     Returns
     -------
@@ -261,7 +262,7 @@ def as_number(text: Any, where: str, *, missing: Container[str] = ()) -> float:
     Raises
     ------
     ValueError
-        If it is no finite number. "nan" is none either, unless `missing` has it.
+        If the text is not a finite number. "nan" is accepted only if it is in `missing`.
 
     Examples
     --------
@@ -273,7 +274,7 @@ def as_number(text: Any, where: str, *, missing: Container[str] = ()) -> float:
         text = text.strip()
     if text in missing:
         return math.nan
-    # float() takes 1_000 and digits of all scripts, which no annotation tool writes.
+    # float() accepts 1_000 and digits of all scripts, which annotation tools do not write.
     plain = text.isascii() and "_" not in text if isinstance(text, str) else _is_real(text)
     try:
         number = float(text) if plain else math.nan
@@ -289,7 +290,7 @@ def _is_real(value: object) -> bool:
 
 
 def number_text(number: float) -> str:
-    """Shortest text that reads back as the same number; whole numbers have no point.
+    """Shortest text that reads back as the same number, without decimal point for integers.
 
     Examples
     --------
@@ -305,7 +306,7 @@ def number_text(number: float) -> str:
 
 
 def natural_key(name: str) -> tuple[tuple[Any, ...], str]:
-    """Key to sort names by, with numbers in them counted as numbers.
+    """Key for natural sorting of names, in which numbers are compared by value.
 
     Examples
     --------
@@ -313,8 +314,8 @@ def natural_key(name: str) -> tuple[tuple[Any, ...], str]:
     >>> sorted(["p10", "p2", "p1"], key=natural_key)
     ['p1', 'p2', 'p10']
     """
-    # Length, then digits: in this way int(), which refuses very long numbers, is not needed.
-    # Texts and numbers take turns, so that what is compared is always of one kind.
+    # Compare numbers by length, then by digits, because int() rejects very long numbers. Texts
+    # and numbers alternate, so that compared parts always have the same type.
     parts = [
         (len(part.lstrip("0")), part.lstrip("0")) if i % 2 else part
         for i, part in enumerate(_DIGITS.split(name))
@@ -323,15 +324,15 @@ def natural_key(name: str) -> tuple[tuple[Any, ...], str]:
 
 
 def relative_path(path: FilePath, folder: FilePath, *, must: str = "", describe: str = "") -> str:
-    """Path as written into a file of `folder`: relative if below it, else absolute.
+    """Path for a file in `folder`: relative if it is below the folder, else absolute.
 
-    Folders are parted by slashes, which every system reads.
+    Folders are separated by slashes, which all systems accept.
 
     Raises
     ------
     ValueError
-        If the path must lie below the folder and does not. `must` names the parameter that
-        says so, `describe` the sample.
+        If the path must be below the folder, but is not. `must` is the name of the parameter
+        for the folder, `describe` the description of the sample.
     """
     path, folder = os.path.abspath(path), os.path.join(os.path.abspath(folder), "")
     if path.startswith(folder):
@@ -339,24 +340,25 @@ def relative_path(path: FilePath, folder: FilePath, *, must: str = "", describe:
     elif must:
         raise ValueError(
             f"{describe}: the image lies outside of the folder {must}={folder!r}, expected it "
-            f"below: readers would refuse it there. {must}=None writes absolute paths of images "
-            "that are elsewhere."
+            f"below: readers would reject it. {must}=None writes absolute paths of images that "
+            "are elsewhere."
         )
     return path.replace(os.sep, "/")
 
 
 def written_paths(data: BoxedImages, path: FilePath, images: FilePath | None) -> list[str]:
-    """Paths of images as a writer puts them into a file.
+    """Paths of images for a file to write.
 
     Parameters
     ----------
     data : BoxedImages
-        Of files.
+        Image files.
     path : str or path-like
         The file to write.
     images : str, path-like or None
-        Folder that the paths start from, below which the images must lie; None is the folder
-        of the file, and images elsewhere get absolute paths. Readers have the same parameter.
+        Folder that the paths are relative to and that must contain all images. None is the
+        folder of the file; images elsewhere get absolute paths. Readers have the same
+        parameter.
 
     Returns
     -------
@@ -371,7 +373,7 @@ def written_paths(data: BoxedImages, path: FilePath, images: FilePath | None) ->
 
 
 def without_missing(points: Floats, missing: ArrayLike | None) -> Floats:
-    """Points with NaN in place of the pair of coordinates that stands for a missing one."""
+    """Replace the pair of coordinates that marks missing points by NaN."""
     if missing is None:
         return points
     pair = np.array(missing, dtype=np.float64)
@@ -381,10 +383,10 @@ def without_missing(points: Floats, missing: ArrayLike | None) -> Floats:
 
 
 def check_alike(names: Sequence[str], points: Floats, where: str) -> None:
-    """Refuse two landmarks whose names differ in case only and that no sample has both of.
+    """Reject two landmarks whose names differ only in case, if no sample has both.
 
-    Labels that were typed by hand would be two landmarks, each missing in a part of the
-    samples.
+    This detects inconsistent spellings, which would otherwise give two landmarks, each of
+    which is missing in some samples.
     """
     known = ~np.any(np.isnan(points), axis=-1)
     first: dict[str, int] = {}
@@ -398,7 +400,7 @@ def check_alike(names: Sequence[str], points: Floats, where: str) -> None:
 
 
 def check_one_each(paths: Iterable[str], data: BoxedImages, why: str) -> None:
-    """Check that no two samples are of one image, where a format cannot tell them apart."""
+    """Check that each image has one sample, for formats that cannot distinguish several."""
     seen: dict[str, int] = {}
     for i, path in enumerate(paths):
         if seen.setdefault(path, i) != i:
@@ -410,7 +412,7 @@ def check_one_each(paths: Iterable[str], data: BoxedImages, why: str) -> None:
 def check_written(
     data: ImagesLike, target: ArrayLike, *, needs_paths: bool = True
 ) -> tuple[BoxedImages, Floats]:
-    """Images and landmarks as a writer got them, checked.
+    """Validate images and landmarks passed to a writer.
 
     Parameters
     ----------
@@ -437,7 +439,7 @@ def check_written(
         raise ValueError(f"data has {len(data)} samples, target has {len(points)}.")
     if needs_paths and data.paths is None:
         raise ValueError(
-            "data holds pixels in memory; the file names its images by path. Save them to "
-            "files and pass BoxedImages of these paths."
+            "data contains pixels in memory, but the file refers to images by path. Save them "
+            "to files and pass BoxedImages of these paths."
         )
     return data, points

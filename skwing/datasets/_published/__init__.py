@@ -1,1 +1,1 @@
-"""Readers of published face data sets, and the protocols they are evaluated by."""
+"""Readers of published face data sets, with their evaluation protocols."""

@@ -1,4 +1,4 @@
-"""Reader of AFLW with 19 landmarks, in the layout in which it is published."""
+"""Reader of AFLW with 19 landmarks, in the published layout."""
 
 from __future__ import annotations
 
@@ -118,24 +118,24 @@ def load_aflw(
     hidden: Literal["keep", "nan"] = "keep",
     return_X_y: bool = False,
 ) -> AFLW | tuple[BoxedImages, Floats]:
-    """Faces of AFLW with the 19 landmarks and the split of AFLW-Full.
+    """Load AFLW with 19 landmarks and the split of AFLW-Full.
 
     Parameters
     ----------
     root : str or os.PathLike
-        Folder that holds ``AFLWinfo_release.mat``, as published by Zhu et al. (2016), and
+        Folder with ``AFLWinfo_release.mat``, as published by Zhu et al. (2016), and
         the images of AFLW in ``flickr`` (or ``data/flickr``, ``aflw/data/flickr``,
         ``images``).
     split : {"train", "test"} or None, default="train"
         The first 20000 or the last 4386 faces of the published random order, in that
-        order; None takes all 24386 in the order of the file.
+        order; None loads all 24386 in the order of the file.
     subset : {"full", "frontal"}, default="full"
-        "frontal" takes only faces whose 19 landmarks are all visible; with
-        ``split="test"`` that is AFLW-Frontal.
+        "frontal" loads only faces whose 19 landmarks are all visible; with
+        ``split="test"``, this is AFLW-Frontal.
     hidden : {"keep", "nan"}, default="keep"
-        Whether `target` has the landmarks that cannot be seen, or NaN for them.
+        Whether to keep hidden landmarks in `target`, or to replace them by NaN.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -143,55 +143,55 @@ def load_aflw(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Decoded only when needed; carries the schema and the published boxes.
+            Image files, decoded on access, with the schema and the published boxes.
         target : ndarray of shape (n, 19, 2)
             Landmarks in image pixels counted from 0, float64.
         schema : LandmarkSchema
             :data:`skwing.schema.AFLW19`.
         groups : ndarray of str of shape (n,)
-            Photo of each face: some have several faces.
+            Photo of each face; some photos have several faces.
         names : ndarray of str of shape (n,)
             Image and row of the file, counted from 1, such as ``"0/image00002.jpg:17"``.
         visible : ndarray of bool of shape (n, 19)
+            Whether each landmark is visible.
         face_size : ndarray of shape (n,)
-            Length in pixels that errors are divided by.
+            Normalising length in pixels.
         index : ndarray of int of shape (n,)
             Row of each face in the file, counted from 0.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no ``AFLWinfo_release.mat``.
+        If ``AFLWinfo_release.mat`` does not exist.
     ValueError
-        If that file is damaged or not the published one.
+        If this file is damaged or not the published one.
 
     Notes
     -----
-    **Protocol** (AFLW-Full). 20000 faces for training and 4386 for testing; the error of a
-    face is the mean distance of all 19 landmarks over the face size, which is the side of
-    the box in the file (Feng et al. 2018, tables 1 and 3)::
+    **Protocol** (AFLW-Full). There are 20000 faces for training and 4386 for testing. The
+    error of a face is the mean distance of all 19 landmarks divided by the face size, which
+    is the side of the box in the file (Feng et al. 2018, tables 1 and 3)::
 
         nme(test.target, predicted, normalizer="box", boxes=test.data.boxes)
 
-    The boxes are meant to be square; of others the geometric mean of the sides counts.
-    Papers that divide by the diagonal of the box report errors smaller by the square root
-    of 2.
+    Boxes should be square; for others, the geometric mean of the sides is used. Papers that
+    divide by the diagonal of the box report errors smaller by the square root of 2.
 
-    AFLW itself marks visible points only. Zhu et al. annotated the hidden ones by hand so
-    that all 19 could be trained and tested on, and every published error on AFLW-Full
-    counts them. Hence they are kept by default: with ``hidden="nan"`` they would fall out
-    of every mean, and the result would compare with no published one.
+    AFLW itself contains only visible landmarks. Zhu et al. annotated the hidden ones by
+    hand, so that all 19 can be used for training and testing, and all published errors on
+    AFLW-Full include them. Therefore they are kept by default. Results with
+    ``hidden="nan"`` cannot be compared with published ones.
 
-    Published sizes of AFLW-Frontal differ: 1165 in the description of the data set, 1314
-    in later work. Here the mask in the file decides.
+    The published sizes of AFLW-Frontal differ: 1165 in the description of the data set, 1314
+    in later work. This reader uses the mask in the file.
 
-    Coordinates are taken as the file has them. Nothing says whether they count pixels from
-    0 or 1; every public reader takes them for the former. Some points lie outside their
-    image. Later releases of AFLW lack a few images of the list, which shows when these are
-    decoded.
+    Coordinates are not changed. The file does not specify whether pixels are counted from 0
+    or 1; all public readers assume 0. Some landmarks are outside their image. Later releases
+    of AFLW lack a few of the images, which raises an error when they are decoded.
 
     Examples
     --------

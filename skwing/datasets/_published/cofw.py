@@ -35,7 +35,7 @@ COUNTS = {"train": 1345, "test": 507}
 SUFFIXES = {"train": "Tr", "test": "T"}  # of the variables: IsTr, phisTr, bboxesTr; IsT ...
 FOLDERS_68 = ("COFW68_Data", "cofw68-benchmark-master/COFW68_Data", "")
 
-_DESCR = """COFW: faces in the wild that something covers in part, with {n_landmarks} landmarks each
+_DESCR = """COFW: partly occluded faces in the wild, with {n_landmarks} landmarks each
 
 {n_samples} faces: {split}.
 data: the images, in memory, each with its published box.
@@ -71,9 +71,9 @@ def _images(path, cells, name):
 
 
 def _visible(path, hidden_flags, name):
-    """What is not marked as hidden; the marks are 0 or 1."""
+    """Mask of visible landmarks, from flags of hidden ones, which must be 0 or 1."""
     if not np.isin(hidden_flags, (0, 1)).all():
-        raise ValueError(f"{path}: {name} has marks of hidden landmarks other than 0 and 1.")
+        raise ValueError(f"{path}: {name} has flags of hidden landmarks other than 0 and 1.")
     return hidden_flags == 0
 
 
@@ -155,25 +155,25 @@ def load_cofw(
     hidden: Literal["keep", "nan"] = "keep",
     return_X_y: bool = False,
 ) -> COFW | tuple[BoxedImages, Floats]:
-    """Faces of COFW with their landmarks, many of which are covered by something.
+    """Load COFW, whose faces have many occluded landmarks.
 
-    The images lie inside the files and are read into memory. The published files with
-    images in colour are of MATLAB's version 7.3: reading them needs h5py.
+    The files contain the images, which are read into memory. The published files with colour
+    images have version 7.3 of MATLAB's format; reading them requires h5py.
 
     Parameters
     ----------
     root : str or os.PathLike
-        Folder that holds ``COFW_train_color.mat`` and ``COFW_test_color.mat`` as published,
-        or the grey ``COFW_train.mat`` and ``COFW_test.mat``. For ``mark_up=68`` also the
-        folder ``COFW68_Data`` of the COFW-68 benchmark, or what is in it.
+        Folder with ``COFW_train_color.mat`` and ``COFW_test_color.mat`` as published,
+        or the grey ``COFW_train.mat`` and ``COFW_test.mat``. For ``mark_up=68``, also with
+        the folder ``COFW68_Data`` of the COFW-68 benchmark, or its content.
     split : {"train", "test"} or None, default="train"
-        The 1345 or the 507 faces; None takes both.
+        The 1345 training or the 507 test faces; None loads both.
     mark_up : {29, 68}, default=29
-        29 landmarks of COFW, or the 68 of 300-W, which only the test faces have.
+        The 29 landmarks of COFW, or the 68 of 300-W, which exist only for the test faces.
     hidden : {"keep", "nan"}, default="keep"
-        Whether `target` has the landmarks that something covers, or NaN for them.
+        Whether to keep occluded landmarks in `target`, or to replace them by NaN.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def load_cofw(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Pixels in memory, grey or RGB; carries the schema and the published boxes.
+            Images in memory, grey or RGB, with the schema and the published boxes.
         target : ndarray of shape (n, mark_up, 2)
             Landmarks in image pixels counted from 0, float64. The file counts from 1.
         schema : LandmarkSchema
@@ -189,45 +189,46 @@ def load_cofw(
         groups, names : ndarray of str of shape (n,)
             Split and number in the file, counted from 1, such as ``"test/17"``.
         visible : ndarray of bool of shape (n, mark_up)
+            Whether each landmark is visible.
         split : ndarray of str of shape (n,)
             ``"train"`` or ``"test"``.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing.
     ImportError
-        If h5py is needed and not installed.
+        If h5py is required and not installed.
     ValueError
-        If a file is damaged or not as published, or `mark_up` is 68 and `split` not
+        If a file is damaged or not as published, or `mark_up` is 68 and `split` is not
         ``"test"``.
 
     Warns
     -----
     UserWarning
-        If a file has another number of faces than was published.
+        If the number of faces in a file differs from the published one.
 
     Notes
     -----
-    **Protocol** (Burgos-Artizzu et al. 2013). 1345 faces for training, of which the first
-    845 are training faces of LFPW and the other 500 COFW's own, and 507 for testing. The
-    error of a face is the mean distance of its 29 landmarks, the covered ones as well,
-    over the distance of the pupils: ``nme(..., normalizer="inter_pupil")``; a face fails
-    above 0.1. Later papers divide by the distance of the outer eye corners,
-    ``"inter_ocular"``, which gives smaller numbers: say which.
+    **Protocol** (Burgos-Artizzu et al. 2013). There are 1345 faces for training (845
+    training faces of LFPW, followed by 500 faces of COFW) and 507 for testing. The error of
+    a face is the mean distance of its 29 landmarks, including occluded ones, divided by the
+    distance between the pupils: ``nme(..., normalizer="inter_pupil")``. Errors above 0.1 are
+    failures. Later papers divide by the distance between the outer eye corners,
+    ``"inter_ocular"``, which gives smaller numbers.
 
-    COFW-68 (Ghiasi and Fowlkes 2015) marks the 507 test faces with the 68 landmarks of
-    300-W and adds boxes like those of 300-W's detector, so that a model trained on 300-W
-    can be tested on faces from elsewhere.
+    COFW-68 (Ghiasi and Fowlkes 2015) has the 68 landmarks of 300-W for the 507 test faces,
+    and boxes similar to those of the detector of 300-W, for cross-data-set evaluation of
+    models trained on 300-W.
 
-    As the errors of both protocols count covered landmarks, these are kept by default.
+    The errors of both protocols include occluded landmarks, so they are kept by default.
 
-    Both were made with MATLAB, in which pixels count from 1: the code of the authors takes
-    rounded coordinates as indices of the image. This reader takes 1 off. Many others do
-    not.
+    Both data sets count pixels from 1, as MATLAB does: the code of the authors uses rounded
+    coordinates as indices of the image. This reader subtracts 1; many others do not.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Reader of the 300-W data set in the layout in which it is published."""
+"""Reader of the 300-W data set in the published layout."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SUBSETS = (
     "01_Indoor",
     "02_Outdoor",
 )
-# Faces of each part of a protocol, as published.
+# Published number of faces of each part of a protocol.
 _COMMON = {"lfpw/testset": 224, "helen/testset": 330}
 _CHALLENGING = {"ibug": 135}
 PROTOCOLS = {
@@ -57,8 +57,8 @@ PROTOCOLS = {
 }
 BOXES = ("detector", "ground_truth", "landmarks")
 
-# One file per face: NAME_2.jpg is the second face of photo NAME. LFPW and the 300-W test
-# set number their photos in the same manner, image_0001, so the name alone does not tell.
+# In AFW, HELEN and IBUG, NAME_2.jpg is the second face of photo NAME. In LFPW and the 300-W test
+# set, numbers such as image_0001 are those of photos.
 _MANY_FACES = ("afw", "helen", "ibug")
 
 _DESCR = """300-W: faces in the wild with 68 landmarks each
@@ -192,21 +192,21 @@ def load_300w(
     boxes: Literal["detector", "ground_truth", "landmarks"] = "detector",
     return_X_y: bool = False,
 ) -> IBUG | tuple[BoxedImages, Floats]:
-    """Faces of 300-W with their 68 landmarks, from the folders as published.
+    """Load 300-W with 68 landmarks, from the published folders.
 
     Parameters
     ----------
     root : str or os.PathLike
-        Folder that holds ``lfpw``, ``helen``, ``afw``, ``ibug`` and ``Bounding Boxes``, or
-        some of them.
+        Folder with ``lfpw``, ``helen``, ``afw``, ``ibug`` and ``Bounding Boxes``, or some of
+        them.
     subsets : str or sequence of str, default=None
-        Folders below `root`, such as ``"lfpw/trainset"`` or ``"afw"``: any that hold .pts
-        files with an image beside each. None takes all of 300-W's that are there.
+        Folders below `root`, such as ``"lfpw/trainset"`` or ``"afw"``, with .pts files and an
+        image for each. None loads all folders of 300-W that exist.
     boxes : {"detector", "ground_truth", "landmarks"}, default="detector"
-        The face detector's boxes or the annotators', from ``Bounding Boxes/*.mat``; or the
-        smallest boxes around the landmarks, which need no such file.
+        The boxes of the face detector or of the annotators, from ``Bounding Boxes/*.mat``, or
+        the bounding boxes of the landmarks, which do not need this file.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -214,20 +214,22 @@ def load_300w(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Decoded only when needed; carries the schema.
+            Image files, decoded on access, with the schema.
         target : ndarray of shape (n, 68, 2)
             Landmarks in image pixels counted from 0, float64.
         schema : LandmarkSchema
             :data:`skwing.schema.IBUG68`.
         groups : ndarray of str of shape (n,)
-            Photo of each face, for `GroupKFold`: AFW, HELEN and IBUG have photos with
-            several faces, each in a file of its own.
+            Photo of each face, for `GroupKFold`. AFW, HELEN and IBUG have photos with several
+            faces, each in a separate file.
         names : ndarray of str of shape (n,)
-            Such as ``"afw/134212_1"``.
+            Names such as ``"afw/134212_1"``.
         subset : ndarray of str of shape (n,)
+            Folder of each face.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
@@ -235,31 +237,33 @@ def load_300w(
         If `root`, an image, or the file of the boxes is missing.
     ValueError
         If a subset is missing, a .pts or .mat file is not as published, an image has no
-        box, or both `subsets` and `protocol` are given.
+        box, or both `subsets` and `protocol` are passed.
 
     Warns
     -----
     UserWarning
-        If `protocol` is given and a subset has another number of faces than was published.
+        If `protocol` is passed and the number of faces of a subset differs from the
+        published one.
 
     Notes
     -----
     **Protocols** (Sagonas et al. 2013; split in common and challenging by Ren et al., CVPR
     2014, as in table 4 of Feng et al. 2018):
 
-    - "train": 3148 faces, of LFPW's training set 811, of HELEN's 2000, and all 337 of AFW.
-    - "common": 554 faces, of LFPW's test set 224 and of HELEN's 330.
+    - "train": 3148 faces: the training sets of LFPW (811) and HELEN (2000), and AFW (337).
+    - "common": 554 faces: the test sets of LFPW (224) and HELEN (330).
     - "challenging": the 135 faces of IBUG.
     - "full": 689 faces, "common" and "challenging" together.
-    - "test": the 600 faces on which the challenge itself was decided, 300 taken indoors
-      and 300 outdoors, from the folders ``01_Indoor`` and ``02_Outdoor``. They were
-      published later and without boxes: ask for ``boxes="landmarks"``.
+    - "test": the 600 test faces of the challenge, 300 indoors and 300 outdoors, from the
+      folders ``01_Indoor`` and ``02_Outdoor``. They were published later and without boxes:
+      use ``boxes="landmarks"``.
 
-    The error of a face is the mean distance of its 68 landmarks over that of the pupils,
-    each the mean of the six points around an eye, in Feng et al. and before; over that of
-    the outer eye corners in the challenge and in later work, which gives numbers smaller by
-    about 0.71. They are ``"inter_pupil"`` and ``"inter_ocular"`` of
-    :func:`skwing.metrics.nme`.
+    The error of a face is the mean distance of its 68 landmarks divided by a normalising
+    length. Feng et al. and earlier papers use the distance between the pupils, which are the
+    means of the six points around each eye (``"inter_pupil"`` of
+    :func:`skwing.metrics.nme`). The challenge and later papers use the distance between the
+    outer eye corners (``"inter_ocular"``), which gives errors smaller by a factor of about
+    0.71.
 
     Examples
     --------
@@ -273,7 +277,7 @@ def load_300w(
     check_choice(protocol, "protocol", (None, *PROTOCOLS))
     if protocol is not None:
         if subsets is not None:
-            raise ValueError("subsets and protocol exclude each other: give one of them.")
+            raise ValueError("subsets and protocol exclude each other: pass one of them.")
         subsets = tuple(PROTOCOLS[protocol])
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}.")

@@ -1,4 +1,4 @@
-"""Variables of MATLAB files, those of version 7.3 (HDF5) too."""
+"""Reader of variables in MATLAB files, including version 7.3 (HDF5)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_GROWTH = 200
 
 
 def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, Any]:
-    """Variables of a MATLAB file.
+    """Read variables of a MATLAB file.
 
     Parameters
     ----------

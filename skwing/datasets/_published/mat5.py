@@ -1,8 +1,8 @@
-"""Variables of MATLAB files of version 5 to 7.
+"""Reader of variables in MATLAB files of version 5 to 7.
 
-``scipy.io.loadmat`` reads more kinds of variables, but a damaged file can end the whole
-process in it. This reader knows numbers, texts, cells and structs, checks every length
-before it believes it, and raises ValueError for all the rest.
+``scipy.io.loadmat`` supports more types of variables, but damaged files can crash the process.
+This reader supports numbers, texts, cells and structs, validates all lengths before use, and
+raises ValueError for everything else.
 """
 
 import math
@@ -30,7 +30,7 @@ _MOST_GROWTH, _FREE = 200, 2**20
 
 
 def parse_mat5(raw, fields):
-    """Variables of a MATLAB file of version 5 to 7.
+    """Parse variables of a MATLAB file of version 5 to 7.
 
     Parameters
     ----------

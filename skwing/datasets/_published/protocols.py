@@ -1,4 +1,4 @@
-"""What the readers of published face data sets share: counts and hidden landmarks."""
+"""Common functions of the readers of published data sets: counts and hidden landmarks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
 
-# What may be done with hidden landmarks, and the words for it in a description.
+# Options for hidden landmarks, and their texts in descriptions.
 HIDDEN = {
     "keep": "the hidden ones are in target too",
     "nan": "the hidden ones are NaN in target",
@@ -24,7 +24,7 @@ HIDDEN = {
 
 
 def hide(target: Floats, visible: Flags, hidden: str) -> Floats:
-    """Landmarks as `hidden` asks for them: all, or NaN for those that are not visible.
+    """Apply the option `hidden`: keep all landmarks, or replace invisible ones by NaN.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def hide(target: Floats, visible: Flags, hidden: str) -> Floats:
 def warn_if_incomplete(
     where: FilePath, found: Mapping[str, int], published: Mapping[str, int]
 ) -> None:
-    """Warn the caller of a reader if parts have other numbers of faces than published.
+    """Warn if numbers of faces differ from the published ones.
 
     Parameters
     ----------
@@ -58,6 +58,6 @@ def warn_if_incomplete(
     ]
     if wrong:
         warn_caller(
-            f"{where} is not the published data set: {', '.join(wrong)}. Errors measured on it "
-            "do not compare with published ones.",
+            f"{where} is not the published data set: {', '.join(wrong)}. Errors on it cannot be "
+            "compared with published ones.",
         )

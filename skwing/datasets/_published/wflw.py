@@ -1,4 +1,4 @@
-"""Reader of WFLW in the layout in which it is published."""
+"""Reader of WFLW in the published layout."""
 
 from __future__ import annotations
 
@@ -142,20 +142,20 @@ def load_wflw(
     | None = None,
     return_X_y: bool = False,
 ) -> WFLW | tuple[BoxedImages, Floats]:
-    """Faces of WFLW with their 98 landmarks, boxes and attributes.
+    """Load WFLW with 98 landmarks, boxes and attributes.
 
     Parameters
     ----------
     root : str or os.PathLike
-        Folder that holds ``WFLW_annotations`` and ``WFLW_images``, as published.
+        Folder with ``WFLW_annotations`` and ``WFLW_images``, as published.
     split : {"train", "test"} or None, default="train"
-        The list of 7500 or that of 2500 faces; None takes both.
+        The 7500 training or the 2500 test faces; None loads both.
     attribute : {"pose", "expression", "illumination", "make-up", "occlusion", "blur"}, \
             default=None
-        Take only the faces that have it: a large pose, an exaggerated expression, an
-        extreme illumination, make-up, an occlusion, or blur.
+        Load only the faces with this attribute: a large pose, an exaggerated expression,
+        extreme illumination, make-up, occlusion, or blur.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -163,23 +163,25 @@ def load_wflw(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Decoded only when needed; carries the schema and the published boxes.
+            Image files, decoded on access, with the schema and the published boxes.
         target : ndarray of shape (n, 98, 2)
             Landmarks in image pixels counted from 0, float64.
         schema : LandmarkSchema
             :data:`skwing.schema.WFLW98`.
         groups : ndarray of str of shape (n,)
-            Photo of each face: many have several faces.
+            Photo of each face; many photos have several faces.
         names : ndarray of str of shape (n,)
             Image and line of the list, such as ``"0--Parade/0_Parade_marchingband.jpg:12"``.
         attributes : ndarray of bool of shape (n, 6)
+            Attributes of each face.
         attribute_names : tuple of str
-            Of the columns of `attributes`.
+            Names of the columns of `attributes`.
         split : ndarray of str of shape (n,)
             ``"train"`` or ``"test"``.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
@@ -191,23 +193,23 @@ def load_wflw(
     Warns
     -----
     UserWarning
-        If a list has another number of faces than was published.
+        If the number of faces in a list differs from the published one.
 
     Notes
     -----
-    **Protocol** (Wu et al. 2018). 7500 faces for training and 2500 for testing. The error of
-    a face is the mean distance of its 98 landmarks over that of the outer eye corners, as
-    ``nme(..., normalizer="inter_ocular")`` has it; beside it go failure rate and area under
-    the error distribution, both at 0.1. The same is reported for the test faces of each
-    attribute: pose 326, expression 314, illumination 698, make-up 206, occlusion 736 and
-    blur 773 of them. They are those of the files ``list_98pt_test_*.txt``, which are not
-    read.
+    **Protocol** (Wu et al. 2018). There are 7500 faces for training and 2500 for testing.
+    The error of a face is the mean distance of its 98 landmarks divided by the distance
+    between the outer eye corners: ``nme(..., normalizer="inter_ocular")``. Failure rate and
+    area under the cumulative error distribution are reported as well, both at 0.1. The same
+    metrics are reported for the test faces with each attribute: pose 326, expression 314,
+    illumination 698, make-up 206, occlusion 736 and blur 773. These are the faces in the
+    files ``list_98pt_test_*.txt``, which are not read.
 
-    Hidden landmarks are marked like visible ones; the file does not tell them apart.
+    Hidden landmarks are annotated, but not marked as hidden.
 
-    The list gives the left, top, right and bottom pixel of a box, from 0. Both corners
-    belong to it, so that it is one pixel wider than their distance. Feng et al. enlarged
-    the boxes by a quarter for training, as some cut off a part of the face.
+    The list contains the left, top, right and bottom pixel of a box, counted from 0. The box
+    includes both corners, so it is one pixel wider than their distance. Feng et al. enlarged
+    the boxes by a quarter for training, because some do not contain the whole face.
 
     Examples
     --------

@@ -203,7 +203,7 @@ def with_value(array, place, value):
         ),
         ("phisTr", lambda a: a[:2], "phisTr is an array"),
         ("phisTr", lambda a: with_value(a, (1, 0), np.nan), r"phisTr\(2, 1\) is not a finite"),
-        ("phisTr", lambda a: with_value(a, (1, 60), 0.5), "phisTr has marks .* other than 0 and 1"),
+        ("phisTr", lambda a: with_value(a, (1, 60), 0.5), "phisTr has flags .* other than 0 and 1"),
         ("bboxesTr", lambda a: a.T, "bboxesTr is an array"),
         (
             "bboxesTr",
@@ -228,7 +228,7 @@ def test_damaged_variable_is_an_error(root, name, change, message):
     [
         ({"Points": np.ones((67, 2))}, "Points is an array"),
         ({"Occ": np.ones(67)}, "Occ is an array"),
-        ({"Occ": np.full(68, 2)}, "Occ has marks"),
+        ({"Occ": np.full(68, 2)}, "Occ has flags"),
     ],
 )
 def test_damaged_68_landmarks_are_an_error(root, changes, message):
