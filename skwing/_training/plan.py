@@ -1,6 +1,6 @@
 """Plan of a fit: validated samples and settings, before images are decoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class Plan:
     schema: LandmarkSchema | None
     settings: list[StageSettings]
     losses: list[Callable]
-    builders: list[Callable]
+    builders: Sequence[Callable]
     mean_shape: np.ndarray
     n_known: int
     device: torch.device

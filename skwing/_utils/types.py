@@ -16,6 +16,7 @@ __all__ = [
     "Floats",
     "Ints",
     "OnError",
+    "PerStage",
     "Predictor",
     "RandomState",
     "Rows",
@@ -27,6 +28,8 @@ Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 FilePath: TypeAlias = str | os.PathLike[str]
 RandomState: TypeAlias = int | np.random.RandomState | None
+# A setting of one value for all stages, or one for each.
+PerStage: TypeAlias = float | Sequence[float]
 OnError: TypeAlias = Literal["raise", "skip"]
 # The type of results equals the type of arguments; integers give some kind of number.
 Array = TypeVar(
