@@ -69,10 +69,12 @@ _MODULES = (
 )
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"skwing.{name}")
-    raise AttributeError(f"module 'skwing' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker, any name would be there
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"skwing.{name}")
+        raise AttributeError(f"module 'skwing' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

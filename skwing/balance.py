@@ -6,11 +6,14 @@ bin until it is about as full as the largest. :class:`PoseBalancer` does this in
 pipelines without copying samples; :class:`PoseResampler` does it in imbalanced-learn pipelines.
 """
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +22,7 @@ from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import By, Either, Flag, Only, check_table, count
 from skwing._utils.doc_links import DocLinkMixin
 from skwing._utils.envelope import check_keys, pack, packed_of_first_pickles, unpack, written_by
+from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_points, check_reach
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
@@ -30,6 +34,20 @@ from skwing.shapes._poses import (
     pose_modes,
     project_poses,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sized
+    from typing import Any, Literal, Self, TypeVar
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import Floats, Ints
+    from skwing.images import BoxedImages
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
+    Samples = TypeVar("Samples", bound=Sized)
+    Target = TypeVar("Target")
 
 __all__ = ["PoseBalancer", "PoseResampler"]
 
@@ -49,7 +67,7 @@ _SAME_POSE = 1e-9
 
 
 @contextmanager
-def _fit_task(estimator, X, y):
+def _fit_task(estimator: Any, X: ImagesLike, y: ArrayLike) -> Iterator[None]:
     """Notify scikit-learn's callbacks, if any, of the begin and the end of `fit`."""
     if not hasattr(estimator, "_init_callback_context"):
         yield
@@ -68,14 +86,14 @@ ATTRIBUTES = (
 _COUNTS = ("component_", "target_count_")
 
 
-def balance_of(balancer):
+def balance_of(balancer: _PoseHistogram) -> dict[str, Any] | None:
     """Fitted attributes of a balancer as a dict, or None if it is not fitted."""
     if not hasattr(balancer, "repeats_"):
         return None
     return {name.rstrip("_"): getattr(balancer, name) for name in ATTRIBUTES}
 
 
-def put_balance(balancer, fitted, what):
+def put_balance(balancer: _PoseHistogram, fitted: dict[str, Any], what: str) -> None:
     """Set the fitted attributes of a balancer from the result of :func:`balance_of`.
 
     Raises
@@ -96,14 +114,33 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
 
     _constraints = SETTINGS
 
-    def __init__(self, *, n_bins=9, component="auto", max_repeats=20, absolute=True, schema=None):
+    mean_shape_: Floats
+    components_: Floats
+    explained_variance_ratio_: Floats
+    component_: int
+    poses_: Floats
+    bin_edges_: Floats
+    bin_counts_: Ints
+    target_count_: int
+    repeats_: Ints
+    sample_indices_: Ints
+
+    def __init__(
+        self,
+        *,
+        n_bins: int = 9,
+        component: int | Literal["auto"] = "auto",
+        max_repeats: int | None = 20,
+        absolute: bool = True,
+        schema: str | LandmarkSchema | None = None,
+    ) -> None:
         self.n_bins = n_bins
         self.component = component
         self.max_repeats = max_repeats
         self.absolute = absolute
         self.schema = schema
 
-    def _fit_poses(self, y, n_samples, data_schema):
+    def _fit_poses(self, y: Any, n_samples: int, data_schema: str | LandmarkSchema | None) -> None:
         settings = check_table(self._constraints, self)
         if y is None:
             raise ValueError(f"{type(self).__name__} needs y, the landmarks; got None")
@@ -123,7 +160,7 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
         self.poses_ = coefficient[:, self.component_]
         self._fit_bins(settings)
 
-    def _fit_bins(self, settings):
+    def _fit_bins(self, settings: Any) -> None:
         values = np.abs(self.poses_) if settings.absolute else self.poses_
         known = values[~np.isnan(values)]
         bins = bin_poses(known, settings.n_bins, from_zero=settings.absolute)
@@ -133,7 +170,7 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
             self.repeats_ = count_repeats(values, *bins, settings.max_repeats)
         self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
 
-    def pose_coefficients(self, y):
+    def pose_coefficients(self, y: ArrayLike) -> Floats:
         """Compute the coefficients of the balanced component for new shapes.
 
         Parameters
@@ -174,18 +211,18 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
         modes = ShapeModes(self.mean_shape_, components, np.empty(1), np.empty(1))
         return project_poses(points, modes)[:, 0]
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         fitted = balance_of(self)
         return pack(self, super().__getstate__(), ATTRIBUTES, fitted)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         if "format" not in state:
             state = packed_of_first_pickles(state, ATTRIBUTES)
         fitted = unpack(self, state)
         if fitted is not None:
             put_balance(self, fitted, written_by(self, state["skwing"]))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
@@ -195,7 +232,7 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
         return tags
 
 
-class PoseBalancer(
+class PoseBalancer(  # type: ignore[call-arg]
     CallbackSupportMixin, TransformerMixin, _PoseHistogram, auto_wrap_output_keys=None
 ):
     """Balance the poses of the training samples, as a step of a pipeline.
@@ -284,7 +321,7 @@ class PoseBalancer(
     """
 
     @with_callbacks
-    def fit(self, X, y):
+    def fit(self, X: ImagesLike, y: ArrayLike) -> Self:
         """Compute the poses and the number of repeats of each sample.
 
         Parameters
@@ -309,7 +346,7 @@ class PoseBalancer(
             self._fit_poses(y, len(images), images.schema)
         return self
 
-    def fit_transform(self, X, y):
+    def fit_transform(self, X: ImagesLike, y: ArrayLike) -> BoxedImages:
         """Fit to the landmarks and attach the repeats to X.
 
         Parameters
@@ -332,7 +369,7 @@ class PoseBalancer(
         repeats = self.fit(images, y).repeats_
         return images.with_repeats(repeats if images.repeats is None else repeats * images.repeats)
 
-    def transform(self, X):
+    def transform(self, X: Samples) -> Samples:
         """Return X unchanged: only training is balanced.
 
         Parameters
@@ -346,7 +383,7 @@ class PoseBalancer(
         check_is_fitted(self)
         return X
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: Any = None) -> Self:
         """Do nothing: images cannot be converted to a table.
 
         Pipelines call this method for all of their steps.
@@ -402,7 +439,7 @@ class PoseResampler(_PoseHistogram):
     """
 
     # No fit and no transform: imbalanced-learn rejects steps with both kinds of methods.
-    def fit_resample(self, X, y):
+    def fit_resample(self, X: Samples, y: Target) -> tuple[Samples, Target]:
         """Repeat the samples of rare poses.
 
         Parameters

@@ -1,10 +1,13 @@
 """A cascade of networks; each reads a crop placed by the previous prediction."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._crops.chips import cut_chips
@@ -36,6 +39,7 @@ from skwing._utils.checks import check_flag, check_table
 from skwing._utils.device import check_device
 from skwing._utils.doc_links import DocLinkMixin
 from skwing._utils.envelope import pack, unpack, written_by
+from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_layout, as_points, is_flat
 from skwing._utils.random import check_random_state, drawing, redirected
 from skwing._utils.threads import one_thread
@@ -50,6 +54,21 @@ from skwing.metrics import check_measurable, nme
 from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
 from skwing.shapes._reference import reference_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Literal, Self
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import nn
+
+    from skwing._crops.augmentation import Augmentation
+    from skwing._utils.types import Floats, HistoryRow, OnError, PerStage, RandomState
+    from skwing.boxes import BoxRelation
+    from skwing.images._types import ImagesLike
+    from skwing.losses import Loss
+    from skwing.networks._contract import NetworkBuilder
+    from skwing.schema import LandmarkSchema
 
 _NOT_CALIBRATED = (
     "return_std requires calibrate(X, y) with held-out samples first, because training errors "
@@ -199,34 +218,45 @@ class CascadeLandmarkRegressor(
 
     _constraints = SETTINGS
 
+    networks_: list[nn.Module]
+    mean_shape_: Floats
+    asymmetry_: list[NDArray[np.float32]]
+    n_landmarks_: int
+    box_relation_: BoxRelation | None
+    schema_: LandmarkSchema | None
+    history_: list[HistoryRow]
+    n_iter_: list[int]
+    mirrored_: list[bool]
+    calibration_: Any
+
     def __init__(
         self,
         *,
-        networks=("shape_indexed_64", "shape_indexed_128"),
-        loss="wing",
-        w=10.0,
-        epsilon=2.0,
-        schema=None,
-        max_epochs="auto",
-        batch_size=32,
-        optimizer="adamw",
-        learning_rate=3e-3,
-        momentum=0.9,
-        weight_decay=0.5,
-        schedule="one_cycle",
-        margin=(0.0, 0.08),
-        augmentation="default",
-        refine_on="predicted",
-        average_mirrored=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        precision="auto",
-        device="auto",
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        networks: Sequence[str | NetworkBuilder] = ("shape_indexed_64", "shape_indexed_128"),
+        loss: str | Loss = "wing",
+        w: PerStage = 10.0,
+        epsilon: PerStage = 2.0,
+        schema: str | LandmarkSchema | None = None,
+        max_epochs: int | Literal["auto"] | Sequence[int | Literal["auto"]] = "auto",
+        batch_size: int = 32,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        learning_rate: PerStage = 3e-3,
+        momentum: float = 0.9,
+        weight_decay: PerStage = 0.5,
+        schedule: Literal["one_cycle", "cosine", "exponential", "constant"] = "one_cycle",
+        margin: PerStage = (0.0, 0.08),
+        augmentation: Augmentation | Literal["default"] | None = "default",
+        refine_on: Literal["predicted", "truth"] = "predicted",
+        average_mirrored: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        precision: Literal["auto", "mixed", "float32"] = "auto",
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.networks = networks
         self.loss = loss
         self.w = w
@@ -255,7 +285,14 @@ class CascadeLandmarkRegressor(
     @with_callbacks
     @plain_state()
     @one_thread
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(
+        self,
+        X: ImagesLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ImagesLike | None = None,
+        y_val: ArrayLike | None = None,
+    ) -> Self:
         """Train the networks of all stages, one after the other.
 
         Parameters
@@ -305,7 +342,14 @@ class CascadeLandmarkRegressor(
         run.tell()
         return self
 
-    def _check(self, X, y, sample_weight, X_val, y_val):
+    def _check(
+        self,
+        X: ImagesLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        X_val: ImagesLike | None,
+        y_val: ArrayLike | None,
+    ) -> Plan:
         """Validate everything that does not require decoded images; return a plan."""
         given = check_table(self._constraints, self)
         builders = check_networks(given.networks)
@@ -335,7 +379,7 @@ class CascadeLandmarkRegressor(
             seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
         )
 
-    def _prepare(self, plan):
+    def _prepare(self, plan: Plan) -> tuple[Any, Any]:
         """Cut the chips of the training samples and create the stages."""
         known, settings, samples = plan.n_known, plan.settings, plan.train
         networks = self._make_networks(plan)
@@ -358,11 +402,11 @@ class CascadeLandmarkRegressor(
             networks, crops, asymmetries, plan.mirrored, plan.schema, plan.device
         )
 
-    def _rows_of(self, stage):
+    def _rows_of(self, stage: int) -> list[HistoryRow]:
         """Rows of the history of a stage, counted from 0."""
         return [row for row in self.history_ if row["stage"] == stage + 1]
 
-    def _keep(self, run, plan, chips, *, flat):
+    def _keep(self, run: Any, plan: Plan, chips: Any, *, flat: bool) -> None:
         """Set the fitted attributes."""
         n_kept, mirrored = len(run.kept), plan.mirrored
         for i, before in enumerate(getattr(self, "mirrored_", [])[: plan.n_known]):
@@ -384,9 +428,9 @@ class CascadeLandmarkRegressor(
         self._n_planned = len(run.stages)
         self._frame = chips.frame
         self._flat = flat
-        vars(self).pop("calibration_", None)  # not valid for the new networks
+        self.__dict__.pop("calibration_", None)  # not valid for the new networks
 
-    def _check_warm_start(self, train, n_stages):
+    def _check_warm_start(self, train: Any, n_stages: int) -> int:
         """Number of networks to reuse from the previous fit: none, all, or those trained."""
         if not (self.warm_start and hasattr(self, "networks_")):
             return 0
@@ -400,7 +444,7 @@ class CascadeLandmarkRegressor(
             )
         return n_known
 
-    def _make_networks(self, plan):
+    def _make_networks(self, plan: Plan) -> list[Any]:
         # Copy, so that the old networks are unchanged if training fails.
         networks = copy.deepcopy(self.networks_) if plan.n_known else []
         for i, build in enumerate(plan.builders[plan.n_known :], start=plan.n_known):
@@ -408,22 +452,42 @@ class CascadeLandmarkRegressor(
                 networks.append(build(plan.train.points.shape[1]))
         return networks
 
-    def _make_stages(self, networks, crops, asymmetries, mirrored, schema, device):
+    def _make_stages(
+        self,
+        networks: list[nn.Module],
+        crops: Any,
+        asymmetries: Any,
+        mirrored: list[bool],
+        schema: LandmarkSchema | None,
+        device: torch.device,
+    ) -> Any:
         """Create stages; only those trained on mirrored crops average over them."""
         average = check_flag(self.average_mirrored, "average_mirrored")
         reads_mirrored = [average and both for both in mirrored]
         return make_stages(networks, crops, asymmetries, reads_mirrored, schema, device)
 
-    def _reading_stages(self, device):
+    def _reading_stages(self, device: torch.device) -> Any:
         """Stages for prediction, on a device and with folded batch normalisation."""
         for network in self.networks_:
-            network.to(device, memory_format=torch.channels_last).eval()
+            network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         networks = [folded(network) for network in self.networks_]
         return self._make_stages(
             networks, self.crops_, self.asymmetry_, self.mirrored_, self.schema_, device
         )
 
-    def predict(self, X, return_std=False, on_error="raise"):
+    @overload
+    def predict(
+        self, X: ImagesLike, return_std: Literal[False] = False, on_error: OnError = "raise"
+    ) -> Floats: ...
+
+    @overload
+    def predict(
+        self, X: ImagesLike, return_std: Literal[True], on_error: OnError = "raise"
+    ) -> tuple[Floats, Floats]: ...
+
+    def predict(
+        self, X: ImagesLike, return_std: bool = False, on_error: OnError = "raise"
+    ) -> Floats | tuple[Floats, Floats]:
         """Predict landmarks.
 
         Parameters
@@ -466,7 +530,7 @@ class CascadeLandmarkRegressor(
         return as_layout(points, self._flat)
 
     @plain_state()
-    def calibrate(self, X, y):
+    def calibrate(self, X: ImagesLike, y: ArrayLike) -> Self:
         """Estimate the uncertainty of predictions from held-out samples.
 
         Parameters
@@ -504,7 +568,7 @@ class CascadeLandmarkRegressor(
         self.calibration_ = calibrate(errors, spread, error_units(points, sides))
         return self
 
-    def staged_predict(self, X, on_error="raise"):
+    def staged_predict(self, X: ImagesLike, on_error: OnError = "raise") -> Iterator[Floats]:
         """Predict the landmarks of each stage.
 
         Parameters
@@ -524,7 +588,9 @@ class CascadeLandmarkRegressor(
 
     @plain_state()
     @drawing(0)  # for custom networks that draw random numbers in evaluation mode
-    def _locate(self, X, *, first=-1, spread=False, on_error="raise"):
+    def _locate(
+        self, X: ImagesLike, *, first: int = -1, spread: bool = False, on_error: OnError = "raise"
+    ) -> Any:
         """Predict landmarks, their spread and the sides of boxes, see :func:`read_images`."""
         check_is_fitted(self)
         check_on_error(on_error)
@@ -543,7 +609,7 @@ class CascadeLandmarkRegressor(
             on_error=on_error,
         )
 
-    def _device_here(self):
+    def _device_here(self) -> torch.device:
         """The requested device, or the CPU if it is unavailable."""
         try:
             return check_device(self.device)
@@ -552,7 +618,7 @@ class CascadeLandmarkRegressor(
             return torch.device("cpu")
 
     @plain_state()
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ImagesLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the negative mean normalised error: higher is better, 0 is perfect.
 
         Parameters
@@ -581,11 +647,11 @@ class CascadeLandmarkRegressor(
         known = check_measurable(errors, "samples of weight above zero")
         return -float(np.average(errors[known], weights=weights[known]))
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """State for pickling as plain data, see :func:`skwing._utils.envelope.pack`."""
         return pack(self, super().__getstate__(), ATTRIBUTES, taken(self))
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         if "format" not in state:
             state = packed_of_0_6(state)
         state = packed_of_0_8(state)
@@ -593,7 +659,7 @@ class CascadeLandmarkRegressor(
         if fitted is not None:
             put(self, fitted, written_by(self, state["skwing"]))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.target_tags.single_output = False

@@ -7,11 +7,17 @@ The default parameters of the regressor are the third recipe; they are chosen fo
 training times on a CPU.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from skwing._crops.augmentation import Augmentation
 from skwing._training.settings import auto_epochs
 from skwing._utils.checks import count
+
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["best", "paper"]
 
@@ -22,7 +28,7 @@ _PAPER_BATCH = 8
 _PAPER_RATES = (3e-5, 1e-5)
 
 
-def best(n_samples):
+def best(n_samples: int) -> dict[str, Any]:
     """Parameters for a lower error by longer training, for use with a GPU.
 
     These are the default parameters with three times as many epochs. The complete recipe
@@ -54,7 +60,7 @@ def best(n_samples):
     return {"max_epochs": tuple(_LONGER * auto_epochs(stage, n_samples) for stage in range(2))}
 
 
-def paper(n_samples, n_landmarks):
+def paper(n_samples: int, n_landmarks: int) -> dict[str, Any]:
     """Parameters of the training of Feng et al. (2018), as far as they are known.
 
     Parameters

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
-
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from typing import TYPE_CHECKING, ClassVar
 
 from skwing._utils.checks import Constraint, Number, PerStage
 from skwing._utils.doc_links import DocLinkMixin
+from skwing._utils.estimators import BaseEstimator
+
+if TYPE_CHECKING:
+    from skwing._utils.types import PerStage as PerStageValue
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "chosen", "is_default"]
-
-PerStageFloat = float | Sequence[float] | NDArray
 
 _PROBABILITY = PerStage(Number(0, 1))
 
@@ -76,15 +74,15 @@ class Augmentation(DocLinkMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        rotation: PerStageFloat = (20.0, 15.0),
-        scale: PerStageFloat = (0.1, 0.08),
-        shift: PerStageFloat = (0.05, 0.04),
-        mirror: PerStageFloat = 0.5,
-        blur: PerStageFloat = 0.2,
-        brightness: PerStageFloat = 0.2,
-        contrast: PerStageFloat = 0.2,
-        occlusion: PerStageFloat = 0.3,
-        deformation: PerStageFloat = (0.5, 1.5),
+        rotation: PerStageValue = (20.0, 15.0),
+        scale: PerStageValue = (0.1, 0.08),
+        shift: PerStageValue = (0.05, 0.04),
+        mirror: PerStageValue = 0.5,
+        blur: PerStageValue = 0.2,
+        brightness: PerStageValue = 0.2,
+        contrast: PerStageValue = 0.2,
+        occlusion: PerStageValue = 0.3,
+        deformation: PerStageValue = (0.5, 1.5),
     ) -> None:
         self.rotation = rotation
         self.scale = scale

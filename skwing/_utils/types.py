@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ __all__ = [
     "FilePath",
     "Flags",
     "Floats",
+    "HistoryRow",
     "Ints",
     "OnError",
     "PerStage",
@@ -29,7 +30,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 FilePath: TypeAlias = str | os.PathLike[str]
 RandomState: TypeAlias = int | np.random.RandomState | None
 # A setting of one value for all stages, or one for each.
-PerStage: TypeAlias = float | Sequence[float]
+PerStage: TypeAlias = float | Sequence[float] | NDArray[Any]
 OnError: TypeAlias = Literal["raise", "skip"]
 # The type of results equals the type of arguments; integers give some kind of number.
 Array = TypeVar(
@@ -67,3 +68,15 @@ class Table(Protocol):
 
     def __getitem__(self, key: Any, /) -> Any:
         """Column of that name."""
+
+
+class HistoryRow(TypedDict):
+    """One epoch of training."""
+
+    stage: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    n_samples: int
+    validation_error: NotRequired[float]

@@ -14,6 +14,7 @@ from torch import nn
 
 import skwing
 from skwing import (
+    Augmentation,
     BoxedImages,
     CascadeLandmarkRegressor,
     LandmarkSchema,
@@ -78,11 +79,17 @@ def models(X: BoxedImages, y: Floats) -> None:
     assert_type(regressor.schema_, LandmarkSchema | None)
     assert_type(regressor.history_[0]["loss"], float)
     CascadeLandmarkRegressor(**recipes.paper(n_samples=3148, n_landmarks=68)).fit(X, y)
+    assert_type(Augmentation(rotation=(30, 10)).set_params(blur=0.1), Augmentation)
+    CascadeLandmarkRegressor(augmentation=Augmentation(occlusion=0)).fit(X, y)
+    CascadeLandmarkRegressor(augmentation=None, loss="l1", random_state=0)
+    CascadeLandmarkRegressor(optimiser="sgd")  # type: ignore[call-arg]
+    CascadeLandmarkRegressor(optimizer="lion")  # type: ignore[arg-type]
     balancer = PoseBalancer(n_bins=9, max_repeats=None)
     assert_type(balancer.fit(X, y), PoseBalancer)
     assert_type(balancer.fit_transform(X, y), BoxedImages)
     assert_type(balancer.transform(X), BoxedImages)
     assert_type(balancer.repeats_, Ints)
+    assert_type(balancer.pose_coefficients(y), Floats)
     assert_type(PoseResampler().fit_resample(X, y), tuple[BoxedImages, Floats])
     save_model(regressor, "model.safetensors")
     to_onnx(regressor, "model.onnx")
@@ -125,6 +132,7 @@ def measures(y: Floats, points: Floats) -> None:
     assert_type(nme(y, points, schema="ibug68"), float)
     errors = nme(y, points, normalizer=1.0, per_sample=True)
     assert_type(errors, Floats)
+    assert_type(skwing.metrics.failure_rate(errors, 0.1), float)
     assert_type(ced_auc(errors, 0.1), float)
     assert_type(ced_curve(errors), tuple[Floats, Floats])
     assert_type(make_nme_scorer("inter_pupil"), Callable[[object, object, ArrayLike], float])
