@@ -33,14 +33,14 @@ _N_SHOWN = 12
 def predict(args):
     """``skwing predict``: landmarks of images, to a file and a picture."""
     model = load_model(args.model)
-    data, names = _images_to_read(args)
+    data, source = _images_to_read(args)
     data = _with_boxes(data, model, args)
     points = _predict_all(model, data, args.skip_unreadable)
     out = args.out
     if out is None and (args.to or not args.draw):
         out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
     if out is not None:
-        write_landmarks(out, data, points, names, args.to)
+        write_landmarks(out, data, points, source, args.to)
         _say(f"landmarks of {len(data)} images: {out}")
     if args.draw:
         found = ~np.isnan(points).all(axis=(1, 2))
@@ -94,7 +94,7 @@ def convert(args):
         raise ValueError(f"{target} is both read and written: name another file")
     find_format(target, args.to)  # before a long file is read
     dataset = read_landmarks(source, args.format, args.images, args.schema)
-    write_landmarks(target, dataset.data, dataset.target, dataset.get("names"), args.to)
+    write_landmarks(target, dataset.data, dataset.target, dataset, args.to)
     _say(f"{len(dataset.data)} samples of {dataset.target.shape[1]} landmarks: {target}")
     return 0
 
@@ -150,13 +150,13 @@ def _setting(text):
 
 
 def _images_to_read(args):
-    """Images from files, folders or one annotation file, and their names if they have any."""
+    """Images from files, folders or one annotation file, and the data set of the latter or {}."""
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):
         dataset = read_landmarks(first, args.format)
-        return dataset.data, dataset.get("names")
-    return BoxedImages(find_images(args.images)), None
+        return dataset.data, dataset
+    return BoxedImages(find_images(args.images)), {}
 
 
 def _with_boxes(data, model, args):

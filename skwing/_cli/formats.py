@@ -22,7 +22,7 @@ class Format:
     read : callable
         Takes the path, the folder of the images and a schema; both may be None.
     write : callable
-        Takes the path, images, landmarks and the names of the samples.
+        Takes the path, images, landmarks, and the data set that the images came with or {}.
     """
 
     suffix: str
@@ -34,34 +34,36 @@ FORMATS = {
     "csv": Format(
         ".csv",
         lambda path, images, schema: datasets.read_csv(path, images=images, schema=schema),
-        lambda path, data, target, names: datasets.write_csv(path, data, target),
+        lambda path, data, target, source: datasets.write_csv(path, data, target),
     ),
     "tps": Format(
         ".tps",
         lambda path, images, schema: datasets.read_tps(path, images, schema=schema),
-        lambda path, data, target, names: datasets.write_tps(path, data, target, names=names),
+        lambda path, data, target, source: datasets.write_tps(
+            path, data, target, names=source.get("names"), scale=source.get("scale")
+        ),
     ),
     "coco": Format(
         ".json",
         lambda path, images, schema: datasets.read_coco(path, images, schema=schema),
-        lambda path, data, target, names: datasets.write_coco(path, data, target),
+        lambda path, data, target, source: datasets.write_coco(path, data, target),
     ),
     "dlib": Format(
         ".xml",
         lambda path, images, schema: datasets.read_dlib_xml(path, root=images, schema=schema),
-        lambda path, data, target, names: datasets.write_dlib_xml(path, data, target),
+        lambda path, data, target, source: datasets.write_dlib_xml(path, data, target),
     ),
     "pts": Format(
         "",
         lambda path, images, schema: datasets.read_pts_folder(
             path, images=images, schema=schema, recursive=True
         ),
-        lambda path, data, target, names: datasets.write_pts_folder(path, data, target),
+        lambda path, data, target, source: datasets.write_pts_folder(path, data, target),
     ),
     "deeplabcut": Format(
         ".csv",
         lambda path, images, schema: datasets.read_deeplabcut(path, images=images, schema=schema),
-        lambda path, data, target, names: datasets.write_deeplabcut(path, data, target),
+        lambda path, data, target, source: datasets.write_deeplabcut(path, data, target),
     ),
 }
 # Of two formats with one suffix, the first is meant.
@@ -113,9 +115,13 @@ def read_landmarks(path, name=None, images=None, schema=None):
     return find_format(path, name).read(path, images, schema)
 
 
-def write_landmarks(path, data, target, names=None, form=None):
-    """Write landmarks to a file or a folder, in the format of its suffix or of a name."""
-    find_format(path, form).write(path, data, target, names)
+def write_landmarks(path, data, target, source, form=None):
+    """Write landmarks to a file or a folder, in the format of its suffix or of a name.
+
+    `source` is the data set that the images were read from, whose IDs and scales go along
+    where the format has a place for them, or an empty dict.
+    """
+    find_format(path, form).write(path, data, target, source)
 
 
 def find_images(paths):

@@ -176,6 +176,16 @@ def test_a_schema_can_be_named(folder, run):
     assert "schema: ibug68" in run("describe", "s.safetensors")[1]
 
 
+def test_undigitised_specimens_are_filled_in(folder, run):
+    todo = "LM=0\nIMAGE=00.png\nID=17\nSCALE=0.25\nLM=0\nIMAGE=01.png\nID=18\n"
+    (folder / "todo.tps").write_text(todo)
+    assert run("predict", "todo.tps", "--model", "whole.safetensors", "--out", "done.tps")[0] == 0
+    done = read_landmarks(folder / "done.tps")
+    assert done.names.tolist() == ["17", "18"] and done.scale[0] == 0.25
+    expected = load_model(folder / "whole.safetensors").predict(done.data)
+    np.testing.assert_allclose(done.target, expected, atol=1e-9)
+
+
 def test_a_folder_of_pts_is_written_and_read(folder, run):
     assert run("convert", "faces.csv", "points", "--to", "pts")[0] == 0
     assert len(list((folder / "points").glob("*.pts"))) == N

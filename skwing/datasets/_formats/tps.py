@@ -72,8 +72,10 @@ def read_tps(
 
         data : BoxedImages of shape (n,)
         target : ndarray of shape (n, n_landmarks, 2)
-            In pixels, whatever the scale; y points down.
-        schema : LandmarkSchema
+            In pixels, whatever the scale; y points down. NaN for specimens that are not
+            digitised (``LM=0``). If none is, there are no landmarks (``n_landmarks`` is 0),
+            or those of `schema`, all NaN.
+        schema : LandmarkSchema or None
         groups : ndarray of str of shape (n,)
             Path of the image.
         names : ndarray of str of shape (n,)
@@ -114,23 +116,23 @@ def read_tps(
     (120, 15, 2)
     """
     specimens = parse_specimens(read_text(path), path)
+    schema = check_schema(schema)
     layout = _check_layout(specimens, curves, path)
-    schema = _make_schema(layout) if schema is None else check_schema(schema, sum(layout))
+    if not sum(layout) and schema is not None:
+        layout = (schema.n_landmarks,)
+    if schema is None:
+        schema = _make_schema(layout) if sum(layout) else None
+    check_schema(schema, sum(layout))
     find = image_finder(path, images)
     files = [_image_of(specimen, find, path) for specimen in specimens]
 
     def describe(i):
         return f"{path}, line {specimens[i].line}: image {files[i]}"
 
-    rows = [
-        [*specimen.landmarks, *(point for curve in specimen.curves for point in curve)]
-        if curves
-        else specimen.landmarks
-        for specimen in specimens
-    ]
-    heights = heights_of(files, image_height, describe) if y_up else None
-    target = _points(rows, heights, negative_missing)
-    if y_up:
+    # Without a landmark there is no y to turn, and images need not be looked at.
+    heights = heights_of(files, image_height, describe) if y_up and sum(layout) else None
+    target = _points(specimens, layout, curves, heights, negative_missing)
+    if heights is not None:
         _warn_of_outliers(target, heights, describe)
     return as_bunch(
         BoxedImages(files, schema=schema),
@@ -154,7 +156,7 @@ def read_tps(
 
 
 def _check_layout(specimens, curves, path):
-    """Numbers of landmarks and curve points, which all specimens share."""
+    """Numbers of landmarks and curve points, which all digitised specimens share."""
     if not specimens:
         raise ValueError(f"{path}: no line begins a specimen with LM=.")
     for s in specimens:
@@ -164,17 +166,17 @@ def _check_layout(specimens, curves, path):
                 f"{len(s.curves)} curves (POINTS=)."
             )
     n_parts = None if curves else 1
-    layout = specimens[0].layout()[:n_parts]
-    for s in specimens:
+    digitised = [s for s in specimens if sum(s.layout())]
+    layout = digitised[0].layout()[:n_parts] if digitised else (0,)
+    for s in digitised:
         if s.layout()[:n_parts] != layout:
             raise ValueError(
                 f"{path}, line {s.line}: the specimen has {_say(s.layout()[:n_parts])}, the "
                 f"first has {_say(layout)}."
                 + (" curves=False leaves the curves out." if s.layout()[0] == layout[0] else "")
             )
-    if not sum(layout):
-        hint = " with curves=False" if any(s.curves for s in specimens) else ""
-        raise ValueError(f"{path}: the specimens have no landmarks{hint}.")
+    if digitised and not sum(layout):
+        raise ValueError(f"{path}: the specimens have no landmarks with curves=False.")
     return layout
 
 
@@ -226,9 +228,13 @@ def heights_of(files, image_height, describe):
     return np.broadcast_to(heights, len(files))
 
 
-def _points(rows, heights, negative_missing):
-    """Points in pixels, y pointing down."""
-    points = np.array(rows, dtype=np.float64)
+def _points(specimens, layout, curves, heights, negative_missing):
+    """Points in pixels, y pointing down; NaN for specimens without landmarks."""
+    points = np.full((len(specimens), sum(layout), 2), np.nan)
+    for row, specimen in zip(points, specimens, strict=True):
+        own = [specimen.landmarks, *(specimen.curves if curves else ())]
+        if sum(specimen.layout()):
+            row[:] = [point for part in own for point in part]
     lost = np.isnan(points).any(axis=2)
     if negative_missing:
         lost |= (points < 0).all(axis=2)

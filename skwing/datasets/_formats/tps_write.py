@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skwing._utils.checks import count
 from skwing._utils.files import replacing
 from skwing._utils.warnings import warn_caller
 from skwing.datasets._common import check_written, number_text, written_paths
@@ -24,6 +25,7 @@ def write_tps(
     y_up=True,
     image_height=None,
     missing="NA",
+    decimals=None,
 ):
     """Write landmarks of specimens to a TPS file.
 
@@ -55,6 +57,8 @@ def write_tps(
         As of :func:`read_tps`.
     missing : {"NA", "-1"}, default="NA"
         How missing landmarks are written: for geomorph, or for tpsDig.
+    decimals : int, default=None
+        Number of decimals that coordinates are rounded to; None writes them in full.
 
     Raises
     ------
@@ -105,6 +109,8 @@ def write_tps(
     points = points.copy()
     if heights is not None:
         points[..., 1] = heights[:, None] - 1 - points[..., 1]
+    if decimals is not None:
+        points = points.round(count(0, 15).check(decimals, "decimals"))
     with replacing(path) as file:
         for i, rows in enumerate(points.tolist()):
             lines = [
@@ -146,11 +152,11 @@ def _check_texts(key, texts, n_samples):
 def _specimen_text(rows, counts, entries):
     """Lines of a specimen; the first count is that of its landmarks."""
     rows, lines = iter(rows), []
-    for number, count in enumerate(counts):
+    for number, n_points in enumerate(counts):
         if number == 1:
             lines.append(f"CURVES={len(counts) - 1}")
-        lines.append(f"{'POINTS' if number else 'LM'}={count}")
-        lines += [next(rows) for _ in range(count)]
+        lines.append(f"{'POINTS' if number else 'LM'}={n_points}")
+        lines += [next(rows) for _ in range(n_points)]
     for key, text in entries.items():
         if text:
             lines += [f"{key}={line}" for line in text.split("\n")]

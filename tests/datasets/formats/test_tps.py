@@ -198,8 +198,7 @@ HOSTILE = {
     "absurd": ("LM=999999999\n1 2\n", r"announces 999999999 points, but 1"),
     "digits": ("LM=" + "9" * 5000, r"line 1: found '999"),
     "curves": ("LM=0\nCURVES=2\nPOINTS=1\n1 2\nIMAGE=a", r"CURVES=2, but 1 curves"),
-    "no points": ("LM=0\nIMAGE=a\n", r"no landmarks"),
-    "not as many": ("LM=1\n1 2\nIMAGE=a\nLM=0\nIMAGE=b\n", r"line 4: .*0 landmarks.* 1 "),
+    "not as many": ("LM=1\n1 2\nIMAGE=a\nLM=2\n1 2\n3 4\nIMAGE=b\n", r"line 4: .*2 landmarks.* 1 "),
     "no image": ("LM=1\n1 2\nID=4\n", r"line 1: the specimen has no IMAGE"),
     "empty image": ("LM=1\n1 2\nIMAGE=\n", r"line 1: the specimen has no IMAGE"),
     "image twice": ("LM=1\n1 2\nIMAGE=a\nIMAGE=b\n", r"line 4: IMAGE is there twice"),
@@ -319,3 +318,41 @@ def test_what_cannot_be_written_is_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         write_tps(tmp_path / "a.tps", **given | options)
     assert (tmp_path / "a.tps").read_text() == "before"
+
+
+def test_specimens_that_are_not_digitised_have_no_landmarks_yet(tmp_path):
+    path = tmp_path / "wings.tps"
+    path.write_text("LM=0\nIMAGE=a.jpg\nID=7\nSCALE=0.5\nLM=0\nIMAGE=b.jpg\nID=8\n")
+    wings = read_tps(path)  # no image is looked at: there is no y to turn
+    assert wings.target.shape == (2, 0, 2) and wings.schema is None
+    assert wings.names.tolist() == ["7", "8"]
+    np.testing.assert_array_equal(wings.scale, [0.5, np.nan])
+    eyes = LandmarkSchema("eyes", ("left", "right"))
+    to_fill = read_tps(path, schema=eyes, image_height=40)
+    assert to_fill.target.shape == (2, 2, 2) and np.isnan(to_fill.target).all()
+    assert to_fill.data.schema is eyes
+    # Predictions go back with what the file said about each specimen.
+    points = np.array([[[1.25, 2], [3, 4.333333]], [[5, 6], [np.nan, np.nan]]])
+    write_tps(
+        path, wings.data, points, names=wings.names, scale=wings.scale, image_height=40, decimals=2
+    )
+    assert "1.25 37" in path.read_text() and "3 34.67" in path.read_text()
+    back = read_tps(path, image_height=40)
+    np.testing.assert_allclose(back.target, points, atol=0.005)
+    assert back.names.tolist() == ["7", "8"]
+    np.testing.assert_array_equal(back.scale, [0.5, np.nan])
+
+
+def test_some_of_the_specimens_are_not_digitised(tmp_path):
+    path = tmp_path / "wings.tps"
+    path.write_text("LM=0\nIMAGE=a.jpg\nLM=2\n1 2\n3 4\nIMAGE=b.jpg\nLM=0\nIMAGE=c.jpg\n")
+    wings = read_tps(path, image_height=10)
+    assert wings.target.shape == (3, 2, 2)
+    assert np.isnan(wings.target).all((1, 2)).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("decimals", [-1, 1.5, "2"])
+def test_decimals_are_checked(tmp_path, decimals):
+    data = BoxedImages([str(tmp_path / "a.jpg")])
+    with pytest.raises((TypeError, ValueError), match="decimals"):
+        write_tps(tmp_path / "a.tps", data, [[[1, 2]]], image_height=9, decimals=decimals)
