@@ -648,11 +648,11 @@ def test_before_fit_there_is_nothing_to_predict_with(X, y, method):
 # ---------------------------------------------------------------------------------------
 def test_fit_writes_no_parameter_and_only_fitted_attributes(X, y):
     reg = tiny(max_epochs=1, early_stopping=True)
-    before = reg.get_params()
+    before = reg.get_params(deep=False)
     attributes = set(vars(reg))
     assert attributes == set(before)
     assert reg.fit(X, y) is reg
-    after = reg.get_params()
+    after = reg.get_params(deep=False)
     assert all(after[name] is before[name] for name in before)
     public = {name for name in set(vars(reg)) - attributes if not name.startswith("_")}
     assert public == {
