@@ -15,6 +15,7 @@ from skwing.metrics import (
     ced_auc,
     ced_curve,
     failure_rate,
+    landmark_report,
     make_nme_scorer,
     nme,
     normalizing_lengths,
@@ -485,3 +486,54 @@ def test_a_scorer_asks_for_the_schema_that_was_set_before_the_one_of_the_last_fi
     assert make_nme_scorer()(Estimator(), [0], y) == pytest.approx(-1 / 10)
     Estimator.schema = None
     assert make_nme_scorer()(Estimator(), [0], y) == pytest.approx(-1 / 40)
+
+
+def test_the_report_has_the_statistics_of_each_landmark():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0, 100, (50, 3, 2))
+    pred = true + rng.normal(0, 2, true.shape)
+    true[::5, 1] = np.nan
+    errors = point_errors(true, pred)
+    report = landmark_report(true, pred, output_dict=True)
+    assert list(report) == ["0", "1", "2", "all landmarks"]
+    for name, values in [*zip("012", errors.T, strict=True), ("all landmarks", errors)]:
+        known = values[~np.isnan(values)]
+        expected = [known.mean(), np.median(known), np.quantile(known, 0.95), known.max()]
+        assert list(report[name].values()) == pytest.approx([*expected, len(known)])
+    text = landmark_report(true, pred, digits=3)
+    assert text.splitlines()[0].split()[:3] == ["error", "in", "px"]
+    assert [float(cell) for cell in text.splitlines()[2].split()[1:]] == pytest.approx(
+        list(report["1"].values()), abs=5e-4
+    )
+
+
+def test_the_report_in_other_units():
+    true, pred = np.zeros((2, 2, 2)), np.zeros((2, 2, 2))
+    true[:, 1, 0], pred[:, 1, 0] = [10, 20], [11, 22]
+    in_mm = landmark_report(true, pred, unit="mm", scale=[0.5, np.nan], output_dict=True)
+    assert in_mm["1"]["mean"] == 0.5 and in_mm["1"]["n"] == 1
+    in_percent = landmark_report(true, pred, normalizer=[10, 20], output_dict=True)
+    assert in_percent["1"]["mean"] == pytest.approx(10)
+    assert landmark_report(true, pred, normalizer=10.0).startswith("error in %")
+
+
+def test_a_landmark_that_is_never_known_has_no_statistics():
+    true = np.array([[[0, 0], [np.nan, np.nan]]])
+    report = landmark_report(true, np.zeros((1, 2, 2)), output_dict=True)
+    assert report["1"]["n"] == 0 and np.isnan(report["1"]["mean"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"scale": 1, "normalizer": "box"}, "exclude each other"),
+        ({"scale": 0}, "scale must be finite and positive"),
+        ({"scale": [1, 2, 3]}, "scale has shape"),
+        ({"digits": -1}, "digits"),
+        ({"output_dict": "yes"}, "output_dict"),
+        ({"normalizer": "inter_ocular"}, "needs a schema"),
+    ],
+)
+def test_reports_refuse(arguments, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        landmark_report(np.zeros((2, 1, 2)), np.zeros((2, 1, 2)), **arguments)

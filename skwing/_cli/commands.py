@@ -23,7 +23,7 @@ from skwing.cascade import CascadeLandmarkRegressor
 from skwing.detection import SkimageCascade, YuNet, detect_boxes
 from skwing.export import to_onnx
 from skwing.images import BoxedImages
-from skwing.metrics import ced_auc, failure_rate, nme
+from skwing.metrics import ced_auc, failure_rate, landmark_report, nme
 from skwing.persistence import describe_model, load_model, save_model
 
 _A_PASS = 64  # images between two moves of the progress bar
@@ -81,8 +81,12 @@ def evaluate(args):
     dataset = read_landmarks(args.data, args.format, args.images, args.schema)
     points = _predict_all(model, dataset.data, skip=False)
     _print_errors(dataset.target, points, model, dataset.data, args.normalizer)
+    schema = schema_of(model, dataset.data)
+    if args.landmarks:
+        boxes = dataset.data.boxes if dataset.data.has_boxes else None
+        told = {"normalizer": args.normalizer, "schema": schema, "boxes": boxes}
+        print(f"\n{landmark_report(dataset.target, points, **told)}")
     if args.draw:
-        schema = schema_of(model, dataset.data)
         _draw_landmarks(args.draw, dataset.data, dataset.target, points, schema)
     return 0
 

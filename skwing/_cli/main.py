@@ -140,6 +140,7 @@ def _add_evaluate(subparsers):
     _add_data(parser)
     parser.add_argument("--model", required=True, help="file of save_model or of `skwing train`")
     parser.add_argument("--normalizer", default="auto", help="of the error; default: auto")
+    parser.add_argument("--landmarks", action="store_true", help="print each landmark's errors")
     parser.add_argument("--draw", help="picture of the images with the largest errors")
 
 

@@ -140,6 +140,9 @@ def test_train_then_evaluate(folder, run):
     assert code == 0
     assert f"{N} of {N}" in out
     assert cv2.imread(str(folder / "e.png")) is not None
+    code, out, _ = run("evaluate", "faces.csv", "--model", "trained.safetensors", "--landmarks")
+    rows = out.splitlines()
+    assert code == 0 and rows[-1].startswith("all landmarks") and len(rows) > 68
     code, out, _ = run("describe", "trained.safetensors")
     assert code == 0 and "n_landmarks: 68" in out
 
