@@ -1,1 +1,1 @@
-"""Drawn faces with exact landmarks."""
+"""Generated faces with exact landmarks."""

@@ -1,4 +1,4 @@
-"""Drawn faces with exact landmarks: data that needs no download."""
+"""Generated faces with exact landmarks: a data set without download."""
 
 from __future__ import annotations
 
@@ -274,52 +274,56 @@ def make_faces(
     hidden: Literal["keep", "nan"] = "keep",
     box_error: float = 1.0,
 ) -> DrawnFaces | tuple[BoxedImages, Floats]:
-    """Drawn faces with exact landmarks, in numbers as uneven as on photographs.
+    """Generate images of faces with exact landmarks and a realistic distribution of poses.
 
-    Each face is a head in three dimensions, seen in perspective: its proportions, skin,
-    hair, beard, expression, light, background and the camera's blur and noise are random.
-    A quarter of the faces has something in front of it. All mark-ups are read off the same
-    head: with another `schema`, pictures, boxes and poses stay the same.
+    Each face is a perspective view of a 3D head. Proportions, skin, hair, beard, expression,
+    light, background, blur and noise are random. A quarter of the faces are partly occluded.
+    The landmarks of all schemas are computed from the same head: with another `schema`,
+    images, boxes and poses are the same.
 
-    Yaw is drawn as the set AFLW has it, with a peak in front and shoulders on both sides:
-    58 % from a normal distribution round 0 with a standard deviation of 14 degrees, 21 %
-    each round -46 and 46 degrees with one of 17, cut at `max_yaw`. So 37 % of the faces
-    turn more than 30 degrees, 9 % more than 60. Pitch has a standard deviation
-    of 10 degrees; roll one of 8, and every tenth face leans by up to 40.
+    The distribution of yaw is similar to that of AFLW, with a peak at 0 and shoulders on
+    both sides: 58 % are from a normal distribution around 0 with a standard deviation of 14
+    degrees, and 21 % each from distributions around -46 and 46 degrees with 17 degrees,
+    truncated at `max_yaw`. Yaw exceeds 30 degrees for 37 % of the faces, and 60 degrees for
+    9 %. The standard deviation of pitch is 10 degrees, that of roll is 8 degrees, and every
+    tenth face has a roll of up to 40 degrees.
 
     Parameters
     ----------
     n_samples : int, default=100
+        Number of faces.
     random_state : int, RandomState or None, default=None
-        An int gives the same faces again. Face `i` does not depend on `n_samples`, but
-        for neighbours that are missing where the last image is not full.
+        An int gives reproducible faces. Face `i` does not depend on `n_samples`, except for
+        missing neighbours if the last image is not full.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
     schema : {"aflw19", "cofw29", "ibug68", "wflw98"} or LandmarkSchema, default="ibug68"
-        The mark-up, by name or one of those in :mod:`skwing.schema`.
+        Schema of the landmarks: a name, or one of those in :mod:`skwing.schema`.
     image_size : int, default=128
-        Side of the square images, in pixels, at least 32. The face takes about half of it.
+        Side of the square images, in pixels, at least 32. The size of the face is about half
+        of it.
     faces_per_identity : int, default=4
-        How many images in succession are of one person, or of the same
-        `n_faces_per_image` persons.
+        Number of consecutive images of the same person, or of the same `n_faces_per_image`
+        persons.
     n_faces_per_image : int, default=1
-        How many faces there are in an image, side by side in random sizes, the nearer ones
-        before the further ones; up to 20. Each is a sample with a box of its own. The image
-        is `image_size` high and, for k faces, 1 + 0.55 (k - 1) times as wide.
+        Number of faces in an image, up to 20. They are side by side, with random sizes, and
+        nearer faces occlude more distant ones. Each face is a sample with its own box. The
+        height of the image is `image_size`; for k faces, its width is 1 + 0.55 (k - 1) times
+        as large.
     yaw : {"natural", "uniform"}, default="natural"
-        How yaw is distributed: as said above, or evenly from ``-max_yaw`` to `max_yaw`.
-        With "uniform", pitch, roll and all else about a face stay as they are.
+        Distribution of yaw: as described above, or uniform between ``-max_yaw`` and
+        `max_yaw`. All other properties of a face are the same in both cases.
     max_yaw : float, default=90.0
-        Largest turn to a side that is drawn, in degrees, from 1 to 90.
+        Maximum absolute yaw in degrees, from 1 to 90.
     pose : array-like of shape (n_samples, 3), default=None
-        Yaw, pitch and roll of each face, in degrees from -90 to 90, in place of random
-        ones. All else about a face stays as it is.
+        Yaw, pitch and roll of each face, in degrees from -90 to 90, instead of random
+        values. All other properties of a face are unchanged.
     occlusion : float, default=0.25
-        Probability that sunglasses, a hand, a bar or something round hides a part.
+        Probability of an occlusion by sunglasses, a hand, a bar or a round object.
     hidden : {"keep", "nan"}, default="keep"
-        What `target` has for landmarks that are not visible: their places, or NaN.
+        Whether to keep hidden landmarks in `target`, or to replace them by NaN.
     box_error : float, default=1.0
-        Errors of the boxes, relative to those of a usual detector; 0 gives boxes that fit.
+        Errors of the boxes, relative to those of a typical detector; 0 gives exact boxes.
 
     Returns
     -------
@@ -327,49 +331,52 @@ def make_faces(
         With the attributes
 
         data : BoxedImages of shape (n_samples,)
-            RGB images with square boxes round the 68 points of 300-W, whatever the
-            `schema`. As with detectors, a box is off by random shifts (standard deviations
-            of 4 % of its side across, 3 % down) and by a random scale (7 %), up to 2.5
-            times as much for a profile. Carries the schema.
+            RGB images with square boxes around the 68 points of 300-W, for all schemas. As
+            for detectors, boxes have random errors of position (standard deviations of 4 % of
+            the side horizontally and 3 % vertically) and scale (7 %), which are up to 2.5
+            times as large for profiles. With the schema.
         target : ndarray of shape (n_samples, n_landmarks, 2)
-            Landmarks in image pixels, float64, all of them inside the image. They are
-            points of the head: one that is hidden has the place it projects to, and the
-            jaw is the bone's edge, not the outline of a turned face.
+            Landmarks in image pixels, float64, all inside the image. They are projected
+            points of the head, also if hidden. Points of the jaw are on the edge of the bone,
+            not on the visible outline of a rotated face.
         schema : LandmarkSchema
+            Schema of the landmarks.
         pose : ndarray of shape (n_samples, 3)
             Yaw, pitch and roll in degrees. Positive yaw moves the tip of the nose to the
-            right of the image, positive pitch up; positive roll turns the face clockwise.
-            The mirrored face has the opposite yaw and roll.
+            right of the image, positive pitch moves it up, positive roll rotates the face
+            clockwise. The mirrored face has the opposite yaw and roll.
         visible : ndarray of bool of shape (n_samples, n_landmarks)
-            False where the head itself or something in front of it hides a landmark.
+            False if a landmark is hidden by the head or by an object in front of it.
         self_occluded : ndarray of bool of shape (n_samples, n_landmarks)
-            True where the head itself hides a landmark: nose, cheek, hair, or a lid that
-            is over a pupil.
+            True if a landmark is hidden by the head: by nose, cheek or hair, or a pupil by a
+            lid.
         image : ndarray of int of shape (n_samples,)
-            Number of the image that a face is in.
+            Index of the image of each face.
         groups : ndarray of int of shape (n_samples,)
-            For `GroupKFold`: the person or, with several faces in an image, the set of
+            Groups for `GroupKFold`: the person or, with several faces per image, the set of
             persons, so that neither persons nor images are split.
         names : ndarray of str of shape (n_samples,)
+            Unique name of each face.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range, `pose` has another shape, or `schema` is unknown.
+        If a parameter is out of range, `pose` has a wrong shape, or `schema` is unknown.
     TypeError
         If `schema` is neither a name nor a schema.
 
     Notes
     -----
-    The shape of the yaw distribution follows Fig. 5 of Feng et al. (2018), "Wing loss for
-    robust facial landmark localisation with convolutional neural networks", CVPR.
+    The yaw distribution follows Fig. 5 of Feng et al. (2018), "Wing loss for robust facial
+    landmark localisation with convolutional neural networks", CVPR.
 
-    Where two mark-ups use the same name they mean the same point of a head, but for lids
-    and jaw, which WFLW divides more finely. AFLW's middle of an eye is that of its lids,
-    the pupils of COFW and WFLW are those of the eyes that look somewhere.
+    Landmarks with the same name in two schemas are the same point of the head, except for
+    lids and jaw, where WFLW has more points. The eye centre of AFLW is the centre of the lids;
+    the pupils of COFW and WFLW depend on the gaze.
 
     Examples
     --------

@@ -33,34 +33,34 @@ Left out: {left_out}.
 def read_coco(
     path, images=None, *, category=None, boxes="annotated", schema=None, return_X_y=False
 ):
-    """Keypoints of one category from a JSON file in the format of COCO.
+    """Read keypoints of one or several categories from a JSON file in COCO's format.
 
-    The numbers are taken as they are. COCO gives a keypoint the number of its pixel, from 0,
-    so a whole number is the centre of a pixel; it measures a box from the outer edge of the
-    first pixel, so that (0, 0, width, height) is the whole image. This package does the same.
+    Coordinates are not changed. Keypoints of COCO are pixel indices counted from 0, so
+    integers are pixel centres. Boxes are measured from the outer edge of the first pixel, so
+    (0, 0, width, height) is the whole image. These are the conventions of this package.
 
     Parameters
     ----------
     path : str or os.PathLike
-        Such as ``annotations/person_keypoints_val2017.json``.
+        Path of the file, such as ``annotations/person_keypoints_val2017.json``.
     images : str or os.PathLike, default=None
-        Folder that the file names of the images start from, below which they must lie; None
-        is that of `path`, and lets absolute paths lead elsewhere.
+        Folder that the file names of images are relative to and that must contain them. None
+        is the folder of `path`, and permits any absolute path.
     category : str, int or list of these, default=None
-        Name or id of the category to read, or several that share one list of keypoints,
-        such as species. None takes the only one that has keypoints. Categories without
-        names of keypoints are read where `schema` says what the landmarks are.
+        Name or id of the category to read, or several categories with the same keypoints,
+        such as species. None reads the only category with keypoints. Categories without
+        names of keypoints require `schema`.
     boxes : {"annotated", "landmarks", None}, default="annotated"
-        The boxes of the file, NaN for an annotation without one while others have one; the
-        smallest boxes around the labelled landmarks, NaN where these lie at one place; or
-        none.
+        "annotated" uses the boxes of the file, NaN for annotations without a box if others
+        have one. "landmarks" uses the bounding boxes of the labelled landmarks, NaN if these
+        coincide. None uses no boxes.
     schema : str or LandmarkSchema, default=None
-        None makes one of what the file says of the category: the names, the skeleton as
-        lines of two points, and mirror pairs from its ``flip_pairs`` (names, or indices
-        from 0; null for no mirroring) or ``swap`` (the partner of each name), which some
-        tools add, else from the names (:meth:`skwing.LandmarkSchema.from_names`).
+        None creates a schema from the category in the file: names, the skeleton as lines of
+        two points, and mirror pairs. Mirror pairs are taken from ``flip_pairs`` (names, or
+        indices from 0; null for no mirroring) or ``swap`` (the partner of each name), which
+        some tools add, else from the names (:meth:`skwing.LandmarkSchema.from_names`).
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -68,41 +68,43 @@ def read_coco(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            In the order of the annotations.
+            Images in the order of the annotations.
         target : ndarray of shape (n, n_landmarks, 2)
-            NaN where the file says v=0, whatever the coordinates.
+            In image pixels; NaN for keypoints with v=0.
         visibility : ndarray of int of shape (n, n_landmarks)
-            v of the file: 0 not labelled, 1 labelled but hidden, 2 seen.
+            v in the file: 0 not labelled, 1 labelled but hidden, 2 visible.
         schema : LandmarkSchema
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
-            Path of the image.
+            Path of the image of each annotation.
         names : ndarray of str of shape (n,)
-            The ids of the annotations as text; their numbers in the file if there are none.
+            Ids of the annotations as text, or their indices in the file if they have no id.
         ids, image_ids : list
-            Of each annotation, as in the file; an id is None where there is none.
+            Ids of each annotation and of its image; None if there is no id.
         categories : list
             Id of the category of each annotation.
         image_sizes : ndarray of shape (n, 2)
-            Width and height that the file states; NaN where it does not.
+            Width and height stated in the file; NaN if they are not.
         left_out : dict of str to int
-            How many annotations were left out: "crowd"; "unlabelled", without any labelled
-            keypoint; "other_category".
+            Number of skipped annotations: "crowd"; "unlabelled", without labelled
+            keypoints; "other_category".
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file. Images are not looked at.
+        If the file does not exist. Images are not accessed.
     ValueError
-        If the file is no such JSON, a path leaves the folder, no annotation is left, or the
-        category is not told; names the element.
+        If the file does not have this format, a path leaves the folder, no annotation is
+        left, or the category is ambiguous. The message names the element.
 
     Warns
     -----
     UserWarning
-        If a name has a side but no partner; there is no mirroring then.
+        If a name has a side but no partner, so that mirroring is disabled.
 
     References
     ----------
@@ -246,7 +248,7 @@ def _boxes(annotations, rows, path):
     for i in np.flatnonzero((found[:, 2:] <= 0).any(axis=1)):
         raise ValueError(
             f"{describe(i)} is {found[i].tolist()}, expected a width and height above 0. "
-            "boxes='landmarks' or None does without the boxes of the file."
+            "boxes='landmarks' or None ignores the boxes of the file."
         )
     boxes = np.full((len(rows), 4), np.nan)
     boxes[places] = found

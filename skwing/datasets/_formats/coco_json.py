@@ -1,4 +1,4 @@
-"""What is checked of a COCO file: its structure, its numbers, the category and its schema."""
+"""Validation of COCO files: structure, numbers, categories and their schema."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ __all__ = ["find_categories", "id_of", "load_json", "number_rows", "objects_of",
 
 
 def load_json(path):
-    """What a JSON file holds; whatever is wrong with it is a ValueError."""
+    """Load a JSON file; all problems of its content raise a ValueError."""
 
     def refuse(text):
         raise ValueError(f"found {text}, which is no number in JSON")
@@ -26,7 +26,7 @@ def load_json(path):
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise ValueError(f"{path}: nested too deep for a file of keypoints") from None
-    except ValueError as error:  # not only ours: a number of thousands of digits
+    except ValueError as error:  # ours, or Python's for numbers of thousands of digits
         raise ValueError(f"{path}: {error}") from None
 
 
@@ -47,13 +47,13 @@ def objects_of(content, key, path):
 
 
 def _short(value):
-    if isinstance(value, (list, dict)):  # its repr may be as long as the file, and as deep
+    if isinstance(value, (list, dict)):  # repr may be as long as the file
         return f"a {type(value).__name__} of {len(value)}"
     return f"{value!r:.60}"
 
 
 def id_of(item, key, where):
-    """Number or text that identifies something."""
+    """Return an id, which is a number or a string."""
     found = item.get(key)
     if isinstance(found, bool) or not isinstance(found, (int, float, str)):
         raise ValueError(f"{where}: {key} is {_short(found)}, expected a number or a text.")
@@ -61,7 +61,7 @@ def id_of(item, key, where):
 
 
 def find_categories(categories, wanted, path, has_schema=False):
-    """Categories with these names or ids, or the only one that has keypoints.
+    """Find categories by names or ids, or the only one with keypoints.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def find_categories(categories, wanted, path, has_schema=False):
     path : str
         For errors.
     has_schema : bool, default=False
-        Whether the user says what the landmarks are, so that names are not needed.
+        Whether the user passes a schema, so that names of keypoints are not required.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def find_categories(categories, wanted, path, has_schema=False):
         names = ", ".join(_short(c.get("name")) for c in categories[:20])
         raise ValueError(
             f"{path}: no category with names of keypoints; the categories are: {names or 'none'}. "
-            "Where the landmarks are known all the same, pass their schema=."
+            "If the landmarks are known, pass their schema=."
         )
     if wanted is None:
         chosen = usable
@@ -133,7 +133,7 @@ def _check_category(category, path):
 
 
 def number_rows(rows, n_columns, describe):
-    """Array of lists of numbers; `describe` tells which annotation row i is, in errors."""
+    """Convert lists of numbers to an array; `describe` returns the description of row i."""
     regular = all(type(row) is list and len(row) == n_columns for row in rows)
     if regular and set(map(type, itertools.chain.from_iterable(rows))) <= {int, float}:
         with contextlib.suppress(OverflowError):  # whole numbers beyond all floats

@@ -25,42 +25,41 @@ def write_coco(
     image_ids=None,
     image_sizes=None,
 ):
-    """Write landmarks to a JSON file in the format of COCO.
+    """Write landmarks to a JSON file in COCO's format.
 
-    :func:`read_coco` reads back the same landmarks, boxes and mirror pairs. The skeleton
-    holds the contours of the schema line by line, and its other parts are not written.
-    Where `data` has no boxes, each is that of the whole image, which means the same; a
-    sample whose box is missing gets none. One without any landmark is written, though
-    readers leave such out.
+    :func:`read_coco` reads back the same landmarks, boxes and mirror pairs. Contours of the
+    schema are written as lines of the skeleton; its other parts are not written. If `data`
+    has no boxes, the box of the whole image is written for each sample. Samples with a
+    missing box have none in the file. Samples without landmarks are written, but ignored by
+    readers.
 
     Parameters
     ----------
     path : str or os.PathLike
-        File to write; it is replaced once all is written.
+        Path of the file, which is written atomically.
     data : BoxedImages of shape (n,)
-        Images that are files.
+        Image files.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
-        Landmarks in image pixels, NaN for those missing, which get v=0.
+        Landmarks in image pixels; NaN for missing ones, which are written with v=0.
     images : str or os.PathLike, default=None
-        Folder that the file names of the images start from, below which they must lie;
-        None is that of `path`, and images elsewhere get absolute paths.
+        Folder that the file names of images are relative to and that must contain them. None
+        is the folder of `path`; images elsewhere get absolute paths.
     schema : str or LandmarkSchema, default=None
-        None takes that of the data; without any, landmarks are named by their numbers.
+        None uses the schema of the data; without a schema, names are numbers.
     visibility : array-like of int of shape (n, n_landmarks), default=None
-        1 or 2 for landmarks that are there, 0 for those missing. None takes 2 for all that
-        are there.
+        1 or 2 for known landmarks, 0 for missing ones. None means 2 for all known landmarks.
     ids, image_ids : sequence of int or str of length n, default=None
-        As :func:`read_coco` returns them. None counts from 1.
+        Ids as returned by :func:`read_coco`. None counts from 1.
     image_sizes : array-like of shape (n, 2), default=None
-        Width and height of the images, which COCO's tools ask for; a row of NaN leaves
-        them out. None looks at the headers of the files.
+        Width and height of the images, which tools of COCO require; rows of NaN are not
+        written. None reads the headers of the image files.
 
     Raises
     ------
     FileNotFoundError
-        If the folder of `path` is missing, or an image whose size is wanted.
+        If the folder of `path`, or an image file to read the size from, does not exist.
     ValueError
-        If shapes or lengths differ, or the ids are not as they should be.
+        If shapes or lengths differ, or ids are invalid.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the image, the box and the landmarks, by their names."""
+"""Detection of the columns of image, box and landmarks in a table by their names."""
 
 import os
 import re
@@ -16,7 +16,7 @@ __all__ = ["Columns", "find_columns", "place_of"]
 
 _BOX_PREFIXES = ("", "box", "bbox", "face")
 _BOXES = (BOX_COLUMNS, (*BOX_COLUMNS[:2], "w", "h"))
-# What corners of boxes are called; numbers alone, without a prefix, are landmarks.
+# Names of corners of boxes; without a prefix, numbered names are landmarks.
 _CORNERS = (
     ("xmin", "ymin", "xmax", "ymax"),
     ("minx", "miny", "maxx", "maxy"),
@@ -24,7 +24,7 @@ _CORNERS = (
 )
 _CORNERS_OF_BOXES = (*_CORNERS, *(f"x{a} y{a} x{b} y{b}".split() for a, b in ("12", "01")))
 _CORNERS_OF_BOXES += (("xtl", "ytl", "xbr", "ybr"),)
-# Where the axis of a landmark stands: nose_x, noseX, p1x, x; x0, x_nose, xNose; lm_x_0.
+# Positions of the axis in names of landmarks: nose_x, noseX, p1x, x; x0, x_nose, xNose; lm_x_0.
 _AXES = (
     re.compile(r"(|.*[\W\d_]|.*[a-z](?=[XY]))([xyXY])()", re.DOTALL),
     re.compile(r"()([xyXY])((?:[\W\d_]|(?<=[xy])[A-Z]).*)", re.DOTALL),
@@ -36,7 +36,7 @@ _END, _START = re.compile(rf"[{SEPARATORS}]\Z"), re.compile(rf"\A[{SEPARATORS}]"
 
 @dataclass(frozen=True)
 class Columns:
-    """Places of the columns of a table.
+    """Indices of the columns of a table.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Columns:
 
 
 def place_of(header, where):
-    """Place of each column by its name; a name that comes twice is an error."""
+    """Index of each column by its name; duplicate names raise an error."""
     place = {}
     for i, name in enumerate(header):
         if name and name in place:
@@ -101,8 +101,8 @@ def _box_columns(boxes, header, place, where):
         if corners and not usual:
             raise ValueError(
                 f"{where}: the columns {', '.join(header[i] for i in corners)} look like corners "
-                "of boxes, which are not read: give x, y, width, height, or pass boxes=() for no "
-                "boxes."
+                "of boxes, which are not supported: use x, y, width, height, or pass boxes=() for "
+                "no boxes."
             )
         return usual or None, corners
     boxes = tuple(boxes)
@@ -115,9 +115,10 @@ def _box_columns(boxes, header, place, where):
 
 
 def _pairs(header, free, where, choose):
-    """Landmark columns (x, y) by landmark name, in the order of the table.
+    """Columns (x, y) of each landmark, in the order of the table.
 
-    `choose` takes the first of several pairs of one name, which else are an error.
+    With `choose`, the first of several pairs with the same name is used; otherwise, this is
+    an error.
     """
     found = []
     for form in _AXES:
@@ -146,7 +147,7 @@ def _pairs(header, free, where, choose):
 
 
 def _counted(header, free, where):
-    """Columns that have only numbers for names, x0 y0 x1 y1 ... in their order."""
+    """Columns x0, y0, x1, y1, ... if names are only numbers."""
     numbers = [header[i] for i in free]
     if not numbers or not all(name.isascii() and name.isdigit() for name in numbers):
         return {}
@@ -158,7 +159,7 @@ def _counted(header, free, where):
 
 
 def _chosen(landmarks, pairs, place, where):
-    """Pairs the user asked for, by landmark name or by the names of both columns."""
+    """Pairs of columns selected by landmark names or by names of both columns."""
     if isinstance(landmarks, str):
         raise ValueError(f"{where}: landmarks must be a sequence, got the text {landmarks!r}.")
     chosen, name_of = {}, {pair: name for name, pair in pairs.items()}
@@ -184,16 +185,16 @@ def _chosen(landmarks, pairs, place, where):
 
 
 def _is_numeric(value):
-    """Whether a cell is a number or empty; the text of None, NaN, pandas' NA tells as well."""
+    """Whether a cell is a number or a missing value such as None, NaN or NA."""
     text = "" if value is None else str(value)
     return not isinstance(value, np.ndarray) and (is_missing(text) or is_number(text))
 
 
 def _text_column(header, sample, free, where):
-    """The column that must be the path: the only text, or the only name of an image file."""
+    """Column of paths: the only one with text, or the only one with names of image files."""
     texts = [i for i in free if not _is_numeric(sample[i])]
     named = [i for i in texts if str(sample[i]).lower().endswith(IMAGE_SUFFIXES)]
-    # A column without a name stands in front, where the row's own name belongs.
+    # A first column without a name contains the names of rows.
     likely = [i for i in texts if i in named or _looks_like_image(sample[i]) or not header[i]]
     for candidates in (likely, named):
         if len(candidates) == 1:
@@ -212,7 +213,7 @@ def _looks_like_image(value):
 
 
 def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=None):
-    """Tell the columns of a wide table apart.
+    """Detect the columns of a wide table.
 
     Parameters
     ----------
@@ -221,14 +222,14 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
     sample : list
         Values of the first row.
     where : str
-        For errors.
+        Description of the table for error messages.
     image : str, default=None
-        Column of the image; None finds it.
+        Column of the image; None detects it.
     landmarks : sequence of str or (str, str), default=None
-        Names of landmarks, or of their two columns, in the order wanted; None takes all
-        pairs of columns whose names differ by x and y only. Numbered ones are sorted.
+        Names of landmarks, or of their two columns, in the required order. None uses all
+        pairs of columns whose names differ only in x and y; numbered landmarks are sorted.
     boxes : sequence of 4 str, default=None
-        Columns of x, y, width, height; None finds them, an empty one has none.
+        Columns of x, y, width, height; None detects them, an empty sequence means no boxes.
 
     Returns
     -------
@@ -240,7 +241,7 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
     else:
         lower = {name.lower(): i for name, i in reversed(place.items())}
         named = [lower[name] for name in PATH_COLUMNS if name in lower]
-        # An "image" that is a number, beside a "filename", is the number of a row.
+        # If there is a "filename", a numeric "image" is a row number.
         image = next((i for i in named if not _is_numeric(sample[i])), next(iter(named), None))
     box, unwanted = _box_columns(boxes, header, place, where)
     other = {image, *(box or ()), *unwanted}

@@ -1,4 +1,4 @@
-"""Images and landmarks from CSV files, wide and long."""
+"""Reader of CSV files with images and landmarks, in wide or long layout."""
 
 import os
 from collections import Counter
@@ -29,9 +29,10 @@ def _read_wide(text, column, landmarks, boxes):
 
 
 def _join_boxes(text, names, path):
-    """Boxes and further columns of another CSV, brought into the order of the images.
+    """Boxes and further columns of another CSV file, in the order of the images.
 
-    A photo with several faces has as many rows in both files, in the same order.
+    A photo with several faces must have the same number of rows in both files, in the same
+    order.
     """
     wide = _read_wide(text, None, (), None)
     if wide.boxes is None or wide.images is not None:
@@ -84,51 +85,53 @@ def read_csv(
     missing=None,
     return_X_y=False,
 ):
-    r"""Images, boxes and landmarks from a CSV file.
+    r"""Read images, boxes and landmarks from a CSV file.
 
-    The wide layout has a row per image, with columns such as ``image, nose_x, nose_y``;
-    ``image, x0, y0, x1, y1``; or no names at all: the image, then x and y in turn. How
-    columns are told apart is described at :func:`from_dataframe`. The long layout has a row
-    per image and landmark, with the columns ``image, landmark, x, y`` and perhaps
-    ``visible``; what has no row is missing.
+    The wide layout has one row per sample, with columns such as ``image, nose_x, nose_y`` or
+    ``image, x0, y0, x1, y1``, or without names: the image, then alternately x and y. The
+    detection of columns is described in :func:`from_dataframe`. The long layout has one row
+    per image and landmark, with the columns ``image, landmark, x, y`` and optionally
+    ``visible``; landmarks without a row are missing.
 
     Parameters
     ----------
     path : str or os.PathLike
     images : str or os.PathLike, default=None
-        Folder that the names of images are relative to, and below which they must be;
-        None is the folder of the file, and lets absolute paths lead elsewhere.
+        Folder that the names of images are relative to and that must contain them. None is
+        the folder of the file, and permits any absolute path.
     layout : {"auto", "wide", "long"}, default="auto"
-        "auto" takes a table as long if it has columns for image, landmark, x and y.
+        "auto" selects the long layout if there are columns for image, landmark, x and y.
     column : str, default=None
-        Name of the column of the images; None finds it. Its cells are paths, or, in the
-        wide layout, grey levels of square images parted by blanks, as Kaggle's.
+        Name of the column of images; None detects it. Cells are paths or, in the wide layout,
+        the grey levels of square images separated by spaces, as in Kaggle's file.
     landmarks : sequence of str or of (str, str), default=None
-        Which landmarks, in which order: each by its name or, in a wide table, by the names
-        of its columns of x and y. None takes all, numbered ones sorted by number, others as
-        they come in the file; ``()`` reads a wide table without.
+        Landmarks to read, in this order: names or, in the wide layout, the names of the
+        columns of x and y. None reads all: numbered ones sorted by number, others in the
+        order of the file. ``()`` reads a wide table without landmarks.
     boxes : sequence of 4 str, str or os.PathLike, default=None
-        Columns of the boxes' x, y, width and height, None to find them, ``()`` for none. Or
-        another CSV file, with a column of images and columns for the boxes, empty where
-        there is none; its further columns are kept like those of `path`. It may hold more
-        images; one that has several rows in `path` needs as many, in the same order.
+        Columns of x, y, width and height of the boxes. None detects them; ``()`` means no
+        boxes. Alternatively, the path of another CSV file with a column of images and columns
+        of boxes, which are empty for missing boxes; its further columns are read too. It may
+        contain more images. An image with several rows in `path` must have as many rows in
+        this file, in the same order.
     schema : str or LandmarkSchema, default=None
-        None makes one of the landmarks' names if they are more than numbers. Landmarks of
-        the same names as the schema's are brought into its order.
+        None creates a schema if the names of the landmarks are not only numbers. If the
+        names are those of the schema, landmarks are brought into its order.
     groups : str, default=None
-        Column of either file that tells which samples belong together, such as a person;
-        None takes the path of the image.
+        Column of either file with the group of each sample, such as a person; None uses the
+        path of the image.
     header : bool, default=None
-        Whether the first row of `path` names the columns; None finds out.
+        Whether the first row of `path` contains names of columns; None detects it.
     sep : str, default=None
-        What parts the columns; None finds out among comma, semicolon, tab and blank.
+        Separator of columns; None detects comma, semicolon, tab or space.
     decimal : {".", ","}, default="."
+        Decimal point of numbers.
     encoding : str, default=None
-        Such as ``"cp1252"``; None is UTF-8.
+        Encoding such as ``"cp1252"``; None is UTF-8.
     missing : (float, float), default=None
-        Coordinates that stand for a missing landmark, such as ``(0, 0)``.
+        Coordinates that mark missing landmarks, such as ``(0, 0)``.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -136,34 +139,37 @@ def read_csv(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Decoded only when needed.
+            Images, decoded on access.
         target : ndarray of shape (n, n_landmarks, 2)
-            In image pixels counted from 0, float64. NaN where cells are empty or hold
-            ``nan``, ``NA`` or ``null``, or where the visibility is 0.
+            In image pixels counted from 0, float64. NaN if cells are empty or contain
+            ``nan``, ``NA`` or ``null``, or if the visibility is 0.
         schema : LandmarkSchema or None
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
+            Group of each sample.
         names : ndarray of str of shape (n,)
-            As in the file; numbers for images in memory.
+            Names of images as in the file, or numbers for images in memory.
         DESCR : str
+            Description of the data.
 
-        and, of wide tables, each other column by its name (with ``_`` at its end where
-        that is taken).
+        and, for wide tables, all other columns by their names (with a trailing ``_`` if the
+        name exists already).
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is no such table: names the line. A landmark with only one coordinate,
-        one that is given twice, and paths that leave the folder are errors.
+        If the table is invalid; the message names the line. Landmarks with only one
+        coordinate, duplicate landmarks, and paths that leave the folder are errors.
 
     Notes
     -----
-    Names are kept as they stand. In Kaggle's ``training.csv`` left is the person's left, in
-    the schemas that ship it is the left of the image; its own schema pairs and normalises
-    the landmarks rightly.
+    Names are not changed. In Kaggle's ``training.csv``, "left" is the person's left, while it
+    is the left side of the image in the predefined schemas. The schema created for this file
+    has the correct mirror pairs and normalising lengths.
 
     Examples
     --------

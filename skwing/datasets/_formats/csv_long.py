@@ -1,4 +1,4 @@
-"""Tables of one row per image and landmark."""
+"""Tables in long layout, with one row per image and landmark."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _HIDDEN, _SEEN = (
 
 
 def long_columns(header, path, image, layout):
-    """Places of image, landmark, x, y and visibility (None without), or None if not long."""
+    """Columns of image, landmark, x, y and visibility (or None); None if not long layout."""
     place = {name.lower(): i for name, i in reversed(place_of(header, path).items())}
     marks = _LANDMARK_COLUMNS + (_LANDMARK_COLUMNS_IF_LONG if layout == "long" else ())
     image, landmark, visible = (
@@ -77,7 +77,7 @@ def _cells(table, image, landmark, path):
 
 
 def read_long(text, columns, landmarks):
-    """Names of the images, of the landmarks, and the points; NaN for what has no row."""
+    """Names of images and landmarks, and points; NaN for landmarks without a row."""
     path = text.path
     image, landmark, x, y, visible = columns
     table = text.read([i for i in (image, landmark, visible) if i is not None])

@@ -1,4 +1,4 @@
-"""Images and landmarks to CSV files, wide and long."""
+"""Writer of CSV files with images and landmarks, in wide or long layout."""
 
 import csv
 
@@ -34,8 +34,8 @@ def _checked_paths(data, path, images):
 def _check_readable(readable, names):
     if not readable:
         raise ValueError(
-            f"these names of landmarks do not read back from a table: {names!r:.200}; numbered "
-            "ones must count upwards. Pass other names=."
+            f"these names of landmarks cannot be read back from a table: {names!r:.200}; numbers "
+            "in names must be ascending. Pass other names=."
         )
 
 
@@ -45,7 +45,7 @@ def _write_wide(write, paths, data, points, names):
     header = [pattern.format(name=name, axis=axis) for name in names for axis in "xy"]
     has_boxes = data.has_boxes
     header = ["image", *(BOX_COLUMNS if has_boxes else ()), *header]
-    # Names are free, so the reader itself has to say whether it tells them apart.
+    # Names are arbitrary, so use the reader to check whether they can be read back.
     found = find_columns(header, ["a.png"] * len(header), "names")
     _check_readable(
         list(found.names) == names and (found.boxes is not None) == has_boxes and not found.rest,
@@ -73,25 +73,25 @@ def write_csv(path, data, target, *, layout="wide", names=None, images=None):
     ----------
     path : str or os.PathLike
     data : BoxedImages of shape (n,)
-        Of files; or what makes one, such as a list of paths.
+        Image files; also other forms such as a list of paths.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
-        Landmarks in image pixels counted from 0; cells of missing ones stay empty.
+        Landmarks in image pixels counted from 0; cells of missing ones are empty.
     layout : {"wide", "long"}, default="wide"
-        "wide" has a row per image with its box, if there are boxes. "long" has a row per
-        image and landmark, and no boxes.
+        "wide" has one row per sample, with its box if there are boxes. "long" has one row
+        per image and landmark, and no boxes.
     names : sequence of str of length n_landmarks, default=None
-        None takes those of the schema of `data`, or numbers.
+        Names of the landmarks; None uses those of the schema of `data`, or numbers.
     images : str or os.PathLike, default=None
-        Folder that the paths are written relative to, below which the images must lie;
-        None is the folder of the file, and images elsewhere get absolute paths.
+        Folder that paths are relative to and that must contain the images. None is the
+        folder of the file; images elsewhere get absolute paths.
 
     Raises
     ------
     FileNotFoundError
-        If the folder of `path` is missing.
+        If the folder of `path` does not exist.
     ValueError
-        If the landmarks are not as many as names or images, a landmark has only one
-        coordinate, `data` holds pixels, or the names cannot be read back.
+        If lengths differ, a landmark has only one coordinate, `data` contains pixels, or the
+        names cannot be read back.
 
     Examples
     --------

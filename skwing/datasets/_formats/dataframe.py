@@ -1,4 +1,4 @@
-"""Images and landmarks from a pandas DataFrame of one row per sample."""
+"""Reader of DataFrames with images and landmarks, with one row per sample."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ target: landmarks in image pixels counted from 0, an array of shape (n, n_landma
 
 @dataclass
 class WideTable:
-    """What a table of one row per sample holds; `images` are None where `names` are paths."""
+    """Content of a table with one row per sample; `images` is None if `names` are paths."""
 
     table: Table
     columns: Columns
@@ -71,9 +71,9 @@ class WideTable:
 def table_bunch(
     where, sources, names, marks, points, *, boxes, further, schema, missing, groups, return_X_y
 ):
-    """Answer of a reader of tables, whose further columns are attributes.
+    """Create the result of a reader of tables, with further columns as attributes.
 
-    One whose name is taken gets a ``_`` at its end.
+    If the name of a column exists already, ``_`` is appended.
     """
     schema, order = schema_of(marks, schema, where)
     data = BoxedImages(sources, boxes=boxes, schema=schema)
@@ -108,7 +108,7 @@ def _table_of(df):
     if not len(df):
         raise ValueError("the DataFrame has no rows.")
     names, labels = _flat_names(df.columns), getattr(df, "index", range(len(df)))
-    by_place = hasattr(df, "iloc")  # pandas, where names may come twice
+    by_place = hasattr(df, "iloc")  # pandas, which permits duplicate names
     columns = [df.iloc[:, i] if by_place else df[key] for i, key in enumerate(df.columns)]
     index = np.asarray(labels)
     if index.dtype.kind in "OUT" and isinstance(index[0], str):
@@ -141,40 +141,40 @@ def from_dataframe(
     missing=None,
     return_X_y=False,
 ):
-    """Images, boxes and landmarks from a DataFrame of one row per sample.
+    """Read images, boxes and landmarks from a DataFrame with one row per sample.
 
-    Columns are told apart by their names. Landmarks are pairs of columns that differ by x
-    and y only: ``nose_x, nose_y``, ``nose.x``, ``noseX``, ``x_nose``, ``x0, y0``,
-    ``lm_x_0``; or, where names are mere numbers, x and y in turn. Numbered landmarks are
-    sorted by number, others keep the order of the columns.
+    Columns are detected by their names. Landmarks are pairs of columns whose names differ
+    only in x and y: ``nose_x, nose_y``, ``nose.x``, ``noseX``, ``x_nose``, ``x0, y0``,
+    ``lm_x_0``; or, if names are only numbers, alternating columns of x and y. Numbered
+    landmarks are sorted by number, others have the order of the columns.
 
     Parameters
     ----------
     df : pandas.DataFrame of n rows
-        Or one of polars.
+        Or a DataFrame of polars.
     path : str, default=None
         Column of the images: paths, arrays, or the grey levels of square images as text.
-        None takes ``path``, ``image``, ``file`` or ``filename`` in any case, else the only
-        column of texts or of names of image files, which may be the index.
+        None uses ``path``, ``image``, ``file`` or ``filename`` in upper or lower case, else
+        the only column with text or with names of image files, which may be the index.
     landmarks : sequence of str or of (str, str), default=None
-        Which landmarks, in which order: each by its name, as ``"nose"``, or by the names
-        of its columns of x and y. None takes all; ``()`` reads a table without.
+        Landmarks to read, in this order: names such as ``"nose"``, or the names of the
+        columns of x and y. None reads all; ``()`` reads a table without landmarks.
     boxes : sequence of 4 str, default=None
-        Columns of the boxes' x, y, width and height in pixels. None takes columns of these
-        names (``w``, ``h`` and prefixes such as ``bbox_`` will do) if there are any; ``()``
-        takes none. Empty cells, all four, are for no box.
+        Columns of x, y, width and height of the boxes, in pixels. None uses columns with
+        these names (also ``w``, ``h`` and prefixes such as ``bbox_``), if any; ``()`` means
+        no boxes. Missing boxes have four empty cells.
     images : str or os.PathLike, default=None
-        Folder that the paths are relative to. None leaves the paths as they are.
+        Folder that the paths are relative to. None does not change the paths.
     schema : str or LandmarkSchema, default=None
-        None makes one of the landmarks' names if they are more than numbers. Landmarks of
-        the same names as the schema's are brought into its order.
+        None creates a schema if the names of the landmarks are not only numbers. If the
+        names are those of the schema, landmarks are brought into its order.
     groups : str or array-like of shape (n,), default=None
-        Column that tells which samples belong together, such as a person; None takes the
-        path of the image.
+        Column with the group of each sample, such as a person; None uses the path of the
+        image.
     missing : (float, float), default=None
-        Coordinates that stand for a missing landmark, such as ``(0, 0)``.
+        Coordinates that mark missing landmarks, such as ``(0, 0)``.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -183,24 +183,27 @@ def from_dataframe(
 
         data : BoxedImages of shape (n,)
         target : ndarray of shape (n, n_landmarks, 2)
-            In image pixels counted from 0, float64. NaN where cells are empty.
+            In image pixels counted from 0, float64. NaN if cells are empty.
         schema : LandmarkSchema or None
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
+            Group of each sample.
         names : ndarray of str of shape (n,)
-            The paths as in `df`; labels of the rows for images in memory.
+            Paths as in `df`, or labels of the rows for images in memory.
         DESCR : str
+            Description of the data.
 
-        and each other column by its name.
+        and all other columns by their names.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     TypeError
-        If `df` is no DataFrame.
+        If `df` is not a DataFrame.
     ValueError
-        If a column is not found or may be one of several, or a cell is wrong: names the row
-        and column. A landmark with only one coordinate is an error.
+        If a column is missing or ambiguous, or a cell is invalid; the message names row and
+        column. Landmarks with only one coordinate are errors.
 
     Examples
     --------

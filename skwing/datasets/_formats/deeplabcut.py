@@ -1,4 +1,4 @@
-"""Frames and body parts from the CSV files of DeepLabCut, and back."""
+"""Reader and writer of CSV files of DeepLabCut."""
 
 import csv
 import os
@@ -187,31 +187,31 @@ def read_deeplabcut(
     decimal=".",
     return_X_y=False,
 ):
-    """Frames and body parts from a CSV file of DeepLabCut.
+    """Read frames and body parts from a CSV file of DeepLabCut.
 
-    Reads the annotations, ``CollectedData_*.csv``, of projects with one animal or several,
-    and the results of analysing a video.
+    Both annotations (``CollectedData_*.csv``) of projects with one or several animals, and
+    results of the analysis of a video are supported.
 
     Parameters
     ----------
     path : str or os.PathLike
+        Path of the file.
     images : str, os.PathLike or sequence, default=None
-        Folder that the paths of the frames are relative to. None is the folder of the
-        project for ``labeled-data/...``, that is the one above ``labeled-data`` or
-        ``training-datasets`` in the path of the file, and the folder of the file otherwise.
-        Results of a video number its frames; for them, a sequence of image paths or of
-        images, that of frame `i` at place `i`.
+        Folder that the paths of frames are relative to. For paths ``labeled-data/...``, None
+        is the folder of the project (the one above ``labeled-data`` or ``training-datasets``
+        in the path of the file), otherwise the folder of the file. For results of a video,
+        whose frames are numbered: a sequence with the image, or its path, of each frame.
     individuals : str or sequence of str, default=None
-        Which animals to read of a file with several; None takes all but ``"single"``, which
-        holds the parts that are there only once.
+        Animals to read from a file with several; None reads all except ``"single"``, which
+        has body parts that exist only once.
     min_likelihood : float, default=None
-        Results with a lower likelihood, or without any, are missing. None takes all.
+        Minimum likelihood of results; others are missing. None keeps all.
     schema : str or LandmarkSchema, default=None
-        None makes one of the names of the body parts.
+        None creates a schema from the names of the body parts.
     decimal : {".", ","}, default="."
-        What spreadsheets of many countries write is a comma.
+        Decimal point of numbers. Spreadsheets of many countries write a comma.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -219,30 +219,32 @@ def read_deeplabcut(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            A frame with several animals is there once for each that has a body part in it.
-            There are no boxes.
+            One sample for each animal in a frame that has a known body part. There are no
+            boxes.
         target : ndarray of shape (n, n_landmarks, 2)
-            In image pixels counted from 0, float64; NaN where cells are empty.
+            In image pixels counted from 0, float64; NaN if cells are empty.
         schema : LandmarkSchema or None
+            Schema of the body parts.
         groups : ndarray of str of shape (n,)
             Video of each frame: the folder of its image, or the file of results.
         names : ndarray of str of shape (n,)
-            Frame as in the file, with the individual where there are some.
+            Frame as in the file, with the individual if there are several.
         individuals : ndarray of str of shape (n,)
-            Empty texts in a file of one animal.
+            Name of each animal; empty for files with one animal.
         likelihood : ndarray of shape (n, n_landmarks)
-            Only if the file has it.
+            Likelihood of each landmark. Only if the file contains it.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not as DeepLabCut writes it: names the line. A body part with only
-        one coordinate, and paths that leave the folder, are errors.
+        If the format is invalid; the message names the line. Body parts with only one
+        coordinate, and paths that leave the folder, are errors.
 
     Examples
     --------
@@ -310,32 +312,31 @@ def _answer(
 
 
 def write_deeplabcut(path, data, target, *, names=None, scorer="skwing", images=None):
-    """Write frames and body parts as annotations of DeepLabCut, of one animal.
+    """Write frames and body parts as annotations of DeepLabCut, for one animal.
 
-    In the folder of a video in a project, the file is to be called
+    In the folder of a video in a project, the name of the file must be
     ``CollectedData_SCORER.csv``.
 
     Parameters
     ----------
     path : str or os.PathLike
     data : BoxedImages of shape (n,)
-        Of files; or what makes one, such as a list of paths.
+        Image files; also other forms such as a list of paths.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
-        Landmarks in image pixels counted from 0; cells of missing ones stay empty.
+        Landmarks in image pixels counted from 0; cells of missing ones are empty.
     names : sequence of str of length n_landmarks, default=None
-        Body parts; None takes the names of the schema of `data`, or numbers.
+        Body parts; None uses the names of the schema of `data`, or numbers.
     scorer : str, default="skwing"
-        Who labelled.
+        Name of the annotator.
     images : str or os.PathLike, default=None
-        As of :func:`read_deeplabcut`.
+        See :func:`read_deeplabcut`.
 
     Raises
     ------
     FileNotFoundError
-        If the folder of `path` is missing.
+        If the folder of `path` does not exist.
     ValueError
-        If the landmarks are not as many as names or images, a landmark has only one
-        coordinate, or `data` holds pixels.
+        If lengths differ, a landmark has only one coordinate, or `data` contains pixels.
 
     Examples
     --------

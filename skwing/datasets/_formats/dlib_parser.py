@@ -16,7 +16,7 @@ _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
 class Parser:
-    """Collects boxes and parts in flat arrays, as some files hold millions of parts."""
+    """Collects boxes and parts in flat arrays, because files may have millions of parts."""
 
     def __init__(self, locate):
         self.locate = locate
@@ -36,7 +36,7 @@ class Parser:
         self.expat.StartDoctypeDeclHandler = self._on_doctype
 
     def read(self, file):
-        """Take the whole of a file; the line of an error is in `line`."""
+        """Parse a whole file; the line of an error is stored in `line`."""
         n_bytes = 0
         while block := file.read(_BLOCK):
             self.expat.Parse(block)
@@ -50,7 +50,7 @@ class Parser:
         self.encoding = (encoding or "").lower()
 
     def _on_doctype(self, *_):
-        """Refuse what may declare entities: they can fill the memory, or name other files."""
+        """Reject DTDs, whose entities can exhaust the memory or include other files."""
         self.line = self.expat.CurrentLineNumber
         raise ValueError(
             "found a document type definition (DTD), which dlib's format does not have; it is not "
@@ -148,7 +148,7 @@ class Parser:
 
 
 def _side(text):
-    """Number of pixels that a file states; NaN where it states none."""
+    """Number of pixels stated in a file; NaN if it is not stated."""
     plain = text.isascii() and text.isdigit() and len(text) < 10
     return (float(text) if plain else 0) or math.nan
 

@@ -1,4 +1,4 @@
-"""The XML files of dlib and its annotation tool imglab."""
+"""Reader and writer of XML files of dlib and its annotation tool imglab."""
 
 import os
 import re
@@ -126,23 +126,23 @@ def _names(parser):
 
 
 def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
-    """Boxes and landmarks of an XML file as written by dlib or imglab.
+    """Read boxes and landmarks from an XML file of dlib or imglab.
 
-    Each box is a sample. Boxes marked ``ignore`` are left out.
+    Each box is a sample. Boxes marked ``ignore`` are skipped.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file. Paths of images in it are relative to its folder.
+        Path of the file. Paths of images in it are relative to its folder.
     root : str or os.PathLike, default=None
-        Folder that the images must lie below. None is the folder of the file for relative
-        paths, and any for absolute ones.
+        Folder that must contain the images. None is the folder of the file for relative
+        paths, and permits any absolute path.
     schema : str or LandmarkSchema, default=None
-        What the landmarks are. Part names are looked up among its landmark names; where
-        they are numbers (``00``, ``01``, ... or ``p1``, ``p2``, ...) their order counts.
-        None makes a schema of the part names, unless these are mere numbers.
+        Schema of the landmarks. Part names must be names of its landmarks, or numbers
+        (``00``, ``01``, ... or ``p1``, ``p2``, ...), which are used in their order.
+        None creates a schema from the part names, unless these are only numbers.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -150,45 +150,49 @@ def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Decoded only when needed; carries the schema.
+            Image files, decoded on access, with the schema.
         target : ndarray of shape (n, n_landmarks, 2)
-            Landmarks in image pixels counted from 0, float64. NaN where a box has no such
-            part. ``n_landmarks`` is 0 if no box has parts and no `schema` is given.
+            Landmarks in image pixels counted from 0, float64. NaN if a box does not have the
+            part. ``n_landmarks`` is 0 if no box has parts and `schema` is None.
         schema : LandmarkSchema or None
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
             Image of each box, for `GroupKFold`.
         names : ndarray of str of shape (n,)
-            Path of the image as in the file; with ``#0``, ``#1``, ... where it has several
-            boxes.
+            Path of the image as in the file, followed by ``#0``, ``#1``, ... if the image has
+            several boxes.
         part_names : tuple of str
-            The name of each landmark in the file; ``None`` where no box has it.
+            Name of each landmark in the file, or None if no box has it.
         n_images, n_without_box, n_ignored : int
-            Images in the file, those of them without a box to use, and ignored boxes.
+            Number of images in the file, of images without a usable box, and of ignored
+            boxes.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not as the format says, holds a document type definition, or names
-        an image outside of `root`; names the line. If the parts do not fit `schema`.
+        If the format is invalid, the file contains a document type definition, or an image
+        is outside of `root`; the message names the line. Also if the parts do not fit
+        `schema`.
 
     Warns
     -----
     UserWarning
-        If some part names tell of a left or right side and lack a partner, see
+        If a part name has a side but no partner, see
         :meth:`skwing.schema.LandmarkSchema.from_names`.
 
     Notes
     -----
-    Part names are sorted as numbers, ``p2`` before ``p10``. imglab and dlib sort them as
-    text, so their order of landmarks is another one unless zeros lead.
+    Part names are sorted by number, ``p2`` before ``p10``. imglab and dlib sort them as
+    text, so their order of landmarks differs, unless numbers have leading zeros.
 
-    A box of dlib covers the pixels from ``left`` to ``left + width - 1``, which is the box
-    ``(left, top, width, height)`` here.
+    A box of dlib contains the pixels from ``left`` to ``left + width - 1``, and corresponds
+    to the box ``(left, top, width, height)`` here.
 
     Examples
     --------
@@ -305,28 +309,28 @@ def write_dlib_xml(path, data, target, *, part_names=None, whole_pixels=False):
     Parameters
     ----------
     path : str or os.PathLike
-        The file; one that is there is replaced.
+        Path of the file; an existing file is replaced.
     data : BoxedImages of shape (n,)
-        Of files, with a box each. Paths are written relative to the folder of `path` where
-        they lie below it, else absolute. Samples of one image that follow each other become
+        Image files with boxes. Paths below the folder of `path` are written as relative
+        paths, others as absolute ones. Consecutive samples of the same image are written as
         boxes of one ``<image>``.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
-        In image pixels counted from 0. A landmark with NaN is left out, as the format does.
+        In image pixels counted from 0. Landmarks with NaN are not written.
     part_names : sequence of str, default=None
-        The name of each landmark. None takes the names of the schema of `data`, or
-        ``00``, ``01``, ... without one.
+        Name of each landmark. None uses the names of the schema of `data`, or ``00``,
+        ``01``, ... without a schema.
     whole_pixels : bool, default=False
-        Round boxes and landmarks to whole pixels. dlib and imglab read no others: they
-        refuse a file with ``x='12.5'``. False writes the numbers so that
-        :func:`read_dlib_xml` reads the same ones.
+        Whether to round boxes and landmarks to integers. dlib and imglab accept only
+        integers and reject files with ``x='12.5'``. With False, :func:`read_dlib_xml` reads
+        back the same numbers.
 
     Raises
     ------
     FileNotFoundError
-        If there is no folder to write to.
+        If the folder of `path` does not exist.
     ValueError
-        If `data` holds pixels in memory or has no box for a sample, if it does not fit
-        `target`, or a name holds what XML cannot.
+        If `data` contains pixels in memory or a missing box, does not fit `target`, or a name
+        contains characters that XML does not allow.
 
     Examples
     --------

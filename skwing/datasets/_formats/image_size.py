@@ -1,4 +1,4 @@
-"""Width and height of image files from their first bytes, without decoding."""
+"""Width and height of image files from their headers, without decoding."""
 
 import os
 import stat
@@ -12,13 +12,13 @@ __all__ = ["image_size", "image_sizes"]
 
 
 def image_sizes(paths, describe):
-    """Width and height of files, each looked at once.
+    """Width and height of image files, each of which is read once.
 
     Parameters
     ----------
     paths : sequence of str
     describe : callable
-        Gives the words for the file of a number, in errors.
+        Returns the description of a file for error messages, given its index.
 
     Returns
     -------
@@ -38,13 +38,13 @@ def image_sizes(paths, describe):
 
 
 def image_size(path, describe):
-    """Width and height of the image as BoxedImages decodes it: turned upright.
+    """Width and height of the image as decoded by BoxedImages, rotated upright.
 
-    The header of most formats tells; of others, and of those with something out of the
-    ordinary in their header, the whole is decoded.
+    For most formats, only the header is read. Other formats, and files with unusual headers,
+    are decoded.
     """
     try:
-        # What is no regular file is read_image's to refuse: opening it might wait for ever.
+        # read_image rejects files that are not regular; opening them here could block.
         is_file = stat.S_ISREG(os.stat(path).st_mode)
         header = None
         if is_file:

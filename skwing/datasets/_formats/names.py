@@ -1,4 +1,4 @@
-"""Names of landmarks and the schemas they make; checks of landmarks and boxes of tables."""
+"""Schemas from landmark names, and validation of landmarks and boxes in tables."""
 
 import itertools
 import re
@@ -24,15 +24,15 @@ __all__ = [
 ]
 
 SEPARATORS = " _.:-"
-# What people call points that have a number and no name.
+# Common names of numbered points.
 _NO_NAMES = frozenset(
     ["", "coord", "keypoint", "kp", "l", "landmark", "lm", "mark", "marker", "p", "part"]
     + ["point", "pt"]
 )
 _NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
 
-# "Facial Keypoints Detection", Kaggle 2013. Its left is the person's own, which is the
-# right of an image.
+# "Facial Keypoints Detection", Kaggle 2013. "left" is the person's left, which is on the right of
+# the image.
 _KAGGLE_NAMES = (
     *("left_eye_center", "right_eye_center", "left_eye_inner_corner", "left_eye_outer_corner"),
     *("right_eye_inner_corner", "right_eye_outer_corner", "left_eyebrow_inner_end"),
@@ -141,10 +141,10 @@ def landmark_names(schema, names, n_landmarks):
 
 
 def check_one_row_each(columns, header, images, where):
-    """Refuse a table of one point a row, several of them of one image.
+    """Reject tables with one point per row and several rows for the same image.
 
-    Programs write their lists of points so. Which landmark each is it does not say, and a
-    sample a point would be silently wrong.
+    Some programs write lists of points in this layout, without naming the landmarks. Reading
+    each point as a sample would be silently wrong.
     """
     if columns.names != ("",) or columns.boxes is not None or len(set(images)) == len(images):
         return

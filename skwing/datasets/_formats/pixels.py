@@ -1,4 +1,4 @@
-"""Images that stand in a table as text: grey levels one after the other."""
+"""Images in tables as text: lists of grey levels."""
 
 import math
 
@@ -8,7 +8,7 @@ __all__ = ["is_pixels", "read_pixels"]
 
 
 def is_pixels(value):
-    """Whether a cell holds the grey levels of an image, as Kaggle's do, not a path."""
+    """Whether a cell contains the grey levels of an image, as in Kaggle's file, not a path."""
     if not isinstance(value, str) or len(value) < 31:  # of 16 pixels at least
         return False
     return all(part.isascii() and part.isdigit() for part in value[:64].split())

@@ -1,4 +1,4 @@
-"""The .pts files of iBUG: landmarks as text, counted from 1."""
+"""Reader and writer of .pts files of iBUG, whose coordinates are counted from 1."""
 
 import math
 import os
@@ -24,8 +24,8 @@ from skwing.schema import check_schema
 
 __all__ = ["read_pts", "read_pts_folder", "write_pts", "write_pts_folder"]
 
-# 1 is added and subtracted in decimals: what a file says as 1.1 is the float 0.1, which the
-# difference of the floats misses by a rounding. No float has more digits than this.
+# 1 is added and subtracted in decimal arithmetic: 1.1 in a file is 0.1 counted from 0, but the
+# difference of floats has a rounding error. No float has more digits than this.
 _EXACT = Context(prec=400)
 
 # Nearly every line, and several times faster to count from 0 than by Decimal.
@@ -89,24 +89,25 @@ def _point(line, path, line_number):
 
 
 def read_pts(path):
-    r"""Landmarks of a .pts file, counted from 0.
+    r"""Read the landmarks of a .pts file.
 
     Parameters
     ----------
     path : str or os.PathLike
+        Path of the file.
 
     Returns
     -------
     points : ndarray of shape (n_landmarks, 2)
-        float64, in pixels; an integer is the centre of a pixel. The file counts pixels
-        from 1, which ends here. ``nan nan`` in the file is a missing landmark.
+        In image pixels counted from 0 (the file counts from 1), float64. ``nan nan`` in the
+        file is a missing landmark.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not as the format says; names the file and the line.
+        If the format is invalid; the message names the file and the line.
 
     Examples
     --------
@@ -146,18 +147,18 @@ def write_pts(path, points):
     Parameters
     ----------
     path : str or os.PathLike
-        The file; one that is there is replaced.
+        Path of the file; an existing file is replaced.
     points : array-like of shape (n_landmarks, 2)
-        In image pixels counted from 0; the file counts from 1. The format knows no missing
-        landmarks: NaN is written as ``nan``, as menpo does, which :func:`read_pts` reads
-        and other programs may not.
+        In image pixels counted from 0; the file counts from 1. The format does not define
+        missing landmarks. NaN is written as ``nan``, as in menpo; :func:`read_pts` reads it,
+        but other programs may not.
 
     Raises
     ------
     FileNotFoundError
-        If there is no folder to write to.
+        If the folder does not exist.
     ValueError
-        If the points have another shape, or are infinite.
+        If the shape is invalid, or points are infinite.
 
     Examples
     --------
@@ -255,23 +256,23 @@ def read_pts_folder(
     recursive=False,
     return_X_y=False,
 ):
-    """Faces of a folder that holds a .pts file beside each image.
+    """Read a folder with a .pts file for each image.
 
     Parameters
     ----------
     folder : str or os.PathLike
-        An image belongs to the .pts file of the same name. Images without one are left
-        out.
+        Folder of the .pts files. Each has the same name as its image. Images without a .pts
+        file are ignored.
     images : str or os.PathLike, default=None
-        Folder of the images; None is that of the files.
+        Folder of the images; None is that of the .pts files.
     boxes : {"landmarks"} or None, default="landmarks"
-        The smallest boxes around the landmarks; or the whole images.
+        The bounding boxes of the landmarks, or None for whole images.
     schema : str or LandmarkSchema, default=None
-        What the landmarks are, such as ``"ibug68"``.
+        Schema of the landmarks, such as ``"ibug68"``.
     recursive : bool, default=False
-        Read the folders below too.
+        Whether to read subfolders too.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -279,31 +280,33 @@ def read_pts_folder(
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Decoded only when needed; carries the schema.
+            Image files, decoded on access, with the schema.
         target : ndarray of shape (n, n_landmarks, 2)
             Landmarks in image pixels counted from 0, float64; NaN for missing.
         schema : LandmarkSchema or None
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
-            Path of each image. Where several images show one photo, as in AFW, they are
-            not the groups to make folds of.
+            Path of each image. If several images are copies of the same photo, as in AFW,
+            use other groups for cross-validation.
         names : ndarray of str of shape (n,)
-            Name of each file below `folder`, without suffix; sorted, ``face2`` before
-            ``face10``.
+            Name of each file relative to `folder`, without suffix, in natural order:
+            ``face2`` before ``face10``.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder, or an image is missing.
+        If the folder does not exist, or an image is missing.
     ValueError
-        If there is no .pts file, one is not as the format says, or they hold different
-        numbers of landmarks or another than `schema`.
+        If there are no .pts files, the format is invalid, or the number of landmarks differs
+        between files or from `schema`.
 
     See Also
     --------
-    skwing.datasets.load_300w : 300-W in the folders as published, with its boxes.
+    skwing.datasets.load_300w : Load 300-W from the published folders, with its boxes.
 
     Examples
     --------
@@ -366,31 +369,32 @@ def _files_to_write(folder, data, names):
 
 
 def write_pts_folder(folder, data, target, *, names=None, overwrite=False):
-    """Write the landmarks of each sample to a .pts file of its own.
+    """Write the landmarks of each sample to a separate .pts file.
 
     Parameters
     ----------
     folder : str or os.PathLike
-        Made if missing. :func:`read_pts_folder` finds the images beside the files, or in
-        the folder that its `images` names.
+        Folder of the files, which is created if necessary. :func:`read_pts_folder` finds
+        images in the same folder, or in the folder passed as `images`.
     data : BoxedImages of shape (n,)
-        Of files, if `names` is None.
+        Must be image files if `names` is None.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
         In image pixels counted from 0; NaN is written as ``nan``, see :func:`write_pts`.
     names : sequence of str of length n, default=None
-        Name of each file, without suffix; slashes make folders. None takes the names of
-        the images.
+        Name of each file, without suffix; slashes separate subfolders. None uses the names
+        of the images.
     overwrite : bool, default=False
-        Replace .pts files that are there, which may be annotations made by hand.
+        Whether to replace existing .pts files, which may be manual annotations.
 
     Raises
     ------
     FileExistsError
-        If one of the files is there, unless `overwrite`. None is written then.
+        If one of the files exists, unless `overwrite` is True. No file is written then.
     OSError
-        If a file cannot be written, as on a full disk; says which files were.
+        If a file cannot be written, for example because the disk is full. The message states
+        which files were written.
     ValueError
-        If two samples have one name, a name leaves the folder, or `target` does not fit.
+        If names are not unique, a name leaves the folder, or `target` does not fit.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Labels of sleap-io, which reads and writes SLEAP, Label Studio, YOLO, NWB and others."""
+"""Conversion from and to labels of sleap-io, which supports SLEAP, YOLO, NWB and others."""
 
 import os
 from collections import Counter
@@ -92,24 +92,24 @@ def _box_of(box):
 
 
 def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, return_X_y=False):
-    """Images, boxes and landmarks of labels that sleap-io has read.
+    """Convert labels of sleap-io to images, boxes and landmarks.
 
-    sleap-io reads SLEAP, Label Studio, YOLO (Ultralytics), NWB, JABS and more; each instance
-    becomes a sample.
+    sleap-io reads SLEAP, Label Studio, YOLO (Ultralytics), NWB, JABS and other formats. Each
+    instance is one sample.
 
     Parameters
     ----------
     labels : sleap_io.Labels
-        Such as ``sleap_io.load_file(path)`` returns.
+        Labels, for example from ``sleap_io.load_file(path)``.
     instances : {"user", "predicted", "all"}, default="user"
-        Those that a person labelled, those that a model predicted, or both.
+        Whether to read instances labelled by users, predicted ones, or both.
     skeleton : str, default=None
-        Name of the skeleton to read where there are several.
+        Name of the skeleton to read if there are several.
     schema : str or LandmarkSchema, default=None
-        None makes one of the skeleton: its edges are lines of two points, its symmetries the
-        mirror pairs; without symmetries the names tell.
+        None creates a schema from the skeleton: edges are lines of two points, symmetries
+        are mirror pairs. Without symmetries, mirror pairs are derived from the names.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -117,39 +117,41 @@ def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, retur
         With the attributes
 
         data : BoxedImages of shape (n,)
-            Image files are decoded when needed. Frames of videos, and of cropped ones, are
-            decoded now and kept in memory, those with instances only. Boxes are those that
-            are linked to an instance, NaN where there is none; a turned one gives the upright
-            box around it.
+            Image files are decoded on access. Frames of videos, including cropped ones, are
+            decoded immediately and kept in memory, but only those with instances. Boxes are
+            those linked to instances, NaN if there is none; for rotated boxes, the upright
+            bounding box is used.
         target : ndarray of shape (n, n_landmarks, 2)
             In image pixels as in the labels, float64; NaN for points that are not visible.
-            An instance without any is left out.
+            Instances without visible points are skipped.
         schema : LandmarkSchema
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
-            Path of the image file, or of the video; of frames in a package, of the file that
-            they were taken from.
+            Path of the image file or of the video; for frames in a package, of the original
+            file.
         names : ndarray of str of shape (n,)
-            Image file, or video and number of the frame; with ``#0``, ``#1``, ... where a
+            Image file, or video and index of the frame, followed by ``#0``, ``#1``, ... if a
             frame has several instances.
         tracks : ndarray of str of shape (n,)
-            Track of each instance, an empty text where it has none.
+            Track of each instance, empty if there is none.
         scores : ndarray of shape (n, n_landmarks)
-            Of predicted points; NaN for others.
+            Scores of predicted points; NaN for others.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     TypeError
-        If `labels` are none of sleap-io.
+        If `labels` is not an object of sleap-io.
     ValueError
-        If there is no such skeleton or instance, or a frame cannot be read.
+        If the skeleton does not exist, there are no instances, or a frame cannot be read.
 
     See Also
     --------
-    read_deeplabcut : Files of DeepLabCut, of which sleap-io loses a part.
-    read_coco : Files of COCO, with visibilities, ids and flip pairs.
+    read_deeplabcut : Reader of DeepLabCut, which keeps information that sleap-io drops.
+    read_coco : Reader of COCO, with visibilities, ids and flip pairs.
 
     Examples
     --------
@@ -255,27 +257,27 @@ def _videos(sleap_io, data):
 
 
 def to_sleap_io(data, target, *, names=None, tracks=None):
-    """Labels of sleap-io, which writes SLEAP, Label Studio, YOLO, NWB, COCO and others.
+    """Convert images and landmarks to labels of sleap-io, which writes SLEAP and other formats.
 
     Parameters
     ----------
     data : BoxedImages of shape (n,)
-        Of files that are there; or what makes one, such as a list of paths. Samples of one
-        image become instances of one frame. Boxes are linked to their instance.
+        Existing image files; also other forms such as a list of paths. Samples of the same
+        image are instances of one frame. Boxes are linked to their instances.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
-        Landmarks in image pixels counted from 0; NaN is a point that is not visible.
+        Landmarks in image pixels counted from 0; NaN for points that are not visible.
     names : sequence of str of length n_landmarks, default=None
-        None takes those of the schema of `data`, or numbers.
+        Names of the landmarks; None uses those of the schema of `data`, or numbers.
     tracks : sequence of str of length n, default=None
-        Track of each sample, an empty text for none.
+        Track of each sample, empty if there is none.
 
     Returns
     -------
     labels : sleap_io.Labels
-        ``labels.save("labels.slp")`` writes it for SLEAP; ``sleap_io.save_ultralytics``,
-        ``save_labelstudio``, ``save_nwb`` and others do for other programs. Images of one size
-        form a video; the schema's contours are edges of the skeleton and its mirror pairs
-        symmetries.
+        ``labels.save("labels.slp")`` writes a file for SLEAP; use
+        ``sleap_io.save_ultralytics``, ``save_labelstudio``, ``save_nwb`` and others for other
+        programs. Images of the same size form a video. Contours of the schema are edges of the
+        skeleton, and mirror pairs are symmetries.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tables as columns, with words for each row: of files, parsed by pandas, and of DataFrames."""
+"""Tables as columns, with descriptions of rows for errors: files (via pandas), DataFrames."""
 
 import csv
 import io
@@ -23,12 +23,12 @@ _TOO_MANY = re.compile(r"fields in line (\d+), saw (\d+)")
 
 
 def is_missing(text):
-    """Whether a cell says that there is no value: empty, NaN, NA, null, in any case."""
+    """Whether a cell marks a missing value: empty, NaN, NA or null, in upper or lower case."""
     return len(text) < 16 and text.strip().lower() in MISSING
 
 
 def is_number(text):
-    """Whether a cell holds a number, finite or not."""
+    """Whether a cell contains a number, finite or not."""
     try:
         float(text)
     except ValueError:
@@ -37,7 +37,7 @@ def is_number(text):
 
 
 def check_names(names, where):
-    """Paths of images as they stand in cells, none empty or absurdly long, as a list of str."""
+    """Validate paths of images in cells, which must not be empty or extremely long."""
     names = [os.fspath(name) if isinstance(name, os.PathLike) else name for name in names]
     for row, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
@@ -104,7 +104,7 @@ class Table:
         return numbers
 
     def _number(self, value, row, i):
-        # The texts of None, NaN, pandas' NA and NaT all say that there is none.
+        # The texts of None, NaN, NA and NaT of pandas mark missing values.
         if value is None or is_missing(str(value)):
             return math.nan
         text = value.replace(self._decimal, ".") if isinstance(value, str) else value
@@ -120,7 +120,7 @@ class Table:
 # Files
 # ---------------------------------------------------------------------------------------
 def _decoded(path, encoding):
-    """Text of the file, its lines ended by newlines."""
+    """Text of the file, with normalised line ends."""
     if encoding is None or not os.path.isfile(path):
         return read_text(path)  # says what is wrong
     try:
@@ -131,19 +131,19 @@ def _decoded(path, encoding):
 
 
 def _separator(line):
-    """Separator that parts a line into most fields."""
+    """Separator that splits a line into the largest number of fields."""
     found = {sep: len(next(csv.reader([line], delimiter=sep), ())) for sep in "\t;,"}
     best = max(found, key=found.get)
     return " " if found[best] < 2 and len(line.split()) > 2 else best
 
 
 def _is_count(fields):
-    """Whether a row only says how many rows there are."""
+    """Whether a row only contains the number of rows."""
     return len(fields) == 1 and bool(_WHOLE.fullmatch(fields[0].strip()))
 
 
 def _has_header(fields):
-    """Whether a first row names columns: no number in it, or they just count columns."""
+    """Whether the first row contains names: no numbers, or only consecutive column numbers."""
     if any(field.strip().lower().endswith(IMAGE_SUFFIXES) for field in fields):
         return False
     numbers = [field.strip() for field in fields if is_number(field)]
@@ -166,13 +166,13 @@ def _rows(text, sep, path):
             line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(
-            f"{path}, line {line}: this row cannot be read ({error}); is a quote opened and not "
+            f"{path}, line {line}: this row cannot be read ({error}); is a quotation mark not "
             "closed?"
         ) from None
 
 
 def top_rows(path, sep=None, encoding=None):
-    """Text of a file, its separator, and its rows from the top, of which few are to be taken.
+    """Text of a file, its separator, and an iterator over its first rows.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def top_rows(path, sep=None, encoding=None):
 
 
 class TextTable:
-    """A table of a file, of which only the header and the first row are looked at yet.
+    """A table in a file, of which only the header and the first row are parsed initially.
 
     Parameters
     ----------

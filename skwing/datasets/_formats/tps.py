@@ -34,36 +34,37 @@ def read_tps(
     schema=None,
     return_X_y=False,
 ):
-    """Landmarks of specimens from a TPS file, as tpsDig, geomorph and others write it.
+    """Read landmarks of specimens from a TPS file, as written by tpsDig, geomorph and others.
 
-    The y axis of TPS points up from the lower left corner of the image, that of image pixels
-    down, so the height of each image must be known: it is looked up in the header of the
-    image file. Whole numbers are taken for the centres of pixels, (0, 0) being the lower
-    left one: ``y = height - 1 - y_tps``. Programs differ by up to a pixel in this.
+    The y axis of TPS points up from the lower left corner of the image, while that of image
+    pixels points down. The height of each image is therefore required, and is read from the
+    header of the image file. Integers are pixel centres, and (0, 0) is the lower left pixel:
+    ``y = height - 1 - y_tps``. Programs differ by up to one pixel in this convention.
 
     Parameters
     ----------
     path : str or os.PathLike
+        Path of the file.
     images : str or os.PathLike, default=None
-        Folder that the names of the images start from, below which they must lie; None is
-        that of `path`, and lets absolute paths lead elsewhere.
+        Folder that the names of images are relative to and that must contain them. None is
+        the folder of `path`, and permits any absolute path.
     y_up : bool, default=True
-        False for the files of programs that count y from the top; such landmarks are taken
-        as they are, and no image is looked at.
+        Whether y points up in the file. With False, coordinates are not changed, and images
+        are not accessed.
     image_height : int or array-like of shape (n,), default=None
-        In pixels, of all images or one for each specimen; None looks at the files. It is
-        the height as the image is shown, after a photograph was turned upright.
+        Height in pixels of all images, or of each one; None reads the image files. For
+        photographs, it is the height after rotation according to the EXIF orientation.
     curves : bool, default=True
-        Whether the points of curves follow the landmarks; all specimens must have the
-        same numbers of them then. Outlines are passed over.
+        Whether to append the points of curves to the landmarks. All specimens must then have
+        the same numbers of them. Outlines are ignored.
     negative_missing : bool, default=True
-        Whether a landmark with both coordinates below 0 is missing, which is how tpsDig
-        marks it. NA, as geomorph writes it, always means missing.
+        Whether landmarks with two negative coordinates are missing, as in tpsDig. NA, as
+        written by geomorph, is always missing.
     schema : str or LandmarkSchema, default=None
-        None makes one with names such as ``lm_1`` and ``curve_1_1``, with the curves as
-        its contours, and without mirror pairs, which no TPS file tells.
+        None creates a schema with names such as ``lm_1`` and ``curve_1_1``, curves as
+        contours, and no mirror pairs, which are not part of the format.
     return_X_y : bool, default=False
-        Return only ``(data, target)``.
+        Whether to return only ``(data, target)``.
 
     Returns
     -------
@@ -72,37 +73,39 @@ def read_tps(
 
         data : BoxedImages of shape (n,)
         target : ndarray of shape (n, n_landmarks, 2)
-            In pixels, whatever the scale; y points down. NaN for specimens that are not
-            digitised (``LM=0``). If none is, there are no landmarks (``n_landmarks`` is 0),
-            or those of `schema`, all NaN.
+            In pixels, not multiplied by the scale; y points down. NaN for specimens that are
+            not digitised (``LM=0``). If no specimen is digitised, there are no landmarks
+            (``n_landmarks`` is 0), or those of `schema`, all NaN.
         schema : LandmarkSchema or None
+            Schema of the landmarks.
         groups : ndarray of str of shape (n,)
             Path of the image.
         names : ndarray of str of shape (n,)
-            ID of the specimen, or the name of its image where it has none.
+            ID of the specimen, or the name of its image if there is no ID.
         scale : ndarray of shape (n,)
-            Units a pixel, NaN where the file does not say.
+            Units per pixel, NaN if not stated.
         comments, variables : ndarray of str of shape (n,)
-            Several comments of a specimen are joined by line ends.
+            Comments and variables; several comments are joined by line breaks.
         curves : tuple of int
-            Numbers of points of the curves that were read.
+            Number of points of each curve.
         DESCR : str
+            Description of the data.
     (data, target) : tuple
-        If `return_X_y`.
+        If `return_X_y` is True.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file, or its height is wanted and an image is missing.
+        If the file, or an image whose height is required, does not exist.
     ValueError
-        If the file is not as the format says, a specimen has no IMAGE, the numbers of points
-        differ, or landmarks are in three dimensions; names the line.
+        If the format is invalid, a specimen has no IMAGE, the numbers of points differ, or
+        landmarks have three dimensions; the message names the line.
 
     Warns
     -----
     UserWarning
-        If landmarks lie above or below their image: their unit may not be the pixel, the
-        image may have been resized, or y may point down.
+        If landmarks are above or below their image: their unit may not be pixels, the image
+        may have been resized, or y may point down.
 
     References
     ----------
@@ -129,7 +132,7 @@ def read_tps(
     def describe(i):
         return f"{path}, line {specimens[i].line}: image {files[i]}"
 
-    # Without a landmark there is no y to turn, and images need not be looked at.
+    # Without landmarks, the heights of images are not required.
     heights = heights_of(files, image_height, describe) if y_up and sum(layout) else None
     target = _points(specimens, layout, curves, heights, negative_missing)
     if heights is not None:
@@ -213,8 +216,8 @@ def heights_of(files, image_height, describe):
             return image_sizes(files, describe)[:, 1]
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{error} Its height tells where y counts from: state the folder of the images "
-                "or image_height."
+                f"{error} Its height is required to convert y: pass the folder of the images or "
+                "image_height."
             ) from None
     heights = np.asarray(image_height, dtype=np.float64)
     if heights.shape not in ((), (len(files),)):

@@ -1,4 +1,4 @@
-"""The text of a TPS file: its specimens, line by line."""
+"""Parser of TPS files."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _TEXTS = {"IMAGE": "image", "ID": "own_id", "VARIABLES": "variables"}
 
 @dataclass
 class Specimen:
-    """One specimen as the file has it."""
+    """Content of the file for one specimen."""
 
     line: int
     landmarks: list = field(default_factory=list)
@@ -56,9 +56,9 @@ def _unexpected(line, path, number):
 
 
 def parse_specimens(text, path):
-    """Specimens of a file.
+    """Parse the specimens of a file.
 
-    Entries of other kinds (OUTLINES, CHAIN, RADII, ...) are passed over with their lines.
+    Other entries (OUTLINES, CHAIN, RADII, ...) and their lines are ignored.
     """
     specimens, in_outline = [], False
     for number, key, value, lines in _entries(text, path):
@@ -106,7 +106,7 @@ def _point(line, path, number):
 
 
 def _take_entry(specimen, key, value, where):
-    """Whether an entry is of a known kind, which the specimen then has."""
+    """Store an entry in the specimen; return whether its key is known."""
     if key == "COMMENT":
         specimen.comments.append(value)
     elif key in _TEXTS:

@@ -120,8 +120,8 @@ def write_tps(
             file.write(_specimen_text(lines, counts, {key: t[i] for key, t in entries.items()}))
     if n_negative := int((points < 0).all(axis=2).sum()):
         warn_caller(
-            f"{n_negative} landmarks lie to the left of and below their image, at negative "
-            "coordinates in the file: programs take them for missing.",
+            f"{n_negative} landmarks are to the left of and below their image, at negative "
+            "coordinates in the file: programs treat them as missing.",
         )
 
 

@@ -220,7 +220,7 @@ HEAD = "scorer,A,A\nbodyparts,nose,nose\ncoords,x,y\n"
         (HEAD + "a.png,1,\n", "line 4: landmark 'nose' has x and no y"),
         (HEAD + "../a.png,1,2\n", "line 4: .*leaves the folder"),
         (HEAD + ",1,2\n", "line 4: found '', expected the path"),
-        (HEAD + 'a.png,1,2\n"b.png,1,2\n', "line 5: .*quote"),
+        (HEAD + 'a.png,1,2\n"b.png,1,2\n', "line 5: .*quotation mark"),
         (HEAD + "a.png,1,2\n7,1,2\n" + "\0", "NUL"),
     ],
 )

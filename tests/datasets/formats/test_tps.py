@@ -289,7 +289,7 @@ def test_a_written_file_looks_like_others(tmp_path):
 
 def test_landmarks_that_would_be_taken_for_missing_are_told(tmp_path):
     data = BoxedImages([str(tmp_path / "a.png")])
-    with pytest.warns(UserWarning, match="2 landmarks lie to the left of and below"):
+    with pytest.warns(UserWarning, match="2 landmarks are to the left of and below"):
         write_tps(tmp_path / "a.tps", data, [[[-1, 48], [-3, 50], [-1, 5]]], image_height=48)
     with pytest.warns(UserWarning, match="1 landmarks"):
         write_tps(tmp_path / "a.tps", data, [[[-1, -2]]], y_up=False)
