@@ -1,4 +1,4 @@
-"""What may stand for images in signatures: imported by type checkers only."""
+"""Type aliases for images, imported only under ``TYPE_CHECKING``."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias

@@ -179,7 +179,7 @@ def _chosen(landmarks, pairs, place, where):
                 f"{_shortened(pairs)}."
             )
         if name in chosen:
-            raise ValueError(f"{where}: landmark {name!r} is asked for twice.")
+            raise ValueError(f"{where}: landmark {name!r} is selected twice.")
         chosen[name] = pair
     return chosen
 

@@ -94,7 +94,7 @@ def read_long(text, columns, landmarks):
         wanted = [str(name) for name in landmarks]
         if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(names):
             raise ValueError(
-                f"{path}: landmarks asks for {wanted!r:.200}, expected some of those in the "
+                f"{path}: landmarks is {wanted!r:.200}, expected some of those in the "
                 f"file, each once: {names!r:.200}."
             )
     else:

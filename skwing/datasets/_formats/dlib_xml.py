@@ -83,7 +83,7 @@ def _check_parts(parser, path):
 
 
 def _columns(names, schema, path):
-    """Schema of the landmarks and the landmark that each part name stands for."""
+    """Schema of the landmarks, and the index of the landmark for each part name."""
     order = sorted(names, key=natural_key)
     if schema is None:
         if order and not all(map(_DIGITS.fullmatch, order)):
@@ -280,7 +280,7 @@ def _check_boxes(data):
     absent = np.flatnonzero(np.isnan(boxes).any(axis=1))
     if len(absent):
         raise ValueError(
-            f"{data.describe(int(absent[0]))} has no box, which dlib's format asks for; "
+            f"{data.describe(int(absent[0]))} has no box, which dlib's format requires; "
             "data.with_boxes(skwing.geometry.boxes_of(points)) gives it those of the landmarks."
         )
     return boxes

@@ -49,7 +49,7 @@ def _skeleton_of(labels, name):
 def _schema_of(skeleton):
     """Schema of a skeleton: its edges are lines of two points, its symmetries mirror pairs."""
     name, names = skeleton.name or "sleap", skeleton.node_names
-    pairs = [tuple(pair) for pair in skeleton.symmetry_inds] or None  # None: told by the names
+    pairs = [tuple(pair) for pair in skeleton.symmetry_inds] or None  # None: derived from the names
     return LandmarkSchema.from_names(
         name, names, contours=lines_of(skeleton.edge_inds, names), pairs=pairs
     )
@@ -167,7 +167,7 @@ def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, retur
             f"labels are of type {type(labels).__name__}, expected sleap_io.Labels, such as "
             "sleap_io.load_file(path) returns."
         )
-    if getattr(labels, "is_lazy", False):  # its frames are others each time that they are asked for
+    if getattr(labels, "is_lazy", False):  # lazy labels create new frames on each access
         labels = labels.materialize()
     chosen = _skeleton_of(labels, skeleton)
     found = [

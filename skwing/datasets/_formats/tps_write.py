@@ -29,49 +29,50 @@ def write_tps(
 ):
     """Write landmarks of specimens to a TPS file.
 
-    :func:`read_tps` reads the same back, and what it returns can be passed on:
-    ``write_tps(path, wings.data, y, names=wings.names, scale=wings.scale)``. Boxes and the
-    schema have no place in the format.
+    :func:`read_tps` reads back the same landmarks, and its result can be passed:
+    ``write_tps(path, wings.data, y, names=wings.names, scale=wings.scale)``. The format does
+    not contain boxes and the schema.
 
     Parameters
     ----------
     path : str or os.PathLike
-        File to write; it is replaced once all is written.
+        Path of the file, which is written atomically.
     data : BoxedImages of shape (n,)
-        Images that are files.
+        Image files.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
-        Landmarks in image pixels, y pointing down; NaN for those missing.
+        Landmarks in image pixels, with y pointing down; NaN for missing ones.
     images : str or os.PathLike, default=None
-        Folder that the names of the images start from, below which they must lie; None is
-        that of `path`, and images elsewhere get absolute paths.
+        Folder that the names of images are relative to and that must contain them. None is
+        the folder of `path`; images elsewhere get absolute paths.
     names : sequence of str of length n, default=None
         IDs; None counts from 0.
     scale : float or array-like of shape (n,), default=None
-        Units a pixel; NaN leaves it out.
+        Units per pixel; NaN is not written.
     comments, variables : sequence of str of length n, default=None
+        Comments and variables.
     curves : sequence of int, default=()
-        Numbers of points of the curves that the last landmarks are written as.
+        Number of points of each curve; the last landmarks are written as these curves.
     y_up : bool, default=True
-        Whether y counts upwards in the file, as programs expect.
+        Whether y points up in the file, as most programs expect.
     image_height : int or array-like of shape (n,), default=None
-        As of :func:`read_tps`.
+        See :func:`read_tps`.
     missing : {"NA", "-1"}, default="NA"
-        How missing landmarks are written: for geomorph, or for tpsDig.
+        Notation of missing landmarks: "NA" for geomorph, "-1" for tpsDig.
     decimals : int, default=None
-        Number of decimals that coordinates are rounded to; None writes them in full.
+        Number of decimals to which coordinates are rounded; None does not round.
 
     Raises
     ------
     FileNotFoundError
-        If the folder of `path` is missing, or an image whose height is wanted.
+        If the folder of `path`, or an image whose height is required, does not exist.
     ValueError
-        If shapes or lengths differ, or a text would not come back the same.
+        If shapes or lengths differ, or a text cannot be read back.
 
     Warns
     -----
     UserWarning
-        If both coordinates of a landmark are below 0 in the file, to the left of and below
-        the image: programs, and `read_tps` unless told otherwise, take it for missing.
+        If both coordinates of a landmark are negative in the file (to the left of and below
+        the image), because programs, and by default `read_tps`, treat it as missing.
 
     Examples
     --------

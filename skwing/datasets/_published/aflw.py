@@ -82,7 +82,7 @@ def _read_boxes(path, variables):
 
 
 def _rows(order, visible, split, subset):
-    """Rows of the file that a split and a subset stand for."""
+    """Rows of the file for a split and a subset."""
     parts = {None: np.arange(N_FACES), "train": order[:N_TRAIN], "test": order[N_TRAIN:]}
     rows = parts[split]
     return rows[visible[rows].all(axis=1)] if subset == "frontal" else rows

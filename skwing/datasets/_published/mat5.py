@@ -110,7 +110,7 @@ def _inflated(data, order, fields):
     try:
         # Flags, dimensions and name; the name of a variable has 63 letters at most.
         start = zlib.decompressobj().decompress(data, 512)
-        # As the variable is cut here, only its name is asked for.
+        # The variable is truncated here; only its name is used.
         name, _ = _header(_Buffer(memoryview(start)[8:], order))
         if name not in fields:
             return None

@@ -381,7 +381,7 @@ def test_malformed_table_is_an_error_that_names_file_and_line(write, text, messa
         ({"column": "photo"}, "no column 'photo' for the image; found .*'nose_x'"),
         ({"groups": "who"}, "no column 'who' for the groups"),
         ({"landmarks": ["chin"]}, "landmark 'chin'; found landmarks .*'nose'"),
-        ({"landmarks": ["nose", "nose"]}, "'nose' is asked for twice"),
+        ({"landmarks": ["nose", "nose"]}, "'nose' is selected twice"),
         ({"landmarks": [("nose_x", "z")]}, "no column 'z' for the landmarks"),
         ({"landmarks": [("nose_x",)]}, "expected a name or a pair"),
         ({"landmarks": "nose"}, "must be a sequence"),
