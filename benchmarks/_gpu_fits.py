@@ -14,7 +14,8 @@ from _runs import plain
 from recipe import make_pipeline
 
 from skwing._training import engine
-from skwing._training.settings import stage_settings
+from skwing._training.settings import SETTINGS, stage_settings
+from skwing._utils.checks import check_table
 from skwing._utils.device import check_device
 from skwing.networks import PlainCNN
 
@@ -48,7 +49,7 @@ def _schedule(n_train, n_landmarks, **settings):
     return {
         "recipe": "paper",
         "average_mirrored": False,
-        "networks": ("cnn6",),
+        "networks": ("cnn6_plain",),
         "batch_size": paper["batch_size"] * LARGER,
         "learning_rate": rate,
         **settings,
@@ -163,7 +164,8 @@ def run_fit(fit, data, device, deadline):
 
 def _stage_rows(regressor, n_train):
     """Epochs, samples and seconds of each stage."""
-    settings = stage_settings(regressor, len(regressor.n_iter_), n_train)
+    given = check_table(SETTINGS, regressor)
+    settings = stage_settings(given, len(regressor.n_iter_), n_train)
     stages = []
     for i, (n_epochs, own) in enumerate(zip(regressor.n_iter_, settings, strict=True)):
         history = [row for row in regressor.history_ if row["stage"] == i + 1]
