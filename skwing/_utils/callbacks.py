@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks (from 1.9), or stand-ins that do nothing before that."""
+"""scikit-learn's callbacks, with types, which scikit-learn does not state."""
 
 from __future__ import annotations
 
@@ -15,16 +15,7 @@ if TYPE_CHECKING:
     def with_callbacks(method: Method) -> Method: ...
 
 else:
-    try:
-        from sklearn.callback import CallbackSupportMixin, with_callbacks
-    except ImportError:  # scikit-learn < 1.9
-
-        class CallbackSupportMixin:
-            """Stand-in: this scikit-learn has no callbacks."""
-
-        def with_callbacks(method):
-            """Stand-in that returns the method unchanged."""
-            return method
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 
 __all__ = ["CallbackSupportMixin", "with_callbacks"]
