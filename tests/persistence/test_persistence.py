@@ -635,9 +635,10 @@ def test_loading_neither_reads_nor_moves_torchs_random_state(file):
 # ---------------------------------------------------------------------------------------
 # Earlier versions
 # ---------------------------------------------------------------------------------------
-def test_files_of_earlier_versions_load_and_predict_the_same():
-    known = np.load(MODELS / "format-1.npz")
-    model = load_model(MODELS / "format-1.safetensors")
+@pytest.mark.parametrize("name", ["format-1", "version-0.8"])
+def test_files_of_earlier_versions_load_and_predict_the_same(name):
+    known = np.load(MODELS / f"{name}.npz")
+    model = load_model(MODELS / f"{name}.safetensors")
     balancer, reg = (step for _, step in model.steps)
     points, std = reg.predict(known["images"], return_std=True)
     # As far as processors and versions of OpenCV differ.

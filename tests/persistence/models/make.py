@@ -4,7 +4,8 @@
 
 writes NAME.npz and NAME.pickle beside this script and, where skwing has `save_model`,
 NAME.safetensors. ``format-0`` was made by skwing 0.6.0, ``format-1`` by the first version
-that saved models in files of its own. Each is made once, by the version that it stands for.
+that saved models in files of its own, ``version-0.8`` by the first with an `Augmentation`. Each
+is made once, by the version that it stands for.
 """
 
 import pickle
