@@ -382,7 +382,7 @@ def without_missing(points: Floats, missing: ArrayLike | None) -> Floats:
     return np.where((points == pair).all(axis=-1, keepdims=True), np.nan, points)
 
 
-def check_alike(names: Sequence[str], points: Floats, where: str) -> None:
+def check_alike(names: Sequence[str], points: Floats, where: FilePath) -> None:
     """Reject two landmarks whose names differ only in case, if no sample has both.
 
     This detects inconsistent spellings, which would otherwise give two landmarks, each of

@@ -26,7 +26,23 @@ from skwing import (
     save_model,
 )
 from skwing.boxes import BoxRelation, adapt_boxes, box_relation, landmark_boxes, match_boxes
-from skwing.datasets import load_300w, load_aflw, load_cofw, load_wflw, make_faces
+from skwing.datasets import (
+    Dataset,
+    from_dataframe,
+    load_300w,
+    load_aflw,
+    load_cofw,
+    load_wflw,
+    make_faces,
+    read_coco,
+    read_csv,
+    read_deeplabcut,
+    read_dlib_xml,
+    read_pts,
+    read_tps,
+    write_csv,
+    write_dlib_xml,
+)
 from skwing.detection import SkimageCascade, detect_all, detect_boxes
 from skwing.display import CumulativeErrorDisplay, LandmarkDisplay
 from skwing.export import to_onnx
@@ -95,6 +111,20 @@ def models(X: BoxedImages, y: Floats) -> None:
     to_onnx(regressor, "model.onnx")
     load_model("model.safetensors").predict(X)
     assert_type(skwing.__version__, str)
+
+
+def files(X: BoxedImages, y: Floats) -> None:
+    assert_type(read_csv("labels.csv", boxes=("x", "y", "w", "h")), Dataset)
+    assert_type(read_csv("labels.csv", return_X_y=True), tuple[BoxedImages, Floats])
+    from_dataframe({"path": ["a.jpg"]})  # type: ignore[call-overload]
+    assert_type(read_coco("labels.json", category="person").left_out, dict[str, int])
+    assert_type(read_deeplabcut("labels.h5").likelihood, Floats)
+    assert_type(read_dlib_xml("faces.xml").part_names, tuple[str, ...])
+    assert_type(read_pts("face.pts"), Floats)
+    assert_type(read_tps("specimens.tps").scale, Floats)
+    assert_type(read_tps("specimens.tps", return_X_y=True), tuple[BoxedImages, Floats])
+    write_csv("predicted.csv", X, y, layout="long")
+    write_dlib_xml("predicted.xml", ["a.jpg"], y.reshape(1, -1))
 
 
 class Tiny(nn.Module):

@@ -1,5 +1,9 @@
 """Reader of keypoints in the JSON format of COCO."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, overload
+
 import numpy as np
 
 from skwing._utils.checks import check_choice
@@ -16,6 +20,26 @@ from skwing.datasets._formats.coco_json import (
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    from numpy.typing import NDArray
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.schema import LandmarkSchema
+
+    class Coco(Dataset):
+        schema: LandmarkSchema
+        visibility: NDArray[Any]
+        ids: list[Any]
+        image_ids: list[Any]
+        categories: list[Any]
+        image_sizes: Floats
+        left_out: dict[str, int]
+
+
 __all__ = ["read_coco"]
 
 BOXES = ("annotated", "landmarks", None)
@@ -30,9 +54,39 @@ Left out: {left_out}.
 """
 
 
+@overload
 def read_coco(
-    path, images=None, *, category=None, boxes="annotated", schema=None, return_X_y=False
-):
+    path: FilePath,
+    images: FilePath | None = None,
+    *,
+    category: str | int | Sequence[str | int] | None = None,
+    boxes: Literal["annotated", "landmarks"] | None = "annotated",
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[False] = False,
+) -> Coco: ...
+
+
+@overload
+def read_coco(
+    path: FilePath,
+    images: FilePath | None = None,
+    *,
+    category: str | int | Sequence[str | int] | None = None,
+    boxes: Literal["annotated", "landmarks"] | None = "annotated",
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def read_coco(
+    path: FilePath,
+    images: FilePath | None = None,
+    *,
+    category: str | int | Sequence[str | int] | None = None,
+    boxes: Literal["annotated", "landmarks"] | None = "annotated",
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: bool = False,
+) -> Coco | tuple[BoxedImages, Floats]:
     """Read keypoints of one or several categories from a JSON file in COCO's format.
 
     Coordinates are not changed. Keypoints of COCO are pixel indices counted from 0, so
@@ -124,7 +178,7 @@ def read_coco(
     categories = objects_of(content, "categories", path)
     chosen = find_categories(categories, category, path, schema is not None)
     names = chosen[0].get("keypoints")
-    n_landmarks = len(names) if names else schema.n_landmarks
+    n_landmarks = len(names) if names else schema.n_landmarks  # type: ignore[union-attr]
     schema = schema_of(chosen[0], path) if schema is None else check_schema(schema, n_landmarks)
     told = ", ".join(str(one["name"])[:60] for one in chosen[:5]) + ", ..." * (len(chosen) > 5)
     photos = _index_images(objects_of(content, "images", path), image_finder(path, images), path)

@@ -1,6 +1,9 @@
 """Writer of keypoints in the JSON format of COCO."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,21 +13,30 @@ from skwing.datasets._formats.image_size import image_sizes as sizes_of_files
 from skwing.datasets._formats.names import edges_of, mirror_pairs
 from skwing.schema import LandmarkSchema, check_schema
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
 __all__ = ["write_coco"]
 
 
 def write_coco(
-    path,
-    data,
-    target,
+    path: FilePath,
+    data: ImagesLike,
+    target: ArrayLike,
     *,
-    images=None,
-    schema=None,
-    visibility=None,
-    ids=None,
-    image_ids=None,
-    image_sizes=None,
-):
+    images: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    visibility: ArrayLike | None = None,
+    ids: Sequence[int | str] | None = None,
+    image_ids: Sequence[int | str] | None = None,
+    image_sizes: ArrayLike | None = None,
+) -> None:
     """Write landmarks to a JSON file in COCO's format.
 
     :func:`read_coco` reads back the same landmarks, boxes and mirror pairs. Contours of the

@@ -1,7 +1,10 @@
 """Reader of CSV files with images and landmarks, in wide or long layout."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
+from typing import TYPE_CHECKING, overload
 
 from skwing._utils.checks import check_choice
 from skwing.datasets._common import image_finder, inside
@@ -10,6 +13,17 @@ from skwing.datasets._formats.csv_long import long_columns, read_long
 from skwing.datasets._formats.dataframe import WideTable, table_bunch
 from skwing.datasets._formats.table import TextTable, as_column
 from skwing.images._convert import BOX_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.images import BoxedImages
+    from skwing.schema import LandmarkSchema
 
 __all__ = ["read_csv"]
 
@@ -68,23 +82,63 @@ def _check_options(layout, decimal, encoding, boxes):
     return boxes if isinstance(boxes, (str, os.PathLike)) else None
 
 
+@overload
 def read_csv(
-    path,
+    path: FilePath,
     *,
-    images=None,
-    layout="auto",
-    column=None,
-    landmarks=None,
-    boxes=None,
-    schema=None,
-    groups=None,
-    header=None,
-    sep=None,
-    decimal=".",
-    encoding=None,
-    missing=None,
-    return_X_y=False,
-):
+    images: FilePath | None = None,
+    layout: Literal["auto", "wide", "long"] = "auto",
+    column: str | None = None,
+    landmarks: Sequence[str | tuple[str, str]] | None = None,
+    boxes: FilePath | Sequence[str] | None = None,
+    schema: str | LandmarkSchema | None = None,
+    groups: str | None = None,
+    header: bool | None = None,
+    sep: str | None = None,
+    decimal: Literal[".", ","] = ".",
+    encoding: str | None = None,
+    missing: ArrayLike | None = None,
+    return_X_y: Literal[False] = False,
+) -> Dataset: ...
+
+
+@overload
+def read_csv(
+    path: FilePath,
+    *,
+    images: FilePath | None = None,
+    layout: Literal["auto", "wide", "long"] = "auto",
+    column: str | None = None,
+    landmarks: Sequence[str | tuple[str, str]] | None = None,
+    boxes: FilePath | Sequence[str] | None = None,
+    schema: str | LandmarkSchema | None = None,
+    groups: str | None = None,
+    header: bool | None = None,
+    sep: str | None = None,
+    decimal: Literal[".", ","] = ".",
+    encoding: str | None = None,
+    missing: ArrayLike | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def read_csv(
+    path: FilePath,
+    *,
+    images: FilePath | None = None,
+    layout: Literal["auto", "wide", "long"] = "auto",
+    column: str | None = None,
+    landmarks: Sequence[str | tuple[str, str]] | None = None,
+    boxes: FilePath | Sequence[str] | None = None,
+    schema: str | LandmarkSchema | None = None,
+    groups: str | None = None,
+    header: bool | None = None,
+    sep: str | None = None,
+    decimal: Literal[".", ","] = ".",
+    encoding: str | None = None,
+    missing: ArrayLike | None = None,
+    return_X_y: bool = False,
+) -> Dataset | tuple[BoxedImages, Floats]:
     r"""Read images, boxes and landmarks from a CSV file.
 
     The wide layout has one row per sample, with columns such as ``image, nose_x, nose_y`` or

@@ -1,6 +1,9 @@
 """Writer of CSV files with images and landmarks, in wide or long layout."""
 
+from __future__ import annotations
+
 import csv
+from typing import TYPE_CHECKING
 
 from skwing._utils.files import replacing
 from skwing.datasets._common import (
@@ -13,6 +16,15 @@ from skwing.datasets._common import (
 from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.names import check_points, in_order, landmark_names
 from skwing.images._convert import BOX_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath
+    from skwing.images._types import ImagesLike
 
 __all__ = ["write_csv"]
 
@@ -66,7 +78,15 @@ def _write_long(write, paths, data, points, names):
             write([path, name, *_cells(point)])
 
 
-def write_csv(path, data, target, *, layout="wide", names=None, images=None):
+def write_csv(
+    path: FilePath,
+    data: ImagesLike,
+    target: ArrayLike,
+    *,
+    layout: Literal["wide", "long"] = "wide",
+    names: Sequence[str] | None = None,
+    images: FilePath | None = None,
+) -> None:
     """Write images, boxes and landmarks to a CSV file that :func:`read_csv` reads.
 
     Parameters

@@ -1,7 +1,10 @@
 """Reader of DataFrames with images and landmarks, with one row per sample."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -16,6 +19,18 @@ from skwing.datasets._formats.names import (
 from skwing.datasets._formats.pixels import is_pixels, read_pixels
 from skwing.datasets._formats.table import Table
 from skwing.images import BoxedImages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing._utils.types import Table as TableLike
+    from skwing.datasets._common import Dataset
+    from skwing.images import BoxedImages
+    from skwing.schema import LandmarkSchema
 
 __all__ = ["WideTable", "from_dataframe", "table_bunch"]
 
@@ -129,18 +144,48 @@ def _groups_of(table, groups):
     return table.values(table.names.index(groups))
 
 
+@overload
 def from_dataframe(
-    df,
+    df: TableLike,
     *,
-    path=None,
-    landmarks=None,
-    boxes=None,
-    images=None,
-    schema=None,
-    groups=None,
-    missing=None,
-    return_X_y=False,
-):
+    path: str | None = None,
+    landmarks: Sequence[str | tuple[str, str]] | None = None,
+    boxes: Sequence[str] | None = None,
+    images: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    groups: str | ArrayLike | None = None,
+    missing: ArrayLike | None = None,
+    return_X_y: Literal[False] = False,
+) -> Dataset: ...
+
+
+@overload
+def from_dataframe(
+    df: TableLike,
+    *,
+    path: str | None = None,
+    landmarks: Sequence[str | tuple[str, str]] | None = None,
+    boxes: Sequence[str] | None = None,
+    images: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    groups: str | ArrayLike | None = None,
+    missing: ArrayLike | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def from_dataframe(
+    df: TableLike,
+    *,
+    path: str | None = None,
+    landmarks: Sequence[str | tuple[str, str]] | None = None,
+    boxes: Sequence[str] | None = None,
+    images: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    groups: str | ArrayLike | None = None,
+    missing: ArrayLike | None = None,
+    return_X_y: bool = False,
+) -> Dataset | tuple[BoxedImages, Floats]:
     """Read images, boxes and landmarks from a DataFrame with one row per sample.
 
     Columns are detected by their names. Landmarks are pairs of columns whose names differ

@@ -1,8 +1,11 @@
 """Reader and writer of CSV files of DeepLabCut."""
 
+from __future__ import annotations
+
 import csv
 import os
 import re
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -19,6 +22,22 @@ from skwing.datasets._common import (
 from skwing.datasets._formats.names import check_points, landmark_names, schema_of
 from skwing.datasets._formats.table import TextTable, check_names, top_rows
 from skwing.images import BoxedImages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
+    class Frames(Dataset):
+        individuals: NDArray[Any]
+        likelihood: Floats
+
 
 __all__ = ["read_deeplabcut", "write_deeplabcut"]
 
@@ -177,16 +196,42 @@ def _read(path, decimal):
     return places, check_names(frames, table.where), table
 
 
+@overload
 def read_deeplabcut(
-    path,
+    path: FilePath,
     *,
-    images=None,
-    individuals=None,
-    min_likelihood=None,
-    schema=None,
-    decimal=".",
-    return_X_y=False,
-):
+    images: FilePath | Sequence[Any] | None = None,
+    individuals: str | Sequence[str] | None = None,
+    min_likelihood: float | None = None,
+    schema: str | LandmarkSchema | None = None,
+    decimal: Literal[".", ","] = ".",
+    return_X_y: Literal[False] = False,
+) -> Frames: ...
+
+
+@overload
+def read_deeplabcut(
+    path: FilePath,
+    *,
+    images: FilePath | Sequence[Any] | None = None,
+    individuals: str | Sequence[str] | None = None,
+    min_likelihood: float | None = None,
+    schema: str | LandmarkSchema | None = None,
+    decimal: Literal[".", ","] = ".",
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def read_deeplabcut(
+    path: FilePath,
+    *,
+    images: FilePath | Sequence[Any] | None = None,
+    individuals: str | Sequence[str] | None = None,
+    min_likelihood: float | None = None,
+    schema: str | LandmarkSchema | None = None,
+    decimal: Literal[".", ","] = ".",
+    return_X_y: bool = False,
+) -> Frames | tuple[BoxedImages, Floats]:
     """Read frames and body parts from a CSV file of DeepLabCut.
 
     Both annotations (``CollectedData_*.csv``) of projects with one or several animals, and
@@ -311,7 +356,15 @@ def _answer(
     )
 
 
-def write_deeplabcut(path, data, target, *, names=None, scorer="skwing", images=None):
+def write_deeplabcut(
+    path: FilePath,
+    data: ImagesLike,
+    target: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    scorer: str = "skwing",
+    images: FilePath | None = None,
+) -> None:
     """Write frames and body parts as annotations of DeepLabCut, for one animal.
 
     In the folder of a video in a project, the name of the file must be
@@ -359,7 +412,8 @@ def write_deeplabcut(path, data, target, *, names=None, scorer="skwing", images=
         if not name.isprintable() or not name or name != name.strip() or ";" in name:
             raise ValueError(f"the name {name!r:.60} cannot be written for DeepLabCut.")
     check_points(points, parts, data.describe)
-    frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(data.paths)]
+    files: Any = data.paths
+    frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(files)]
     check_one_each(frames, data, "and DeepLabCut's file of one animal has a row a frame")
     index = [frame.split("/") for frame in frames]
     # As newer versions write it: three columns for labeled-data/video/frame.

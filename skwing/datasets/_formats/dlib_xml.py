@@ -1,8 +1,11 @@
 """Reader and writer of XML files of dlib and its annotation tool imglab."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections import Counter
+from typing import TYPE_CHECKING, overload
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -20,6 +23,24 @@ from skwing.datasets._common import (
 from skwing.datasets._formats.dlib_parser import parse
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
+
+    class Boxed(Dataset):
+        part_names: tuple[str, ...]
+        n_images: int
+        n_without_box: int
+        n_ignored: int
+
 
 __all__ = ["read_dlib_xml", "write_dlib_xml"]
 
@@ -125,7 +146,33 @@ def _names(parser):
     return names
 
 
-def read_dlib_xml(path, *, root=None, schema=None, return_X_y=False):
+@overload
+def read_dlib_xml(
+    path: FilePath,
+    *,
+    root: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[False] = False,
+) -> Boxed: ...
+
+
+@overload
+def read_dlib_xml(
+    path: FilePath,
+    *,
+    root: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def read_dlib_xml(
+    path: FilePath,
+    *,
+    root: FilePath | None = None,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: bool = False,
+) -> Boxed | tuple[BoxedImages, Floats]:
     """Read boxes and landmarks from an XML file of dlib or imglab.
 
     Each box is a sample. Boxes marked ``ignore`` are skipped.
@@ -303,7 +350,14 @@ def _lines(box, points, quoted):
     yield "    </box>\n"
 
 
-def write_dlib_xml(path, data, target, *, part_names=None, whole_pixels=False):
+def write_dlib_xml(
+    path: FilePath,
+    data: ImagesLike,
+    target: ArrayLike,
+    *,
+    part_names: Sequence[str] | None = None,
+    whole_pixels: bool = False,
+) -> None:
     """Write boxes and landmarks to an XML file of dlib and imglab.
 
     Parameters
@@ -355,7 +409,7 @@ def write_dlib_xml(path, data, target, *, part_names=None, whole_pixels=False):
     image = None
     with replacing(path) as file:
         file.write("<?xml version='1.0' encoding='UTF-8'?>\n<dataset>\n<images>\n")
-        for i, name in enumerate(data.paths):
+        for i, name in enumerate(data.paths):  # type: ignore[arg-type]
             if name != image:
                 file.write("" if image is None else "  </image>\n")
                 written = _quoted(relative_path(name, folder), f"{data.describe(i)}: the path")

@@ -1,10 +1,13 @@
 """Reader and writer of .pts files of iBUG, whose coordinates are counted from 1."""
 
+from __future__ import annotations
+
 import math
 import os
 import re
 from decimal import Context, Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -21,6 +24,17 @@ from skwing.datasets._common import (
 )
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+    from skwing.images._types import ImagesLike
+    from skwing.schema import LandmarkSchema
 
 __all__ = ["read_pts", "read_pts_folder", "write_pts", "write_pts_folder"]
 
@@ -88,7 +102,7 @@ def _point(line, path, line_number):
     return x, y
 
 
-def read_pts(path):
+def read_pts(path: FilePath) -> Floats:
     r"""Read the landmarks of a .pts file.
 
     Parameters
@@ -141,7 +155,7 @@ def _from_1(number):
     return "nan" if math.isnan(number) else f"{_EXACT.add(Decimal(repr(number)), 1):f}"
 
 
-def write_pts(path, points):
+def write_pts(path: FilePath, points: ArrayLike) -> None:
     """Write the landmarks of one face to a .pts file.
 
     Parameters
@@ -179,7 +193,7 @@ def write_pts(path, points):
     shape = np.shape(points)
     if len(shape) != 2 or shape[1] != 2:
         raise ValueError(f"points have shape {shape}, expected (n_landmarks, 2).")
-    points = as_points([points], name="points", halves=True)[0]
+    points = as_points([points], name="points", halves=True)[0]  # type: ignore[arg-type]
     lines = [f"{_from_1(x)} {_from_1(y)}\n" for x, y in points.tolist()]
     with replacing(path) as file:
         file.write(f"version: 1\nn_points: {len(lines)}\n{{\n")
@@ -247,15 +261,39 @@ def _read_all(files):
     return np.stack(faces)
 
 
+@overload
 def read_pts_folder(
-    folder,
+    folder: FilePath,
     *,
-    images=None,
-    boxes="landmarks",
-    schema=None,
-    recursive=False,
-    return_X_y=False,
-):
+    images: FilePath | None = None,
+    boxes: Literal["landmarks"] | None = "landmarks",
+    schema: str | LandmarkSchema | None = None,
+    recursive: bool = False,
+    return_X_y: Literal[False] = False,
+) -> Dataset: ...
+
+
+@overload
+def read_pts_folder(
+    folder: FilePath,
+    *,
+    images: FilePath | None = None,
+    boxes: Literal["landmarks"] | None = "landmarks",
+    schema: str | LandmarkSchema | None = None,
+    recursive: bool = False,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def read_pts_folder(
+    folder: FilePath,
+    *,
+    images: FilePath | None = None,
+    boxes: Literal["landmarks"] | None = "landmarks",
+    schema: str | LandmarkSchema | None = None,
+    recursive: bool = False,
+    return_X_y: bool = False,
+) -> Dataset | tuple[BoxedImages, Floats]:
     """Read a folder with a .pts file for each image.
 
     Parameters
@@ -368,7 +406,14 @@ def _files_to_write(folder, data, names):
     return files
 
 
-def write_pts_folder(folder, data, target, *, names=None, overwrite=False):
+def write_pts_folder(
+    folder: FilePath,
+    data: ImagesLike,
+    target: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> None:
     """Write the landmarks of each sample to a separate .pts file.
 
     Parameters

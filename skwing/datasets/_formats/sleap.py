@@ -1,7 +1,10 @@
 """Conversion from and to labels of sleap-io, which supports SLEAP, YOLO, NWB and others."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -19,6 +22,22 @@ from skwing.datasets._formats.names import (
 )
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skwing._utils.types import Floats
+    from skwing.datasets._common import Dataset
+    from skwing.images._types import ImagesLike
+
+    class Frames(Dataset):
+        schema: LandmarkSchema
+        tracks: NDArray[Any]
+        scores: Floats
+
 
 __all__ = ["from_sleap_io", "to_sleap_io"]
 
@@ -91,7 +110,36 @@ def _box_of(box):
     return (x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else (np.nan,) * 4
 
 
-def from_sleap_io(labels, *, instances="user", skeleton=None, schema=None, return_X_y=False):
+@overload
+def from_sleap_io(
+    labels: Any,
+    *,
+    instances: Literal["user", "predicted", "all"] = "user",
+    skeleton: str | None = None,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[False] = False,
+) -> Frames: ...
+
+
+@overload
+def from_sleap_io(
+    labels: Any,
+    *,
+    instances: Literal["user", "predicted", "all"] = "user",
+    skeleton: str | None = None,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def from_sleap_io(
+    labels: Any,
+    *,
+    instances: Literal["user", "predicted", "all"] = "user",
+    skeleton: str | None = None,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: bool = False,
+) -> Frames | tuple[BoxedImages, Floats]:
     """Convert labels of sleap-io to images, boxes and landmarks.
 
     sleap-io reads SLEAP, Label Studio, YOLO (Ultralytics), NWB, JABS and other formats. Each
@@ -256,7 +304,13 @@ def _videos(sleap_io, data):
     return [(videos[places[path][0]], places[path][1]) for path in paths]
 
 
-def to_sleap_io(data, target, *, names=None, tracks=None):
+def to_sleap_io(
+    data: ImagesLike,
+    target: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    tracks: Sequence[str] | None = None,
+) -> Any:
     """Convert images and landmarks to labels of sleap-io, which writes SLEAP and other formats.
 
     Parameters
@@ -303,7 +357,8 @@ def to_sleap_io(data, target, *, names=None, tracks=None):
         raise ValueError(f"data has {len(data)} samples, tracks has {len(tracks)}.")
     known = {name: sleap_io.Track(name) for name in dict.fromkeys(tracks) if name}
     skeleton = _skeleton(sleap_io, data.schema, names)
-    frames, boxes = {}, data.boxes.tolist()
+    frames: dict[Any, Any] = {}
+    boxes = data.boxes.tolist()
     for i, (video, index) in enumerate(_videos(sleap_io, data)):
         frame = frames.setdefault(
             (id(video), index), sleap_io.LabeledFrame(video=video, frame_idx=index)

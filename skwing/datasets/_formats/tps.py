@@ -1,6 +1,9 @@
 """Reader of TPS files of geometric morphometrics."""
 
+from __future__ import annotations
+
 from pathlib import PureWindowsPath
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -10,6 +13,21 @@ from skwing.datasets._formats.image_size import image_sizes
 from skwing.datasets._formats.tps_text import parse_specimens
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
+
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from skwing._utils.types import FilePath, Floats
+    from skwing.datasets._common import Dataset
+
+    class Specimens(Dataset):
+        scale: Floats
+        comments: NDArray[Any]
+        variables: NDArray[Any]
+        curves: tuple[int, ...]
+
 
 __all__ = ["heights_of", "read_tps"]
 
@@ -23,17 +41,45 @@ scale: what a pixel measures in the units of the file; the landmarks are not mul
 """
 
 
+@overload
 def read_tps(
-    path,
-    images=None,
+    path: FilePath,
+    images: FilePath | None = None,
     *,
-    y_up=True,
-    image_height=None,
-    curves=True,
-    negative_missing=True,
-    schema=None,
-    return_X_y=False,
-):
+    y_up: bool = True,
+    image_height: int | ArrayLike | None = None,
+    curves: bool = True,
+    negative_missing: bool = True,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[False] = False,
+) -> Specimens: ...
+
+
+@overload
+def read_tps(
+    path: FilePath,
+    images: FilePath | None = None,
+    *,
+    y_up: bool = True,
+    image_height: int | ArrayLike | None = None,
+    curves: bool = True,
+    negative_missing: bool = True,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: Literal[True],
+) -> tuple[BoxedImages, Floats]: ...
+
+
+def read_tps(
+    path: FilePath,
+    images: FilePath | None = None,
+    *,
+    y_up: bool = True,
+    image_height: int | ArrayLike | None = None,
+    curves: bool = True,
+    negative_missing: bool = True,
+    schema: str | LandmarkSchema | None = None,
+    return_X_y: bool = False,
+) -> Specimens | tuple[BoxedImages, Floats]:
     """Read landmarks of specimens from a TPS file, as written by tpsDig, geomorph and others.
 
     The y axis of TPS points up from the lower left corner of the image, while that of image
@@ -120,7 +166,7 @@ def read_tps(
     """
     specimens = parse_specimens(read_text(path), path)
     schema = check_schema(schema)
-    layout = _check_layout(specimens, curves, path)
+    layout: tuple[int, ...] = _check_layout(specimens, curves, path)
     if not sum(layout) and schema is not None:
         layout = (schema.n_landmarks,)
     if schema is None:
@@ -133,7 +179,7 @@ def read_tps(
         return f"{path}, line {specimens[i].line}: image {files[i]}"
 
     # Without landmarks, the heights of images are not required.
-    heights = heights_of(files, image_height, describe) if y_up and sum(layout) else None
+    heights = heights_of(files, image_height, describe) if y_up and any(layout) else None
     target = _points(specimens, layout, curves, heights, negative_missing)
     if heights is not None:
         _warn_of_outliers(target, heights, describe)

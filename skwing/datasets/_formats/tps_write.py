@@ -1,5 +1,9 @@
 """Writer of TPS files of geometric morphometrics."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from skwing._utils.checks import count
@@ -8,25 +12,34 @@ from skwing._utils.warnings import warn_caller
 from skwing.datasets._common import check_written, number_text, written_paths
 from skwing.datasets._formats.tps import heights_of
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from numpy.typing import ArrayLike
+
+    from skwing._utils.types import FilePath
+    from skwing.images._types import ImagesLike
+
 __all__ = ["write_tps"]
 
 
 def write_tps(
-    path,
-    data,
-    target,
+    path: FilePath,
+    data: ImagesLike,
+    target: ArrayLike,
     *,
-    images=None,
-    names=None,
-    scale=None,
-    comments=None,
-    variables=None,
-    curves=(),
-    y_up=True,
-    image_height=None,
-    missing="NA",
-    decimals=None,
-):
+    images: FilePath | None = None,
+    names: Sequence[str] | None = None,
+    scale: float | ArrayLike | None = None,
+    comments: Sequence[str] | None = None,
+    variables: Sequence[str] | None = None,
+    curves: Sequence[int] = (),
+    y_up: bool = True,
+    image_height: int | ArrayLike | None = None,
+    missing: Literal["NA", "-1"] = "NA",
+    decimals: int | None = None,
+) -> None:
     """Write landmarks of specimens to a TPS file.
 
     :func:`read_tps` reads back the same landmarks, and its result can be passed:
