@@ -14,7 +14,7 @@ from skwing._utils.opencv import cv2
 from skwing.boxes import landmark_boxes
 from skwing.datasets import load_300w
 from skwing.detection._detect import detect_all, detect_boxes
-from skwing.detection._detectors import SkimageCascade, YuNet
+from skwing.detection._detectors import SkimageCascade, YuNet, _load_once
 from skwing.images import BoxedImages
 
 quick = settings(max_examples=30)
@@ -421,6 +421,7 @@ def test_yunet_bad_side(model_file):
 # scikit-image
 # ---------------------------------------------------------------------------------------
 def test_without_scikit_image_the_default_says_what_to_do(monkeypatch):
+    _load_once.cache_clear()  # other tests have loaded it
     monkeypatch.setitem(sys.modules, "skimage.feature", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)
     with pytest.raises(ImportError, match=r"pip install scikit-image.*YuNet\(model_file\)"):
