@@ -13,8 +13,8 @@ from _report import environment
 from _runs import plain
 from recipe import make_pipeline
 
-from skwing._training import engine
-from skwing._training.settings import SETTINGS, stage_settings
+from skwing._training import loop
+from skwing._training.parameters import SETTINGS, stage_settings
 from skwing._utils.checks import check_table
 from skwing._utils.device import check_device
 from skwing.networks import PlainCNN
@@ -115,7 +115,7 @@ def told_of(fit, split):
 
 def _stop_at(deadline):
     """Replace the training loop by one that ends with the epoch that passes a deadline."""
-    real = engine.train
+    real = loop.train
 
     def train(*args, on_epoch=None, **rest):
         def checked(row):
@@ -123,7 +123,7 @@ def _stop_at(deadline):
 
         return real(*args, on_epoch=checked, **rest)
 
-    return mock.patch.object(engine, "train", train)
+    return mock.patch.object(loop, "train", train)
 
 
 def run_fit(fit, data, device, deadline):

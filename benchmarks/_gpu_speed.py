@@ -17,7 +17,7 @@ from _report import environment
 from speed import BareTraining, clock, measure_predict
 
 from skwing import CascadeLandmarkRegressor
-from skwing._training import engine
+from skwing._training import loop
 from skwing._utils.graphs import Replayed
 from skwing._utils.random import generator_on
 from skwing.networks import PlainCNN
@@ -127,7 +127,7 @@ def run_cell(name, networks, batch_size, data, device, tiny):
         device=device,
         random_state=0,
     )
-    parts, real = [], engine.train
+    parts, real = [], loop.train
 
     def train(network, batches, loss, optimizer, schedule, **rest):
         row = _time_parts(network, batches, loss, optimizer, rest["mixed"], n_steps)
@@ -137,7 +137,7 @@ def run_cell(name, networks, batch_size, data, device, tiny):
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
-    with mock.patch.object(engine, "train", train):
+    with mock.patch.object(loop, "train", train):
         regressor.fit(X, y)
     seconds = time.perf_counter() - start
     for i, part in enumerate(parts):

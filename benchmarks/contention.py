@@ -29,7 +29,7 @@ import torch
 from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
-from skwing._training import stage
+from skwing._training import train_stage
 from skwing._utils import threads
 from skwing.datasets import make_faces
 
@@ -59,7 +59,7 @@ def by_hand(n_threads):
     nothing = {"__enter__": lambda self: None, "__exit__": lambda self, *error: None}
     with (
         mock.patch.multiple(kind, **nothing),
-        mock.patch.object(stage, "made_ahead", nullcontext),
+        mock.patch.object(train_stage, "made_ahead", nullcontext),
     ):
         yield
 

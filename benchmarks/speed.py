@@ -37,10 +37,10 @@ from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
-from skwing._reading.images import crops_a_pass, read_chips
-from skwing._reading.stages import Stage
-from skwing._training import engine
-from skwing._training.settings import SETTINGS, stage_settings
+from skwing._prediction.read_images import crops_a_pass, read_chips
+from skwing._prediction.stages import Stage
+from skwing._training import loop
+from skwing._training.parameters import SETTINGS, stage_settings
 from skwing._utils.checks import check_table
 from skwing._utils.device import check_device
 from skwing.datasets import load_300w, make_faces
@@ -74,7 +74,7 @@ class BareTraining:
 
     def step_on(self, images, targets):
         """Take one step on a batch; the loss before it."""
-        with engine.autocast(self.device, self.mixed):
+        with loop.autocast(self.device, self.mixed):
             points = self.network(images)
         if points.ndim == 4:  # several estimates of each image, all taught
             targets = targets[:, None]
@@ -104,7 +104,7 @@ def fit_beside_bare(regressor, X, y):
     seconds : ndarray of shape (2,)
         Of the fit without what was done beside it, by the clock and of CPU time.
     """
-    stages, aside, real = [], [], engine.train
+    stages, aside, real = [], [], loop.train
 
     def train(network, batches, loss, optimizer, schedule, *, n_steps, on_epoch, **rest):
         device = next(network.parameters()).device
@@ -130,7 +130,7 @@ def fit_beside_bare(regressor, X, y):
             network, batches, loss, optimizer, schedule, n_steps=n_steps, on_epoch=between, **rest
         )
 
-    with mock.patch.object(engine, "train", train):
+    with mock.patch.object(loop, "train", train):
         device = check_device(regressor.device)
         start = clock(device)
         regressor.fit(X, y)

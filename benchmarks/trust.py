@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
 from skwing import CascadeLandmarkRegressor, metrics
-from skwing._reading.confidence import shape_sizes
+from skwing._prediction.confidence import shape_sizes
 from skwing.metrics import nme
 from skwing.schema import check_schema
 

@@ -21,9 +21,15 @@ from sklearn.utils.validation import check_is_fitted
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import By, Either, Flag, Only, check_table, count
 from skwing._utils.doc_links import DocLinkMixin
-from skwing._utils.envelope import check_keys, pack, packed_of_first_pickles, unpack, written_by
 from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_points, check_reach
+from skwing._utils.pickle_format import (
+    check_keys,
+    pack,
+    packed_of_first_pickles,
+    unpack,
+    written_by,
+)
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 from skwing.shapes import ShapeModes

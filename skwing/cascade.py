@@ -10,19 +10,19 @@ import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skwing._crops.chip_size import cut_to_learn_on
 from skwing._crops.chips import cut_chips
 from skwing._crops.crop import make_crops
-from skwing._crops.frames import cut_to_learn_on
-from skwing._reading.before_0_7 import packed_of_0_6
-from skwing._reading.before_0_8 import packed_of_0_8
-from skwing._reading.confidence import calibrate, error_units
-from skwing._reading.images import read_images
-from skwing._reading.stages import make_stages
-from skwing._reading.state import ATTRIBUTES, put, taken
-from skwing._reading.warn import warn_of_boxes
-from skwing._training.augmented import AugmentationMixin
-from skwing._training.cascade import train_cascade
-from skwing._training.mirroring import mirrored_as_known
+from skwing._prediction.before_0_7 import packed_of_0_6
+from skwing._prediction.before_0_8 import packed_of_0_8
+from skwing._prediction.confidence import calibrate, error_units
+from skwing._prediction.read_images import read_images
+from skwing._prediction.stages import make_stages
+from skwing._prediction.state import ATTRIBUTES, put, taken
+from skwing._prediction.warn import warn_of_boxes
+from skwing._training.augmentation_mixin import AugmentationMixin
+from skwing._training.mirrored_stages import mirrored_as_known
+from skwing._training.parameters import SETTINGS, stage_settings
 from skwing._training.plan import Plan
 from skwing._training.samples import (
     check_learnable,
@@ -32,15 +32,15 @@ from skwing._training.samples import (
     hold_out,
     warn_of_contradictions,
 )
-from skwing._training.settings import SETTINGS, stage_settings
+from skwing._training.train_cascade import train_cascade
 from skwing._utils.ambient import plain_state
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import check_flag, check_table
 from skwing._utils.device import check_device
 from skwing._utils.doc_links import DocLinkMixin
-from skwing._utils.envelope import pack, unpack, written_by
 from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_layout, as_points, is_flat
+from skwing._utils.pickle_format import pack, unpack, written_by
 from skwing._utils.random import check_random_state, drawing, redirected
 from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import schema_of
@@ -648,7 +648,7 @@ class CascadeLandmarkRegressor(
         return -float(np.average(errors[known], weights=weights[known]))
 
     def __getstate__(self) -> dict[str, Any]:
-        """State for pickling as plain data, see :func:`skwing._utils.envelope.pack`."""
+        """State for pickling as plain data, see :func:`skwing._utils.pickle_format.pack`."""
         return pack(self, super().__getstate__(), ATTRIBUTES, taken(self))
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skwing._crops.chips import Chips
-from skwing._reading.stages import read_stages
+from skwing._prediction.stages import read_stages
 from skwing._utils.ambient import plain_state
 from skwing._utils.files import check_target, write_bytes
 from skwing._utils.optional import import_optional

@@ -13,7 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from skwing._crops.augmentation import Augmentation
-from skwing._training.settings import auto_epochs
+from skwing._training.parameters import auto_epochs
 from skwing._utils.checks import count
 
 if TYPE_CHECKING:

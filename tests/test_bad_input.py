@@ -17,7 +17,7 @@ from skwing import (
     LandmarkSchema,
     PoseBalancer,
 )
-from skwing._training import engine
+from skwing._training import loop
 from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
@@ -53,7 +53,7 @@ def no_training(monkeypatch):
     def train(*_, **__):
         pytest.fail("training started")
 
-    monkeypatch.setattr(engine, "train", train)
+    monkeypatch.setattr(loop, "train", train)
 
 
 @pytest.fixture

@@ -57,5 +57,5 @@ def test_predict_runs_no_code_of_training():
     finally:
         sys.setprofile(None)
     rooms = {path.relative_to(ROOT).parts[0] for path in entered if path.is_relative_to(ROOT)}
-    assert "_reading" in rooms
+    assert "_prediction" in rooms
     assert "_training" not in rooms

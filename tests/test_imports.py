@@ -17,7 +17,7 @@ ROWS = [
     ["images", "shapes", "metrics"],
     ["_crops", "balance", "boxes"],
     ["networks", "detection", "datasets"],
-    ["_reading"],
+    ["_prediction"],
     ["_training"],
     ["cascade"],
     ["display", "export", "persistence", "tracking", "recipes"],
@@ -26,7 +26,7 @@ ROWS = [
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
 TREES = {path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
 # What reads may not know what trains, and what follows faces no data set.
-NEVER = {("_reading", "_training"), ("tracking", "datasets"), ("detection", "datasets")}
+NEVER = {("_prediction", "_training"), ("tracking", "datasets"), ("detection", "datasets")}
 
 
 def imported(tree):

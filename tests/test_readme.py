@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 
 from skwing import geometry
-from skwing._training import engine
+from skwing._training import loop
 from skwing.datasets import make_faces, write_pts
 from skwing.networks import PlainCNN
 
@@ -71,8 +71,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = lambda n_samples=50, **settings: make_faces(min(n_samples, 50), **settings)  # noqa: E731
     monkeypatch.setattr("skwing.datasets.make_faces", few)
-    train = engine.train
-    monkeypatch.setattr(engine, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
+    train = loop.train
+    monkeypatch.setattr(loop, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
     return tmp_path
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from skwing import CascadeLandmarkRegressor, recipes
-from skwing._training.settings import SETTINGS, stage_settings
+from skwing._training.parameters import SETTINGS, stage_settings
 from skwing._utils.checks import check_table
 
 

@@ -10,7 +10,7 @@ from small import only
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
 from skwing._crops.augmentation import AUGMENTATIONS
-from skwing._training import engine
+from skwing._training import loop
 from skwing.losses import LOSSES, soft_wing, wing
 
 SIDE = 48
@@ -288,7 +288,7 @@ def test_precision_is_that_of_training(precision, mixed):
 
 def test_momentum_is_the_first_beta_of_adamw():
     made = {
-        momentum: engine.make_optimizer("adamw", [torch.zeros(2)], 0.1, momentum, 0.0)
+        momentum: loop.make_optimizer("adamw", [torch.zeros(2)], 0.1, momentum, 0.0)
         for momentum in (0.0, 0.7)
     }
     for momentum, optimizer in made.items():

@@ -1,6 +1,7 @@
 """What each command does, from parsed arguments to an exit code."""
 
 import ast
+import io
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from skwing._cli.formats import (
     read_landmarks,
     write_landmarks,
 )
+from skwing._utils.files import write_bytes
 from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
@@ -243,5 +245,14 @@ def _draw_landmarks(path, data, y_true=None, y_pred=None, schema=None):
 
 
 def _save(display, path):
-    display.figure_.savefig(path, dpi=150)
+    """Write the figure of a display, in the format of the suffix."""
+    suffix, picture = Path(path).suffix, io.BytesIO()
+    formats = display.figure_.canvas.get_supported_filetypes()
+    if suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"{path}: pictures cannot be written as {suffix!r}; expected one of "
+            f"{', '.join(formats)}"
+        )
+    display.figure_.savefig(picture, dpi=150, format=suffix[1:].lower())
+    write_bytes(path, picture.getvalue())
     _say(f"picture: {path}")

@@ -66,7 +66,7 @@ def _add_reading(parser, what):
     parser.add_argument(
         "--schema",
         choices=sorted(SCHEMAS),
-        help="what the landmarks are, where the file does not say",
+        help="definition of the landmarks, if the file has none",
     )
 
 
@@ -98,7 +98,9 @@ def _add_predict(subparsers):
         "--whole", action="store_true", help="take each image as a whole, without a detector"
     )
     parser.add_argument(
-        "--skip-unreadable", action="store_true", help="go on where an image cannot be read"
+        "--skip-unreadable",
+        action="store_true",
+        help="skip images that cannot be read, with a warning",
     )
 
 

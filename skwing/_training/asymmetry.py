@@ -8,7 +8,7 @@ samples have an offset to the left, and a network learns the mean of both.
 import torch
 from torch import nn
 
-from skwing._crops.augment import rename_mirrored
+from skwing._crops.random_changes import rename_mirrored
 from skwing.networks import locate
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from skwing import geometry
-from skwing._crops.augment import photometric, random_matrices, rename_mirrored
 from skwing._crops.bend import Bend
+from skwing._crops.random_changes import photometric, random_matrices, rename_mirrored
 from skwing._crops.warp import to_device
-from skwing._reading.stages import are_found, read_crops
+from skwing._prediction.stages import are_found, read_crops
 from skwing._training.weights import Diverged
 
 _MOST_WAITING = 10**7  # maximum number of draws that are shuffled at once
@@ -157,7 +157,7 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
     Yields
     ------
     (images, changes, mirrored), targets, weights
-        Batches for :mod:`skwing._training.engine`, with the inputs of
+        Batches for :mod:`skwing._training.loop`, with the inputs of
         :class:`skwing._training.asymmetry.WithAsymmetry`.
     """
     size, device = stage.crop.size, chips.device

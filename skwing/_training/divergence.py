@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from skwing._reading.stages import read_stages
+from skwing._prediction.stages import read_stages
 from skwing._training.weights import Diverged
 
 _N_CHECKED = 256  # maximum number of training samples to predict

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from skwing._training.parameters import StageSettings
 from skwing._training.samples import Samples
-from skwing._training.settings import StageSettings
 from skwing.schema import LandmarkSchema
 
 

@@ -69,7 +69,7 @@ class Run:
         """Determine the usable stages after a failure.
 
         These are all completed stages, and the stage in training with the weights that
-        :func:`skwing._training.engine.train` restored, if it has a complete epoch and did not
+        :func:`skwing._training.loop.train` restored, if it has a complete epoch and did not
         diverge in it. Stages of the previous fit are kept.
         """
         if self.failure is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skwing._training.settings import per_stage
+from skwing._training.parameters import per_stage
 from skwing.display._figures import curve_style, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import find_fitted
 from skwing.losses import LOSSES, bind_loss

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.boxes import check_boxes
-from skwing._utils.envelope import FORMAT, check_format, check_keys
+from skwing._utils.pickle_format import FORMAT, check_format, check_keys
 from skwing._utils.version import __version__
 from skwing._utils.warnings import warn_caller, warn_of_data
 from skwing.images._decode import as_rgb, as_source, as_uint8, decoding_threads, read_image

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from skwing._utils.envelope import FORMAT, check_format, check_keys
 from skwing._utils.files import write_bytes
+from skwing._utils.pickle_format import FORMAT, check_format, check_keys
 from skwing._utils.version import __version__
 from skwing.networks import as_array, as_tensor
 

@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skwing._reading.before_0_8 import of_0_8
-from skwing._reading.state import check_fitted, put, taken
+from skwing._prediction.before_0_8 import of_0_8
+from skwing._prediction.state import check_fitted, put, taken
 from skwing._utils.ambient import plain_state
-from skwing._utils.envelope import check_keys, set_params_of
+from skwing._utils.pickle_format import check_keys, set_params_of
 from skwing.balance import PoseBalancer, balance_of, put_balance
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.persistence._file import read_model, write_model

@@ -218,6 +218,8 @@ def test_pictures(folder, run, kind):
         (("convert", "faces.csv", "faces.csv"), "both read and written"),
         (("convert", "faces.csv", "faces.odt"), "'.odt'"),
         (("plot", "faces.csv", "--out", "p.png", "--kind", "errors"), "takes --model"),
+        (("plot", "faces.csv", "--out", "p.doc"), "cannot be written as '.doc'"),
+        (("plot", "faces.csv", "--out", "none/p.png"), "there is no folder"),
     ],
 )
 def test_errors_are_one_line_without_a_traceback(run, args, told):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skwing._crops.warp import read_at
-from skwing._training import engine
+from skwing._training import loop
 from skwing._utils.random import drawing
 from skwing.losses import wing
 from skwing.networks import ShapeIndexedCNN, locate, shape_indexed_64, start_at
@@ -83,10 +83,10 @@ def test_prediction_is_the_last_step():
 def test_every_estimate_is_taught_alike_and_missing_points_are_left_out():
     points = torch.tensor([[[[1.0, 2.0]], [[3.0, 5.0]]], [[[7.0, 7.0]], [[8.0, 9.0]]]])
     targets = torch.tensor([[[1.0, 1.0]], [[math.nan, 7.0]]])
-    value = engine.batch_loss(points, targets, None, torch.abs)
+    value = loop.batch_loss(points, targets, None, torch.abs)
     torch.testing.assert_close(value, torch.tensor((0 + 1 + 2 + 4) / 4))
     targets[1, 0, 0] = 8.0
-    weighted = engine.batch_loss(points, targets, torch.tensor([0.0, 2.0]), torch.abs)
+    weighted = loop.batch_loss(points, targets, torch.tensor([0.0, 2.0]), torch.abs)
     torch.testing.assert_close(weighted, torch.tensor((1 + 0 + 0 + 2) / 4))
 
 
@@ -118,7 +118,7 @@ def error_after_training(network, side=16, n_images=None, **where):
             chosen = torch.randint(n_images, (32,), generator=generator)
             images, points = (part[chosen] for part in pool)
         optimizer.zero_grad()
-        engine.batch_loss(locate(network, images), points, None, wing).backward()
+        loop.batch_loss(locate(network, images), points, None, wing).backward()
         optimizer.step()
     images, points = spots(64, generator, side, **where)
     with torch.no_grad():

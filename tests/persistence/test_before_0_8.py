@@ -9,7 +9,7 @@ import pytest
 
 from skwing import Augmentation, CascadeLandmarkRegressor, load_model, save_model
 from skwing._crops.augmentation import AUGMENTATIONS
-from skwing._reading.before_0_8 import network_of_0_8, of_0_8
+from skwing._prediction.before_0_8 import network_of_0_8, of_0_8
 from skwing.networks import PlainCNN, ShapeIndexedCNN, as_arrays, check_network, shape_indexed_64
 from skwing.networks._contract import build_and_try
 from skwing.persistence import describe_model

@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, LandmarkSchema, PoseBalancer
-from skwing._reading.state import ATTRIBUTES
+from skwing._prediction.state import ATTRIBUTES
 from skwing.balance import PoseResampler
 from skwing.detection import SkimageCascade, YuNet
 from skwing.losses import rectified_wing

@@ -7,15 +7,15 @@ from small import only
 from torch import nn
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
-from skwing._crops.augment import StageAugmentation, random_matrices, rename_mirrored
 from skwing._crops.chips import ChipFrame, Chips
 from skwing._crops.crop import Crop
-from skwing._reading.stages import Stage, read_crops
+from skwing._crops.random_changes import StageAugmentation, random_matrices, rename_mirrored
+from skwing._prediction.stages import Stage, read_crops
 from skwing._training.asymmetry import WithAsymmetry, mirror_image
 from skwing._training.batches import TrainingTargets
-from skwing._training.engine import make_optimizer
-from skwing._training.settings import SETTINGS, stage_settings
-from skwing._training.stage import train_stage
+from skwing._training.loop import make_optimizer
+from skwing._training.parameters import SETTINGS, stage_settings
+from skwing._training.train_stage import train_stage
 from skwing._utils.checks import check_table
 from skwing.losses import wing
 

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from small import UNBENT
 
 from skwing import CascadeLandmarkRegressor
-from skwing._training import engine
+from skwing._training import loop
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
@@ -32,7 +32,7 @@ def tiny(**settings):
 @pytest.fixture
 def interrupt(monkeypatch):
     """Makes the n-th epoch of all, from 1, raise an error half way."""
-    real, count = engine._train_epoch, 0
+    real, count = loop._train_epoch, 0
 
     def interrupt(n, error):
         nonlocal count
@@ -48,7 +48,7 @@ def interrupt(monkeypatch):
                 raise error
             return row
 
-        monkeypatch.setattr(engine, "_train_epoch", train_epoch)
+        monkeypatch.setattr(loop, "_train_epoch", train_epoch)
 
     return interrupt
 
@@ -135,13 +135,13 @@ def test_an_interruption_before_training_changes_nothing(faces, monkeypatch):
 
 
 def test_an_interrupted_stage_has_its_best_weights_by_validation(faces, interrupt, monkeypatch):
-    errors, states, real = iter([3.0, 1.0, 2.0, 4.0]), [], engine.EpochWeights.update
+    errors, states, real = iter([3.0, 1.0, 2.0, 4.0]), [], loop.EpochWeights.update
 
     def update(self, error):
         states.append({k: v.clone() for k, v in self._network.network.state_dict().items()})
         return real(self, next(errors))
 
-    monkeypatch.setattr(engine.EpochWeights, "update", update)
+    monkeypatch.setattr(loop.EpochWeights, "update", update)
     interrupt(5, KeyboardInterrupt())
     reg = tiny(networks=(TINY,), max_epochs=9)
     with pytest.warns(UserWarning, match="stage 1 after 4 epochs"):
@@ -226,7 +226,7 @@ def test_a_rate_that_is_far_too_high_is_never_silent(faces, learning_rate, optim
 
 
 def test_weights_are_checked_after_the_last_step(faces, monkeypatch):
-    real = engine._train_epoch
+    real = loop._train_epoch
 
     def spoil(network, *rest):
         row = real(network, *rest)
@@ -234,13 +234,13 @@ def test_weights_are_checked_after_the_last_step(faces, monkeypatch):
             network.network.hidden.weight[0, 0] = torch.nan
         return row
 
-    monkeypatch.setattr(engine, "_train_epoch", spoil)
+    monkeypatch.setattr(loop, "_train_epoch", spoil)
     with pytest.raises(ValueError, match=r"stage 1, epoch 1: network.hidden.weight is not finite"):
         tiny(networks=(TINY,), max_epochs=1).fit(faces.data, faces.target)
 
 
 def test_the_best_epoch_before_the_divergence_is_kept(faces, monkeypatch):
-    real, count = engine._train_epoch, 0
+    real, count = loop._train_epoch, 0
 
     def spoil(network, *rest):
         nonlocal count
@@ -251,7 +251,7 @@ def test_the_best_epoch_before_the_divergence_is_kept(faces, monkeypatch):
                 network.network.output.bias.fill_(torch.inf)
         return row
 
-    monkeypatch.setattr(engine, "_train_epoch", spoil)
+    monkeypatch.setattr(loop, "_train_epoch", spoil)
     reg = tiny(networks=(TINY,), max_epochs=5)
     with pytest.raises(ValueError, match="stage 1, epoch 3") as raised:
         reg.fit(faces.data, faces.target)
@@ -353,13 +353,13 @@ def test_points_that_coincide_are_no_nan(faces):
 
 
 def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
-    real = engine.train
+    real = loop.train
 
     def train(network, *args, **options):
         rows = real(network, *args, **options)
         spoil(network.network, torch.nan)
         return rows
 
-    monkeypatch.setattr(engine, "train", train)
+    monkeypatch.setattr(loop, "train", train)
     with pytest.raises(ValueError, match="stage 2, epoch 0: the previous stages return"):
         tiny(max_epochs=1).fit(faces.data, faces.target)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skwing._crops.bend import Bend
-from skwing._training import engine
+from skwing._training import loop
 from skwing._utils.graphs import Replayed, can_record
 from skwing._utils.random import drawing, generator_on
 from skwing.losses import wing
@@ -30,12 +30,12 @@ def trained(build, optimizer, recorded, device="cuda", n_epochs=2):
     with drawing(3):
         torch.manual_seed(0)
         network = build(N_LANDMARKS).to(device, memory_format=torch.channels_last)
-        rows = engine.train(
+        rows = loop.train(
             network,
             batches(device),
             wing,
-            engine.make_optimizer(optimizer, network.parameters(), 1e-3, 0.9, 1e-3),
-            engine.SCHEDULES["one_cycle"],
+            loop.make_optimizer(optimizer, network.parameters(), 1e-3, 0.9, 1e-3),
+            loop.SCHEDULES["one_cycle"],
             n_epochs=n_epochs,
             n_steps=10,
             recorded=recorded,
@@ -79,7 +79,7 @@ def test_recorded_steps_train_as_others_do(build, optimizer, monkeypatch):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(engine, "Replayed", Kept)
+    monkeypatch.setattr(loop, "Replayed", Kept)
     build = partial(
         build, **({"dropout": 0.0, "landmark_dropout": 0.0} if build is shape_indexed_64 else {})
     )

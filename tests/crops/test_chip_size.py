@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from skwing import CascadeLandmarkRegressor
-from skwing._crops import frames
+from skwing._crops import chip_size
+from skwing._crops.chip_size import cut_to_learn_on, finer_frame
 from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
-from skwing._crops.frames import cut_to_learn_on, finer_frame
 from skwing.images import BoxedImages
 from skwing.networks import PlainCNN
 
@@ -64,9 +64,9 @@ def test_missing_points_and_lonely_ones_tell_no_size():
 
 def test_chips_stay_in_memory(monkeypatch):
     chips, points = chips_of(64, 4000), shapes_of([1.0, 1.0])
-    monkeypatch.setattr(frames, "_MOST_BYTES", 4 * chips.pixels.nbytes)
+    monkeypatch.setattr(chip_size, "_MOST_BYTES", 4 * chips.pixels.nbytes)
     assert finer_frame(chips, points, SIZES, MARGINS).size == 128
-    monkeypatch.setattr(frames, "_MOST_BYTES", 1)
+    monkeypatch.setattr(chip_size, "_MOST_BYTES", 1)
     assert finer_frame(chips, points, SIZES, MARGINS) == chips.frame
 
 

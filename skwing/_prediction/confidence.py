@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import nnls
 
 from skwing import geometry
-from skwing._reading.stages import read_crops
+from skwing._prediction.stages import read_crops
 from skwing._utils.landmarks import numbered
 
 _SHIFT = 0.04  # relative to the side of the crop

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import torch
 
-from skwing._crops.augment import StageAugmentation
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, chosen
-from skwing._training.engine import OPTIMIZERS, SCHEDULES
+from skwing._crops.random_changes import StageAugmentation
+from skwing._training.loop import OPTIMIZERS, SCHEDULES
 from skwing._utils.checks import (
     VERBOSE,
     By,
@@ -137,7 +137,7 @@ def auto_epochs(stage, n_samples):
 
     Examples
     --------
-    >>> from skwing._training.settings import auto_epochs
+    >>> from skwing._training.parameters import auto_epochs
     >>> [auto_epochs(stage, n_samples=1600) for stage in range(3)]
     [60, 160, 160]
     >>> auto_epochs(0, n_samples=100), auto_epochs(0, n_samples=40_000)

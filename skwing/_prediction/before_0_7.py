@@ -3,10 +3,10 @@
 import sys
 
 from skwing._crops import chips, crop
-from skwing._reading import confidence
-from skwing._reading.before_0_8 import network_of_0_8
-from skwing._reading.state import ATTRIBUTES, NOT_TOLD, as_data
-from skwing._utils.envelope import check_keys, packed_of_first_pickles
+from skwing._prediction import confidence
+from skwing._prediction.before_0_8 import network_of_0_8
+from skwing._prediction.state import ATTRIBUTES, NOT_TOLD, as_data
+from skwing._utils.pickle_format import check_keys, packed_of_first_pickles
 from skwing.networks import NETWORKS, check_network
 from skwing.networks._contract import build_and_try
 
@@ -18,7 +18,7 @@ for _name, _module in {"_stages": crop, "_chips": chips, "_confidence": confiden
 def packed_of_0_6(state):
     """Convert the state in a pickle of skwing 0.5 or 0.6 to the present format.
 
-    The result is like that of :func:`skwing._utils.envelope.pack`.
+    The result is like that of :func:`skwing._utils.pickle_format.pack`.
 
     Parameters
     ----------

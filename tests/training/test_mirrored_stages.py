@@ -161,8 +161,8 @@ def test_asymmetry_turns_with_the_crop():
     """A network that finds its landmarks however the crop lies has no spread."""
     from skwing._crops.chips import ChipFrame, Chips
     from skwing._crops.crop import Crop
-    from skwing._reading.confidence import crop_spread
-    from skwing._reading.stages import Stage
+    from skwing._prediction.confidence import crop_spread
+    from skwing._prediction.stages import Stage
 
     rows, columns = np.indices((64, 64))
     spot = np.exp(-((columns - 30) ** 2 + (rows - 34) ** 2) / 18)
@@ -177,10 +177,10 @@ def test_asymmetry_turns_with_the_crop():
 
 
 def test_guesses_for_later_stages_have_it_turned_as_well():
-    from skwing._crops.augment import StageAugmentation
     from skwing._crops.chips import ChipFrame, Chips
     from skwing._crops.crop import Crop
-    from skwing._reading.stages import Stage, read_stages
+    from skwing._crops.random_changes import StageAugmentation
+    from skwing._prediction.stages import Stage, read_stages
     from skwing._training.batches import _guess
 
     rows, columns = np.indices((64, 64))

@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 
 from skwing._crops.chips import cut_chips
-from skwing._reading.images import read_chips
+from skwing._prediction.read_images import read_chips
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
-from skwing._training.stage import make_truth, train_stage
+from skwing._training.train_stage import make_truth, train_stage
 from skwing.metrics import nme
 
 

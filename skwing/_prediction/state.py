@@ -11,8 +11,8 @@ import numpy as np
 
 from skwing._crops.chips import ChipFrame
 from skwing._crops.crop import Crop
-from skwing._reading.confidence import Calibration
-from skwing._utils.envelope import check_keys
+from skwing._prediction.confidence import Calibration
+from skwing._utils.pickle_format import check_keys
 from skwing.networks import as_arrays, check_network, given_network, rebuild
 from skwing.schema import check_schema
 

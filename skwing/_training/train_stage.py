@@ -5,12 +5,12 @@ from contextlib import nullcontext
 
 import torch
 
-from skwing._reading.stages import mirror_permutation
-from skwing._training import engine
+from skwing._prediction.stages import mirror_permutation
+from skwing._training import loop
 from skwing._training.asymmetry import WithAsymmetry
 from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
 from skwing._training.divergence import check_predictions
-from skwing._training.settings import check_mixed
+from skwing._training.parameters import check_mixed
 from skwing._utils.graphs import can_record
 from skwing._utils.threads import made_ahead
 from skwing.losses import LOSSES
@@ -53,7 +53,7 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
     Returns
     -------
     rows : list of dict
-        One row per epoch, see :func:`skwing._training.engine.train`.
+        One row per epoch, see :func:`skwing._training.loop.train`.
 
     Raises
     ------
@@ -85,18 +85,18 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
         with ready as batches:
-            return engine.train(
+            return loop.train(
                 sided,
                 batches,
                 loss,
-                engine.make_optimizer(
+                loop.make_optimizer(
                     own.optimizer,
                     sided.parameters(),
                     own.learning_rate,
                     own.momentum,
                     own.weight_decay,
                 ),
-                engine.SCHEDULES[own.schedule],
+                loop.SCHEDULES[own.schedule],
                 n_epochs=own.max_epochs,
                 n_steps=math.ceil(len(chips) / own.batch_size),
                 mixed=check_mixed(own.precision, chips.device, stage.network),

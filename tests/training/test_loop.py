@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from skwing._training import engine
+from skwing._training import loop
 from skwing._training.weights import Diverged
 from skwing.losses import LOSSES, l2, wing
 from skwing.networks import cnn6
 
 N_LANDMARKS, SIZE = 3, 8
-CONSTANT = engine.SCHEDULES["constant"]
+CONSTANT = loop.SCHEDULES["constant"]
 
 
 def seeded(seed=0):
@@ -24,9 +24,9 @@ def some_points(n=4, seed=0):
 @pytest.mark.parametrize("name", LOSSES)
 def test_all_known_and_no_weights_is_the_plain_mean(name):
     points, targets, loss = some_points(), some_points(seed=1), LOSSES[name]
-    value = engine.batch_loss(points, targets, None, loss)
+    value = loop.batch_loss(points, targets, None, loss)
     torch.testing.assert_close(value, loss(points - targets).mean())
-    torch.testing.assert_close(value, engine.average_loss(loss(points - targets)))
+    torch.testing.assert_close(value, loop.average_loss(loss(points - targets)))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -35,7 +35,7 @@ def test_missing_targets_are_left_out_of_loss_and_gradient(name):
     targets[1] = math.nan  # a sample without any
     targets[2, 0] = math.nan
     known = ~torch.isnan(targets)
-    value = engine.batch_loss(points, targets, None, loss)
+    value = loop.batch_loss(points, targets, None, loss)
     torch.testing.assert_close(value, loss((points - targets)[known]).mean())
     value.backward()
     assert torch.isfinite(points.grad).all()
@@ -49,7 +49,7 @@ def test_a_loss_without_a_slope_at_zero_poisons_nothing():
 
     points, targets = some_points().requires_grad_(), some_points(seed=1)
     targets[0, 0] = math.nan
-    engine.batch_loss(points, targets, None, root).backward()
+    loop.batch_loss(points, targets, None, root).backward()
     assert torch.isfinite(points.grad).all()
 
 
@@ -58,15 +58,15 @@ def test_a_target_that_lacks_one_coordinate_is_missing():
     half = targets.clone()
     half[0, 1, 1] = math.nan
     targets[0, 1] = math.nan
-    wanted = engine.batch_loss(points, targets, None, l2)
-    assert engine.batch_loss(points, half, None, l2) == wanted
+    wanted = loop.batch_loss(points, targets, None, l2)
+    assert loop.batch_loss(points, half, None, l2) == wanted
 
 
 def test_patience_waits_for_the_rate_to_come_down():
     """What is best at a high rate says little: epochs count from a tenth of it on."""
     errors = iter([0.1, *[1.0] * 99])
     options = {"validate": lambda: next(errors), "patience": 3, "n_steps": 1}
-    schedule = engine.SCHEDULES["one_cycle"]
+    schedule = loop.SCHEDULES["one_cycle"]
     _, rows = train(n_epochs=50, schedule=schedule, **options)
     low = next(epoch for epoch in range(1, 51) if epoch > 5 and schedule(epoch / 50) <= 0.1)
     assert 35 < low < 50
@@ -92,7 +92,7 @@ def test_the_best_weights_are_of_the_epochs_in_which_the_rate_is_low():
 @pytest.mark.parametrize("weights", [None, torch.ones(4)])
 def test_a_batch_of_nothing_known_has_loss_and_gradient_zero(weights):
     points = some_points().requires_grad_()
-    value = engine.batch_loss(points, torch.full_like(points, math.nan), weights, wing)
+    value = loop.batch_loss(points, torch.full_like(points, math.nan), weights, wing)
     value.backward()
     assert value == 0
     assert (points.grad == 0).all()
@@ -102,29 +102,29 @@ def test_weights_are_repetitions():
     points, targets = some_points(), some_points(seed=1)
     targets[3, 1] = math.nan
     weights = torch.tensor([2, 0, 1, 3])
-    value = engine.batch_loss(points, targets, weights, wing)
+    value = loop.batch_loss(points, targets, weights, wing)
     rows = torch.repeat_interleave(torch.arange(4), weights)
-    expected = engine.batch_loss(points[rows], targets[rows], None, wing)
+    expected = loop.batch_loss(points[rows], targets[rows], None, wing)
     torch.testing.assert_close(value, expected)
-    torch.testing.assert_close(engine.batch_loss(points, targets, 7.5 * weights, wing), value)
+    torch.testing.assert_close(loop.batch_loss(points, targets, 7.5 * weights, wing), value)
 
 
 def test_a_batch_without_weight_has_no_gradient():
     points = some_points().requires_grad_()
-    engine.batch_loss(points, some_points(seed=1), torch.zeros(4), wing).backward()
+    loop.batch_loss(points, some_points(seed=1), torch.zeros(4), wing).backward()
     assert (points.grad == 0).all()
 
 
 def test_points_of_bfloat16_cost_as_their_numbers():
     points = some_points().bfloat16()
-    value = engine.batch_loss(points.float(), some_points(seed=1), None, wing)
+    value = loop.batch_loss(points.float(), some_points(seed=1), None, wing)
     assert value.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", engine.OPTIMIZERS)
+@pytest.mark.parametrize("name", loop.OPTIMIZERS)
 def test_weights_decay_and_biases_do_not(name):
     network = cnn6(N_LANDMARKS, batch_norm=True)
-    optimizer = engine.make_optimizer(name, network.parameters(), 0.1, 0.9, 0.05)
+    optimizer = loop.make_optimizer(name, network.parameters(), 0.1, 0.9, 0.05)
     decays = {
         id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
     }
@@ -136,13 +136,13 @@ def test_weights_decay_and_biases_do_not(name):
     assert {group["lr"] for group in optimizer.param_groups} == {0.1}
 
 
-@pytest.mark.parametrize("name", engine.OPTIMIZERS)
+@pytest.mark.parametrize("name", loop.OPTIMIZERS)
 def test_decay_shrinks_weights_that_the_loss_does_not_hold(name):
     layer = torch.nn.Linear(3, 3)
     with torch.no_grad():
         layer.weight.fill_(1.0)
         layer.bias.fill_(1.0)
-    optimizer = engine.make_optimizer(name, layer.parameters(), 0.1, 0.0, 0.5)
+    optimizer = loop.make_optimizer(name, layer.parameters(), 0.1, 0.0, 0.5)
     for parameter in layer.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -152,8 +152,8 @@ def test_decay_shrinks_weights_that_the_loss_does_not_hold(name):
 
 def test_momentum_reaches_both_optimisers():
     layer = torch.nn.Linear(2, 2)
-    sgd = engine.make_optimizer("sgd", layer.parameters(), 0.1, 0.8, 0.0)
-    adamw = engine.make_optimizer("adamw", layer.parameters(), 0.1, 0.8, 0.0)
+    sgd = loop.make_optimizer("sgd", layer.parameters(), 0.1, 0.8, 0.0)
+    adamw = loop.make_optimizer("adamw", layer.parameters(), 0.1, 0.8, 0.0)
     assert {group["momentum"] for group in sgd.param_groups} == {0.8}
     assert {group["betas"] for group in adamw.param_groups} == {(0.8, 0.999)}
 
@@ -168,7 +168,7 @@ def test_momentum_reaches_both_optimisers():
     ],
 )
 def test_schedules_reach_their_ends(name, start, end):
-    schedule = engine.SCHEDULES[name]
+    schedule = loop.SCHEDULES[name]
     assert schedule(0.0) == pytest.approx(start)
     assert schedule(1.0) == pytest.approx(end)
     factors = np.array([schedule(progress) for progress in np.linspace(0, 1, 501)])
@@ -212,12 +212,12 @@ def toy_batches(batch_size=16, device="cpu", weights=False):
 def train(network=None, batches=None, loss=wing, optimizer="adamw", learning_rate=0.01, **options):
     network = Toy() if network is None else network
     options = {"n_epochs": 4, "n_steps": 10, **options}
-    rows = engine.train(
+    rows = loop.train(
         network,
         toy_batches() if batches is None else batches,
         loss,
-        engine.make_optimizer(optimizer, network.parameters(), learning_rate, 0.9, 0.01),
-        options.pop("schedule", engine.SCHEDULES["one_cycle"]),
+        loop.make_optimizer(optimizer, network.parameters(), learning_rate, 0.9, 0.01),
+        options.pop("schedule", loop.SCHEDULES["one_cycle"]),
         **options,
     )
     return network, rows
@@ -318,7 +318,7 @@ def test_an_error_that_is_not_a_number_is_never_the_best():
 
 def test_a_loss_that_diverges_is_an_error():
     with pytest.raises(Diverged, match=r"the loss is (nan|inf)"):
-        train(loss=l2, optimizer="sgd", learning_rate=1e4, schedule=engine.SCHEDULES["constant"])
+        train(loss=l2, optimizer="sgd", learning_rate=1e4, schedule=loop.SCHEDULES["constant"])
 
 
 def test_a_report_can_stop_the_training():
@@ -363,10 +363,10 @@ def test_mixed_precision_keeps_weights_and_coordinates_in_float32():
     assert math.isfinite(rows[0]["loss"])
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
     (images,), *_ = next(cnn6_batches(2))
-    with engine.autocast("cpu", True):
+    with loop.autocast("cpu", True):
         assert torch.is_autocast_enabled("cpu")
         assert network(images).dtype == torch.float32
-    with engine.autocast("cpu", False):
+    with loop.autocast("cpu", False):
         assert not torch.is_autocast_enabled("cpu")
 
 

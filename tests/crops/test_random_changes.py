@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from skwing import geometry
-from skwing._crops.augment import StageAugmentation, photometric, random_matrices, rename_mirrored
+from skwing._crops.random_changes import (
+    StageAugmentation,
+    photometric,
+    random_matrices,
+    rename_mirrored,
+)
 from skwing._crops.warp import sample
 
 SIZE = 64

@@ -8,9 +8,9 @@ import torch
 from sklearn.base import clone
 
 from skwing import Augmentation, CascadeLandmarkRegressor
-from skwing._crops.augment import StageAugmentation
 from skwing._crops.augmentation import AUGMENTATIONS
-from skwing._training.settings import (
+from skwing._crops.random_changes import StageAugmentation
+from skwing._training.parameters import (
     SETTINGS,
     auto_epochs,
     check_mixed,

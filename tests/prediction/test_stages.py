@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skwing import BoxedImages, geometry
-from skwing._crops.augment import StageAugmentation
 from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop, place_shape
-from skwing._reading.stages import Stage, read_crops, read_stages
+from skwing._crops.random_changes import StageAugmentation
+from skwing._prediction.stages import Stage, read_crops, read_stages
 from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
 
 # Seven landmarks without symmetry, each a disc of its own colour.

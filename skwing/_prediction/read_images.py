@@ -5,9 +5,9 @@ import torch
 
 from skwing import geometry
 from skwing._crops.chips import iter_chips
-from skwing._reading.confidence import crop_spread
-from skwing._reading.stages import read_stages
-from skwing._reading.warn import warn_of_corners, warn_of_lost, warn_of_unread
+from skwing._prediction.confidence import crop_spread
+from skwing._prediction.stages import read_stages
+from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
 
 _CROPS_A_PASS = {"cpu": 64}  # larger batches do not fit into caches
 _CROPS_A_PASS_ELSEWHERE = 512  # sufficient to utilise a GPU, with little memory

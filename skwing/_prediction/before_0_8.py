@@ -17,7 +17,7 @@ def of_0_8(params, fitted):
     Parameters
     ----------
     params, fitted : object
-        Written by any version; `fitted` is a result of :func:`skwing._reading.state.taken`.
+        Written by any version; `fitted` is a result of :func:`skwing._prediction.state.taken`.
         Values that are not dicts, as in damaged files, are returned unchanged and rejected
         later.
 
@@ -29,7 +29,7 @@ def of_0_8(params, fitted):
 
 
 def packed_of_0_8(packed):
-    """Convert the result of :func:`skwing._utils.envelope.pack` of any version."""
+    """Convert the result of :func:`skwing._utils.pickle_format.pack` of any version."""
     if not {"params", "fitted"} <= packed.keys():
         return packed
     params, fitted = of_0_8(packed["params"], packed["fitted"])
@@ -76,7 +76,7 @@ def network_of_0_8(network, batch_norm):
 
     Examples
     --------
-    >>> from skwing._reading.before_0_8 import network_of_0_8
+    >>> from skwing._prediction.before_0_8 import network_of_0_8
     >>> network_of_0_8("cnn6", True), network_of_0_8("cnn6", False)
     ('cnn6', 'cnn6_plain')
     """

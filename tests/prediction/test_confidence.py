@@ -4,7 +4,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from skwing import CascadeLandmarkRegressor, geometry
-from skwing._reading.confidence import (
+from skwing._prediction.confidence import (
     Calibration,
     calibrate,
     changed_crops,
