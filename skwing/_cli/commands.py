@@ -253,6 +253,6 @@ def _save(display, path):
             f"{path}: pictures cannot be written as {suffix!r}; expected one of "
             f"{', '.join(formats)}"
         )
-    display.figure_.savefig(picture, dpi=150, format=suffix[1:].lower())
+    display.figure_.canvas.print_figure(picture, dpi=150, format=suffix[1:].lower())
     write_bytes(path, picture.getvalue())
     _say(f"picture: {path}")

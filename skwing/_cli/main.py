@@ -100,7 +100,7 @@ def _add_predict(subparsers):
     parser.add_argument(
         "--skip-unreadable",
         action="store_true",
-        help="skip images that cannot be read, with a warning",
+        help="skip images that fail to decode",
     )
 
 
