@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from skwing._utils.unwrap import schema_of
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, unit_of
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
+from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 
@@ -24,15 +26,16 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
     from skwing._utils.types import Floats, Ints, Predictor, RandomState
+    from skwing.display._thumbnails import Thumbnail
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 
-    Order: TypeAlias = Literal["worst", "best", "pose", "random", "first"]
-    from skwing.display._thumbnails import Thumbnail
+    Order: TypeAlias = Literal["worst", "best", "least sure", "pose", "random", "first"]
 
 # Sky blue and yellow of Okabe and Ito: suitable for colour-blind readers, and bright on skin.
 _TRUE, _PREDICTED = "#56B4E9", "#F0E442"
-_ORDERS = ("worst", "best", "pose", "random", "first")
+_ORDERS = ("worst", "best", "least sure", "pose", "random", "first")
+_LONGEST_NAME = 22  # characters of a file name in a title
 
 
 class LandmarkDisplay:
@@ -57,6 +60,10 @@ class LandmarkDisplay:
         Schema that defines the contours.
     normalizer : str, default="lengths"
         Normaliser of the errors, see :class:`CumulativeErrorDisplay`.
+    names : list of str or None, default=None
+        File name of each image.
+    std : ndarray of shape (n_shown, n_landmarks) or None, default=None
+        Standard deviation of each predicted landmark, in image pixels.
 
     Attributes
     ----------
@@ -93,6 +100,8 @@ class LandmarkDisplay:
         poses: Floats | None = None,
         schema: LandmarkSchema | None = None,
         normalizer: str = "lengths",
+        names: list[str] | None = None,
+        std: Floats | None = None,
     ) -> None:
         self.crops = crops
         self.indices = indices
@@ -102,6 +111,8 @@ class LandmarkDisplay:
         self.poses = poses
         self.schema = schema
         self.normalizer = normalizer
+        self.names = names
+        self.std = std
 
     def plot(
         self,
@@ -109,6 +120,9 @@ class LandmarkDisplay:
         *,
         n_columns: int | None = None,
         contours: bool = True,
+        errors: bool = True,
+        numbers: bool = False,
+        n_std: float = 2.0,
         size: float = 2.8,
         width: float = 0.9,
     ) -> Self:
@@ -122,6 +136,13 @@ class LandmarkDisplay:
             Number of columns; None gives an approximately square grid.
         contours : bool, default=True
             Whether to draw the contours of the schema.
+        errors : bool, default=True
+            Whether to join each true landmark with its prediction by a line.
+        numbers : bool, default=False
+            Whether to write the index of each landmark beside it.
+        n_std : float, default=2.0
+            Radius of the circles around predicted landmarks in standard deviations, where
+            these are known.
         size, width : float, default=2.8, 0.9
             Size of dots and width of lines, in typographic points.
 
@@ -136,7 +157,8 @@ class LandmarkDisplay:
         schema = self.schema if contours else None
         sets: list[Any] = [("true", self.y_true, _TRUE), ("predicted", self.y_pred, _PREDICTED)]
         sets = [one for one in sets if one[1] is not None]
-        below = self._add_legend(ax, spec, sets, 4.8 * rows, size)
+        # In a narrow figure the unit of the errors would not fit beside the other entries.
+        below = self._add_legend(ax, spec, sets, 4.8 * rows, size, stacked=columns < 3)
         grid, panels = below.subgridspec(rows, columns), []
         for i, crop in enumerate(self.crops):
             panel = ax.figure.add_subplot(grid[i // columns, i % columns])
@@ -152,12 +174,20 @@ class LandmarkDisplay:
                     width=width,
                     outline=True,
                 )
+            if errors:
+                self._join(panel, i, width)
+            if numbers:
+                _write_numbers(panel, sets[-1][1][i])
+            if self.std is not None:
+                _draw_circles(panel, self.y_pred[i], n_std * self.std[i], width)
             panel.set_title(self._title(i), fontsize="small")
             panels.append(panel)
         self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
         return self
 
-    def _add_legend(self, ax: Any, spec: Any, sets: list[Any], ratio: float, size: float) -> Any:
+    def _add_legend(
+        self, ax: Any, spec: Any, sets: list[Any], ratio: float, size: float, stacked: bool
+    ) -> Any:
         from matplotlib.lines import Line2D
 
         style: dict[str, Any] = {"marker": "o", "markersize": 2 * size, "markeredgecolor": "0.1"}
@@ -166,11 +196,25 @@ class LandmarkDisplay:
         if self.errors is not None:
             handles.append(Line2D([], [], linestyle="none"))
             labels.append(unit_of(self.normalizer).label)
-        keywords = {"ncols": len(labels), "columnspacing": 1.2}
+        keywords: dict[str, Any] = {"ncols": len(labels), "columnspacing": 1.2}
+        if stacked and self.errors is not None:
+            keywords = {"ncols": 1, "fontsize": "small", "labelspacing": 0.2}
         return legend_above(ax, spec, handles, labels, ratio, **keywords)
+
+    def _join(self, ax: Any, i: int, width: float) -> None:
+        """Join each true landmark with its prediction."""
+        if self.y_true is not None and self.y_pred is not None:
+            # A row of NaN after each pair keeps the lines apart.
+            ends = np.stack([self.y_true[i], self.y_pred[i], np.full_like(self.y_true[i], np.nan)])
+            x, y = ends.transpose(2, 1, 0).reshape(2, -1)
+            ax.plot(x, y, color="white", linewidth=width, zorder=2.5)
 
     def _title(self, i: int) -> str:
         parts = [f"#{self.indices[i]}"]
+        if self.names is not None:
+            name = self.names[i]
+            short = name if len(name) <= _LONGEST_NAME else f"...{name[3 - _LONGEST_NAME :]}"
+            parts = [f"#{self.indices[i]} {short}"]
         if self.errors is not None:
             unit = unit_of(self.normalizer)
             known = not np.isnan(self.errors[i])
@@ -193,6 +237,7 @@ class LandmarkDisplay:
         normalizer: str | ArrayLike = "auto",
         schema: str | LandmarkSchema | None = None,
         boxes: ArrayLike | None = None,
+        uncertainty: bool = False,
         random_state: RandomState = None,
         ax: Axes | None = None,
         **plot_kwargs: Any,
@@ -210,16 +255,22 @@ class LandmarkDisplay:
             See :meth:`from_predictions`.
         schema : str or LandmarkSchema, default=None
             None uses the schema of the estimator or of X.
+        uncertainty : bool, default=False
+            Whether to draw the standard deviations of ``predict(X, return_std=True)``, which
+            requires a calibrated estimator. ``order="least sure"`` implies it.
 
         Returns
         -------
         display : LandmarkDisplay
         """
         import_pyplot(cls)
+        is_least_sure = isinstance(order, str) and order == "least sure"
+        y_pred, y_std = _predict(estimator, X, uncertainty or is_least_sure)
         return cls.from_predictions(
             X,
             y,
-            estimator.predict(X),
+            y_pred,
+            y_std=y_std,
             n_images=n_images,
             order=order,
             poses=poses,
@@ -239,6 +290,7 @@ class LandmarkDisplay:
         y_true: ArrayLike | None = None,
         y_pred: ArrayLike | None = None,
         *,
+        y_std: ArrayLike | None = None,
         n_images: int = 12,
         order: Order | ArrayLike | None = None,
         poses: ArrayLike | BaseEstimator | None = None,
@@ -259,13 +311,18 @@ class LandmarkDisplay:
                 (n_samples, 2 * n_landmarks), default=None
             In image pixels; NaN = missing. One of them may be left out: to look at
             annotations, or at predictions where the truth is not known.
+        y_std : array-like of shape (n_samples, n_landmarks), default=None
+            Standard deviation of each predicted landmark in image pixels, as
+            ``predict(X, return_std=True)`` returns it.
         n_images : int, default=12
-            Number of pictures, at most.
-        order : {"worst", "best", "pose", "random", "first"} or sequence of int, default=None
-            Which to show, and in which order: those with the greatest or the least errors;
-            from the least to the greatest of `poses`, spread evenly over the samples in
-            that order; by chance; or the first. Or positions in X. None is "worst" where
-            there are errors, else "first".
+            Maximum number of images.
+        order : {"worst", "best", "least sure", "pose", "random", "first"} or sequence of int, \
+                default=None
+            Which samples are shown, and in which order: those with the largest or smallest
+            errors; those with the largest mean of `y_std`, relative to the extent of the
+            predicted landmarks; samples spread evenly over the sorted `poses`; random samples;
+            or the first ones. A sequence contains positions in X. None is "worst" if errors
+            are known, else "first".
         poses : array-like of shape (n_samples,), or fitted PoseBalancer, default=None
             For ``order="pose"``, and to be written over the pictures. A balancer gives the
             coefficients of its component in `y_true`.
@@ -311,10 +368,15 @@ class LandmarkDisplay:
         values = None if poses is None else poses_of(poses, true, len(images))[0]
         if order is None:
             order = "first" if errors is None else "worst"
-        chosen = _choose(order, n_images, len(images), errors, values, random_state)
+        std = None if y_std is None else _check_std(y_std, pred)
+        keys = {"worst": errors, "best": errors, "least sure": _doubt(std, pred), "pose": values}
+        chosen = _choose(order, n_images, len(images), keys, random_state)
         points: Any = pred if true is None else true
+        paths = images.paths
         display = cls(
             crops=[make_thumbnail(images, i, points[i], margin) for i in chosen],
+            names=None if paths is None else [os.path.basename(paths[i]) for i in chosen],
+            std=None if std is None else std[chosen],
             indices=chosen,
             y_true=None if true is None else true[chosen],
             y_pred=None if pred is None else pred[chosen],
@@ -355,8 +417,7 @@ def _choose(
     order: Any,
     n_images: int,
     n_samples: int,
-    errors: Floats | None,
-    poses: Floats | None,
+    keys: dict[str, Floats | None],
     random_state: RandomState,
 ) -> Ints:
     """Indices of the samples to show."""
@@ -371,17 +432,69 @@ def _choose(
         return check_random_state(random_state).permutation(n_samples)[:n]
     if order == "first":
         return np.arange(n)
+    values = keys[order]
+    if values is None:
+        raise ValueError(f"order={order!r} requires {_REQUIRED[order]}.")
     if order == "pose":
-        if poses is None:
-            raise ValueError("order='pose' needs poses: numbers, or a fitted PoseBalancer.")
+        poses = values
         known = np.argsort(poses, kind="stable")[: (~np.isnan(poses)).sum()]
         if not len(known):
             raise ValueError(f"order='pose', but the pose of all {n_samples} samples is NaN.")
         return known[np.unique(np.linspace(0, len(known) - 1, n).round().astype(int))]
-    if errors is None:
-        raise ValueError(f"order={order!r} requires errors: pass both y_true and y_pred.")
     # NaN is sorted last in both cases.
-    return np.argsort(-errors if order == "worst" else errors, kind="stable")[:n]
+    return np.argsort(values if order == "best" else -values, kind="stable")[:n]
+
+
+_REQUIRED = {
+    "worst": "errors: pass both y_true and y_pred",
+    "best": "errors: pass both y_true and y_pred",
+    "least sure": "y_std: pass that of predict(X, return_std=True)",
+    "pose": "poses: numbers, or a fitted PoseBalancer",
+}
+
+
+def _predict(estimator: Any, X: Any, with_std: bool) -> tuple[Floats, Floats | None]:
+    """Predictions and, if wanted, their standard deviations."""
+    return estimator.predict(X, return_std=True) if with_std else (estimator.predict(X), None)
+
+
+def _check_std(y_std: ArrayLike, pred: Floats | None) -> Floats:
+    std = np.asarray(y_std, dtype=np.float64)
+    if pred is None or std.shape != pred.shape[:2]:
+        expected = "y_pred as well" if pred is None else f"shape {pred.shape[:2]}"
+        raise ValueError(f"y_std has shape {std.shape}; expected {expected}.")
+    return std
+
+
+def _doubt(std: Floats | None, pred: Floats | None) -> Floats | None:
+    """Mean standard deviation of each sample, relative to the extent of its landmarks."""
+    if std is None or pred is None:
+        return None
+    known = np.where(np.isnan(pred), 0, pred)
+    extents = boxes_of(known)[:, 2:].max(-1)
+    return np.where(np.isnan(std).any(1), np.nan, std.mean(1) / extents)
+
+
+def _write_numbers(ax: Any, points: Floats) -> None:
+    for number, (x, y) in enumerate(points):
+        if not np.isnan(x + y):
+            ax.annotate(
+                str(number),
+                (x, y),
+                xytext=(2, 2),
+                textcoords="offset points",
+                fontsize=5,
+                color="white",
+            )
+
+
+def _draw_circles(ax: Any, points: Floats, radii: Floats, width: float) -> None:
+    from matplotlib.patches import Circle
+
+    for (x, y), radius in zip(points, radii, strict=True):
+        if not np.isnan(x + y + radius):
+            style = {"fill": False, "edgecolor": _PREDICTED, "linewidth": 0.7 * width}
+            ax.add_patch(Circle((x, y), radius, zorder=2.2, **style))
 
 
 def _check_positions(order: ArrayLike, n_samples: int) -> Ints:

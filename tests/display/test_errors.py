@@ -181,7 +181,8 @@ def test_landmarks_lie_where_they_are_in_the_image(faces, predicted):
         dots = {line.get_label(): line.get_xydata() for line in ax.lines}
         np.testing.assert_array_equal(dots["true"], faces.target[i])
         np.testing.assert_array_equal(dots["predicted"], predicted[i])
-        assert len(ax.lines) == 2 * (1 + len(faces.schema.contours))
+        n_joins = 1
+        assert len(ax.lines) == 2 * (1 + len(faces.schema.contours)) + n_joins
         left, right, bottom, top = ax.images[0].get_extent()
         x, y, width, height = faces.data.boxes[i]
         assert left <= x <= x + width - 1 <= right
@@ -262,9 +263,11 @@ def test_legend_and_titles_of_landmarks_do_not_overlap(faces, predicted):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"order": "odd"}, "order must be one of worst, best, pose, random, first"),
+        ({"order": "odd"}, "order must be one of worst, best, least sure, pose, random, first"),
         ({"order": [30]}, "order contains 30, but X has 30 samples"),
-        ({"order": "pose"}, "needs poses"),
+        ({"order": "pose"}, "requires poses"),
+        ({"order": "least sure"}, "requires y_std"),
+        ({"y_std": np.ones((30, 2))}, "y_std has shape"),
         ({"order": "worst", "y_pred": None}, "pass both y_true and y_pred"),
         ({"y_true": None, "y_pred": None}, "no landmarks to plot"),
         ({"n_images": 0}, "n_images must be"),
@@ -338,3 +341,59 @@ def test_a_single_missing_prediction_is_no_small_error(faces, predicted):
 
 def drawn_faces(data):
     return lambda true, pred: LandmarkDisplay.from_predictions(data, true, pred)
+
+
+def test_titles_name_the_files(faces, tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.png", "a_very_long_name_of_a_specimen_12.png")]
+    for path in paths:
+        plt.imsave(path, faces.data.decode(0))
+    display = LandmarkDisplay.from_predictions(BoxedImages(paths), faces.target[:2])
+    titles = [ax.get_title() for ax in display.axes_]
+    assert titles[0] == "#0 a.png"
+    assert titles[1].startswith("#1 ...") and titles[1].endswith("specimen_12.png")
+
+
+def test_true_and_predicted_landmarks_are_joined(faces, predicted):
+    display = LandmarkDisplay.from_predictions(faces.data, faces.target, predicted, order=[5])
+    (line,) = (each for each in display.axes_[0].lines if each.get_color() == "white")
+    pairs = line.get_xydata().reshape(68, 3, 2)
+    np.testing.assert_array_equal(pairs[:, 0], faces.target[5])
+    np.testing.assert_array_equal(pairs[:, 1], predicted[5])
+    assert np.isnan(pairs[:, 2]).all()
+    assert "white" not in [each.get_color() for each in display.plot(errors=False).axes_[0].lines]
+
+
+def test_landmarks_are_numbered(faces):
+    holed = faces.target.copy()
+    holed[0, 3] = np.nan
+    display = LandmarkDisplay.from_predictions(faces.data, holed, order=[0], numbers=True)
+    numbers = [text.get_text() for text in display.axes_[0].texts]
+    assert numbers == [str(i) for i in range(68) if i != 3]
+
+
+def test_the_least_sure_come_first_with_their_circles(faces, predicted):
+    std = np.full((30, 68), 1.0)
+    std[4], std[9] = 5.0, 8.0
+    std[2] = np.nan
+    display = LandmarkDisplay.from_predictions(
+        faces.data, y_pred=predicted, y_std=std, order="least sure", n_images=2
+    )
+    assert display.indices.tolist() == [9, 4]
+    circles = display.axes_[0].patches
+    assert [circle.radius for circle in circles] == [16.0] * 68
+    assert [circle.radius for circle in display.plot(n_std=1).axes_[0].patches] == [8.0] * 68
+
+
+class Unsure(InBoxes):
+    def predict(self, X, return_std=False):
+        points = super().predict(X)
+        return (points, 2.0 ** np.arange(len(X))[:, None] * np.ones(68)) if return_std else points
+
+
+def test_estimators_give_their_uncertainty(faces):
+    display = LandmarkDisplay.from_estimator(Unsure(), faces.data, order="least sure", n_images=1)
+    assert display.indices.tolist() == [29]
+    plain = LandmarkDisplay.from_estimator(Unsure(), faces.data, faces.target, schema=IBUG68)
+    assert plain.std is None
+    drawn = LandmarkDisplay.from_estimator(Unsure(), faces.data, uncertainty=True, n_images=3)
+    np.testing.assert_array_equal(drawn.std[:, 0], [1, 2, 4])
