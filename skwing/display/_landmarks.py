@@ -178,7 +178,7 @@ class LandmarkDisplay:
                 self._join(panel, i, width)
             if numbers:
                 _write_numbers(panel, sets[-1][1][i])
-            if self.std is not None:
+            if self.std is not None and self.y_pred is not None:
                 _draw_circles(panel, self.y_pred[i], n_std * self.std[i], width)
             panel.set_title(self._title(i), fontsize="small")
             panels.append(panel)
