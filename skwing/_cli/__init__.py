@@ -1,4 +1,4 @@
-"""The command line ``skwing``: a thin layer over readers, estimators, writers and displays."""
+"""The command line ``skwing``: an interface to readers, estimators, writers and displays."""
 
 from skwing._cli.main import main
 

@@ -1,4 +1,4 @@
-"""What each command does, from parsed arguments to an exit code."""
+"""Functions of the commands: each takes parsed arguments and returns an exit code."""
 
 import ast
 import io
@@ -28,12 +28,12 @@ from skwing.images import BoxedImages
 from skwing.metrics import ced_auc, failure_rate, landmark_report, nme
 from skwing.persistence import describe_model, load_model, save_model
 
-_A_PASS = 64  # images between two moves of the progress bar
+_A_PASS = 64  # images between two updates of the progress bar
 _N_SHOWN = 12
 
 
 def predict(args):
-    """``skwing predict``: landmarks of images, to a file and a picture."""
+    """Run ``skwing predict``: predict landmarks, write them to a file and draw them."""
     model = load_model(args.model)
     data, source = _images_to_read(args)
     data = _with_boxes(data, model, args)
@@ -47,13 +47,13 @@ def predict(args):
     if args.draw:
         found = ~np.isnan(points).all(axis=(1, 2))
         if not found.any():
-            raise ValueError(f"no landmarks were found: {args.draw} is not written")
+            raise ValueError(f"no landmarks were found in any image; {args.draw} is not written")
         _draw_landmarks(args.draw, data[found], y_pred=points[found], schema=schema_of(model, data))
     return 0 if not np.isnan(points).all(axis=(1, 2)).any() else 1
 
 
 def train(args):
-    """``skwing train``: a model of annotated images."""
+    """Run ``skwing train``: train a model on annotated images."""
     dataset = read_landmarks(args.data, args.format, args.images, args.schema)
     settings = {
         "random_state": args.seed,
@@ -72,13 +72,13 @@ def train(args):
     _say(f"model trained on {len(kept)} samples: {args.out}")
     if len(held_out):
         data, target = dataset.data[held_out], dataset.target[held_out]
-        _say(f"error on {len(held_out)} samples that it was not trained on:")
+        _say(f"error on {len(held_out)} held-out samples:")
         _print_errors(target, model.predict(data), model, data, "auto")
     return 0
 
 
 def evaluate(args):
-    """``skwing evaluate``: errors of a model on annotated images."""
+    """Run ``skwing evaluate``: print the errors of a model on annotated images."""
     model = load_model(args.model)
     dataset = read_landmarks(args.data, args.format, args.images, args.schema)
     points = _predict_all(model, dataset.data, skip=False)
@@ -94,11 +94,11 @@ def evaluate(args):
 
 
 def convert(args):
-    """``skwing convert``: landmarks from one file format to another."""
+    """Run ``skwing convert``: convert landmarks from one file format to another."""
     source, target = Path(args.source), Path(args.target)
     if target.exists() and source.samefile(target):
-        raise ValueError(f"{target} is both read and written: name another file")
-    find_format(target, args.to)  # before a long file is read
+        raise ValueError(f"{target} is both SOURCE and TARGET; expected two different files")
+    find_format(target, args.to)  # raises an error before a long file is read
     dataset = read_landmarks(source, args.format, args.images, args.schema)
     write_landmarks(target, dataset.data, dataset.target, dataset, args.to)
     _say(f"{len(dataset.data)} samples of {dataset.target.shape[1]} landmarks: {target}")
@@ -106,14 +106,14 @@ def convert(args):
 
 
 def export(args):
-    """``skwing export``: a model as an ONNX file."""
+    """Run ``skwing export``: write a model to an ONNX file."""
     to_onnx(load_model(args.model), args.out)
     _say(f"ONNX file: {args.out}")
     return 0
 
 
 def plot(args):
-    """``skwing plot``: a picture of annotated images, of errors, or of poses."""
+    """Run ``skwing plot``: draw annotated images, errors or poses."""
     dataset = read_landmarks(args.data, args.format, args.images, args.schema)
     model = None if args.model is None else load_model(args.model)
     if args.kind == "landmarks":
@@ -124,7 +124,7 @@ def plot(args):
     display = _displays()
     if args.kind == "errors":
         if model is None:
-            raise ValueError("a picture of errors takes --model")
+            raise ValueError("--kind errors requires --model")
         drawn = display.CumulativeErrorDisplay.from_estimator(model, dataset.data, dataset.target)
     else:
         balancer = PoseBalancer().fit(dataset.data, dataset.target)
@@ -134,7 +134,7 @@ def plot(args):
 
 
 def describe(args):
-    """``skwing describe``: what a file of a model says about it."""
+    """Run ``skwing describe``: print the metadata of a model file."""
     for name, value in describe_model(args.model).items():
         print(f"{name}: {value}")
     return 0
@@ -145,10 +145,10 @@ def _say(text):
 
 
 def _setting(text):
-    """A name and a value from ``name=value``; the value a Python literal, else a text."""
+    """Parse ``name=value``; values that are not Python literals are strings."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--set takes name=value, got {text!r}")
+        raise ValueError(f"--set expects name=value, got {text!r}")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -156,7 +156,7 @@ def _setting(text):
 
 
 def _images_to_read(args):
-    """Images from files, folders or one annotation file, and the data set of the latter or {}."""
+    """Images to predict, and their data set if they are read from an annotation file, else {}."""
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):
@@ -166,20 +166,20 @@ def _images_to_read(args):
 
 
 def _with_boxes(data, model, args):
-    """Images with the boxes that a model needs: their own, a detector's, or none."""
+    """Images with their own boxes, detected boxes, or none, as the model requires."""
     if args.whole:
         return data.with_boxes(None)
     was_boxed = getattr(predictor_of(model), "box_relation_", None) is not None
     if data.has_boxes or not (was_boxed or args.yunet):
         return data
     detector = YuNet(args.yunet) if args.yunet else SkimageCascade()
-    _say(f"the model was trained with boxes: {type(detector).__name__} looks for faces")
+    _say(f"detecting faces with {type(detector).__name__}: the model was trained with boxes")
     found = detect_boxes(data, detector, verbose=not args.quiet)
     return data.with_boxes(found.boxes)
 
 
 def _predict_all(model, data, skip):
-    """Landmarks of all images, with a progress bar where there are many."""
+    """Predict the landmarks of all images, with a progress bar if there are many."""
     on_error = {"on_error": "skip"} if skip else {}
     starts = range(0, len(data), _A_PASS)
     parts = []
@@ -193,13 +193,13 @@ def _as_points(points):
 
 
 def _hold_out(data, fraction, seed):
-    """Positions of the samples to train on and of those held out, whole images together."""
+    """Indices of training and held-out samples; samples of one image stay together."""
     images = data.by_image()
     n_images = round(fraction * len(images))
     if fraction > 0 and not 0 < n_images < len(images):
         raise ValueError(
-            f"--hold-out {fraction} of {len(images)} images leaves none on one side: use another "
-            "fraction, or 0 to train on all of them"
+            f"--hold-out {fraction} of {len(images)} images leaves no image to train on or none to "
+            "hold out; use another fraction, or 0 to train on all images"
         )
     order = np.random.default_rng(seed).permutation(len(images))
     parts = [images[i] for i in order]
@@ -208,7 +208,7 @@ def _hold_out(data, fraction, seed):
 
 
 def _print_errors(true, points, model, data, normalizer):
-    """Print the normalised errors of samples in percent."""
+    """Print statistics of the normalised errors, in percent."""
     schema = schema_of(model, data)
     boxes = data.boxes if data.has_boxes else None
     errors = nme(
@@ -229,7 +229,7 @@ def _print_errors(true, points, model, data, normalizer):
 
 
 def _displays():
-    """The displays of skwing, drawing without a window."""
+    """Import :mod:`skwing.display` with a matplotlib backend that opens no window."""
     import_optional("matplotlib", "a picture", "plot").use("Agg")
     from skwing import display
 
@@ -237,7 +237,7 @@ def _displays():
 
 
 def _draw_landmarks(path, data, y_true=None, y_pred=None, schema=None):
-    """Save a picture of the first dozen images, or of the worst where there are errors."""
+    """Draw the first 12 images, or those with the largest errors if there are true landmarks."""
     display = _displays().LandmarkDisplay.from_predictions(
         data, y_true, y_pred, n_images=_N_SHOWN, schema=schema
     )
@@ -245,7 +245,7 @@ def _draw_landmarks(path, data, y_true=None, y_pred=None, schema=None):
 
 
 def _save(display, path):
-    """Write the figure of a display, in the format of the suffix."""
+    """Save the figure of a display; the suffix determines the format."""
     suffix, picture = Path(path).suffix, io.BytesIO()
     formats = display.figure_.canvas.get_supported_filetypes()
     if suffix[1:].lower() not in formats:

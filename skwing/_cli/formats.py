@@ -1,4 +1,4 @@
-"""Files of landmarks on the command line: which reader and writer serves which."""
+"""File formats of the command line, with their readers and writers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ IMAGE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Format:
-    """How one kind of file is read and written.
+    """Reader and writer of a file format.
 
     Attributes
     ----------
     suffix : str
-        Of its files; "" for a folder.
+        Suffix of the files; "" for a folder.
     read : callable
-        Takes the path, the folder of the images and a schema; both may be None.
+        Function of the path, the image folder and the schema; the last two may be None.
     write : callable
-        Takes the path, images, landmarks, and the data set that the images came with or {}.
+        Function of the path, the images, the landmarks, and the data set of the images or {}.
     """
 
     suffix: str
@@ -66,12 +66,12 @@ FORMATS = {
         lambda path, data, target, source: datasets.write_deeplabcut(path, data, target),
     ),
 }
-# Of two formats with one suffix, the first is meant.
+# If two formats have the same suffix, the first one is used.
 _BY_SUFFIX = {form.suffix: name for name, form in reversed(FORMATS.items())}
 
 
 def find_format(path, name=None):
-    """Format of a name, or else that of the suffix of a path.
+    """Format with the given name, or inferred from the suffix of the path.
 
     Parameters
     ----------
@@ -86,61 +86,61 @@ def find_format(path, name=None):
     Raises
     ------
     ValueError
-        If the suffix is of no format.
+        If the suffix is unknown.
     """
     if name is not None:
         return FORMATS[name]
     suffix = Path(path).suffix.lower()
     if suffix not in _BY_SUFFIX:
         known = ", ".join(f"{form.suffix or 'a folder'} ({key})" for key, form in FORMATS.items())
-        raise ValueError(f"{path}: the format of {suffix!r} files is not known; expected {known}")
+        raise ValueError(f"{path}: unknown format {suffix!r}; expected {known}")
     return FORMATS[_BY_SUFFIX[suffix]]
 
 
 def read_landmarks(path, name=None, images=None, schema=None):
-    """Images and landmarks of a file or a folder.
+    """Read images and landmarks from a file or a folder.
 
     Returns
     -------
     dataset : Bunch
-        As the readers of :mod:`skwing.datasets` return it.
+        Data set as returned by the readers of :mod:`skwing.datasets`.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        If the format is not known, or the file cannot be read as such.
+        If the format is unknown, or the file is missing or invalid.
     """
     if not Path(path).exists():
-        raise FileNotFoundError(f"there is no file or folder {path}")
+        raise FileNotFoundError(f"no such file or folder: {path}")
     return find_format(path, name).read(path, images, schema)
 
 
 def write_landmarks(path, data, target, source, form=None):
-    """Write landmarks to a file or a folder, in the format of its suffix or of a name.
+    """Write landmarks in the given format, or in that of the suffix.
 
-    `source` is the data set that the images were read from, whose IDs and scales go along
-    where the format has a place for them, or an empty dict.
+    `source` is the data set of the images, or an empty dict. Its IDs and scales are written
+    if the format supports them.
     """
     find_format(path, form).write(path, data, target, source)
 
 
 def find_images(paths):
-    """Image files from paths of files and folders, those of a folder by name.
+    """List image files; those of a folder are sorted by name.
 
     Raises
     ------
     FileNotFoundError
-        If a path does not exist, or a folder holds no image.
+        If a path does not exist, or a folder contains no images.
     """
     found = []
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
             if not inside:
-                raise FileNotFoundError(f"the folder {path} holds no image")
+                raise FileNotFoundError(f"no images in the folder {path}")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise FileNotFoundError(f"there is no image {path}")
+            raise FileNotFoundError(f"no such image: {path}")
     return [str(path) for path in found]

@@ -1,4 +1,4 @@
-"""Arguments of the command line, and how its errors are shown."""
+"""Argument parser and entry point of the command line."""
 
 import argparse
 import sys
@@ -18,15 +18,15 @@ _EXAMPLES = """examples:
   skwing export model.safetensors model.onnx
   skwing plot annotated.csv --out annotated.png
 
-exit codes: 0 success; 1 an error, or images without landmarks; 2 wrong arguments;
+exit codes: 0 success; 1 error, or images without landmarks; 2 invalid arguments;
 130 interrupted
 """
-# What a user can mend; anything else is a fault of skwing and keeps its traceback.
+# Errors caused by the input. Other exceptions are bugs and keep their traceback.
 _USER_ERRORS = (ValueError, TypeError, OSError, ImportError)
 
 
 def make_parser():
-    """Parser of the command line."""
+    """Create the argument parser."""
     parser = argparse.ArgumentParser(
         prog="skwing",
         description="Train landmark localisers, and locate landmarks in images.",
@@ -54,19 +54,21 @@ def _add(subparsers, name, text, epilog=None):
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not show progress")
     return parser
 
 
 def _add_reading(parser, what):
     parser.add_argument(
-        "--format", choices=tuple(FORMATS), help=f"of {what}; default: by its suffix"
+        "--format",
+        choices=tuple(FORMATS),
+        help=f"format of {what}; default: inferred from the suffix",
     )
-    parser.add_argument("--images", help=f"folder of the images; default: that of {what}")
+    parser.add_argument("--images", help=f"folder of the images; default: folder of {what}")
     parser.add_argument(
         "--schema",
         choices=sorted(SCHEMAS),
-        help="definition of the landmarks, if the file has none",
+        help="landmark definition, for files without one",
     )
 
 
@@ -85,22 +87,24 @@ def _add_predict(subparsers):
     parser.add_argument(
         "images", nargs="+", help="images, folders of images, or one annotation file"
     )
-    parser.add_argument("--format", choices=tuple(FORMATS), help="of an annotation file")
-    parser.add_argument("--model", required=True, help="file of save_model or of `skwing train`")
+    parser.add_argument("--format", choices=tuple(FORMATS), help="format of the annotation file")
     parser.add_argument(
-        "--to", choices=tuple(FORMATS), help="format of the landmarks; default: csv"
+        "--model", required=True, help="model file written by save_model or `skwing train`"
     )
-    parser.add_argument("--out", help="file for the landmarks; default: landmarks.csv")
-    parser.add_argument("--draw", help="picture of the landmarks, such as faces.jpg")
+    parser.add_argument(
+        "--to", choices=tuple(FORMATS), help="format of the output file; default: csv"
+    )
+    parser.add_argument("--out", help="output file; default: landmarks.csv")
+    parser.add_argument("--draw", help="draw the landmarks to this file, such as faces.jpg")
     boxes = parser.add_mutually_exclusive_group()
-    boxes.add_argument("--yunet", help="model file of OpenCV's YuNet, to detect faces with")
+    boxes.add_argument("--yunet", help="detect faces with OpenCV's YuNet, using this model file")
     boxes.add_argument(
-        "--whole", action="store_true", help="take each image as a whole, without a detector"
+        "--whole", action="store_true", help="use whole images, without a face detector"
     )
     parser.add_argument(
         "--skip-unreadable",
         action="store_true",
-        help="skip images that fail to decode",
+        help="skip images that cannot be decoded",
     )
 
 
@@ -112,23 +116,25 @@ def _add_train(subparsers):
         "example:\n  skwing train wings.tps --out wings.safetensors --epochs 60 160",
     )
     _add_data(parser)
-    parser.add_argument("--out", required=True, help="file for the model, .safetensors")
-    parser.add_argument("--epochs", type=int, nargs="+", help="of each stage")
-    parser.add_argument("--balance", action="store_true", help="balance the poses of the samples")
+    parser.add_argument("--out", required=True, help="model file to write, .safetensors")
+    parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
+    parser.add_argument(
+        "--balance", action="store_true", help="balance the pose distribution of the samples"
+    )
     parser.add_argument(
         "--hold-out",
         type=float,
         default=0.1,
-        help="fraction of the images to measure the error on; default: 0.1",
+        help="fraction of the images held out to measure the error; default: 0.1",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; default: auto")
-    parser.add_argument("--seed", type=int, default=0, help="of random numbers; default: 0")
+    parser.add_argument("--seed", type=int, default=0, help="random seed; default: 0")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another parameter of CascadeLandmarkRegressor; may be given several times",
+        help="set a parameter of CascadeLandmarkRegressor; can be repeated",
     )
 
 
@@ -140,10 +146,16 @@ def _add_evaluate(subparsers):
         "example:\n  skwing evaluate test.json --model faces.safetensors --normalizer inter_pupil",
     )
     _add_data(parser)
-    parser.add_argument("--model", required=True, help="file of save_model or of `skwing train`")
-    parser.add_argument("--normalizer", default="auto", help="of the error; default: auto")
-    parser.add_argument("--landmarks", action="store_true", help="print each landmark's errors")
-    parser.add_argument("--draw", help="picture of the images with the largest errors")
+    parser.add_argument(
+        "--model", required=True, help="model file written by save_model or `skwing train`"
+    )
+    parser.add_argument(
+        "--normalizer", default="auto", help="normalising length of the error; default: auto"
+    )
+    parser.add_argument(
+        "--landmarks", action="store_true", help="print the errors of each landmark"
+    )
+    parser.add_argument("--draw", help="draw the images with the largest errors to this file")
 
 
 def _add_convert(subparsers):
@@ -156,17 +168,19 @@ def _add_convert(subparsers):
     parser.add_argument("source", help="annotation file or .pts folder to read")
     parser.add_argument("target", help="file or folder to write")
     _add_reading(parser, "SOURCE")
-    parser.add_argument("--to", choices=tuple(FORMATS), help="of TARGET; default: by its suffix")
+    parser.add_argument(
+        "--to", choices=tuple(FORMATS), help="format of TARGET; default: inferred from the suffix"
+    )
 
 
 def _add_export(subparsers):
     parser = _add(
         subparsers,
         "export",
-        "write a model as an ONNX file",
+        "export a model to an ONNX file",
         "example:\n  skwing export faces.safetensors faces.onnx",
     )
-    parser.add_argument("model", help="file of save_model or of `skwing train`")
+    parser.add_argument("model", help="model file written by save_model or `skwing train`")
     parser.add_argument("out", help="ONNX file to write")
 
 
@@ -178,19 +192,19 @@ def _add_plot(subparsers):
         "example:\n  skwing plot annotated.csv --out annotated.png",
     )
     _add_data(parser)
-    parser.add_argument("--out", required=True, help="picture to write")
+    parser.add_argument("--out", required=True, help="figure to write")
     parser.add_argument(
         "--kind",
         choices=("landmarks", "errors", "poses"),
         default="landmarks",
-        help="images with landmarks, cumulative errors (takes --model), or the poses",
+        help="images with landmarks, cumulative errors (requires --model), or poses",
     )
-    parser.add_argument("--model", help="draw its predictions too")
+    parser.add_argument("--model", help="also draw the predictions of this model")
 
 
 def _add_describe(subparsers):
-    parser = _add(subparsers, "describe", "print what a file of a model says about it")
-    parser.add_argument("model", help="file of save_model or of `skwing train`")
+    parser = _add(subparsers, "describe", "print the metadata of a model file")
+    parser.add_argument("model", help="model file written by save_model or `skwing train`")
 
 
 def main(argv=None):
@@ -199,13 +213,13 @@ def main(argv=None):
     Parameters
     ----------
     argv : list of str, default=None
-        Arguments; None takes those of the program.
+        Arguments; None uses ``sys.argv``.
 
     Returns
     -------
     code : int
-        Exit code: 0 for success, 1 for an error that the user can mend or images without
-        landmarks, 130 for Ctrl-C.
+        Exit code: 0 for success, 1 for invalid input or images without landmarks, 130 for
+        Ctrl-C.
     """
     args = make_parser().parse_args(argv)
     with warnings.catch_warnings():

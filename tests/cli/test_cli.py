@@ -93,7 +93,7 @@ def test_annotation_files_bring_their_boxes(folder, run):
 def test_a_model_of_boxes_looks_for_faces(run):
     pytest.importorskip("skimage")
     code, _, told = run("predict", "00.png", "--model", "boxed.safetensors", "--out", "f.csv", "-q")
-    assert "SkimageCascade looks for faces" in told
+    assert "detecting faces with SkimageCascade" in told
     # The detector may not see a drawn face: then there are no landmarks, and the code says so.
     found = ~np.isnan(read_landmarks("f.csv").target).all()
     assert code == (0 if found else 1)
@@ -104,7 +104,7 @@ def test_whole_images_need_no_detector(run):
         "predict", "00.png", "--model", "boxed.safetensors", "--whole", "--out", "w.csv"
     )
     assert code == 0
-    assert "looks for faces" not in told and "has no boxes" in told
+    assert "detecting faces" not in told and "has no boxes" in told
 
 
 def test_unreadable_images_are_named_or_skipped(folder, run):
@@ -134,7 +134,7 @@ def test_train_then_evaluate(folder, run):
         ),
     )
     assert code == 0
-    assert "9 samples" in told and "error on 3 samples" in told
+    assert "9 samples" in told and "error on 3 held-out samples" in told
     assert "mean error (NME)" in out
     code, out, _ = run("evaluate", "faces.tps", "--model", "trained.safetensors", "--draw", "e.png")
     assert code == 0
@@ -209,15 +209,15 @@ def test_pictures(folder, run, kind):
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (("predict", "none.jpg", "--model", "whole.safetensors"), "there is no image none.jpg"),
+        (("predict", "none.jpg", "--model", "whole.safetensors"), "no such image: none.jpg"),
         (("predict", "00.png", "--model", "none"), "none"),
-        (("train", "faces.txt", "--out", "m"), "there is no file or folder faces.txt"),
-        (("train", "00.png", "--out", "m"), "the format of '.png' files is not known"),
+        (("train", "faces.txt", "--out", "m"), "no such file or folder: faces.txt"),
+        (("train", "00.png", "--out", "m"), "unknown format '.png'"),
         (("train", "faces.csv", "--out", "m", "--set", "w"), "name=value"),
-        (("train", "faces.csv", "--out", "m", "--hold-out", "1"), "leaves none on one side"),
-        (("convert", "faces.csv", "faces.csv"), "both read and written"),
+        (("train", "faces.csv", "--out", "m", "--hold-out", "1"), "leaves no image to train on"),
+        (("convert", "faces.csv", "faces.csv"), "both SOURCE and TARGET"),
         (("convert", "faces.csv", "faces.odt"), "'.odt'"),
-        (("plot", "faces.csv", "--out", "p.png", "--kind", "errors"), "takes --model"),
+        (("plot", "faces.csv", "--out", "p.png", "--kind", "errors"), "requires --model"),
         (("plot", "faces.csv", "--out", "p.doc"), "cannot be written as '.doc'"),
         (("plot", "faces.csv", "--out", "none/p.png"), "there is no folder"),
     ],
