@@ -1,6 +1,6 @@
 """What is new must be known everywhere: each test names the place that lacks it.
 
-CONTRIBUTING.md tells how to add a loss, a network, a reader and a display; these tests find
+CONTRIBUTING.md explains how to add a loss, a network, a reader and a display; these tests find
 the new one by its signature or name and fail until all places have it.
 """
 

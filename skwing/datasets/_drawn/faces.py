@@ -82,7 +82,7 @@ def _draw_pose(rng, max_yaw):
 
 
 def _draw_box(landmarks, yaw, error, rng):
-    """The square a detector would report; the further a face turns, the worse it is."""
+    """Square box as reported by a detector; errors increase with the absolute yaw."""
     x, y, width, height = boxes_of(landmarks)
     side = max(width, height)
     error = error * (1 + abs(yaw) / 60)
@@ -119,7 +119,7 @@ def _check_pose(pose, n_samples):
 
 @dataclass(frozen=True)
 class _Plan:
-    """The checked parameters of a set of faces, and the seed they are drawn with."""
+    """Validated parameters of a set of faces, and the seed."""
 
     seed: int
     n_samples: int
@@ -142,16 +142,16 @@ class _Plan:
             object.__setattr__(self, "pose", _check_pose(self.pose, self.n_samples))
 
     def generator(self, kind, index):
-        """A generator for one person (0), face (1), yaw (2) or image (3), whatever else is."""
+        """Independent generator for one person (0), face (1), yaw (2) or image (3)."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(kind, index))
         return np.random.default_rng(sequence)
 
     def image_of(self):
-        """Number of the image that each face is in."""
+        """Index of the image of each face."""
         return np.arange(self.n_samples) // self.n_faces_per_image
 
     def people(self, block):
-        """The persons that a number of successive images are of."""
+        """Persons shown in the given number of consecutive images."""
         first = block * self.n_faces_per_image
         return [draw_person(self.generator(0, first + i)) for i in range(self.n_faces_per_image)]
 
@@ -161,13 +161,13 @@ class _Plan:
         if self.pose is not None:
             return self.pose[i]
         if self.yaw == "uniform":
-            # From a generator of its own, so that all else about the face stays as it is.
+            # A separate generator keeps all other properties of the face unchanged.
             pose[0] = self.generator(2, i).uniform(-self.max_yaw, self.max_yaw)
         return pose
 
 
 def _draw_image(plan, number, faces, people):
-    """Pixels of an image, and a row of (target, box, pose, own, other) for each face in it."""
+    """Pixels of an image, and a tuple (target, box, pose, own, other) for each face."""
     rngs = [plan.generator(1, i) for i in faces]
     poses = [plan.pose_of(i, rng) for i, rng in zip(faces, rngs, strict=True)]
     sitters = [
@@ -192,7 +192,7 @@ def _draw_image(plan, number, faces, people):
 
 
 def _draw_all(plan):
-    """Images of all faces; target, boxes, pose and own and other hiding, one row a face."""
+    """Images; and target, boxes, pose, self-occlusion and occlusion, one row per face."""
     per_image = plan.n_faces_per_image
     n_images = -(-plan.n_samples // per_image)
     images = np.empty((n_images, *shape_of(per_image, plan.image_size), 3), np.uint8)
@@ -410,7 +410,7 @@ def make_faces(
     if hidden == "nan":
         target[~visible] = np.nan
     if n_faces_per_image > 1:
-        # One array for each image: its faces share it, in memory and in a pickle.
+        # Faces of the same image share one array, in memory and in pickles.
         arrays = list(images)
         images = [arrays[number] for number in image]
     data = BoxedImages(images, boxes=boxes, schema=plan.schema)

@@ -1,9 +1,8 @@
-"""Where the landmarks of each mark-up lie on a head.
+"""Positions of the landmarks of each mark-up on a head.
 
-A head is built with the 68 points of 300-W. The other mark-ups are read off the same
-head: their names stand for places on it that follow from those points and from how the
-painter draws brows, lids and irises. A name that two mark-ups share is one place, but for
-jaw and lids, which WFLW divides more finely.
+A head is built with the 68 points of 300-W. The landmarks of other mark-ups are computed
+from these points and from the painted brows, lids and irises. Landmarks with the same name
+in two mark-ups have the same position, except for jaw and lids, where WFLW has more points.
 """
 
 import numpy as np
@@ -23,31 +22,31 @@ __all__ = ["MARK_UPS", "hidden_by_head", "mark_up"]
 MARK_UPS = {schema.name: schema for schema in (AFLW19, COFW29, IBUG68, WFLW98)}
 
 _EYES = {"left": slice(36, 42), "right": slice(42, 48)}
-# Each brow from its outer end to its inner one.
+# Each brow, from its outer to its inner end.
 _BROWS = {"left": slice(17, 22), "right": slice(26, 21, -1)}
 _ALONG_BROW = (("outer", 0), ("middle", 2), ("inner", 4))
 
 
 def _jaw(marks):
-    """33 places on the jaw: the 17 of 300-W, and one halfway between each two."""
+    """33 positions on the jaw: the 17 of 300-W, and the midpoints between them."""
     jaw = np.repeat(marks[:17], 2, axis=0)[:-1]
     jaw[1::2] = (marks[:16] + marks[1:17]) / 2
     return jaw
 
 
 def _lids(eye):
-    """Eight places round an eye, on the line that its lids are painted with."""
+    """Eight positions around an eye, on the painted line of its lids."""
     outline = smooth(eye)
     outline = np.concatenate([outline, outline[:1]])
-    # A quarter of the way from corner to corner each.
+    # Each is a quarter of the way between the corners.
     at = np.arange(8) * (len(outline) - 1) / 8
     return np.stack([np.interp(at, np.arange(len(outline)), part) for part in outline.T], 1)
 
 
 def _brow(side, brow, look):
-    """Names and places on the edges of a painted brow; `brow` starts at its outer end."""
+    """Names and positions on the edges of a painted brow; `brow` starts at its outer end."""
     profile = brow_profile(look, 13)[::3]
-    # The painter makes a brow a little thicker on the image's left; places ignore that.
+    # Brows are painted slightly thicker on the left side of the image; ignored here.
     half = (profile + profile[::-1]) / 2
     named = {f"{side}_brow_{part}": brow[i] for part, i in _ALONG_BROW}
     for part, sign in (("top", -1), ("bottom", 1)):
@@ -63,7 +62,7 @@ def _pupil(eye, flat, gaze):
 
 
 def _named(head, look, expression):
-    """Place (row, column) of every name that a mark-up other than 300-W's has."""
+    """Position (row, column) of each landmark name of the mark-ups other than 300-W."""
     marks = head.marks
     named = dict(zip(IBUG68.landmark_names, marks, strict=True))
     named |= zip(WFLW98.landmark_names[:33], _jaw(marks), strict=True)
@@ -84,7 +83,7 @@ def _named(head, look, expression):
 
 
 def mark_up(schema, head, look, expression):
-    """Places of a schema's landmarks on the grid of a head.
+    """Positions of the landmarks of a schema on the grid of a head.
 
     Parameters
     ----------
@@ -97,7 +96,7 @@ def mark_up(schema, head, look, expression):
     Returns
     -------
     marks : ndarray of shape (n_landmarks, 2)
-        (row, column) with fractions.
+        Fractional (row, column).
     """
     if schema == IBUG68:
         return head.marks
@@ -106,16 +105,16 @@ def mark_up(schema, head, look, expression):
 
 
 def hidden_by_head(schema, head, marks, hair_rows):
-    """Which landmarks hair or a closed lid hides, from wherever one looks.
+    """Mask of landmarks hidden by hair or a closed lid in all views.
 
     Parameters
     ----------
     schema : LandmarkSchema
     head : Head
     marks : ndarray of shape (n_landmarks, 2)
-        As :func:`mark_up` gives them.
+        Return value of :func:`mark_up`.
     hair_rows : ndarray of shape (n_columns,)
-        Row at which the hair of each column ends.
+        Lower end of the hair in each column.
 
     Returns
     -------

@@ -1,14 +1,14 @@
-"""A head in three dimensions: one grid of vertices, and 68 points that lie on it.
+"""3D model of a head: a grid of vertices with 68 points on it.
 
 Lengths are in half face widths (about 7 cm). The head looks along +z towards the camera;
-x points to the right of the image, y down, and y = 0 is the line of the eyes. The grid is
-wound round the vertical axis: a column is an angle (0 in front), a row is a height, from
-the crown to the shoulders. One row follows the lower rim of the jaw, so that the jaw
-points sit on a real edge and not somewhere between two rows.
+x points to the right of the image, y down, and y = 0 is the line of the eyes. The grid
+surrounds the vertical axis: columns are angles (0 in front), rows are heights, from the
+crown to the shoulders. One row follows the lower rim of the jaw, so that the jaw points are
+on an edge of the mesh.
 
-A landmark is a place on the grid, ``(row, column)`` with fractions. Its point in space is
-the linear interpolation inside the triangle it falls in, which is also what the painter
-draws there; this is why the landmarks are exact.
+A landmark is a position on the grid, a fractional ``(row, column)``. Its 3D point is the
+linear interpolation inside the triangle that contains it. The painter uses the same
+interpolation; the landmarks are therefore exact.
 """
 
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ def _columns():
 
 # Angle of each column, in radians, from -pi to pi.
 COLUMNS = _columns()
-# Rows from the crown to the temples, where heights are the same all round the head.
+# Rows from the crown to the temples; each has a constant height around the head.
 _CROWN = np.linspace(np.pi / 2, 0, 7)[:-1]
 _UPPER = np.concatenate([-0.65 - 1.0 * np.sin(_CROWN), np.linspace(-0.65, -0.2, 6)])
 # Rows from the temples to the rim of the jaw, as fractions of the way down.
 _FACE = np.linspace(0, 1, 20)[1:]
 JAW_ROW = len(_UPPER) + len(_FACE) - 1
-# Rows from the rim back to the neck (share of the face's own radius, height below the
+# Rows from the rim back to the neck (fraction of the radius of the face, height below the
 # rim), then fractions of the way from there to the collar and the shoulders.
 _UNDER = ((0.93, 0.025), (0.62, 0.07), (0.3, 0.11), (0.08, 0.16))
 _NECK = np.linspace(0, 1, 5)[1:]
@@ -53,7 +53,7 @@ def _trunk():
     return np.stack([own, thick, deep])[..., None]
 
 
-# For each row the share of the face's own radius, and half width and depth of the trunk.
+# For each row, the fraction of the radius of the face, and half width and depth of the trunk.
 _TRUNK = _trunk()
 # Angles of jaw points 8 (chin) to 16 (beside the ear); from point 12 upwards they leave
 # the rim and climb in front of the ear to the heights below.
@@ -66,7 +66,7 @@ _RIM = PchipInterpolator(
 # The part of the grid that has features: from the brows to below the chin, ear to ear.
 FACE = slice(len(_CROWN), JAW_ROW + len(_UNDER))
 FRONT = slice(*np.searchsorted(COLUMNS, [-1.56, 1.56]))
-# Half width and front depth of the head at a height, tabulated once.
+# Half width and front depth of the head by height, tabulated once.
 _HEIGHTS = np.linspace(-2, 3, 501)
 _WIDTH = PchipInterpolator(
     [-2, -0.65, 0, 0.5, 0.76, 0.99, 1.17, 1.33, 1.46, 3],
@@ -80,11 +80,11 @@ _DEPTH = PchipInterpolator(
 
 @dataclass(frozen=True)
 class Head:
-    """A head in its own frame, and where its landmarks are.
+    """A head in its own frame, with its landmarks.
 
-    `vertices` has shape (N_ROWS, n_columns, 3), `marks` (68, 2) holds (row, column) on
-    that grid, `points` (68, 3) the same places in space, `flat` (68, 2) the (x, y) they
-    were laid out at.
+    `vertices` has shape (N_ROWS, n_columns, 3). `marks` (68, 2) contains (row, column) on
+    this grid, `points` (68, 3) the same landmarks in 3D, `flat` (68, 2) their (x, y) in the
+    flat layout.
     """
 
     vertices: np.ndarray
@@ -94,10 +94,10 @@ class Head:
 
 
 def rotation(yaw, pitch, roll):
-    """Matrix that turns a head by angles in degrees: yaw first, then pitch, then roll.
+    """Rotation matrix for angles in degrees: yaw first, then pitch, then roll.
 
     Positive yaw moves the tip of the nose to the right of the image, positive pitch
-    moves it up, positive roll turns the image clockwise (x axis towards y axis).
+    moves it up, positive roll rotates the image clockwise (x axis towards y axis).
     """
     (sy, sp, sr), (cy, cp, cr) = (f(np.radians([yaw, pitch, roll])) for f in (np.sin, np.cos))
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -107,7 +107,7 @@ def rotation(yaw, pitch, roll):
 
 
 class _Frame:
-    """Widths, depths and heights of one head, before any feature is put on it."""
+    """Widths, depths and heights of a head without features."""
 
     def __init__(self, shape, expression):
         stretch = 1 + 0.045 * shape.stretch
@@ -140,7 +140,7 @@ class _Frame:
 
 
 def _skull(frame, shape, y):
-    """Half of the coordinates, x and z, of the head without its features."""
+    """Coordinates x and z of the head without features."""
     sine, cosine = np.sin(COLUMNS), np.cos(COLUMNS)
     crown = np.ones((N_ROWS, 1))
     crown[: len(_CROWN), 0] = np.cos(_CROWN)
@@ -153,7 +153,7 @@ def _skull(frame, shape, y):
 
 
 def bumps(x, y, table):
-    """Sum of bell-shaped hills.
+    """Sum of bell-shaped bumps.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def bumps(x, y, table):
 
 
 def _ridge_of_nose(x, y, flat, height):
-    """How far the nose stands out of the face, without its wings."""
+    """Height of the nose above the face, without its wings."""
     root, tip, base = flat[[27, 30, 33], 1]
     down = np.clip((y - root + 0.12) / (tip - root + 0.12), 0, 1)
     under = np.clip((base - y) / (base - tip), 0, 1)
@@ -180,7 +180,7 @@ def _ridge_of_nose(x, y, flat, height):
 
 
 def _relief(x, y, flat, shape, expression):
-    """Displacement along z that turns the smooth front into a face."""
+    """Displacement along z that adds the features to the smooth front."""
     lips, slit = flat[48:60], flat[[62, 66], 1].mean()
     half, pout = lips[6, 0] - lips[0, 0], 0.085 * (1 + 0.4 * expression.pout)
     middle, nose = lips[:, 0].mean(), 0.32 * (1 + 0.13 * shape.nose_height)
@@ -204,14 +204,14 @@ def _relief(x, y, flat, shape, expression):
 
 
 def _to_grid(heights, points, frame):
-    """(row, column) of points given as the (x, y) they have on the smooth front."""
+    """(row, column) of points given by their (x, y) on the smooth front."""
     angle = np.arcsin(np.clip(points[:, 0] / frame.width(points[:, 1]), -0.98, 0.98))
     column = np.interp(angle, COLUMNS, np.arange(len(COLUMNS)))
     return np.stack([row_of(heights, points[:, 1], column), column], 1)
 
 
 def row_of(heights, y, column):
-    """Row, with its fraction, at which a column reaches a height."""
+    """Fractional row at which a column reaches a height."""
     left = np.minimum(column.astype(int), heights.shape[1] - 2)
     share = column - left
     lines = (1 - share) * heights[:, left] + share * heights[:, left + 1]
@@ -222,10 +222,10 @@ def row_of(heights, y, column):
 
 
 def on_grid(values, marks):
-    """Interpolate vertex values of shape (rows, columns, k) at (row, column) places.
+    """Interpolate vertex values of shape (rows, columns, k) at (row, column).
 
-    A cell is cut into two triangles, here and in the painter alike: by the diagonal that
-    falls away from the middle of the face, so that both halves of it are alike.
+    As in the painter, each cell is split into two triangles by the diagonal that points down
+    and away from the middle of the face, so that the mesh is symmetric.
     """
     rows, columns = values.shape[:2]
     row = np.minimum(marks[:, 0].astype(int), rows - 2)
@@ -262,7 +262,7 @@ def build_head(shape, expression):
     Returns
     -------
     head : Head
-        Bald: hair is the painter's business.
+        Without hair, which the painter adds.
     """
     frame = _Frame(shape, expression)
     y = frame.heights()

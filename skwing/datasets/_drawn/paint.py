@@ -1,7 +1,7 @@
-"""Paint the skin of a head: a flat picture with `TEXELS` pixels to a cell of its grid.
+"""Painting of the skin texture of a head, with `TEXELS` pixels per grid cell.
 
-A feature is drawn on it at the places of its landmarks. The renderer then looks the
-picture up wherever a place of the grid is seen.
+Features are drawn at the positions of their landmarks. The renderer samples this texture for
+each visible position of the grid.
 """
 
 from dataclasses import dataclass
@@ -70,10 +70,10 @@ _IRISES = np.array([[58, 36, 24], [96, 62, 36], [70, 96, 132], [84, 112, 78], [1
 class Look:
     """Colours (RGB, 0 to 255) and hair of one person.
 
-    Lengths are in half face widths; `hairline` and `length` are the heights at which the
-    hair ends above the forehead and behind the ears, `recess` how much higher it ends at
-    the temples, `part` how much lower a fringe is on one side, `curtain` the angle from
-    which long hair hangs down, in radians.
+    Lengths are in half face widths. `hairline` and `length` are the heights at which the hair
+    ends above the forehead and behind the ears, `recess` is the additional height at the
+    temples, `part` the height difference between the two sides of a fringe, and `curtain` the
+    angle from which long hair hangs down, in radians.
     """
 
     skin: np.ndarray
@@ -127,7 +127,7 @@ def draw_look(rng):
 
 
 def _hair_rows(look, heights, rng):
-    """Row at which the hair of each column ends: ragged, and shorter over the ears."""
+    """Lower end of the hair in each column: irregular, and higher over the ears."""
     top, length = look.hairline, look.length
     fringe = look.fringe * np.clip(1 + look.part * COLUMNS, 0, 1.6)
     angles = [0, 0.45, 0.75, 0.95, 1.12, 1.25, 1.34, 1.42, 1.68, 1.8, 2.2, np.pi]
@@ -142,16 +142,16 @@ def _hair_rows(look, heights, rng):
 
 
 def grow_hair(head, rows, look):
-    """Vertices of a head, pushed outwards where hair grows on it, but for the brows.
+    """Vertices of a head, moved outwards where there is hair, except for the brows.
 
-    `rows` is where the hair of each column ends.
+    `rows` contains the lower end of the hair in each column.
     """
     brow = np.floor(head.marks[17:27, 0].min())
     rows = np.where(np.abs(COLUMNS) < 1.1, np.minimum(rows, brow), rows)
     depth = np.clip((rows - np.arange(N_ROWS)[:, None]) / 2, 0, 1)
     out, y = head.vertices.copy(), head.vertices[..., 1]
     grow = 1 + look.volume * depth
-    # Hair that hangs over the neck keeps the width of the head.
+    # Hair over the neck has the width of the head.
     radius = np.hypot(out[..., 0], out[..., 2])
     hanging = (1.0 + look.volume) * depth / (radius + 1e-9)
     grow = np.where(y > 0.3, np.maximum(grow, hanging), grow)
@@ -161,13 +161,13 @@ def grow_hair(head, rows, look):
 
 
 def under_hair(marks, rows):
-    """Whether places (row, column) of the grid lie under hair, an array (len(marks),)."""
+    """Mask of grid positions (row, column) that are covered by hair, shape (len(marks),)."""
     column = marks[:, 1].astype(int)
     return np.maximum(rows[column], rows[column + 1]) > marks[:, 0]
 
 
 def _texel(marks):
-    """(x, y) on the skin picture of (row, column) places on the grid."""
+    """(x, y) in the skin texture of (row, column) on the grid."""
     return (np.asarray(marks)[..., ::-1] + 0.5) * TEXELS - 0.5
 
 
@@ -191,7 +191,7 @@ def _disc(canvas, center, radii, color):
 
 
 def smooth(points, closed=True, steps=3):
-    """Catmull-Rom curve: it passes through every one of the points."""
+    """Catmull-Rom curve through all points."""
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
     path = np.concatenate([ends[0], points, ends[1]])
     a, b, c, d = (path[i : len(path) - 3 + i, None] for i in range(4))
@@ -208,7 +208,7 @@ def paint_base(look, heights, rng):
     -------
     canvas : ndarray of shape (N_ROWS * TEXELS, n_columns * TEXELS, 3), uint8
     rows : ndarray of shape (n_columns,)
-        Where the hair of each column ends.
+        Lower end of the hair in each column.
     """
     grain = np.frombuffer(rng.bytes(_SHAPE[0] * _SHAPE[1]), np.uint8).reshape(_SHAPE)
     shades = np.clip(look.skin * np.linspace(0.95, 1.05, 256)[:, None], 0, 255)
@@ -228,17 +228,17 @@ def paint_base(look, heights, rng):
 
 
 def brow_profile(look, n_points):
-    """Half the thickness of a brow along it, in rows of the grid, an array (n_points,)."""
+    """Half the thickness along a brow, in rows of the grid, shape (n_points,)."""
     return 0.5 * look.brow_width * 10 * np.sin(np.linspace(0.5, 2.9, n_points))
 
 
 def eye_scale(eye, flat):
-    """Width of an eye's six (x, y) points, relative to the width it is laid out with."""
+    """Width of the six (x, y) points of an eye, relative to the width in the layout."""
     return (eye[3] - eye[0])[0] / (flat[3] - flat[0])[0]
 
 
 def iris_center(eye, gaze, scale):
-    """Middle of the iris, (x, y), from the six points and the scale of an eye."""
+    """Centre of the iris, (x, y), from the six points and the scale of an eye."""
     return eye.mean(0) + scale * (np.multiply(gaze, [0.06, 0.03]) - [0, 0.01])
 
 
@@ -250,7 +250,7 @@ def _paint_brow(canvas, brow, look):
 
 
 def _paint_eye(canvas, eye, look, gaze, scale):
-    """One eye, cut out by its lids; `scale` is in texels per half face width."""
+    """Paint an eye, clipped by its lids; `scale` is in texels per half face width."""
     outline = smooth(eye)
     low = np.floor(outline.min(0)).astype(int) - 2
     high = np.ceil(outline.max(0)).astype(int) + 3
@@ -272,7 +272,7 @@ def _paint_eye(canvas, eye, look, gaze, scale):
 
 
 def _paint_nose(canvas, base, look):
-    """Nostrils, and the edge between nose and lip, from landmarks 31 to 35."""
+    """Paint the nostrils and the edge between nose and lip, from landmarks 31 to 35."""
     for side in (1, 3):
         center = base[side] - [0, 0.35 * TEXELS]
         radii = 0.36 * abs(base[4, 0] - base[2, 0]), 0.4 * TEXELS
@@ -292,10 +292,10 @@ def _paint_mouth(canvas, outer, inner, look, opening):
 
 
 def paint_face(canvas, head, look, expression, mark=None):
-    """Draw the features on a person's bare skin, in place.
+    """Draw the features on the bare skin, in place.
 
-    `mark` is a place (row, column) of the grid to put a small dot on: the proof that what
-    is drawn and what is said to be there agree.
+    `mark` is a position (row, column) of the grid where a small dot is drawn. Tests use it to
+    verify that landmarks are drawn at their coordinates.
     """
     texels = _texel(head.marks)
     _paint_nose(canvas, texels[31:36], look)
@@ -320,7 +320,7 @@ def _beard(x, y, mouth, rows, strength, color):
 
 
 def tint_of(head, look):
-    """What hollows, blush and beard leave of the skin's colour, (N_ROWS, n_columns, 3)."""
+    """Colour factors for hollows, blush and beard, shape (N_ROWS, n_columns, 3)."""
     flat, rows = head.flat, np.arange(N_ROWS)[:, None]
     neck = (rows > JAW_ROW) & (rows < COLLAR_ROW)
     tint = np.ones((N_ROWS, len(COLUMNS), 3))

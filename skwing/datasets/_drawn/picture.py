@@ -1,4 +1,4 @@
-"""From people to a picture: cameras, painted heads, and which landmarks it shows."""
+"""Composition of a picture: cameras, painted heads, and visibility of landmarks."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,18 +25,18 @@ __all__ = [
     "take_picture",
 ]
 
-# A face is drawn at this many times the size of the image, then averaged down.
+# Supersampling factor: faces are drawn at this scale, then averaged.
 _SUPER = 2
-# How far from a landmark, in cells of the grid, its surroundings reach.
+# Size of the neighbourhood of a landmark, in grid cells.
 _NEAR = 1.5
-# Distance between neighbours in a picture, and how much it varies, in sides of the square
-# that one face would have for itself; how small the furthest of them is.
+# Distance between neighbours in a picture and its variation, in sides of the square of a
+# single face; relative size of the most distant face.
 _STEP, _JITTER, _FURTHEST = 0.55, 0.09, 0.65
 
 
 @dataclass(frozen=True)
 class Person:
-    """What all pictures of one person share."""
+    """Properties shared by all pictures of a person."""
 
     shape: Shape
     look: paint.Look
@@ -61,7 +61,7 @@ class Camera:
 
     @classmethod
     def aimed(cls, points, size, rng):
-        """Camera that sees all of some points in a square image."""
+        """Camera with a square image that contains all of the points."""
         camera = cls(1 / rng.uniform(1 / 30, 1 / 5), 1.0, np.zeros(2))
         flat = camera.project(points)
         low, high = flat.min(0), flat.max(0)
@@ -72,26 +72,26 @@ class Camera:
         return replace(camera, scale=scale, shift=middle - scale * (low + high) / 2)
 
     def moved(self, zoom, corner):
-        """Camera whose image is shrunk and put into a larger one, at a corner (x, y)."""
+        """Camera whose image is scaled down and placed in a larger one, at a corner (x, y)."""
         return replace(self, scale=zoom * self.scale, shift=zoom * self.shift + corner)
 
     def project(self, points):
-        """Points of the camera's frame in pixels of the image."""
+        """Project points of the camera frame to image pixels."""
         near = self.scale * (self.distance - 0.9) / (self.distance - points[..., 2:])
         return points[..., :2] * near + self.shift
 
 
 def _up(points):
-    """Pixels of the image in pixels of the larger picture it is averaged from."""
+    """Convert pixels of the image to pixels of the supersampled picture."""
     return (points + 0.5) * _SUPER - 0.5
 
 
 @dataclass(frozen=True)
 class Sitter:
-    """A person who sits for a picture: a head with an expression, held in a pose.
+    """A person in a picture: a head with an expression and a pose.
 
-    `marks` are the places of the landmarks on the head, `rng` draws what else concerns
-    this face alone.
+    `marks` are the positions of the landmarks on the head. `rng` draws all further random
+    properties of this face.
     """
 
     person: Person
@@ -104,21 +104,21 @@ class Sitter:
     rng: np.random.Generator
 
     def place(self, points):
-        """Points of the head's own frame in pixels of the image."""
+        """Project points of the head frame to image pixels."""
         return self.camera.project(np.asarray(points, float) @ self.turn.T)
 
     @cached_property
     def landmarks(self):
-        """Landmarks in pixels of the image, (n_landmarks, 2)."""
+        """Landmarks in image pixels, shape (n_landmarks, 2)."""
         return self.place(on_grid(self.head.vertices, self.marks))
 
     def outline(self):
-        """The 68 points that a detector's box goes by, whatever the schema, in pixels."""
+        """The 68 points that define the box for all schemas, in pixels."""
         return self.place(self.head.points)
 
 
 def sit(person, pose, size, schema, rng):
-    """Seat a person in front of a camera of their own, with a random expression."""
+    """Create a sitter with a random expression and a separate camera."""
     expression = draw_expression(rng)
     head, turn = build_head(person.shape, expression), rotation(*pose)
     camera = Camera.aimed(head.points @ turn.T, size, rng)
@@ -127,19 +127,19 @@ def sit(person, pose, size, schema, rng):
 
 
 def shape_of(n_places, size):
-    """Height and width, in pixels, of a picture with room for so many faces."""
+    """Height and width, in pixels, of a picture for the given number of faces."""
     return size, round(size * (1 + _STEP * (n_places - 1)))
 
 
 def line_up(sitters, n_places, size, rng):
-    """Put sitters side by side into one picture, some nearer than others.
+    """Place sitters side by side in one picture, at different distances.
 
     Parameters
     ----------
     sitters : list of Sitter
-        Each with a camera of a square image.
+        Sitters whose cameras have square images.
     n_places : int
-        For how many there is room; the last picture of a set may show fewer.
+        Number of places; the last picture of a set may show fewer sitters.
     size : int
         Side of the square images, in pixels.
     rng : numpy.random.Generator
@@ -147,7 +147,7 @@ def line_up(sitters, n_places, size, rng):
     Returns
     -------
     sitters : list of Sitter
-        With cameras of the common picture, :func:`shape_of` tells how large it is.
+        With cameras of the common picture, whose shape is given by :func:`shape_of`.
     """
     zoom = rng.uniform(_FURTHEST, 1, n_places)
     room = np.array(shape_of(n_places, size)[::-1]) - size * zoom[:, None]
@@ -161,7 +161,7 @@ def line_up(sitters, n_places, size, rng):
 
 
 def _paint_head(picture, sitter, mark):
-    """Paint a head into a picture; tell for each pixel the (row, column) seen there."""
+    """Paint a head into a picture; return the visible (row, column) at each pixel."""
     head, person = sitter.head, sitter.person
     vertices = paint.grow_hair(head, person.hair_rows, person.look) @ sitter.turn.T
     flat = _up(sitter.camera.project(vertices))
@@ -169,21 +169,21 @@ def _paint_head(picture, sitter, mark):
     skin = person.skin.copy()
     paint.paint_face(skin, head, person.look, sitter.expression, mark)
     light = light_of(vertices, sitter.rng) * paint.tint_of(head, person.look)
-    # In 1/128, which is finer than the steps of the colours it is multiplied with.
+    # Steps of 1/128 are finer than the colour levels they are multiplied with.
     light = np.clip(128 * light, 0, 255).astype(np.uint8)
     light = cv2.resize(light, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     skin = cv2.multiply(skin, light, scale=1 / 128)
     at = [(where + 0.5) * paint.TEXELS - 0.5 for where in (columns, rows)]
-    # Pixels that look beside the skin keep what the picture had.
+    # Pixels outside of the skin are unchanged.
     cv2.remap(skin, *at, cv2.INTER_LINEAR, dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
     return rows, columns
 
 
 def _is_seen(marks, spots, rows, columns):
-    """Whether the pixel that a landmark falls on shows the landmark's own surroundings.
+    """Whether the pixel at a landmark shows the neighbourhood of the landmark.
 
-    These reach a bit further than to the next cell, so that the jaw of a face that looks
-    ahead is seen although the cells below its rim face away.
+    The neighbourhood is slightly larger than a cell, so that the jaw of a frontal face is
+    visible although the cells below its rim face away from the camera.
     """
     x, y = spots
     step = np.array([-1, 0, 1])
@@ -193,12 +193,12 @@ def _is_seen(marks, spots, rows, columns):
 
 
 def _paint_sitter(picture, sitter, spots, occlusion, mark):
-    """Paint a sitter with all there is on and before the face.
+    """Paint a sitter with glasses, hair and occluding objects.
 
     Returns
     -------
     own, other : ndarray of bool of shape (n_landmarks,)
-        Which landmarks the head itself hides, and which a thing in front of it.
+        Masks of landmarks hidden by the head, and by an object in front of it.
     """
     head, person, rng = sitter.head, sitter.person, sitter.rng
     rows, columns = _paint_head(picture, sitter, mark)
@@ -232,21 +232,21 @@ def take_picture(sitters, shape, occlusion, rng, mark=None):
     shape : tuple of int
         Height and width, in pixels.
     occlusion : float
-        Probability that something hides part of a face.
+        Probability of an occluding object per face.
     rng : numpy.random.Generator
-        Draws background and sensor.
+        Generator for background and sensor noise.
     mark : (row, column), default=None
-        A place on the heads to put a dot on.
+        Position on the heads where a dot is drawn.
 
     Returns
     -------
     picture : ndarray of shape (height, width, 3), uint8
     own, other : list of ndarray of bool of shape (n_landmarks,)
-        For each sitter the landmarks that the head itself hides, and those that something
-        in front of it does: a thing, or a neighbour with all that belongs to them.
+        For each sitter, masks of landmarks hidden by the head, and by an object or another
+        sitter in front of it.
     """
     height, width = shape
-    # A background has no need of edges as sharp as those of the face.
+    # The background is drawn at a lower resolution than the face.
     picture = np.ascontiguousarray(background(max(shape), rng)[:height, :width])
     picture = cv2.resize(picture, (_SUPER * width, _SUPER * height))
     spots = [np.round(_up(sitter.landmarks)).astype(int).T for sitter in sitters]

@@ -1,4 +1,4 @@
-"""Light on a head, and which place of it is seen at each pixel."""
+"""Lighting of a head, and the visible grid position at each pixel."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def _normals(vertices):
     planes = np.ascontiguousarray(np.moveaxis(vertices, -1, 0))
     along, down = np.empty_like(planes), np.empty_like(planes)
     along[:, :, 1:-1] = planes[:, :, 2:] - planes[:, :, :-2]
-    # The grid closes behind the head: its last column is its first.
+    # The grid is closed behind the head: the last column equals the first.
     along[:, :, [0, -1]] = planes[:, :, [1]] - planes[:, :, [-2]]
     down[:, 1:-1] = planes[:, 2:] - planes[:, :-2]
     down[:, [0, -1]] = planes[:, [1, -1]] - planes[:, [0, -2]]
@@ -29,21 +29,21 @@ def _normals(vertices):
 
 
 def light_of(vertices, rng):
-    """Light that reaches the camera from each vertex, as a factor of its colour.
+    """Shading of each vertex, as a factor of its colour.
 
-    One lamp of random strength, mostly from in front and above, and light from all
-    around; a highlight where the lamp mirrors into the camera.
+    The light consists of a lamp of random strength, mostly from the front and above, with
+    specular highlights, and of ambient light.
 
     Parameters
     ----------
     vertices : ndarray of shape (rows, columns, 3)
-        In the camera's frame: z points at the camera, y down.
+        In the camera frame: z points towards the camera, y down.
     rng : numpy.random.Generator
 
     Returns
     -------
     light : ndarray of shape (rows, columns, 3)
-        One factor for each of red, green and blue.
+        Factors of red, green and blue.
     """
     normal = _normals(vertices)
     turn, rise = rng.normal(0, 0.8), rng.uniform(-0.2, 1.0)
@@ -59,24 +59,24 @@ def light_of(vertices, rng):
 
 
 def cover(pixels, depth, shape):
-    """Which place on the grid is seen at each pixel.
+    """Visible grid position at each pixel.
 
-    Cells are drawn from far to near, each with its own number; the place inside the cell
-    then follows from the triangle that the pixel's centre lies in.
+    The indices of cells are drawn from far to near. The position inside a cell is then
+    computed from the triangle that contains the centre of the pixel.
 
     Parameters
     ----------
     pixels : ndarray of shape (rows, columns, 2)
-        The vertices in the image, in pixels.
+        Vertices in image pixels.
     depth : ndarray of shape (rows, columns)
-        Larger is nearer to the camera.
+        Larger values are nearer to the camera.
     shape : tuple of int
         Height and width of the image, in pixels.
 
     Returns
     -------
     row, column : ndarray of shape (height, width), float32
-        With fractions; -9 where the grid is not seen.
+        Fractional positions; -9 where the grid is not visible.
     """
     first, right = pixels[:-1, :-1], pixels[:-1, 1:]
     last, below = pixels[1:, 1:], pixels[1:, :-1]
@@ -124,7 +124,7 @@ def _triangles(quads, row, start, step):
 
 
 def _places(quads, row, column, n_columns, drawn):
-    # On the image's left half of the face a cell starts from its other upper corner.
+    # In the left half of the image, cells start from the other upper corner.
     flip = column < n_columns // 2
     quads = np.where(flip[:, None, None], quads[:, [1, 0, 3, 2]], quads)
     cells, maps = _triangles(quads, row, column + flip, np.where(flip, -1, 1))

@@ -1,4 +1,4 @@
-"""What surrounds a drawn face: background, things in the way, the camera's sensor."""
+"""Surroundings of a generated face: background, occluding objects, camera sensor."""
 
 import numpy as np
 
@@ -14,13 +14,13 @@ def _fixed(points):
 
 
 def _color(rng):
-    """A colour; most are dull."""
+    """Random colour, usually with low saturation."""
     gray, vivid = rng.uniform(15, 240), rng.uniform(0, 1) ** 2
     return np.clip(gray + vivid * rng.uniform(-120, 120, 3), 0, 255)
 
 
 def _noise(size, cells, low, high, rng):
-    """Patches between two colours, `cells` of them along each side."""
+    """Texture of patches between two colours, with `cells` patches per side."""
     share = rng.random((cells, cells, 1), np.float32)
     share = share + 0.15 * rng.random((cells, cells, 3), np.float32)
     grid = np.clip(low + (high - low) * share, 0, 255).astype(np.uint8)
@@ -28,7 +28,7 @@ def _noise(size, cells, low, high, rng):
 
 
 def background(size, rng):
-    """A gradient with coarse and fine texture, and some shapes on it."""
+    """Background: a gradient with coarse and fine texture and some shapes."""
     colors = [_color(rng) for _ in range(4)]
     picture = _noise(size, 2, *colors[:2], rng)
     for cells, most in ((int(rng.integers(4, 12)), 0.6), (size // 4, 0.3)):
@@ -51,8 +51,8 @@ def background(size, rng):
 def glasses(picture, head, place, facing, dark, rng):
     """Draw glasses or, if `dark`, sunglasses: two rims, the bridge and the nearer temple.
 
-    `place` maps points of the head's frame into the picture; `facing` is the share of the
-    head's x axis that points at the camera.
+    `place` projects points of the head frame into the picture; `facing` is the component of
+    the x axis of the head towards the camera.
     """
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     power = rng.uniform(0.5, 1)
@@ -78,7 +78,7 @@ def glasses(picture, head, place, facing, dark, rng):
 
 
 def _hand(picture, target, unit, color, rng):
-    """Four fingers and a palm that reach for a point of the face."""
+    """Draw a hand, four fingers and a palm, over a point of the face."""
     angle = rng.uniform(0, np.pi) if rng.random() < 0.8 else rng.uniform(0, 2 * np.pi)
     out = np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-out[1], out[0]])
@@ -105,7 +105,7 @@ def _bar(picture, target, unit, rng):
 
 
 def _blob(picture, target, unit, rng):
-    """Something round, such as a cup, a ball or a microphone."""
+    """Draw a round object, such as a cup, a ball or a microphone."""
     axes, color = unit * rng.uniform(0.2, 0.6, 2), _color(rng)
     for share in (1.0, 0.85, 0.5):
         spot = target - (1 - share) * axes * 0.5
@@ -115,7 +115,7 @@ def _blob(picture, target, unit, rng):
 
 
 def occlude(picture, head, place, facing, skin, rng):
-    """Put one thing in front of the face: sunglasses, a hand, a bar or something round."""
+    """Draw an occluding object: sunglasses, a hand, a bar or a round object."""
     flat = place(head.points)
     unit = np.sqrt(np.prod(np.ptp(flat, 0))) / 2
     target = flat[rng.integers(0, 68)] + 0.1 * unit * rng.standard_normal(2)
@@ -135,15 +135,15 @@ def _motion(picture, rng):
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     end = np.round(reach * np.array([np.cos(t := rng.uniform(0, np.pi)), np.sin(t)])).astype(int)
     cv2.line(kernel, (reach - end).tolist(), (reach + end).tolist(), 1.0)
-    # Even a jagged line is made symmetric, so that nothing moves.
+    # Motion blur is symmetric, so that landmarks do not move.
     kernel = kernel + kernel[::-1, ::-1]
     return cv2.filter2D(picture, -1, kernel / kernel.sum())
 
 
 def photograph(picture, rng):
-    """What a sensor makes of a picture: low resolution, blur, exposure, colour, noise.
+    """Simulate a camera sensor: low resolution, blur, exposure, colour, noise.
 
-    All of it is symmetric about each pixel: nothing moves.
+    All filters are symmetric, so that landmarks do not move.
     """
     size = picture.shape[1::-1]
     if rng.random() < 0.2:
@@ -163,7 +163,7 @@ def photograph(picture, rng):
     low = rng.uniform(0, 25)
     tones = np.clip(low + tones * (255 - low), 0, 255) * np.ones(3)
     picture = cv2.LUT(picture, tones.astype(np.uint8)[None]).astype(np.float32)
-    # Uniform noise costs a tenth of Gaussian noise; sums over pixels do not tell them apart.
+    # Uniform noise takes a tenth of the time of Gaussian noise; sums over pixels are similar.
     noise = np.frombuffer(rng.bytes(picture.size), np.int8).reshape(picture.shape)
     strength = rng.choice([2.0, 5.0, 10.0], p=[0.6, 0.3, 0.1])
     picture += noise * np.float32(strength * rng.uniform(0.5, 1) * np.sqrt(3) / 128)

@@ -1,4 +1,4 @@
-"""Where the features of a face lie, laid out flat: proportions and expressions.
+"""Flat layout of the features of a face: proportions and expressions.
 
 Lengths are in half face widths (about 7 cm), x to the right of the image, y down, and
 y = 0 is the line of the eyes.
@@ -13,7 +13,7 @@ __all__ = ["Expression", "Shape", "draw_expression", "draw_shape", "lay_out"]
 
 @dataclass(frozen=True)
 class Shape:
-    """Proportions of one person, about 1 apart; 0 is the average."""
+    """Proportions of a person, with a standard deviation of about 1; 0 is the average."""
 
     stretch: float = 0.0
     jaw_width: float = 0.0
@@ -39,7 +39,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Expression:
-    """What moves in a face. Pairs are (image left, image right) of a frontal face."""
+    """Facial expression. Pairs are (image left, image right) of a frontal face."""
 
     opening: float = 0.0
     smile: tuple = (0.0, 0.0)
@@ -57,7 +57,7 @@ def draw_shape(rng):
 
 
 def draw_expression(rng):
-    """A random expression: half of the mouths closed, most eyes open."""
+    """Random expression: half of the mouths are closed, most eyes are open."""
     opening = 0.0 if rng.random() < 0.5 else 0.34 * rng.beta(1.2, 2.5)
     smile, brow = rng.normal(0.25, 0.45), rng.normal(0.0, 0.5)
     lid = 0.08 if rng.random() < 0.06 else rng.uniform(0.65, 1.15)
@@ -74,7 +74,7 @@ def draw_expression(rng):
 
 
 def _both_sides(half):
-    """Points of the image's right half and their mirror images, (2, n, 2)."""
+    """Points of the right image half and their mirror images, shape (2, n, 2)."""
     half = np.asarray(half, float)
     return np.stack([half * [-1, 1], half])
 
@@ -102,11 +102,11 @@ def _eyes(shape, expression):
     lower = np.array([0.0, 0.0, 0.0, 0.0, 0.055, 0.05])
     sides = []
     for lid, sign in zip(expression.lids, (-1, 1), strict=True):
-        # A closing eye is mostly the upper lid coming down.
+        # Closing an eye mainly lowers the upper lid.
         y = (1 + 0.15 * shape.eye_height) * (upper * lid + lower * (0.7 + 0.3 * lid))
         y = y + 0.04 * max(0.0, 1 - lid) * (upper < 0)
         sides.append(np.stack([sign * (inner + width * along), tilt * along + y], 1))
-    # Points run from the image's left to its right along the upper lid, and back below.
+    # Points go from left to right in the image along the upper lid, and back along the lower one.
     return np.concatenate([sides[0][[3, 2, 1, 0, 5, 4]], sides[1]])
 
 
@@ -136,12 +136,12 @@ def _mouth(shape, expression):
     inner_y = np.array([corner, top, top, top, corner, bottom, bottom, bottom])
     inner_y = inner_y + np.array([0, -0.008, 0.002, -0.008, 0, 0.008, 0.01, 0.008])
     x, y = np.concatenate([outer_x, inner_x]) * half, np.concatenate([outer_y, inner_y])
-    # A smile pulls each corner up and outwards.
+    # A smile moves the corners up and outwards.
     smile = np.where(x < 0, *expression.smile) * (np.abs(x) / half) ** 1.5
     return np.stack([x * (1 + 0.14 * np.abs(smile)), middle + y - 0.07 * smile], 1)
 
 
 def lay_out(shape, expression):
-    """Landmarks 17 to 67 (brows, nose, eyes, mouth) as (x, y), an array (51, 2)."""
+    """Landmarks 17 to 67 (brows, nose, eyes, mouth) as (x, y), shape (51, 2)."""
     brows, eyes = _brows(shape, expression), _eyes(shape, expression)
     return np.concatenate([brows, _nose(shape), eyes, _mouth(shape, expression)])
