@@ -237,12 +237,12 @@ def _index_images(entries, find, path):
 
 
 def _finite(size):
-    """Width and height, or NaN for what no image has."""
+    """Width and height, or NaN if they are invalid."""
     return tuple(float(value) if 0 < value < 2**31 else np.nan for value in size)
 
 
 def _choose(annotations, category_ids, path):
-    """Rows of the annotations to read, and how many others there are."""
+    """Indices of the annotations to read, and numbers of skipped ones."""
     rows, left_out = [], {"crowd": 0, "unlabelled": 0, "other_category": 0}
     for i, annotation in enumerate(annotations):
         if id_of(annotation, "category_id", f"{path}, annotations[{i}]") not in category_ids:
@@ -257,7 +257,7 @@ def _choose(annotations, category_ids, path):
 
 
 def _keypoints(annotations, rows, n_landmarks, path):
-    """Points and visibilities of these rows."""
+    """Points and visibilities of the given rows."""
     triples = number_rows(
         [annotations[row]["keypoints"] for row in rows],
         3 * n_landmarks,
@@ -277,7 +277,7 @@ def _keypoints(annotations, rows, n_landmarks, path):
 
 
 def _ids(annotations, rows, photos, path):
-    """Ids of these rows, None where there is none, and of their images."""
+    """Ids of the given rows (None if missing) and of their images."""
     ids, image_ids = [], []
     for row in rows:
         annotation, where = annotations[row], f"{path}, annotations[{row}]"
@@ -289,7 +289,7 @@ def _ids(annotations, rows, photos, path):
 
 
 def _boxes(annotations, rows, path):
-    """Boxes of these rows, NaN where there is none; None where all are so."""
+    """Boxes of the given rows, NaN if missing; None if all are missing."""
     given = [(i, box) for i, row in enumerate(rows) if (box := annotations[row].get("bbox"))]
     if not given:
         return None

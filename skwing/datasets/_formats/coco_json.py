@@ -26,7 +26,7 @@ def load_json(path):
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise ValueError(f"{path}: nested too deep for a file of keypoints") from None
-    except ValueError as error:  # ours, or Python's for numbers of thousands of digits
+    except ValueError as error:  # invalid JSON, or a number with thousands of digits
         raise ValueError(f"{path}: {error}") from None
 
 
@@ -136,7 +136,7 @@ def number_rows(rows, n_columns, describe):
     """Convert lists of numbers to an array; `describe` returns the description of row i."""
     regular = all(type(row) is list and len(row) == n_columns for row in rows)
     if regular and set(map(type, itertools.chain.from_iterable(rows))) <= {int, float}:
-        with contextlib.suppress(OverflowError):  # whole numbers beyond all floats
+        with contextlib.suppress(OverflowError):  # integers too large for a float
             array = np.array(rows, dtype=np.float64).reshape(-1, n_columns)
             if np.isfinite(array).all():
                 return array
@@ -145,7 +145,7 @@ def number_rows(rows, n_columns, describe):
         if not isinstance(row, list) or len(row) != n_columns:
             raise ValueError(f"{where} is {_short(row)}, expected {n_columns} numbers.")
         for value in row:
-            if type(value) not in (int, float):  # texts of numbers are no numbers in JSON
+            if type(value) not in (int, float):  # strings are not numbers in JSON
                 raise ValueError(f"{where}: found {_short(value)}, expected a number.")
             as_number(value, where)
     raise AssertionError("one row at least was no list of finite numbers")
@@ -173,7 +173,7 @@ def _is_pair(value, kinds):
 
 
 def _lines(skeleton, names):
-    """Lines of two points; COCO counts from 1, files with a 0 in them from 0."""
+    """Lines of two points; indices start at 1 as in COCO, or at 0 if the file contains a 0."""
     if not isinstance(skeleton, list) or not all(_is_pair(line, (int,)) for line in skeleton):
         raise ValueError("skeleton is no list of pairs of whole numbers")
     first = 0 if any(0 in line for line in skeleton) else 1

@@ -30,7 +30,7 @@ _AXES = (
     re.compile(r"()([xyXY])((?:[\W\d_]|(?<=[xy])[A-Z]).*)", re.DOTALL),
     re.compile(r"(.*[\W\d_])([xyXY])([\W\d_].*)", re.DOTALL),
 )
-# What is left over beside the axis: nose_ of nose_x and lm_ of lm_x_0, _nose of x_nose.
+# Remainder of the name without the axis: nose_ of nose_x and lm_ of lm_x_0, _nose of x_nose.
 _END, _START = re.compile(rf"[{SEPARATORS}]\Z"), re.compile(rf"\A[{SEPARATORS}]")
 
 
@@ -43,11 +43,11 @@ class Columns:
     image : int
     boxes : tuple of 4 int, or None
     names : tuple of str
-        Of the landmarks.
+        Names of the landmarks.
     points : tuple of int
         x and y of each landmark in turn.
     rest : tuple of int
-        All others that have a name.
+        All other named columns.
     """
 
     image: int
@@ -83,7 +83,7 @@ def _lookup(name, place, what, where):
 
 
 def _usual(header, prefixes, kinds):
-    """The first four columns that have such names behind one of the prefixes, or ()."""
+    """The first four columns with the given names after one of the prefixes, or ()."""
     plain = {re.sub("[_.]", "", name.lower()): i for i, name in reversed(list(enumerate(header)))}
     wanted = ([prefix + name for name in kind] for prefix in prefixes for kind in kinds)
     return next(
@@ -92,7 +92,7 @@ def _usual(header, prefixes, kinds):
 
 
 def _box_columns(boxes, header, place, where):
-    """Columns of boxes, or None, and those that are of boxes but not wanted."""
+    """Columns of boxes or None, and columns of boxes that are not used."""
     usual = _usual(header, _BOX_PREFIXES, _BOXES)
     corners = _usual(header, ("",), _CORNERS) or _usual(
         header, _BOX_PREFIXES[1:], _CORNERS_OF_BOXES

@@ -12,7 +12,7 @@ from skwing.images._convert import PATH_COLUMNS
 __all__ = ["long_columns", "read_long"]
 
 _LANDMARK_COLUMNS = ("landmark", "landmark_name", "keypoint", "point", "part", "bodypart")
-_LANDMARK_COLUMNS_IF_LONG = ("name", "label", "feature")  # may be anything in a wide table
+_LANDMARK_COLUMNS_IF_LONG = ("name", "label", "feature")  # may have any meaning in a wide table
 _VISIBLE_COLUMNS = ("visible", "visibility", "v")
 _HIDDEN, _SEEN = (
     frozenset(["0", "0.0", "false", "no"]),
@@ -48,7 +48,7 @@ def _hidden(table, column):
 
 
 def _cells(table, image, landmark, path):
-    """Names of images and landmarks, and place of each row in their table."""
+    """Names of images and landmarks, and the position of each row in their table."""
     pandas = import_optional("pandas", "reading tables", "csv")
     of_image, images = pandas.factorize(table.values(image))
     of_landmark, marks = pandas.factorize(table.values(landmark))

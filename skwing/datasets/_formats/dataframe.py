@@ -54,7 +54,7 @@ class WideTable:
 
     @classmethod
     def of(cls, table, columns, labels):
-        """Read the columns; `labels` name the samples where no path does."""
+        """Read the columns; `labels` are the names of samples without paths."""
         points = table.numbers(columns.points).reshape(len(table), -1, 2)
         check_points(points, columns.names, table.where)
         boxes = columns.boxes and check_box_rows(table.numbers(columns.boxes), table.where)
@@ -77,7 +77,7 @@ class WideTable:
         return {self.table.names[i]: convert(self.table.values(i)) for i in self.columns.rest}
 
     def sources(self, find):
-        """Images, or their paths as `find` gives them; None leaves these as they are."""
+        """Images, or their paths converted by `find`; None keeps the paths."""
         if self.images is not None or find is None:
             return self.names if self.images is None else self.images
         return [find(name, self.table.where(row)) for row, name in enumerate(self.names)]
@@ -109,7 +109,7 @@ def table_bunch(
 
 
 def _flat_names(columns):
-    """Names of the columns; those of several levels, as DeepLabCut's, by the last two."""
+    """Names of the columns; of multi-level names, as in DeepLabCut, the last two levels."""
     return [
         "_".join(str(part) for part in name[-2:]) if isinstance(name, tuple) else str(name).strip()
         for name in columns
@@ -127,7 +127,7 @@ def _table_of(df):
     columns = [df.iloc[:, i] if by_place else df[key] for i, key in enumerate(df.columns)]
     index = np.asarray(labels)
     if index.dtype.kind in "OUT" and isinstance(index[0], str):
-        # Rows labelled by image: one more column, taken if no other is the path.
+        # If the index contains images, it is a further column, used if no other column is the path.
         names.append("")
         columns.append(index)
     return Table(names, columns, lambda row: f"row {labels[row]!r}"), labels

@@ -72,7 +72,7 @@ def _header(rows, path):
             break
     if "bodyparts" not in header or "coords" not in header:
         raise ValueError(f"{path}: found no header of DeepLabCut with bodyparts and coords.")
-    # The scorer's name may be filled in over the index; coordinates are not.
+    # The index may contain the name of the scorer, but no coordinates.
     told = [row for name, row in header.items() if name != "scorer"]
     n_index = 3 if all(len(row) > 3 and not any(row[1:3]) for row in told) else 1
     width = len(header["coords"])
@@ -110,9 +110,9 @@ def _columns_of(header, n_index, path):
 
 
 def _chosen(places, individuals, path):
-    """The individuals to read, all with the same body parts."""
+    """Individuals to read, which must have the same body parts."""
     if individuals is None:
-        # Parts that are there once, such as corners of the cage, belong to "single".
+        # "single" contains unique parts, such as corners of the cage.
         chosen = [name for name in places if name != "single"] or list(places)
     else:
         chosen = [individuals] if isinstance(individuals, str) else list(individuals)
@@ -132,7 +132,7 @@ def _chosen(places, individuals, path):
 # The frames
 # ---------------------------------------------------------------------------------------
 def _folders(path):
-    """Folder of the file, and of the project that it belongs to."""
+    """Folder of the file, and folder of its project."""
     folder = os.path.dirname(path)
     parts = os.path.abspath(folder).split(os.sep)
     for name in (_LABELED, "training-datasets"):
@@ -143,7 +143,7 @@ def _folders(path):
 
 
 def _files(names, path, images, wheres):
-    """Paths of the images: those of a project below it, others beside the file."""
+    """Paths of the images: in the folder of the project, or in that of the file."""
     if images is not None and not isinstance(images, (str, os.PathLike)):
         raise ValueError(f"{path}: the file names image files: images must be their folder.")
     folder, project = _folders(path) if images is None else (images, images)
@@ -159,7 +159,7 @@ def _files(names, path, images, wheres):
 
 
 def _frames(names, path, images, wheres):
-    """Images of frames that the file knows by number."""
+    """Images of frames that are numbered in the file."""
     if images is None or isinstance(images, (str, os.PathLike)):
         raise ValueError(
             f"{path}: the file numbers the frames of a video and names no image files; pass "
@@ -416,7 +416,7 @@ def write_deeplabcut(
     frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(files)]
     check_one_each(frames, data, "and DeepLabCut's file of one animal has a row a frame")
     index = [frame.split("/") for frame in frames]
-    # As newer versions write it: three columns for labeled-data/video/frame.
+    # As in newer versions: three columns for labeled-data/video/frame.
     if not all(len(parts) == 3 and parts[0] == _LABELED for parts in index):
         index = [[frame] for frame in frames]
     blank = [""] * (len(index[0]) - 1)
@@ -431,7 +431,7 @@ def write_deeplabcut(
 
 
 def _written(file, path, images, describe):
-    """Name of an image in the file: of the project where it is labelled data, or as beside."""
+    """Path of an image in the file: relative to the project (labelled data) or the folder."""
     folder, project = _folders(path) if images is None else (images, images)
     name = relative_path(file, project)
     if not name.startswith(_LABELED + "/"):

@@ -10,8 +10,8 @@ from skwing.datasets._common import as_number, number_text
 
 __all__ = ["parse"]
 
-_BLOCK = 2**16  # bytes handed to the parser at once
-_LONGEST_TAG = 2**20  # expat goes over an unfinished tag again with each block
+_BLOCK = 2**16  # bytes passed to the parser at once
+_LONGEST_TAG = 2**20  # expat scans an unfinished tag again for each block
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
@@ -23,11 +23,11 @@ class Parser:
         self.line = 1  # of the first error
         self.stack = []
         self.encoding = ""
-        self.path = self.name = self.size = None  # of the image that is open
+        self.path = self.name = self.size = None  # of the current image
         self.n_boxes_here = self.n_images = self.n_without_box = self.n_ignored = 0
         self.paths, self.names, self.boxes, self.sizes = [], [], array("d"), array("d")
         self.parts = {}  # name of a part -> its number, by first appearance
-        self.last_box = []  # the box that had this part last
+        self.last_box = []  # index of the last box with this part
         self.box_of, self.part_of, self.points = array("q"), array("q"), array("d")
         self.expat = expat.ParserCreate()
         self.expat.StartElementHandler = self._on_start
@@ -70,7 +70,7 @@ class Parser:
             elif parent is None and tag != "dataset":
                 raise ValueError(f"found <{tag:.60}>, expected <dataset>.")
         except ValueError:
-            # Here, as expat runs on to the end of the block.
+            # Checked here, because expat continues to the end of the block.
             self.line = self.expat.CurrentLineNumber
             raise
 
@@ -128,7 +128,7 @@ class Parser:
             plain = x - x == 0 == y - y and "_" not in x_text and "_" not in y_text
         except (KeyError, ValueError):
             plain = False
-        if not plain:  # the slow way, for its words
+        if not plain:  # use the slower path for its error messages
             name, *texts = (_attribute(attributes, key, "<part>") for key in ("name", "x", "y"))
             x, y = (
                 as_number(text, f"{axis} of part {name!r:.60}")

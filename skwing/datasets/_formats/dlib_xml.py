@@ -75,7 +75,7 @@ def _locator(path, root):
 
 
 def _series(names):
-    """Numbers of the names if these differ by one number only, as p1, p2, p10; else None."""
+    """Numbers of the names if they differ only in one number, such as p1, p2, p10; else None."""
     if len({_DIGITS.sub("0", name) for name in names}) != 1:
         return None
     places = list(zip(*map(_DIGITS.findall, names), strict=True))
@@ -87,14 +87,14 @@ def _series(names):
 
 def _check_parts(parser, path):
     n_boxes, n_parts, n_names = len(parser.paths), len(parser.part_of), len(parser.parts)
-    # Each box with a part name of its own would need the square of the file's size.
+    # If each box had a unique part name, memory would grow with the square of the file size.
     if n_boxes * n_names > max(2**24, 64 * n_parts):
         raise ValueError(
             f"{path}: found {n_names} part names in {n_boxes} boxes that have {n_parts} parts "
             "in all; expected the same names in each box."
         )
     seen = {}
-    for name in parser.parts:  # 1 and 01 may be meant to be the same part
+    for name in parser.parts:  # 1 and 01 may denote the same part
         plain = _DIGITS.sub(lambda digits: digits[0].lstrip("0") or "0", name)
         if seen.setdefault(plain, name) != name:
             raise ValueError(
@@ -117,7 +117,7 @@ def _columns(names, schema, path):
     if numbers and len(order) == schema.n_landmarks:
         return schema, {name: i for i, name in enumerate(order)}
     if numbers and 0 in numbers and max(numbers) < schema.n_landmarks:
-        # Counted from 0, with parts that no box has.
+        # Counted from 0, including parts that are in no box.
         return schema, dict(zip(order, numbers, strict=True))
     first = next(name for name in order if name not in place)
     raise ValueError(
@@ -136,7 +136,7 @@ def _target(parser, columns, n_landmarks):
 
 
 def _names(parser):
-    """Path of each image as written; with the number of the box where it has several."""
+    """Path of each image as in the file, with the index of the box if there are several."""
     counts = Counter(parser.paths)
     seen = Counter()
     names = []
@@ -310,7 +310,7 @@ def _part_names(part_names, data, points):
                 f"landmark {lost[0]} is missing in all samples: its number could not be told "
                 "from the file. Give the landmarks names, by part_names or a schema of data."
             )
-        # Zeros lead, so that tools that sort names as text keep the order.
+        # Leading zeros keep the order in tools that sort names as text.
         width = max(2, len(str(n_landmarks - 1)))
         part_names = [f"{i:0{width}}" for i in range(n_landmarks)]
     part_names = [str(name) for name in part_names]
@@ -334,14 +334,14 @@ def _check_boxes(data):
 
 
 def _whole(boxes, points):
-    """Boxes and points on whole pixels; a box moves each edge to the nearest one."""
+    """Boxes and points rounded to whole pixels; for boxes, the edges are rounded."""
     low = np.rint(boxes[:, :2])
     size = np.maximum(np.rint(boxes[:, :2] + boxes[:, 2:]) - low, 1)
     return np.concatenate([low, size], axis=1), np.rint(points)
 
 
 def _lines(box, points, quoted):
-    """Lines of one box."""
+    """Lines of the file for one box."""
     left, top, width, height = map(number_text, box)
     yield f"    <box top='{top}' left='{left}' width='{width}' height='{height}'>\n"
     for name, (x, y) in zip(quoted, points, strict=True):

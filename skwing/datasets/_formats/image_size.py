@@ -12,7 +12,7 @@ __all__ = ["image_size", "image_sizes"]
 
 
 def image_sizes(paths, describe):
-    """Width and height of image files, each of which is read once.
+    """Width and height of image files; each file is read once.
 
     Parameters
     ----------
@@ -23,12 +23,12 @@ def image_sizes(paths, describe):
     Returns
     -------
     sizes : ndarray of shape (n, 2)
-        Whole numbers, float64.
+        Integers, as float64.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If a file is missing, or no image.
+        If a file is missing, or is not an image.
     """
     known = {}
     for i, path in enumerate(paths):

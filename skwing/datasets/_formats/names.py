@@ -48,13 +48,13 @@ _KAGGLE15 = LandmarkSchema.from_names(
 
 
 def _stem_of_all(names):
-    """What numbered names have before the number, if all share it; else None."""
+    """Common prefix of numbered names, or None."""
     stems = {found[1] if (found := _NUMBERED.fullmatch(name)) else None for name in names}
     return stems.pop() if len(stems) == 1 else None
 
 
 def in_order(names):
-    """Names sorted by number if they are a word and a number each, else as they come."""
+    """Names sorted by number if each is a word and a number, else in their order."""
     names = list(names)
     return names if _stem_of_all(names) is None else sorted(names, key=natural_key)
 
@@ -67,20 +67,20 @@ def _have_meaning(names):
 
 
 def schema_of(names, schema, where):
-    """Schema of landmarks of these names, and the order to bring them into.
+    """Schema of landmarks with the given names, and their order in it.
 
     Parameters
     ----------
     names : sequence of str
     schema : str, LandmarkSchema or None
-        The user's; None makes one where the names are more than numbers.
+        Schema passed by the user; None creates one unless names are only numbers.
     where : str
 
     Returns
     -------
     schema : LandmarkSchema or None
     order : list of int
-        Place in `names` of each landmark of the schema.
+        Index in `names` of each landmark of the schema.
     """
     names = list(names)
     order = list(range(len(names)))
@@ -100,13 +100,13 @@ def schema_of(names, schema, where):
 
 
 def order_of(names, wanted):
-    """Place in `names` of each wanted name."""
+    """Index in `names` of each requested name."""
     place = {name: i for i, name in enumerate(names)}
     return [place[name] for name in wanted]
 
 
 def edges_of(schema):
-    """Pairs of landmarks that the contours of a schema join."""
+    """Pairs of landmarks connected by the contours of a schema."""
     lines = (
         [*indices, indices[0]] if closed and len(indices) > 2 else indices
         for _, indices, closed in schema.contours
@@ -115,12 +115,12 @@ def edges_of(schema):
 
 
 def lines_of(edges, names):
-    """Contours of a schema that join pairs of landmarks."""
+    """Contours of a schema for edges between pairs of landmarks."""
     return [(f"{names[a]}-{names[b]}", (a, b), False) for a, b in edges]
 
 
 def mirror_pairs(schema):
-    """Pairs of names that a mirror exchanges; None where nothing is to be mirrored."""
+    """Pairs of names that are swapped by mirroring; None if mirroring is disabled."""
     if schema.mirror is None:
         return None
     names = schema.landmark_names
@@ -128,7 +128,7 @@ def mirror_pairs(schema):
 
 
 def landmark_names(schema, names, n_landmarks):
-    """Names to write: the user's, the schema's, or numbers."""
+    """Names to write: those passed by the user, those of the schema, or numbers."""
     if names is None:
         names = range(n_landmarks) if schema is None else schema.landmark_names
     names = [str(name) for name in names]
@@ -157,7 +157,7 @@ def check_one_row_each(columns, header, images, where):
 
 
 def check_points(points, names, where):
-    """Check that landmarks have both coordinates or none; `where` gives the words for a row."""
+    """Check that landmarks have both coordinates or none; `where` describes a row."""
     absent = np.isnan(points)
     half = absent[..., 0] != absent[..., 1]
     if half.any():
@@ -171,7 +171,7 @@ def check_points(points, names, where):
 
 
 def check_box_rows(boxes, where):
-    """Check boxes; `where` gives the words for a row."""
+    """Check boxes; `where` describes a row."""
     absent = np.isnan(boxes)
     wrong = (absent.any(axis=1) & ~absent.all(axis=1)) | (boxes[:, 2:] <= 0).any(axis=1)
     if wrong.any():

@@ -9,7 +9,7 @@ __all__ = ["is_pixels", "read_pixels"]
 
 def is_pixels(value):
     """Whether a cell contains the grey levels of an image, as in Kaggle's file, not a path."""
-    if not isinstance(value, str) or len(value) < 31:  # of 16 pixels at least
+    if not isinstance(value, str) or len(value) < 31:  # at least 16 pixels
         return False
     return all(part.isascii() and part.isdigit() for part in value[:64].split())
 
@@ -19,7 +19,7 @@ def read_pixels(table, column):
     images = []
     for row, text in enumerate(table.values(column)):
         try:
-            if "_" in text or not text.isascii():  # int() takes 1_0 and digits of all scripts
+            if "_" in text or not text.isascii():  # int() accepts 1_0 and digits of all scripts
                 raise ValueError
             image = bytes(map(int, text.split()))
         except (TypeError, ValueError):

@@ -42,7 +42,7 @@ __all__ = ["read_pts", "read_pts_folder", "write_pts", "write_pts_folder"]
 # difference of floats has a rounding error. No float has more digits than this.
 _EXACT = Context(prec=400)
 
-# Nearly every line, and several times faster to count from 0 than by Decimal.
+# Matches nearly all lines; converting these is several times faster than with Decimal.
 _NUMBER = r"([1-9][0-9]{0,15})(\.[0-9]{0,30}|)"
 _PLAIN = re.compile(rf"[ \t]*{_NUMBER}[ \t]+{_NUMBER}[ \t]*")
 
@@ -57,7 +57,7 @@ your own: the files do not tell.
 
 
 def _header_count(lines, path):
-    """Number of points that the header declares, and the line of the opening brace."""
+    """Number of points stated in the header, and the line of the opening brace."""
     declared = None
     for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
@@ -76,15 +76,15 @@ def _header_count(lines, path):
 
 
 def _from_0(text):
-    """Coordinate counted from 0; inf where the text is no finite number, NaN for nan."""
-    if not text.isascii() or "_" in text:  # which float() takes
+    """Coordinate counted from 0; NaN for nan, inf if the text is not a finite number."""
+    if not text.isascii() or "_" in text:  # accepted by float()
         return math.inf
     number = float(text)
     if not math.isfinite(number) or len(text) > _EXACT.prec:
         return number - 1
     try:
         return float(_EXACT.subtract(Decimal(text), 1))
-    except ArithmeticError:  # an exponent of very many digits
+    except ArithmeticError:  # an exponent with too many digits
         return number - 1
 
 
@@ -151,7 +151,7 @@ def read_pts(path: FilePath) -> Floats:
 
 
 def _from_1(number):
-    """Text of a coordinate counted from 1, to the last digit."""
+    """Text of a coordinate counted from 1, with all digits."""
     return "nan" if math.isnan(number) else f"{_EXACT.add(Decimal(repr(number)), 1):f}"
 
 
@@ -202,14 +202,14 @@ def write_pts(path: FilePath, points: ArrayLike) -> None:
 
 
 def _walk(folder, recursive):
-    """Folders and the files in each; names with a dot in front are of file managers."""
+    """Folders and their files, without hidden ones (names that begin with a dot)."""
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         yield root, [name for name in files if not name.startswith(".")]
 
 
 def _files_by_name(folder, recursive):
-    """Files of a folder by their names, relative and without suffix, and by suffix."""
+    """Files of a folder by relative name without suffix, and by suffix."""
     found = {}
     for root, files in _walk(folder, recursive):
         for file in files:
@@ -220,10 +220,10 @@ def _files_by_name(folder, recursive):
 
 
 def annotated_images(folder, recursive=False, key=natural_key, images=None):
-    """Names of the annotated faces of a folder, their .pts files and their images.
+    """Names of the annotated faces of a folder, with their .pts files and images.
 
-    Names are relative to the folder, without suffix, in the order of `key` of them. The
-    images have the same names below `images`, or lie beside the files.
+    Names are relative to the folder, without suffix, sorted by `key`. The images have the
+    same names in `images`, or are in the same folder as the files.
     """
     files = _files_by_name(folder, recursive)
     others = files if images is None else _files_by_name(images, recursive)
@@ -372,7 +372,7 @@ def read_pts_folder(
         check_schema(schema, target.shape[1])
     except ValueError as error:
         raise ValueError(f"{files[0]}: {error}") from None
-    with np.errstate(over="ignore", invalid="ignore"):  # BoxedImages has words for it
+    with np.errstate(over="ignore", invalid="ignore"):  # BoxedImages raises the error
         rows = None if boxes is None else boxes_around(target)
     return as_bunch(
         BoxedImages(images, boxes=rows, schema=schema),
@@ -389,7 +389,7 @@ def read_pts_folder(
 
 
 def _files_to_write(folder, data, names):
-    """Path of the .pts file of each sample, each another."""
+    """Path of the .pts file of each sample; paths must be unique."""
     if names is None:
         names = [Path(path).stem for path in data.paths]
     names = [str(name) for name in names]
@@ -466,7 +466,7 @@ def write_pts_folder(
 
 
 def _write_all(files, points):
-    """Write files in turn; an error says which of them are written."""
+    """Write files one after the other; an error states which ones were written."""
     for n_written, (file, face) in enumerate(zip(files, points, strict=True)):
         try:
             write_pts(file, face)

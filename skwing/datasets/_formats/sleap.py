@@ -75,7 +75,7 @@ def _schema_of(skeleton):
 
 
 def _image_path(frame):
-    """Path of the image file of a frame, or None where its pixels are all there is."""
+    """Path of the image file of a frame, or None if only its pixels are available."""
     files = frame.video.filename
     if frame.video.is_cropped or not isinstance(files, list):
         return None
@@ -88,7 +88,7 @@ def _image_path(frame):
 
 
 def _origin(frame):
-    """File that the pixels of a frame come from, of frames in a package the one before it."""
+    """File of the pixels of a frame; for frames in a package, the original file."""
     video = frame.video.original_video or frame.video
     files = video.filename if isinstance(video.filename, list) else [video.filename]
     return str(files[frame.frame_idx if frame.frame_idx < len(files) else 0])
@@ -97,7 +97,7 @@ def _origin(frame):
 def _pixels(frame, where):
     try:
         return np.asarray(frame.video[frame.frame_idx])
-    except Exception as error:  # many kinds, whatever the reader of the video runs into
+    except Exception as error:  # readers of videos raise many types
         raise ValueError(
             f"{where}: the frame cannot be read: {type(error).__name__}: {error}; "
             "labels.replace_filenames tells where the videos are."
@@ -105,7 +105,7 @@ def _pixels(frame, where):
 
 
 def _box_of(box):
-    """x, y, width, height of a box; the upright one around a turned one."""
+    """x, y, width, height of a box; for rotated boxes, of the upright bounding box."""
     x0, y0, x1, y1 = box.bounds
     return (x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else (np.nan,) * 4
 
@@ -258,7 +258,7 @@ def from_sleap_io(
 
 
 def _frames_of(found):
-    """Names, paths or pixels, boxes (None without any) and groups of frames and instances."""
+    """Names, paths or pixels, boxes (None if all are missing) and groups of instances."""
     names, sources, boxes, groups, seen = [], [], [], [], {}
     n_instances, n_seen = Counter(id(frame) for frame, _ in found), Counter()
     for frame, instance in found:

@@ -14,9 +14,9 @@ from skwing.datasets._common import IMAGE_SUFFIXES, as_number, read_text
 __all__ = ["Table", "TextTable", "as_column", "check_names", "is_missing", "is_number", "top_rows"]
 
 MISSING = frozenset(["", "nan", "na", "n/a", "#n/a", "null", "none", "<na>"])
-# As pandas wants them, which tells small letters from capitals; others are found later.
+# Case-sensitive list for pandas; other spellings are detected later.
 _MISSING = [spelled for text in MISSING for spelled in {text, text.upper(), text.title()}] + ["NaN"]
-LONGEST_NAME = 4096  # characters of a column's or an image's name; file systems allow no more
+LONGEST_NAME = 4096  # characters of the name of a column or an image; the limit of file systems
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _TOO_MANY = re.compile(r"fields in line (\d+), saw (\d+)")
@@ -51,12 +51,12 @@ class Table:
     Parameters
     ----------
     names : list of str
-        Of the columns.
+        Names of the columns.
     columns : list of array-like of shape (n_rows,)
     where : callable
-        Words for a row, for errors.
+        Returns the description of a row for error messages.
     decimal : str, default="."
-        Decimal point of numbers that are texts.
+        Decimal point of numbers in text cells.
     """
 
     def __init__(self, names, columns, where, decimal="."):
@@ -75,7 +75,7 @@ class Table:
         return [np.asarray(column[:1])[0] for column in self._columns]
 
     def cell(self, row, i):
-        """Words for a cell."""
+        """Description of a cell for error messages."""
         return f"{self.where(row)}, column {self.names[i]!r}"
 
     def image_names(self, i):
@@ -83,9 +83,9 @@ class Table:
         return check_names(self.values(i), lambda row: self.cell(row, i))
 
     def numbers(self, places, absent=()):
-        """Finite numbers or NaN of some columns, an array of shape (n_rows, n_columns).
+        """Finite numbers or NaN of the given columns, an array of shape (n_rows, n_columns).
 
-        Texts of the rows `absent` are not looked at.
+        Texts of the rows `absent` are ignored.
         """
         numbers = np.empty((len(self), len(places)))
         for k, i in enumerate(places):
@@ -122,7 +122,7 @@ class Table:
 def _decoded(path, encoding):
     """Text of the file, with normalised line ends."""
     if encoding is None or not os.path.isfile(path):
-        return read_text(path)  # says what is wrong
+        return read_text(path)  # raises a descriptive error
     try:
         with open(path, encoding=encoding) as file:
             return file.read()
@@ -152,9 +152,9 @@ def _has_header(fields):
 
 
 def _rows(text, sep, path):
-    """First line and fields of each row that is not empty, for the few on top."""
+    """First line and fields of each non-empty row; used for the first few rows."""
     file = io.StringIO(text)
-    if sep == " " or '"' not in text:  # a field may have any length then
+    if sep == " " or '"' not in text:  # quoted fields may have any length
         split = str.split if sep == " " else lambda line: line.rstrip("\n").split(sep)
         yield from ((i, fields) for i, line in enumerate(file, 1) if any(fields := split(line)))
         return
@@ -178,7 +178,7 @@ def top_rows(path, sep=None, encoding=None):
     ----------
     path : str or os.PathLike
     sep : str, default=None
-        None finds it out.
+        None detects it.
     encoding : str, default=None
 
     Returns
@@ -186,13 +186,13 @@ def top_rows(path, sep=None, encoding=None):
     text : str
     sep : str
     rows : iterator of (line, fields)
-        Without empty ones.
+        Non-empty rows.
     """
     if sep is not None and (not isinstance(sep, str) or len(sep) != 1 or sep in '"\n\r'):
         raise ValueError(f"sep must be one character, such as ',', ';' or a tab; got {sep!r}.")
     text = _decoded(path, encoding)
     if sep is None:
-        # Any first line will do: a long one is not cut into fields just for this.
+        # The start of a long line is sufficient to detect the separator.
         lines = (line for line in text[:100_000].split("\n") if line.strip())
         first = next(lines, "")
         sep = _separator(next(lines, first) if _is_count(first.split()) else first)
@@ -206,10 +206,10 @@ class TextTable:
     ----------
     path : str or os.PathLike
     text : str
-        Of the whole file.
+        Text of the whole file.
     sep : str
     names : list of str
-        Of the columns.
+        Names of the columns.
     first : (int, list of str)
         Line and fields of the first row of data.
     decimal : str
@@ -224,8 +224,8 @@ class TextTable:
     def of_file(cls, path, sep=None, encoding=None, header=None, decimal="."):
         """Find the names of the columns and the first row of data.
 
-        Without a header the names are "", "0", "1", ... or "0", "1", ... where the first cell
-        is a number; `header` None finds out whether there is one.
+        Without a header, the names are "", "0", "1", ..., or "0", "1", ... if the first cell is
+        a number. `header=None` detects whether there is a header.
         """
         text, sep, rows = top_rows(path, sep, encoding)
         first = next(rows, None)
@@ -244,7 +244,7 @@ class TextTable:
             if first is None:
                 raise ValueError(f"{path}: the file has a header and no row of data.")
             if len(first[1]) == len(names) + 1 and first[1][0].lower().endswith(IMAGE_SUFFIXES):
-                names = ["", *names]  # of the columns behind the image
+                names = ["", *names]  # names of the columns after the image
         else:
             names = [str(i) for i in range(len(first[1]))]
             if not is_number(first[1][0]):
@@ -259,10 +259,10 @@ class TextTable:
             )
 
     def read(self, texts):
-        """The table; `texts` are the places of columns that stay texts."""
+        """Parse the table; `texts` are the indices of columns that are not converted."""
         pandas = import_optional("pandas", "reading tables", "csv")
         quoted = self._sep != " " and '"' in self._text
-        if quoted:  # pandas takes rows for one where a quote is missing
+        if quoted:  # pandas joins rows if a quote is missing
             for line, fields in _rows(self._text, self._sep, self.path):
                 if line >= self._line:
                     self._check_width(line, fields)
@@ -278,7 +278,7 @@ class TextTable:
                 dtype=dict.fromkeys(texts, str),
                 na_values=dict.fromkeys(numbers, _MISSING),
                 keep_default_na=False,
-                skip_blank_lines=False,  # so that rows are lines
+                skip_blank_lines=False,  # so that row numbers are line numbers
                 low_memory=False,
                 decimal=self._decimal,
                 quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
@@ -286,7 +286,7 @@ class TextTable:
         except pandas.errors.ParserError as error:
             raise self._malformed(str(error)) from None
         lines = self._line + np.arange(len(frame))
-        if quoted:  # line ends in quotes
+        if quoted:  # line breaks in quotes
             more = sum(frame[i].str.count("\n").to_numpy(int) for i in texts)
             lines += np.cumsum(more) - more
         filled = np.column_stack([frame[texts] != "", frame[numbers].notna()]).any(axis=1)
@@ -300,14 +300,14 @@ class TextTable:
         )
 
     def _check_full(self, lines):
-        """Check that rows that end without a value have all their fields; pandas adds them."""
+        """Check the number of fields of rows that end empty; pandas adds missing fields."""
         every = self._text.split("\n") if len(lines) else ()
         for line in lines:
             row = every[line - 1]
             self._check_width(line, row.split(None if self._sep == " " else self._sep))
 
     def _malformed(self, message):
-        """Error for what pandas says of rows that it cannot read."""
+        """Error for rows that pandas cannot parse."""
         if found := _TOO_MANY.search(message):
             line, n_fields = map(int, found.groups())
             self._check_width(line + self._line - 1, [""] * n_fields)
@@ -315,9 +315,9 @@ class TextTable:
 
 
 def as_column(texts):
-    """Array of a column of texts: int or float where all are such numbers, else of objects.
+    """Array of a text column: int or float if all cells are such numbers, else object.
 
-    Whole numbers with leading zeros are names and stay texts.
+    Integers with leading zeros are names and remain strings.
 
     Examples
     --------

@@ -205,7 +205,7 @@ def read_tps(
 
 
 def _check_layout(specimens, curves, path):
-    """Numbers of landmarks and curve points, which all digitised specimens share."""
+    """Numbers of landmarks and curve points, which must be equal for all digitised specimens."""
     if not specimens:
         raise ValueError(f"{path}: no line begins a specimen with LM=.")
     for s in specimens:
@@ -256,7 +256,7 @@ def _name_of(specimen):
 
 
 def heights_of(files, image_height, describe):
-    """Height of each image, a whole number."""
+    """Height of each image, an integer."""
     if image_height is None:
         try:
             return image_sizes(files, describe)[:, 1]
@@ -278,7 +278,7 @@ def heights_of(files, image_height, describe):
 
 
 def _points(specimens, layout, curves, heights, negative_missing):
-    """Points in pixels, y pointing down; NaN for specimens without landmarks."""
+    """Points in pixels, with y pointing down; NaN for specimens without landmarks."""
     points = np.full((len(specimens), sum(layout), 2), np.nan)
     for row, specimen in zip(points, specimens, strict=True):
         own = [specimen.landmarks, *(specimen.curves if curves else ())]

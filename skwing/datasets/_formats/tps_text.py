@@ -32,7 +32,7 @@ class Specimen:
 
 
 def _entries(text, path):
-    """Line, key and value of each entry such as LM=3, and the lines behind it."""
+    """Line, key and value of each entry such as LM=3, and the lines after it."""
     entry = None
     for number, line in enumerate(text.split("\n"), 1):
         key, equals, value = line.partition("=")
@@ -114,7 +114,7 @@ def _take_entry(specimen, key, value, where):
     elif key == "CURVES":
         _once(specimen, "n_curves", _count(value, where), key, where)
     elif key == "SCALE" and not value:
-        pass  # tpsDig writes this where no scale was set
+        pass  # written by tpsDig if no scale is set
     elif key == "SCALE":
         scale = as_number(value, where)
         if scale <= 0:

@@ -164,7 +164,7 @@ def _check_texts(key, texts, n_samples):
 
 
 def _specimen_text(rows, counts, entries):
-    """Lines of a specimen; the first count is that of its landmarks."""
+    """Lines of a specimen; the first count is the number of landmarks."""
     rows, lines = iter(rows), []
     for number, n_points in enumerate(counts):
         if number == 1:

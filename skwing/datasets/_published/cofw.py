@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["load_cofw"]
 
 COUNTS = {"train": 1345, "test": 507}
-SUFFIXES = {"train": "Tr", "test": "T"}  # of the variables: IsTr, phisTr, bboxesTr; IsT ...
+SUFFIXES = {"train": "Tr", "test": "T"}  # suffixes of variables: IsTr, phisTr, bboxesTr; IsT ...
 FOLDERS_68 = ("COFW68_Data", "cofw68-benchmark-master/COFW68_Data", "")
 
 _DESCR = """COFW: partly occluded faces in the wild, with {n_landmarks} landmarks each

@@ -132,7 +132,7 @@ def _read_boxes(path, field):
             _stem(entry["imgName"].item().strip()): entry[field].astype(np.float64).reshape(4)
             for entry in structs
         }
-    except Exception as error:  # whatever else than such structs is in the file
+    except Exception as error:  # any other content than these structs
         raise ValueError(
             f"{path}: expected a MATLAB file with structs bounding_boxes of imgName, "
             f"bb_detector and bb_ground_truth; reading it gave {type(error).__name__}: {error}"
@@ -155,7 +155,7 @@ def _boxes_from_file(root, subset, names, boxes):
 
 
 def _photo(subset, name):
-    """Photo that a face was cut from."""
+    """Name of the photo that contains the face."""
     collection = subset.split("/")[0]
     if collection.lower() in _MANY_FACES:
         return f"{collection}/{re.sub(r' *_[0-9]+$', '', name)}"

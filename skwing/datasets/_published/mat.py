@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["as_numbers", "read_mat"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-# Images and annotations shrink a few times when MATLAB deflates them. What claims to grow
-# by more was never written, and would only fill the memory.
+# Compression in MATLAB reduces images and annotations by small factors. Files with a larger
+# factor are damaged or malicious, and would exhaust the memory.
 _MOST_GROWTH = 200
 
 
@@ -53,7 +53,7 @@ def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no file {path}.")
     with open(path, "rb") as file:
         start = file.read(512 + len(_HDF5))
-    # MATLAB puts a header of 512 bytes of its own before the HDF5.
+    # MATLAB writes a header of 512 bytes before the HDF5 data.
     if _HDF5 in (start[: len(_HDF5)], start[512:]):
         found = _read_hdf5(path, fields)
     else:
@@ -67,7 +67,7 @@ def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _damaged(path, error):
-    """Error for a file that a library could not read: they raise many kinds."""
+    """Error for a file that a library could not read; libraries raise many types."""
     reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
     return ValueError(f"{path}: this MATLAB file cannot be read: {reason:.200}")
 
@@ -100,7 +100,7 @@ def _variable(file, name):
     cells, seen = np.empty(array.shape, dtype=object), {}
     for place, reference in np.ndenumerate(array):
         thing = file[reference]
-        address = h5py.h5o.get_info(thing.id).addr  # one array, however often it is named
+        address = h5py.h5o.get_info(thing.id).addr  # an array may have several names
         if address not in seen:
             seen[address] = _stored(thing, f"a cell of {name}").T
         cells[place] = seen[address]
@@ -108,7 +108,7 @@ def _variable(file, name):
 
 
 def _stored(thing, name):
-    """Array of a dataset that lies wholly in the file."""
+    """Array of a dataset that is entirely inside the file."""
     import h5py
 
     if not isinstance(thing, h5py.Dataset) or thing.shape is None:
@@ -128,7 +128,7 @@ def as_numbers(
     *,
     missing: bool = False,
 ) -> Floats:
-    """Variable as an array of float64, checked.
+    """Variable as a validated float64 array.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ _NUMERIC = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13
 _NUMERIC |= {14: "i8", 15: "u8"}
 _COMPLEX, _LOGICAL = 0x800, 0x200
 
-_DEEPEST = 8  # cells in cells; a few levels occur
-# Annotations shrink a few times, not hundreds of times, when deflated.
+_DEEPEST = 8  # nesting of cells; a few levels occur in practice
+# Compression reduces annotations by small factors, not by hundreds.
 _MOST_GROWTH, _FREE = 200, 2**20
 
 
@@ -69,7 +69,7 @@ def parse_mat5(raw, fields):
 
 
 class _Buffer:
-    """Place in the bytes of a file, and the elements that follow."""
+    """Position in the bytes of a file, with methods to read the next elements."""
 
     def __init__(self, data, order, start=0):
         self.data, self.order, self.start = data, order, start
@@ -84,7 +84,7 @@ class _Buffer:
             raise ValueError("it is cut short.")
         kind, size = struct.unpack_from(f"{self.order}II", self.data, self.start)
         begin, small = self.start + 8, kind >> 16
-        if small:  # up to four bytes share the place of the size
+        if small:  # up to four bytes are stored next to the size
             kind, size, begin = kind & 0xFFFF, small, self.start + 4
             padded = 4
         else:
@@ -106,9 +106,9 @@ class _Buffer:
 
 
 def _inflated(data, order, fields):
-    """Bytes of a deflated variable; None if it is not wanted."""
+    """Bytes of a compressed variable; None if it is not requested."""
     try:
-        # Flags, dimensions and name; the name of a variable has 63 letters at most.
+        # Flags, dimensions and name; names of variables have at most 63 letters.
         start = zlib.decompressobj().decompress(data, 512)
         # The variable is truncated here; only its name is used.
         name, _ = _header(_Buffer(memoryview(start)[8:], order))
@@ -128,11 +128,11 @@ def _inflated(data, order, fields):
 
 
 def _header(buffer, depth=0):
-    """Name of an array, and the function that reads its contents."""
-    if not buffer.left:  # so MATLAB writes an empty cell
+    """Name of an array, and a function that reads its content."""
+    if not buffer.left:  # MATLAB writes empty cells this way
         return "", lambda: np.empty((0, 0))
     flags, _ = buffer.numbers()
-    if len(flags) == 2 and flags[0] & 0xFF == _OPAQUE:  # an object: it has no dimensions
+    if len(flags) == 2 and flags[0] & 0xFF == _OPAQUE:  # objects have no dimensions
         return "", lambda: np.empty((0, 0))
     (dimensions, _), (name, _) = buffer.numbers(), buffer.numbers()
     if len(flags) != 2 or not 2 <= len(dimensions) <= 8 or (dimensions < 0).any():
@@ -171,7 +171,7 @@ def _nested(buffer, depth):
 
 
 def _cells(buffer, shape, read):
-    """Array of as many things as the shape says, each of 8 bytes at least."""
+    """Array of objects of the given shape, each of at least 8 bytes."""
     n = math.prod(shape)
     if n > buffer.left // 8:
         raise ValueError(f"cells of shape {shape} do not fit into the file.")
@@ -191,7 +191,7 @@ def _field_names(buffer):
 
 
 def _texts(buffer, shape):
-    """Array of str, one for each row of a matrix of characters."""
+    """Array of str, one per row of a character matrix."""
     units, kind = buffer.numbers()
     if kind not in _ENCODINGS:
         raise ValueError(f"a text is stored as type {kind}.")

@@ -40,7 +40,7 @@ LIST_FOLDERS = (
 )
 
 N_COORDINATES = 2 * WFLW98.n_landmarks
-N_NUMBERS = N_COORDINATES + 4 + len(ATTRIBUTES)  # what a line has before the image
+N_NUMBERS = N_COORDINATES + 4 + len(ATTRIBUTES)  # numbers of a line before the image
 
 _DESCR = """WFLW: faces in the wild with 98 landmarks and six attributes each
 
@@ -76,7 +76,7 @@ def _parse_line(line, where):
         numbers = [float(part) for part in parts]
     except ValueError:
         numbers = [np.nan]
-    # float() takes more than numbers as people write them; find out which it was, if any.
+    # float() accepts further notations; find the invalid number, if any.
     if not np.isfinite(numbers).all() or not (text := "".join(parts)).isascii() or "_" in text:
         numbers = [as_number(part, where) for part in parts]
     left, top, right, bottom = numbers[N_COORDINATES : N_COORDINATES + 4]
@@ -107,7 +107,7 @@ def _read_list(path):
 
 
 def _boxes(corners):
-    """Boxes from the corner pixels, both of which count."""
+    """Boxes from the corner pixels, which are part of the box."""
     low, high = corners[:, :2], corners[:, 2:]
     return np.concatenate([low, high - low + 1], axis=1)
 
