@@ -1,12 +1,12 @@
-"""Run a trained model where neither skwing nor PyTorch is installed.
+"""Deploy a trained model without skwing and PyTorch.
 
     pip install ".[onnx]"
     python examples/deploy.py
 
-A small model is trained on drawn faces, for a minute on two cores, and written to one ONNX
-file with all of the cascade in it. `Locator` runs the file with OpenCV and ONNX Runtime
-alone: copy it. A program in another language does the same, as ONNX Runtime has an
-interface for most. At the end its landmarks are compared with those of `predict`.
+This example trains a small model on generated faces, which takes a minute on two cores, and
+exports the whole cascade to a single ONNX file. The class `Locator` runs this file with
+OpenCV and ONNX Runtime only, and can be copied into other projects. ONNX Runtime also has
+interfaces for other languages. Finally, the landmarks are compared with those of `predict`.
 """
 
 import argparse
@@ -20,7 +20,10 @@ import numpy as np
 
 
 class Locator:
-    """Landmarks by a file that skwing.export.to_onnx wrote; needs OpenCV and ONNX Runtime."""
+    """Locate landmarks with a file written by skwing.export.to_onnx.
+
+    Requires OpenCV and ONNX Runtime.
+    """
 
     def __init__(self, path):
         import onnxruntime
@@ -33,7 +36,7 @@ class Locator:
     def __call__(self, image, boxes):
         """Landmarks of shape (n, n_landmarks, 2) in n boxes (x, y, width, height) of an image.
 
-        `image` is RGB, of shape (height, width, 3): what OpenCV reads is BGR.
+        `image` is RGB, of shape (height, width, 3); images read by OpenCV are BGR.
         """
         chips = np.stack([self.cut(image, box) for box in boxes])
         (points,) = self.session.run(None, {"chips": chips})
@@ -43,21 +46,21 @@ class Locator:
         return points
 
     def place(self, box):
-        """Pixels of a chip to one of the image, and where in the image its middle is."""
+        """Number of chip pixels per image pixel, and the centre of the chip in the image."""
         x, y, width, height = box
         scale = self.size / ((1 + 2 * self.margin) * max(width, height))
-        # An integer is the centre of a pixel, so the last one is at x + width - 1.
+        # Integers are pixel centres, so the last pixel is at x + width - 1.
         return scale, np.array([x + (width - 1) / 2, y + (height - 1) / 2])
 
     def cut(self, image, box):
-        """Chip of a box: area averaging where it is smaller, then the rest to the fraction."""
+        """Cut the chip of a box: downsample by area averaging, then interpolate."""
         scale, middle = self.place(box)
         height, width = image.shape[:2]
         if scale < 1:
             sides = max(1, round(scale * width)), max(1, round(scale * height))
             image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
         shrunk = np.array([image.shape[1] / width, image.shape[0] / height])
-        # Edges of the image stay edges, and they lie half a pixel from the centres.
+        # Resizing keeps the edges of the image, half a pixel from the pixel centres.
         shift = scale * (0.5 / shrunk - 0.5 - middle) + (self.size - 1) / 2
         matrix = np.column_stack([np.diag(scale / shrunk), shift])
         size = self.size, self.size
@@ -65,7 +68,7 @@ class Locator:
 
 
 def main(argv=None):
-    """Train, write, run, compare; mean distance in percent of the box."""
+    """Train, export, run and compare; return the mean distance in percent of the box."""
     from skwing import CascadeLandmarkRegressor
     from skwing.datasets import make_faces
     from skwing.export import to_onnx

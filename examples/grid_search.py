@@ -1,10 +1,10 @@
-"""Search for the settings of the loss, and whether to balance, with scikit-learn's own search.
+"""Tune the loss parameters and the balancing with GridSearchCV.
 
     python examples/grid_search.py
 
-The candidates run side by side, two at a time; on two cores it takes less than two
-minutes. Training is far too short here for the order of the candidates to mean much: it
-shows how a search is written.
+Two candidates are trained in parallel. The example takes less than two minutes on two cores.
+Training is too short for a meaningful ranking of the candidates; the example demonstrates
+the interface.
 """
 
 import argparse
@@ -25,12 +25,12 @@ GRID = {
 
 
 def search(faces, epochs, n_jobs):
-    """Fit every candidate on each fold, and the best one on all faces."""
+    """Fit each candidate on each fold, and the best candidate on all faces."""
     regressor = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=epochs, random_state=0)
     return GridSearchCV(
         Pipeline([("balance", PoseBalancer()), ("reg", regressor)]),
         GRID,
-        # Profiles have no distance between the eyes to speak of; a box they have.
+        # The inter-ocular distance of profiles is close to 0, so errors are normalised by the box.
         scoring=make_nme_scorer("box"),
         cv=GroupKFold(2),  # all faces of a person in one fold
         n_jobs=n_jobs,
@@ -39,7 +39,7 @@ def search(faces, epochs, n_jobs):
 
 
 def show(found):
-    """Print the candidates, the best one first."""
+    """Print the candidates, best first."""
     results = found.cv_results_
     print("\nNME of faces held out, in percent of their size:")
     for i in results["rank_test_score"].argsort():
@@ -53,9 +53,9 @@ def show(found):
 
 
 def main(argv=None):
-    """Run the example; the fitted search."""
+    """Run the example; return the fitted search."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--n-samples", type=int, default=200, help="faces to draw")
+    parser.add_argument("--n-samples", type=int, default=200, help="number of faces")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--n-jobs", type=int, default=2)
     args = parser.parse_args(argv)

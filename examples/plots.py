@@ -1,10 +1,10 @@
-"""Draw every picture that skwing.display has, of two models trained on drawn faces.
+"""Draw all displays of skwing.display for two models trained on generated faces.
 
     python examples/plots.py pictures
 
-saves them as PNG files in the folder `pictures`. It takes about two minutes on two cores,
-most of it for training; the models are small and hardly trained, so that there is something
-to see in their errors. Needs matplotlib: ``pip install skwing[plot]``.
+saves them as PNG files in the folder `pictures`. The example takes about two minutes on two
+cores, mostly for training. The models are small and trained for few epochs, so that their
+errors are visible. It requires matplotlib: ``pip install skwing[plot]``.
 """
 
 import argparse
@@ -31,7 +31,7 @@ YAW_EDGES = [-90, -60, -40, -20, 0, 20, 40, 60, 90]  # in degrees
 
 
 def train_models(train, test, args):
-    """Fit a cascade with balancing and a single network without, to be compared."""
+    """Fit a cascade with balancing, and a single network without balancing."""
     cascade = CascadeLandmarkRegressor(
         networks=("cnn6", "cnn6"), max_epochs=args.epochs, random_state=args.seed
     )
@@ -39,14 +39,14 @@ def train_models(train, test, args):
         networks=("cnn6",), loss="l2", max_epochs=args.epochs, random_state=args.seed
     )
     balanced = Pipeline([("balance", PoseBalancer()), ("reg", cascade)])
-    # Errors on the test faces are shown epoch by epoch; nothing is chosen by them.
+    # The errors on the test faces are recorded for each epoch, but not used for selection.
     shown = {"X_val": test.data, "y_val": test.target}
     balanced.fit(train.data, train.target, **{f"reg__{key}": v for key, v in shown.items()})
     return {"CNN-6/6, Wing, balanced": balanced, "CNN-6, L2": single.fit(train.data, train.target)}
 
 
 def search_parameters(train, args):
-    """Try pairs of w and epsilon, each on two folds, for a moment."""
+    """Search over w and epsilon, with two folds and short training."""
     regressor = CascadeLandmarkRegressor(
         networks=("cnn6",), max_epochs=max(1, args.epochs // 4), random_state=args.seed
     )
@@ -58,11 +58,11 @@ def search_parameters(train, args):
 
 
 def draw_all(models, search, train, test):
-    """Give name and display of each picture, one after the other."""
+    """Yield the name and the display of each figure."""
     ours = models["CNN-6/6, Wing, balanced"]
     cumulative = by_yaw = None
     for name, model in models.items():
-        # Profiles have no distance between the eyes to speak of; a box they have.
+        # The inter-ocular distance of profiles is close to 0, so errors are normalised by the box.
         shared = {"normalizer": "box", "name": name}
         cumulative = CumulativeErrorDisplay.from_estimator(
             model, test.data, test.target, ax=cumulative and cumulative.ax_, **shared
@@ -94,11 +94,11 @@ def draw_all(models, search, train, test):
 
 
 def main(argv=None):
-    """Run the example; the files that it wrote."""
+    """Run the example; return the paths of the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="where to save the pictures")
-    parser.add_argument("--n-samples", type=int, default=300, help="faces to train on")
-    parser.add_argument("--epochs", type=int, default=16, help="of each stage")
+    parser.add_argument("folder", type=Path, help="output folder")
+    parser.add_argument("--n-samples", type=int, default=300, help="number of training faces")
+    parser.add_argument("--epochs", type=int, default=16, help="number of epochs of each stage")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     import matplotlib.pyplot as plt

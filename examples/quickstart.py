@@ -1,12 +1,12 @@
-"""Train with and without balancing, measure each stage, save a model and a picture.
+"""Train with and without balancing, measure each stage, save a model and a figure.
 
     python examples/quickstart.py
 
-Everything runs on faces that are drawn on the spot, so nothing is downloaded: two models
-in about two minutes on two cores. The training faces are like a collection of portraits,
-where few are turned far aside; balancing makes up for that. The faces measured are of other
-persons, and many of them are turned. The picture shows predicted and true landmarks on some
-of these. It needs matplotlib, which ``pip install ".[plot]"`` brings.
+This example uses generated faces and downloads nothing. It trains two models in about two
+minutes on two cores. In the training faces, as in typical photo collections, large yaw is
+rare; balancing compensates for this. The test faces show other persons in all poses. The
+figure shows predicted and true landmarks of some test faces. It requires matplotlib:
+``pip install ".[plot]"``.
 """
 
 import argparse
@@ -24,27 +24,27 @@ from skwing.metrics import nme
 
 # In degrees:
 LARGE_YAW = 30
-N_SHOWN = 12  # faces in the picture
-YAW_SPREAD = 18  # standard deviation among the training faces: one in ten has a large yaw
+N_SHOWN = 12  # number of faces in the figure
+YAW_SPREAD = 18  # standard deviation of the training faces; 10 % have a large yaw
 
 
 def draw_faces(n_train, seed):
-    """Draw portraits to train on; half as many faces of other persons, in all poses, to test."""
+    """Generate portraits to train on, and half as many test faces of other persons in all poses."""
     spread = [YAW_SPREAD, 10, 8]  # of yaw, pitch and roll
     pose = np.random.default_rng(seed).normal(0, spread, (n_train, 3)).clip(-80, 80)
     train = make_faces(n_train, pose=pose, random_state=seed)
-    # Another random state draws other persons.
+    # Another random state generates other persons.
     return train, make_faces(max(1, n_train // 2), random_state=seed + 1)
 
 
 def make_pipeline(balance, epochs, seed):
-    """Balance the poses or not, then train the cascade; by itself it would train for longer."""
+    """Pipeline of the cascade, with or without balancing, with fewer epochs than the default."""
     regressor = CascadeLandmarkRegressor(max_epochs=tuple(epochs), random_state=seed, verbose=1)
     return Pipeline([("balance", PoseBalancer() if balance else "passthrough"), ("reg", regressor)])
 
 
 def predict_mean_shape(train, test):
-    """Put the mean of the training faces into each box: what a guess without looking gives."""
+    """Predict the mean training shape in each box, as a baseline that ignores the image."""
     in_boxes = geometry.apply(geometry.from_box(train.data.boxes, size=1), train.target)
     return geometry.apply(
         geometry.invert(geometry.from_box(test.data.boxes, size=1)), in_boxes.mean(0)
@@ -52,10 +52,10 @@ def predict_mean_shape(train, test):
 
 
 def measure(true, predicted, yaw):
-    """NME in percent: of all faces, of those that look ahead, of those turned far aside.
+    """NME in percent of all faces, of frontal faces, and of faces with large yaw.
 
-    The face's size (geometric mean of the sides of the box around its landmarks) divides
-    the errors, as the distance of the eyes shrinks to nothing in a profile.
+    Errors are normalised by the face size (the geometric mean of the sides of the landmark
+    bounding box), because the inter-ocular distance of profiles is close to 0.
     """
     errors = 100 * nme(
         true, predicted, normalizer="box", boxes=geometry.boxes_of(true), per_sample=True
@@ -66,7 +66,7 @@ def measure(true, predicted, yaw):
 
 
 def train_and_measure(train, test, balance, epochs, seed):
-    """Fitted pipeline, and the errors of each of its stages on the faces to test."""
+    """Fitted pipeline, and the errors of each stage on the test faces."""
     print(f"\nTraining on {len(train.data)} faces {'with' if balance else 'without'} balancing:")
     pipeline = make_pipeline(balance, epochs, seed)
     start = time.perf_counter()
@@ -81,7 +81,7 @@ def train_and_measure(train, test, balance, epochs, seed):
 
 
 def show(table, yaw):
-    """Print the errors of each row of a table."""
+    """Print a table of errors."""
     n_turned = int((np.abs(yaw) > LARGE_YAW).sum())
     heads = ["all faces", f"|yaw| <= {LARGE_YAW}", f"|yaw| > {LARGE_YAW}"]
     counts = [len(yaw), len(yaw) - n_turned, n_turned]
@@ -93,7 +93,7 @@ def show(table, yaw):
 
 
 def save_and_reload(pipeline, X):
-    """Whether a model predicts the same when it went through a file."""
+    """Save and load a model; return whether its predictions are unchanged."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "landmarks.safetensors"
         save_model(pipeline, path)
@@ -104,7 +104,7 @@ def save_and_reload(pipeline, X):
 
 
 def draw_picture(pipeline, test, path):
-    """Save a picture of faces of the test set, predicted landmarks beside true ones."""
+    """Save a figure of test faces with predicted and true landmarks."""
     some = slice(N_SHOWN)
     display = LandmarkDisplay.from_estimator(
         pipeline, test.data[some], test.target[some], normalizer="box"
@@ -114,11 +114,15 @@ def draw_picture(pipeline, test, path):
 
 
 def main(argv=None):
-    """Run the example; the errors that it prints, and whether the reloaded model agrees."""
+    """Run the example; return the errors, and whether the loaded model predicts the same."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--n-samples", type=int, default=300, help="faces to train on")
-    parser.add_argument("--epochs", type=int, nargs="+", default=[14, 14], help="of each stage")
-    parser.add_argument("--picture", type=Path, default=Path("quickstart.jpg"), help="file to save")
+    parser.add_argument("--n-samples", type=int, default=300, help="number of training faces")
+    parser.add_argument(
+        "--epochs", type=int, nargs="+", default=[14, 14], help="number of epochs of each stage"
+    )
+    parser.add_argument(
+        "--picture", type=Path, default=Path("quickstart.jpg"), help="file of the figure"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     start = time.perf_counter()

@@ -1,11 +1,10 @@
-"""Landmarks of specimens: from a TPS file to a trained model and back to a TPS file.
+"""Landmarks of specimens: train on a TPS file, and write predictions to a TPS file.
 
     python examples/specimens.py
 
-For those who digitise landmarks by hand, with tpsDig or geomorph, and have more photographs
-than patience. The specimens are fish that are drawn on the spot, all seen from the left,
-with nine landmarks each. None of these is the mirror image of another, so nothing is
-mirrored in training. It takes about a minute on two cores.
+This example is for users of tpsDig or geomorph who digitise landmarks by hand. The specimens
+are generated images of fish, seen from the left, with nine landmarks each. The landmarks have
+no mirror pairs, so mirroring is disabled in training. It takes about a minute on two cores.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from skwing import CascadeLandmarkRegressor
 from skwing.datasets import read_tps, write_tps
 from skwing.metrics import nme
 
-# Of a fish one unit long, its snout at 0 and the fork of its tail at 1; y points down.
+# A fish has length 1: the snout is at 0, the fork of the tail at 1; y points down.
 LANDMARKS = {
     "snout": (0.0, 0.02),
     "eye": (0.15, -0.02),
@@ -33,13 +32,13 @@ LANDMARKS = {
     "anal_fin": (0.64, 0.15),
 }
 SNOUT, FORK = 0, 6
-OFTEN_TORN = [4, 5, 7]  # fins: left out by the one who digitised them, if torn
+OFTEN_TORN = [4, 5, 7]  # fins: not digitised if torn
 HEIGHT, WIDTH = 120, 160
 MM_PER_PIXEL = 0.8
 
 
 def grow_fish(rng):
-    """Landmarks of one fish, (9, 2), in its own units: no two fish are alike."""
+    """Random landmarks of a fish, shape (9, 2), in units of its length."""
     points = np.array(list(LANDMARKS.values()))
     points = points * [1, rng.uniform(0.75, 1.35)] + rng.normal(0, 0.012, points.shape)
     bend = rng.normal(0, 0.12)
@@ -48,7 +47,7 @@ def grow_fish(rng):
 
 
 def pose_fish(points, rng):
-    """Lay a fish on the table: turned, of some size, somewhere; in pixels."""
+    """Apply a random rotation, scale and position to a fish; landmarks in pixels."""
     angle, length = np.radians(rng.uniform(-35, 35)), rng.uniform(65, 100)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     centred = length * (points - [0.55, 0]) @ turn
@@ -58,12 +57,12 @@ def pose_fish(points, rng):
 
 
 def paint_fish(points, rng):
-    """Photograph of a fish on a table, (120, 160, 3)."""
+    """Image of a fish on a table, shape (120, 160, 3)."""
     table, skin = rng.uniform(120, 220, 3), rng.uniform(40, 150, 3)
     picture = table + np.linspace(-25, 25, WIDTH)[:, None] * rng.uniform(-1, 1)
     picture = np.ascontiguousarray(np.broadcast_to(picture, (HEIGHT, WIDTH, 3)), np.float32)
 
-    def fill(polygon, colour):  # to an eighth of a pixel
+    def fill(polygon, colour):  # with a precision of an eighth of a pixel
         cv2.fillPoly(picture, [np.int32(np.round(8 * polygon))], colour, cv2.LINE_AA, 3)
 
     snout, eye, gill, front, rear, top, fork, bottom, anal = points
@@ -83,7 +82,7 @@ def paint_fish(points, rng):
 
 
 def make_collection(folder, name, n_specimens, rng):
-    """Photographs in a folder, and a TPS file of their landmarks as one digitises them."""
+    """Write images to a folder, and their digitised landmarks to a TPS file."""
     (folder / name).mkdir(parents=True)
     files, landmarks = [], np.empty((n_specimens, len(LANDMARKS), 2))
     for i in range(n_specimens):
@@ -98,7 +97,7 @@ def make_collection(folder, name, n_specimens, rng):
 
 
 def measure(true, predicted):
-    """Mean error in percent of the length of the fish, by landmark and of all."""
+    """Mean error in percent of the length of the fish, per landmark and overall."""
     lengths = np.linalg.norm(true[:, FORK] - true[:, SNOUT], axis=-1)
     errors = {
         landmark: 100 * nme(true[:, [i]], predicted[:, [i]], normalizer=lengths)
@@ -108,13 +107,13 @@ def measure(true, predicted):
 
 
 def run(folder, args):
-    """Digitise, train, predict and write; the errors and the file that was written."""
+    """Digitise, train, predict and write; return the errors and the path of the file."""
     rng = np.random.default_rng(args.seed)
     paths = [
         make_collection(folder, name, n, rng)
         for name, n in (("digitised", args.n_samples), ("new", max(2, args.n_samples // 3)))
     ]
-    # The image heights that turn the y axis of TPS over come from the image files.
+    # The image heights, required to flip the y axis of TPS, are read from the image files.
     train, test = (read_tps(path) for path in paths)
     print(train.DESCR)
 
@@ -145,12 +144,14 @@ def run(folder, args):
 
 
 def main(argv=None):
-    """Run the example; the errors that it prints, and the file it wrote."""
+    """Run the example; return the errors and the path of the written file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--n-samples", type=int, default=300, help="fish to train on")
-    parser.add_argument("--epochs", type=int, nargs="+", default=[40, 20], help="of each stage")
+    parser.add_argument("--n-samples", type=int, default=300, help="number of training fish")
+    parser.add_argument(
+        "--epochs", type=int, nargs="+", default=[40, 20], help="number of epochs of each stage"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="a new folder to keep all files in")
+    parser.add_argument("--folder", type=Path, help="new folder for all files")
     args = parser.parse_args(argv)
     if args.folder is not None:
         return run(args.folder, args)

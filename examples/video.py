@@ -1,13 +1,13 @@
-"""Follow faces through a video, and draw their landmarks into it.
+"""Track faces in a video and draw their landmarks.
 
     python examples/video.py
     python examples/video.py --video clip.mp4 --model landmarks.safetensors
 
-Without arguments a model is trained on drawn faces, for about a minute on two cores, and
-follows two others through a clip that is made of them: one swings to and fro, one walks
-past it and out of the picture, where it is dropped. With a video and a model of your own,
-scikit-image's detector looks for faces every 30 frames; give --box instead to say where
-they are in the first frame.
+Without arguments, a model is trained on generated faces, which takes about a minute on two
+cores, and tracks two faces in a generated clip. One face swings from side to side; the other
+one passes it, leaves the image and is dropped. For your own video and model, faces are
+detected every 30 frames with scikit-image; alternatively, use --box for the boxes of the faces
+in the first frame.
 """
 
 import argparse
@@ -30,13 +30,13 @@ COLOURS = [(80, 255, 80), (255, 200, 60), (90, 200, 255), (255, 120, 200)]  # RG
 
 
 def train(n_samples, epochs, seed):
-    """Fit a model on drawn faces."""
+    """Fit a model on generated faces."""
     print(f"Training on {n_samples} drawn faces ...", flush=True)
     faces = make_faces(n_samples, max_yaw=45, random_state=seed)
     reg = CascadeLandmarkRegressor(
         networks=("cnn6",),
         max_epochs=epochs,
-        # More than usual: boxes lie where faces were one frame before.
+        # Larger than the default, because boxes are those of the previous frame.
         augmentation=Augmentation(shift=0.1),
         random_state=seed,
         verbose=1,
@@ -45,19 +45,19 @@ def train(n_samples, epochs, seed):
 
 
 def plan_moves(n_frames):
-    """Matrices from the pixels of the two pictures to those of the clip, (n, 2, 2, 3)."""
+    """Matrices from pixels of the two images to pixels of the clip, shape (n, 2, 2, 3)."""
     time = np.linspace(0, 1, n_frames)
     swing = np.sin(2 * np.pi * time)
     angle = np.stack([0.2 * swing, np.zeros(n_frames)], 1)
     scale = np.stack([1.0 + 0.15 * swing, np.full(n_frames, 0.8)], 1)
     x = np.stack([150 + 50 * swing, 60 + 420 * time], 1)
     y = np.stack([195 + 10 * np.cos(6 * time), np.full(n_frames, 65.0)], 1)
-    middle = np.full(2, 79.5)  # of the pictures
+    middle = np.full(2, 79.5)  # of the images
     return geometry.from_parts(angle, scale, np.stack([x, y], -1) - middle, middle)
 
 
 def cut_out(image, box):
-    """Picture of a head without its background: four channels, the last from 0 to 1."""
+    """Image of a head without background, with an alpha channel from 0 to 1."""
     x, y, width, height = box
     middle = (round(x + width / 2), round(y + 0.42 * height))
     axes = (round(0.62 * width), round(0.85 * height))
@@ -68,7 +68,7 @@ def cut_out(image, box):
 
 
 def make_clip(n_frames, seed):
-    """Clip of two drawn faces: frames, true landmarks (n, 2, 68, 2), boxes in the first."""
+    """Clip of two faces: frames, true landmarks (n, 2, 68, 2), boxes in the first frame."""
     faces = make_faces(
         2, pose=[[8, 0, 0], [-15, 5, 0]], faces_per_identity=1, image_size=160, occlusion=0,
         box_error=0, random_state=seed,
@@ -96,14 +96,14 @@ def make_clip(n_frames, seed):
 
 
 def draw(frame):
-    """Image of a tracked frame with the landmarks, boxes and numbers of its faces."""
+    """Draw landmarks, boxes and numbers of the faces of a tracked frame."""
     image = frame.image.copy()
     thick = max(1, round(min(image.shape[:2]) / 240))
     for number, points, box, score in zip(
         frame.ids, frame.landmarks, frame.boxes, frame.scores, strict=True
     ):
         colour = COLOURS[number % len(COLOURS)]
-        if np.isnan(points).any():  # looked for, but not seen
+        if np.isnan(points).any():  # missed in this frame
             colour = (128, 128, 128)
         else:
             for point in np.int32(np.round(8 * points)):
@@ -116,7 +116,7 @@ def draw(frame):
 
 
 class Writer:
-    """Writes a video file, or numbered PNG files where OpenCV cannot write the video."""
+    """Writer of a video file, or of numbered PNG files if OpenCV cannot write the video."""
 
     def __init__(self, path, fps):
         self.path, self.fps, self.video, self.n_frames = Path(path), fps, None, 0
@@ -141,13 +141,13 @@ class Writer:
             self.path.mkdir(parents=True, exist_ok=True)
 
     def close(self):
-        """Finish the file."""
+        """Close the file."""
         if self.video is not None:
             self.video.release()
 
 
 def follow(regressor, frames, boxes, detect, path, fps=FPS):
-    """Track faces and write what is found; the tracked frames without their images."""
+    """Track faces and write the video; return the tracked frames without images."""
     writer, found, start = Writer(path, fps), [], time.perf_counter()
     for frame in track(regressor, frames, boxes, detect=detect):
         writer.write(draw(frame))
@@ -161,7 +161,7 @@ def follow(regressor, frames, boxes, detect, path, fps=FPS):
 
 
 def measure(found, truth):
-    """Errors in percent of the distance of the eyes, of the two faces, NaN where not seen."""
+    """Errors of the two faces in percent of the inter-ocular distance; NaN if not tracked."""
     errors = np.full(truth.shape[:2], np.nan)
     for index, ids, landmarks in found:
         for number, points in zip(ids, landmarks, strict=True):
@@ -177,16 +177,18 @@ def measure(found, truth):
 
 
 def main(argv=None):
-    """Run the example; the errors of the two drawn faces, or what was found in a video."""
+    """Run the example; return the errors of the generated faces, or the tracked frames."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--video", help="file to follow faces in, in place of the drawn clip")
-    parser.add_argument("--model", help="file of a fitted regressor, from skwing.save_model")
+    parser.add_argument("--video", help="video file; default: a generated clip")
+    parser.add_argument("--model", help="model file written by skwing.save_model")
     parser.add_argument("--box", type=float, nargs=4, action="append", metavar=("X", "Y", "W", "H"))
-    parser.add_argument("--out", default="tracked.mp4", help=".mp4 or .avi file to write")
-    parser.add_argument("--frames", type=int, default=150, help="of the drawn clip")
-    parser.add_argument("--n-samples", type=int, default=400, help="drawn faces to train on")
+    parser.add_argument("--out", default="tracked.mp4", help="output file, .mp4 or .avi")
+    parser.add_argument(
+        "--frames", type=int, default=150, help="number of frames of the generated clip"
+    )
+    parser.add_argument("--n-samples", type=int, default=400, help="number of training faces")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
