@@ -1,15 +1,15 @@
-"""Find drawn objects that may be anywhere in the image, without boxes.
+"""Measure the accuracy on objects at arbitrary positions of the image, without boxes.
 
     python benchmarks/anywhere.py
     python benchmarks/anywhere.py --sizes 0.05 0.1 --networks shape_indexed_64 --epochs 60
     python benchmarks/anywhere.py --objects figures --sizes 0.6 0.8
 
-Animals in a cage and specimens on a tray come as whole images, with no detector to say
-where to look. The objects are drawn on a background of coloured clouds: kites, a plain
-quadrilateral with a spot at each corner and one on a spike, of random shape, colour and
-turn; or figures, whose limbs turn freely in two joints each, as those of animals do.
-Errors are per cent of the root of the area of the box of the true landmarks; "mean place"
-is what a regressor gets that says the mean of its training landmarks whatever the image.
+This simulates images of animals in a cage or specimens on a tray, for which no detector is
+available. The objects are generated on a background of coloured noise. Kites are
+quadrilaterals with a spike and a spot at each corner, with random shape, colour and rotation.
+Figures have articulated limbs with two joints each, as animals do. Errors are in percent of
+the square root of the area of the landmark bounding box. The baseline "mean place" always
+predicts the mean of the training landmarks.
 """
 
 import argparse
@@ -28,24 +28,33 @@ OBJECTS = {"kites": draw_kites, "figures": draw_figures}
 
 
 def told(errors):
-    """Mean, median and far quantiles of the errors of samples, in per cent."""
+    """Mean, median and upper quantiles of the errors of samples, in percent."""
     quantiles = np.quantile(errors, [0.5, 0.9, 0.99])
     values = 100 * np.array([errors.mean(), *quantiles])
     return dict(zip(("mean", "median", "90 %", "99 %"), values.round(2).tolist(), strict=True))
 
 
 def main(argv=None):
-    """Draw, fit, measure."""
+    """Generate images, fit and measure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--objects", default="kites", choices=list(OBJECTS))
-    parser.add_argument("--side", type=int, default=160, help="of the images, in pixels")
-    parser.add_argument("--sizes", type=float, nargs=2, default=[0.08, 0.2], help="of the image")
+    parser.add_argument("--side", type=int, default=160, help="side of the images, in pixels")
+    parser.add_argument(
+        "--sizes",
+        type=float,
+        nargs=2,
+        default=[0.08, 0.2],
+        help="range of object sizes, as fractions of the image",
+    )
     parser.add_argument("--n-train", type=int, default=300)
     parser.add_argument("--n-test", type=int, default=400)
-    parser.add_argument("--networks", nargs="+", help="default: the regressor's")
-    parser.add_argument("--epochs", type=int, nargs="+", help="default: the regressor's")
+    parser.add_argument("--networks", nargs="+", help="default: those of the regressor")
+    parser.add_argument("--epochs", type=int, nargs="+", help="default: those of the regressor")
     parser.add_argument(
-        "--deformation", type=float, nargs="+", help="of each stage; default: the regressor's"
+        "--deformation",
+        type=float,
+        nargs="+",
+        help="deformation of each stage; default: that of the regressor",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

@@ -1,20 +1,20 @@
-"""Measure how far labels are from being mirrored when an image is, and what that costs.
+"""Measure the asymmetry of labels under mirroring, and its effect on the error.
 
     python benchmarks/asymmetry.py --data 300w --use 1
 
-Half of the crops that a network learns on are mirrored, so it answers a mirrored image by
-mirrored landmarks. Labels need not be so: where annotators put every point a little to the
-right, it stays that far to the left. skwing learns the difference beside each network and
-adds it (`CascadeLandmarkRegressor.asymmetry_`). For each fold: train, and measure on unseen
-faces how far predictions lie off the labels on average, along the line through the eyes and
-across it, in percent of the inter-pupil distance and in pixels of the image, with what is
-added and without; over all faces and subset by subset. Points of the jaw and the brows are
-left out of that, as they slide along their contours. The settings are the regressor's, with
---epochs for its stages.
+Half of the training crops are mirrored, so the prediction for a mirrored image is the
+mirrored prediction. Labels may be asymmetric: if annotators place all points slightly to the
+right, symmetric predictions have a constant offset to the left. skwing estimates an offset
+for each network and adds it (`CascadeLandmarkRegressor.asymmetry_`). For each fold, this
+script trains and measures the mean offset between predictions and labels of test faces, along
+the line through the eyes and perpendicular to it, in percent of the inter-pupil distance and
+in image pixels, with and without the correction, for all faces and for each subset. Points of
+the jaw and the brows are excluded, because their position along the contour is ambiguous. The
+parameters are the defaults of the regressor; --epochs sets the epochs of the stages.
 
-``--average`` asks no network: all nearly frontal faces are brought onto one symmetric shape
-by their labels and averaged, and the average is compared with its mirror image moved
-until the two fit best: labels that mirror leave the average in the middle.
+``--average`` trains no network. Nearly frontal faces are warped to a symmetric shape by their
+labels and averaged. The average is then registered with its mirror image; for symmetric
+labels, the offset is 0.
 """
 
 import argparse
@@ -37,13 +37,13 @@ SIDE, FRONTAL = 256, 10.0  # pixels of the average face, degrees of yaw
 
 
 def eye_to_eye(shapes):
-    """From the middle of the eye on the left to that of the other, of shape (n, 2)."""
+    """Vector from the centre of the left eye to that of the right eye, shape (n, 2)."""
     left, right = (shapes[:, eye].mean(1) for eye in (slice(36, 42), slice(42, 48)))
     return right - left
 
 
 def off_labels(true, predicted):
-    """Mean place of predictions as seen from the labels: a dict of figures."""
+    """Mean offset of predictions from the labels, as a dict."""
     line = eye_to_eye(true)
     length = np.linalg.norm(line, axis=1)
     along = line / length[:, None]
@@ -59,11 +59,11 @@ def off_labels(true, predicted):
 
 
 def average_off_labels(faces):
-    """How far the average of frontal faces lies off their labels, sideways, by subset."""
+    """Horizontal offset of the average frontal face from the labels, by subset."""
     rows = np.flatnonzero(np.abs(estimate_yaw(faces.target)) < FRONTAL)
     shapes = faces.target[rows]
     shape = symmetric(mean_shape(shapes), IBUG68.mirror)
-    # Of size one in its root mean square, so that it fills the picture, with room around it.
+    # Normalised to a root mean square of 1, so that it fills the image with a margin.
     shape = shape / np.sqrt(np.square(shape).sum(-1).mean()) * SIDE / 4 + (SIDE - 1) / 2
     matrices = geometry.similarity(shapes, np.broadcast_to(shape, shapes.shape))
     pictures = np.stack([_picture(faces.data, *pair) for pair in zip(rows, matrices, strict=True)])
@@ -82,16 +82,16 @@ def average_off_labels(faces):
 
 
 def _picture(images, row, matrix):
-    """A face in the frame of the shape, in grey, of the same brightness and contrast as all."""
+    """A face warped to the shape, in grey, with normalised brightness and contrast."""
     grey = cv2.cvtColor(images.decode(int(row)), cv2.COLOR_RGB2GRAY).astype(np.float32)
     picture = cv2.warpAffine(grey, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
     return (picture - picture.mean()) / (picture.std() + 1)
 
 
 def _off_middle(picture, shape):
-    """How far to the right of the middle a nearly symmetric picture lies, in its pixels.
+    """Offset of a nearly symmetric image to the right of its centre, in pixels.
 
-    Nose, eyes and mouth of its mirror image are moved until they fit best.
+    Nose, eyes and mouth are registered with those of the mirror image.
     """
     low, high = shape[INNER].min(0).astype(int), shape[INNER].max(0).astype(int) + 1
     part = np.s_[low[1] : high[1], low[0] : high[0]]
@@ -107,7 +107,7 @@ def _moved(picture, shift):
 
 
 def run(faces, train, test, settings):
-    """Figures of one fold, by what was added and by subset."""
+    """Results of a fold, with and without the correction, by subset."""
     regressor = CascadeLandmarkRegressor(**settings).fit(faces.data[train], faces.target[train])
     learned, figures = regressor.asymmetry_, {}
     for name, added in (("added", learned), ("not added", [0 * part for part in learned])):
@@ -121,7 +121,7 @@ def run(faces, train, test, settings):
 
 
 def show(row):
-    """Print a table of one run."""
+    """Print the table of a run."""
     columns = list(row["added"]["all"])
     print(f"{'':32}" + "".join(f"{column:>21}" for column in columns))
     for added in ("not added", "added"):
@@ -131,10 +131,12 @@ def show(row):
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
-    parser.add_argument("--average", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--average", action="store_true", help="measure the average face, without training"
+    )
     add_brief_options(parser)
     add_out(parser, "asymmetry")
     args = parser.parse_args(argv)

@@ -1,8 +1,8 @@
-"""Seconds that PoseBalancer takes on many shapes with missing points.
+"""Measure the time of PoseBalancer for many shapes with missing points.
 
     python benchmarks/balance_speed.py --data aflw_merl_rav/train_68.npz
 
-The file holds an array `landmarks` of shape (n, 68, 2) with NaN for missing points.
+The file contains an array `landmarks` of shape (n, 68, 2), with NaN for missing points.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from skwing import BoxedImages, PoseBalancer
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="file of landmarks (.npz)")
     parser.add_argument("--repeats", type=int, default=3)
     add_out(parser, "balance_speed")
     args = parser.parse_args(argv)
     points = np.load(args.data)["landmarks"]
-    # The balancer looks at no image, so that the paths need not exist.
+    # The balancer does not access images, so the paths need not exist.
     images = BoxedImages(["unread.jpg"] * len(points), schema="ibug68")
     seconds, cpu_seconds = [], []
     for _ in range(args.repeats):

@@ -1,17 +1,16 @@
-"""What a training costs on quiet cores and beside other programs, against the best by hand.
+"""Measure the training time on idle and on busy cores, compared with manual thread settings.
 
     python benchmarks/contention.py
 
-Each fit runs in a process of its own, after a short one that warms up, and is timed there:
-as it comes; and with neither its one thread nor its batches made ahead, so that torch uses as
-many threads as are set by hand (one, and all cores). Each is timed with nothing beside it and
-beside busy loops, as many as there are cores, in turn within every repeat; figures are medians
-over the repeats. A run that takes longer than the limit is stopped and counts with the limit:
-its true time is longer.
+Each fit runs in a separate process, after a short warm-up fit. The default is compared with
+fits without the single thread and without prefetching of batches, where torch uses one thread
+or as many threads as there are cores. All are timed on idle cores and beside busy loops, one
+per core, alternately within each repeat. The results are medians over the repeats. Runs
+that exceed the time limit are stopped and count as the limit, so their time is a lower bound.
 
-Environment variables of OpenMP are taken away, as users do not know them. On a machine that is
-busy with other work, "quiet" is not: the load average is told, and ratios within a column hold
-better than seconds.
+Environment variables of OpenMP are removed. If the machine is busy with other work, the "quiet"
+times are affected too; the load average is therefore printed, and ratios within a column are
+more reliable than seconds.
 """
 
 import argparse
@@ -33,12 +32,12 @@ from skwing._training import train_stage
 from skwing._utils import threads
 from skwing.datasets import make_faces
 
-# Ends with its parent, however that ends.
+# Exits with its parent process.
 _BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 def fit_once(n_threads, n_samples, epochs, networks):
-    """In a process of its own: seconds of a fit; `n_threads` by hand, or None as it comes."""
+    """Seconds of a fit, run in a separate process; `n_threads=None` uses the default."""
     X, y = make_faces(n_samples, random_state=0, return_X_y=True)
     settings = {"networks": tuple(networks), "random_state": 0}
     with by_hand(n_threads):
@@ -50,7 +49,7 @@ def fit_once(n_threads, n_samples, epochs, networks):
 
 @contextlib.contextmanager
 def by_hand(n_threads):
-    """Context in which fit uses that many threads of torch and makes no batch ahead."""
+    """Context in which fit uses `n_threads` torch threads and prefetches no batches."""
     if n_threads is None:
         yield
         return
@@ -66,7 +65,7 @@ def by_hand(n_threads):
 
 @contextlib.contextmanager
 def beside(n_loops):
-    """Context beside which as many processes do nothing but keep cores busy."""
+    """Context with the given number of busy processes."""
     loops = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(n_loops)]
     try:
         yield
@@ -77,7 +76,7 @@ def beside(n_loops):
 
 
 def timed(n_threads, args):
-    """Seconds of a fit in a fresh process, at most the limit."""
+    """Seconds of a fit in a new process, at most the limit."""
     told = json.dumps([n_threads, args.n_samples, args.epochs, args.networks])
     command = [sys.executable, __file__, "--child", told]
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "MKL_"))}
@@ -91,7 +90,7 @@ def timed(n_threads, args):
 
 
 def measure(args, n_cores):
-    """Median seconds by condition and by way, and the load that each condition was under."""
+    """Median seconds by condition and setting, and the load average of each condition."""
     ways = {"default": None, "1 thread": 1}
     if n_cores > 1:
         ways[f"{n_cores} threads"] = n_cores
@@ -109,19 +108,19 @@ def measure(args, n_cores):
 
 
 def against_best(row):
-    """How much longer the default takes than the best by hand, as a factor."""
+    """Ratio of the time of the default to that of the best manual setting."""
     return round(row["default"] / min(v for way, v in row.items() if way != "default"), 2)
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n-samples", type=int, default=300)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--networks", nargs="+", default=["shape_indexed_64"])
-    parser.add_argument("--busy", type=int, help="busy loops; as many as cores if not given")
+    parser.add_argument("--busy", type=int, help="number of busy loops; default: number of cores")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=120, help="seconds that a run may take")
+    parser.add_argument("--limit", type=float, default=120, help="time limit of a run, in seconds")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     add_out(parser, "contention")
     args = parser.parse_args(argv)

@@ -1,12 +1,12 @@
-"""Put skwing through faults and bad input, and print what came of each.
+"""Fault injection: run skwing with faults and invalid input, and print the results.
 
-    python benchmarks/faults.py                  about ten minutes
-    python benchmarks/faults.py --quick          a handful of each kind, in a minute
+    python benchmarks/faults.py                  takes about ten minutes
+    python benchmarks/faults.py --quick          takes a minute, with few trials of each kind
     python benchmarks/faults.py --only JPEG FIFO
 
-Every row is a promise: what is silently wrong, lost, crashes, hangs or is told late or unclearly
-would be a fault. A check counts its trials and the faults among them; what may hang or crash
-runs in a process of its own with a time limit. The command exits with 1 if there is a fault.
+Each row is a check. Faults are silently wrong results, lost work, crashes, hangs, and late or
+unclear errors. A check counts its trials and the faults among them. Trials that may hang or
+crash run in a separate process with a time limit. The exit code is 1 if there is a fault.
 """
 
 import argparse
@@ -25,13 +25,13 @@ QUICK, WHOLE = 0.1, 1.0
 
 
 def run_check(check, share):
-    """A row of results: trials, the faults found, and seconds."""
+    """Row of results: trials, faults and seconds."""
     start = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             trials, faults = check.run(share)
-    except Exception:  # a check that breaks is a fault as well, and ends no other
+    except Exception:  # a failing check counts as a fault; the other checks continue
         trials, faults = 1, [traceback.format_exc()[-800:]]
     return {
         "check": check.name,
@@ -56,10 +56,12 @@ def show(row):
 
 
 def main(argv=None):
-    """Run what the command line asks for; the rows."""
+    """Run the checks; return the rows."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the trials")
-    parser.add_argument("--only", nargs="+", help="checks whose name holds one of these words")
+    parser.add_argument("--quick", action="store_true", help="run a tenth of the trials")
+    parser.add_argument(
+        "--only", nargs="+", help="run only checks whose name contains one of these words"
+    )
     add_out(parser, "faults")
     args = parser.parse_args(argv)
     words = args.only or [""]

@@ -2,15 +2,15 @@
 
     python benchmarks/memory.py
 
-fit: faces in files, and faces in an array. Two fits of different size run in a process
-each; what the peak grows by per face is compared with the size of a chip, the array that
-X is already apart. All chips and their halves (a quarter more) are kept; a second copy of
-the images would show.
+fit: faces in files, and faces in an array. Two fits of different size run in separate
+processes. The growth of the peak per face is compared with the size of a chip; the memory of
+an array X is subtracted. All chips and their half-size copies (a quarter more) are kept in
+memory. A second copy of the images would be visible in the results.
 
-predict: files, a few repeated over and over, in a process for each number of paths.
-The answer, of shape (n, 68, 2), and the list of paths grow with n; nothing else should.
+predict: paths of a few files, repeated, in a separate process for each number of paths. Only
+the predictions, of shape (n, 68, 2), and the list of paths should grow with n.
 
-The peak is VmHWM of /proc on Linux, which starts anew in each process, else getrusage.
+The peak is VmHWM of /proc on Linux, which is reset in each process, and otherwise getrusage.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
 
 N_FILES = 16
-FIT_SIDE, PREDICT_SIDE = 256, 128  # of the images, in pixels
+FIT_SIDE, PREDICT_SIDE = 256, 128  # side of the images, in pixels
 
 
 def write_faces(folder, side):
-    """Draw a few faces and write them to files, with their boxes and landmarks in another."""
+    """Write a few generated faces to image files, and their boxes and landmarks to another file."""
     faces = make_faces(N_FILES, image_size=side, random_state=0)
     folder.mkdir()
     for i in range(N_FILES):
@@ -42,7 +42,7 @@ def write_faces(folder, side):
 
 
 def read_faces(folder, n, source):
-    """The faces of a folder over and over, as paths or as one array; X, and rows of y."""
+    """Faces of a folder, repeated, as paths or as an array; returns X and y."""
     with np.load(folder / "faces.npz") as file:
         boxes, target = file["boxes"], file["target"]
     paths = [str(folder / f"{i}.jpg") for i in range(N_FILES)]
@@ -57,7 +57,7 @@ def read_faces(folder, n, source):
 
 
 def run_fit(folder, n, source, networks):
-    """In a process of its own: fit n faces for an epoch a stage."""
+    """Fit n faces for one epoch per stage; runs in a separate process."""
     X, target, rows = read_faces(Path(folder), n, source)
     regressor = CascadeLandmarkRegressor(networks=tuple(networks), max_epochs=1, random_state=0)
     regressor.fit(X, target[rows])
@@ -65,7 +65,7 @@ def run_fit(folder, n, source, networks):
 
 
 def run_predict(folder, n, model):
-    """In a process of its own: predict n paths."""
+    """Predict n paths; runs in a separate process."""
     regressor = joblib.load(model)
     X = read_faces(Path(folder), n, "files")[0]
     answer = regressor.predict(X)
@@ -76,7 +76,7 @@ RUNS = {"fit": run_fit, "predict": run_predict}
 
 
 def in_process(run, *arguments):
-    """Result of a run in a fresh process."""
+    """Result of a run in a new process."""
     command = [sys.executable, __file__, "--child", json.dumps([run, *map(_plain, arguments)])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -87,7 +87,7 @@ def _plain(value):
 
 
 def measure_fit(folder, sizes, networks):
-    """Rows for faces from files and from an array."""
+    """Rows of results for faces from files and from an array."""
     rows = []
     for source in ("files", "array"):
         few, many = (in_process("fit", folder, n, source, networks) for n in sizes)
@@ -110,7 +110,7 @@ def measure_fit(folder, sizes, networks):
 
 
 def show_fit(row):
-    """Print the memory of fits."""
+    """Print the memory usage of fits."""
     (few, many), (low, high) = row["n_samples"], row["peak_mb"]
     besides = " besides X itself" if row["source"] == "array" else ""
     print(
@@ -123,7 +123,7 @@ def show_fit(row):
 
 
 def measure_predict(folder, sizes, network):
-    """Rows, one a number of paths."""
+    """Rows of results, one per number of paths."""
     X, target, rows = read_faces(folder, 2 * N_FILES, "files")
     model = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0)
     model.fit(X, target[rows])
@@ -154,12 +154,16 @@ def measure_predict(folder, sizes, network):
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--n-fit", type=int, nargs="*", default=[500, 3000], help="two sizes of fit, or none"
+        "--n-fit",
+        type=int,
+        nargs="*",
+        default=[500, 3000],
+        help="two numbers of faces for fit, or none",
     )
-    parser.add_argument("--networks", nargs="+", default=["cnn6", "cnn7"], help="to fit")
+    parser.add_argument("--networks", nargs="+", default=["cnn6", "cnn7"], help="networks to fit")
     parser.add_argument(
         "--n-predict",
         type=int,

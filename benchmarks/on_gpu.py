@@ -1,23 +1,23 @@
-"""Everything that needs a GPU, in one command that stops by itself.
+"""Run all tests and benchmarks that need a GPU, within a time limit.
 
     python benchmarks/on_gpu.py --data DIR --minutes 9 --out DIR
-    python benchmarks/on_gpu.py --tiny --device cpu --out DIR       the same way in a minute
+    python benchmarks/on_gpu.py --tiny --device cpu --out DIR       the same steps in a minute
     python benchmarks/on_gpu.py --report --out DIR                  writes docs/results.md
 
-The most telling part comes first, each result is a line of ``on_gpu.jsonl`` the moment it is
-there, and what the file has already is not run again:
+The most important parts run first. Each result is appended to ``on_gpu.jsonl`` immediately, and
+results that are already in the file are skipped:
 
-1. the tests that are marked gpu (``gpu_tests.txt`` has what pytest says);
-2. the speed of a training step by its parts, of `fit` and of `predict`, one cell after another:
-   CNN-6, CNN-7, the default and ResNet-50, in batches of several sizes, with memory and the
-   share of the time in which the device works (see `_gpu_speed.py`);
-3. trainings, ``--jobs`` processes side by side on the one device until the time is up: the
-   default, the paper's whole schedule of 960,000 samples, losses with and without balancing on
-   it, `recipes.best`, w by epsilon, ResNet-50 (see `_gpu_fits.py`). Their seconds are those of
-   processes that share a device; a training that the end breaks off is marked so.
+1. tests marked gpu (the output of pytest is written to ``gpu_tests.txt``);
+2. speed of the parts of a training step, of `fit` and of `predict`, one cell after another:
+   CNN-6, CNN-7, the default and ResNet-50, with several batch sizes, with memory usage and the
+   utilisation of the device (see `_gpu_speed.py`);
+3. trainings, ``--jobs`` concurrent processes on the same device until the time limit: the
+   default, the paper's full schedule of 960,000 samples, losses with and without balancing with
+   this schedule, `recipes.best`, w by epsilon, ResNet-50 (see `_gpu_fits.py`). Their seconds
+   are those of processes that share a device. Trainings stopped by the time limit are marked.
 
-``--data`` is a folder that holds ``300w`` and, for more faces, ``300w_helen_rest``; without it
-faces are drawn.
+``--data`` is a folder that contains ``300w`` and, for more faces, ``300w_helen_rest``. Without
+it, generated faces are used.
 """
 
 import argparse
@@ -43,19 +43,19 @@ from skwing import __version__
 from skwing._utils.device import check_device
 
 ROOT = Path(__file__).parent.parent
-SPEED_SHARE = 0.35  # of the time, after which no further cell of speed is begun
-TEST_SECONDS = 120  # of the tests at the most
-LAST_SECONDS = 30  # of the time, kept for measuring what was trained
+SPEED_SHARE = 0.35  # fraction of the time after which no further speed measurement starts
+TEST_SECONDS = 120  # time limit of the tests
+LAST_SECONDS = 30  # reserved for measuring the trained models
 IDENTITY = ("skwing", "part", "name", "seed", "settings", "n_train", "device")
 
 
 def identity(row):
-    """What two lines of results of the same thing agree on."""
+    """Fields that are equal in two results of the same measurement."""
     return repr([row.get(key) for key in IDENTITY])
 
 
 def run_tests(out, device, tiny):
-    """Run the tests that are marked gpu; a row of results."""
+    """Run the tests marked gpu; return a row of results."""
     tests = [str(p) for p in (ROOT / "tests").rglob("test_*.py") if "mark.gpu" in p.read_text()]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfEs", "-p", "no:cacheprovider"]
     tests = tests[:1] if tiny else tests
@@ -80,7 +80,7 @@ def run_tests(out, device, tiny):
 
 
 class Results:
-    """The file of results: what is in it, and what is added."""
+    """File of results."""
 
     def __init__(self, path, device):
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -88,11 +88,11 @@ class Results:
         self.known = {identity(row) for row in read_lines(path) if row.get("complete", True)}
 
     def has(self, told):
-        """Whether a line of the file tells of this already."""
+        """Whether the file already contains a result."""
         return identity({**told, "skwing": __version__, "device": self.device}) in self.known
 
     def add(self, row):
-        """Add a line and print what it is of."""
+        """Append a line and print its name."""
         append({"skwing": __version__, **row}, self.path)
         told = f"seed {row['seed']}" if "seed" in row else ""
         errors = ", ".join(
@@ -103,7 +103,7 @@ class Results:
         print(" | ".join(part for part in parts if part), flush=True)
 
     def attempt(self, told, call):
-        """Add what a call gives, or the text of its error: one part must not end the others."""
+        """Append the result of a call, or its error message, so that other parts continue."""
         try:
             self.add(call())
         except Exception:
@@ -118,7 +118,7 @@ class Results:
 
 
 def measure_speeds(args, device, results, until):
-    """Run the cells of speed, one after another."""
+    """Run the speed measurements one after another."""
     for name, networks, size in _gpu_speed.all_cells(args.tiny):
         told = _gpu_speed.told_of(name, size)
         if not re.search(args.only, told["name"]) or results.has(told) or time.time() > until:
@@ -132,7 +132,7 @@ def measure_speeds(args, device, results, until):
 
 
 def measure_fits(args, device, results, deadline):
-    """Train side by side until the deadline."""
+    """Train concurrently until the deadline."""
     split = load_split(args.data, args.tiny)
     fits = _gpu_fits.all_fits(len(split.rows["few"]), args.tiny)
     told = {fit: _gpu_fits.told_of(fit, split) for fit in fits}
@@ -152,17 +152,17 @@ def measure_fits(args, device, results, deadline):
 
 
 def parse(argv=None):
-    """Arguments of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", help="folder with 300w and perhaps 300w_helen_rest")
-    parser.add_argument("--minutes", type=float, default=9.0, help="after which it stops")
+    parser.add_argument("--data", help="folder with 300w and optionally 300w_helen_rest")
+    parser.add_argument("--minutes", type=float, default=9.0, help="time limit")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, help="trainings side by side; default: half the cores")
+    parser.add_argument("--jobs", type=int, help="concurrent trainings; default: half of the cores")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--most-fits", type=int, help="train no more than the first so many")
-    parser.add_argument("--only", default="", help="expression that a name must match")
-    parser.add_argument("--tiny", action="store_true", help="a handful of faces and steps")
-    parser.add_argument("--report", action="store_true", help="run nothing, write docs/results.md")
+    parser.add_argument("--most-fits", type=int, help="maximum number of trainings")
+    parser.add_argument("--only", default="", help="regular expression for names")
+    parser.add_argument("--tiny", action="store_true", help="use few faces and steps")
+    parser.add_argument("--report", action="store_true", help="only write docs/results.md")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args(argv)
     args.jobs = args.jobs or max(1, min(8, (os.cpu_count() or 1) // 2))
@@ -173,7 +173,7 @@ PARTS = ("tests", "speed", "fits")
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     begun = time.time()
     args = parse(argv)
     args.out.mkdir(parents=True, exist_ok=True)
