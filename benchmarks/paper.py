@@ -1,4 +1,4 @@
-"""Make the tables of the Wing-loss paper again (Feng et al., CVPR 2018).
+"""Reproduce the tables of the Wing-loss paper (Feng et al., CVPR 2018).
 
     python benchmarks/paper.py losses --data 300w --protocol 300w --seeds 0 1 2
     python benchmarks/paper.py grid --data aflw --protocol aflw --jobs 4
@@ -7,35 +7,35 @@
 
 Tables:
 
-- ``losses``: L2, L1, smooth L1 and Wing, as tables 1 and 4 and figure 4 (on 300-W with
-  CNN-6/7 and balancing, else CNN-6 without, as the paper has them), with a picture of the
-  cumulative errors if matplotlib is there;
-- ``grid``: w by epsilon, as table 2;
-- ``balancing``: each loss with and without, CNN-6 and CNN-6/7, as table 3;
-- ``architectures``: CNN-6, CNN-7, CNN-6/7, the package's own and ResNet-50: parameters,
-  size, error, and faces a second on the CPU and on a GPU where there is one.
+- ``losses``: L2, L1, smooth L1 and Wing, as in tables 1 and 4 and figure 4 (as in the paper,
+  CNN-6/7 with balancing on 300-W, otherwise CNN-6 without balancing), with a figure of the
+  cumulative errors if matplotlib is installed;
+- ``grid``: w by epsilon, as in table 2;
+- ``balancing``: each loss with and without balancing, CNN-6 and CNN-6/7, as in table 3;
+- ``architectures``: CNN-6, CNN-7, CNN-6/7, the networks of skwing and ResNet-50: number of
+  parameters, size, error, and faces per second on the CPU and, if available, on a GPU.
 
-Protocols: ``aflw`` is AFLW-Full, 20000 faces and 4386 to test on; ``300w`` folds of the
-training folders by photograph, or all of them and the published test sets; ``faces`` drawn
-faces of different persons, which need no data.
+Protocols: ``aflw`` is AFLW-Full, with 20000 training and 4386 test faces. ``300w`` uses folds of
+the training folders by photograph, or all training folders and the published test sets.
+``faces`` uses generated faces of different persons and needs no data.
 
-Each training is a cell, a candidate of a `GridSearchCV` that has the split as a
-`PredefinedSplit`; joblib's backend spreads them, processes (``--backend loky``) or a Dask
-cluster, on this machine or where ``--scheduler`` says (its workers need this folder on
-their PYTHONPATH and a common disk for ``--out``). A cell is kept as a line of
-``paper_PROTOCOL.jsonl`` as it ends and is not trained again, for another table either,
-while its settings, split, seed and the version of the package are the same: a command that
-was interrupted goes on where it stopped. CNN-6 is the first stage of CNN-6/7; ``--stages 1``
-trains no other.
+Each training is called a cell. It is a candidate of a `GridSearchCV` with the split as a
+`PredefinedSplit`. Cells are distributed by the backend of joblib: processes (``--backend
+loky``) or a Dask cluster, local or at the address ``--scheduler`` (its workers need this folder
+on their PYTHONPATH and a shared disk for ``--out``). Finished cells are appended to
+``paper_PROTOCOL.jsonl``. A cell with the same parameters, split, seed and package version is
+not trained again, also for other tables, so an interrupted command can be resumed. CNN-6 is
+the first stage of CNN-6/7; ``--stages 1`` trains only this stage.
 
-Unless ``--recipe paper`` asks for the paper's settings (days on a CPU), networks have batch
-normalisation and train for fewer steps with AdamW. For it the losses share one learning
-rate; for SGD, L2 has a tenth, as in the paper. The package's own networks and ResNet-50
-train so with ``--recipe paper`` too, ResNet-50 for a quarter of the epochs, from random
-numbers or from ``--weights``. Answers of mirrored crops are not averaged.
+By default, networks have batch normalisation and are trained for fewer steps with AdamW, and all
+losses have the same learning rate. ``--recipe paper`` uses the parameters of the paper, which
+takes days on a CPU; L2 then has a tenth of the learning rate for SGD, as in the paper. The
+networks of skwing and ResNet-50 always use the default training, ResNet-50 with a quarter of
+the epochs, from random weights or from ``--weights``. Predictions of mirrored crops are not
+averaged.
 
-Beside the cells, ``paper_TABLE_PROTOCOL.md`` and ``.json`` have the figures beside the
-paper's, mean and standard deviation over seeds and splits.
+``paper_TABLE_PROTOCOL.md`` and ``.json`` list the results beside those of the paper, with mean
+and standard deviation over seeds and splits.
 """
 
 import argparse
@@ -54,25 +54,27 @@ from _runs import parse_settings
 
 
 def command_of(argv):
-    """The command, without what only this machine knows: where the files are."""
+    """The command line, without local paths."""
     words, shown = iter(argv), []
     for word in words:
         if word == "--data":
             shown += [word, Path(next(words, "")).name]
         elif word in ("--out", "--scheduler"):
             next(words, None)
-        elif word != "--report":  # as that makes no figures
+        elif word != "--report":  # which measures nothing
             shown.append(word)
     return f"python benchmarks/paper.py {shlex.join(shown)}"
 
 
 def parse(argv=None):
-    """Arguments of the command line."""
+    """Parse the command line."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("table", choices=list(TABLES))
     add_face_options(parser)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="random seeds of training"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="few faces, few epochs: all tables in 20 minutes"
     )
@@ -80,18 +82,24 @@ def parse(argv=None):
         "--stages",
         type=int,
         choices=[1, 2],
-        help="leave out later stages: with 1, CNN-6/7 is CNN-6, far cheaper",
+        help="number of stages to train; with 1, CNN-6/7 is CNN-6, which is much faster",
     )
-    parser.add_argument("--recipe", choices=["paper"], help="train as the paper did")
-    parser.add_argument("--weights", help="file that ResNet-50 starts from")
-    parser.add_argument("--set", nargs="+", metavar="setting=value", help="settings for all cells")
+    parser.add_argument(
+        "--recipe", choices=["paper"], help="train with the parameters of the paper"
+    )
+    parser.add_argument("--weights", help="file of the initial weights of ResNet-50")
+    parser.add_argument("--set", nargs="+", metavar="setting=value", help="parameters of all cells")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="cells at once, a process each")
-    parser.add_argument("--threads", type=int, help="of each; default: the cores shared by --jobs")
+    parser.add_argument("--jobs", type=int, default=1, help="number of concurrent processes")
+    parser.add_argument(
+        "--threads", type=int, help="threads per process; default: cores divided by --jobs"
+    )
     parser.add_argument("--backend", default="loky", choices=["loky", "dask"])
-    parser.add_argument("--scheduler", help="address of a Dask cluster that is there")
-    parser.add_argument("--again", action="store_true", help="repeat what is measured already")
-    parser.add_argument("--report", action="store_true", help="train nothing, write what there is")
+    parser.add_argument("--scheduler", help="address of an existing Dask cluster")
+    parser.add_argument("--again", action="store_true", help="repeat existing measurements")
+    parser.add_argument(
+        "--report", action="store_true", help="only write the report of existing results"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder of results"
     )
@@ -106,7 +114,7 @@ def parse(argv=None):
 
 
 def run_cells(args, splits):
-    """Trials, the lines of each that there are, and how many are missing."""
+    """Trials, their results, and the number of missing results."""
     runs, n_missing = {}, 0
     with cluster(args):
         for split in splits:
@@ -121,13 +129,13 @@ def run_cells(args, splits):
 
 
 def run_speeds(args, trials, split):
-    """Size and speed of each network, by its name."""
+    """Size and speed of each network, by name."""
     rows = [measure_speed(trial, split, args) for trial in trials]
     return {stage["name"]: stage for row in rows if row is not None for stage in row["stages"]}
 
 
 def main(argv=None):
-    """Run what the command line asks for, and write the report."""
+    """Run the trainings and write the report."""
     args = parse(argv)
     splits = load_splits(args)
     trials, runs, n_missing = run_cells(args, splits)

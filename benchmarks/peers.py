@@ -1,4 +1,4 @@
-"""Train what users would otherwise take, on the folds, boxes and faces of recipe.py.
+"""Train alternative packages on the folds, boxes and faces of recipe.py.
 
     python benchmarks/peers.py --data 300w
     python benchmarks/peers.py --data 300w --peers dlib dlib-tuned --use 0 1 --threads 2
@@ -6,29 +6,28 @@
 
 dlib's shape predictor (`pip install dlib`), trained from Python objects:
 
-- ``dlib``: the options that `shape_predictor_training_options` has by itself.
-- ``dlib-tuned``: a cascade of 15 as in Kazemi and Sullivan (CVPR 2014) and in OpenCV's
-  settings of the same method; 800 pixels to choose features from and 50 splits tried a
-  node, twice what is there by itself and more, as its users do where time does not matter
-  (dlib issue 1256); depth 4, nu 0.1 and oversampling 20 stay, which those agree on; and
-  mirrored copies of the training faces, with which dlib's own 68-point model was trained
-  (dlib issue 359).
+- ``dlib``: the default `shape_predictor_training_options`.
+- ``dlib-tuned``: a cascade of depth 15, as in Kazemi and Sullivan (CVPR 2014) and in OpenCV's
+  implementation of this method; a feature pool of 800 pixels and 50 test splits per node, at
+  least twice the default, as recommended if training time is not important (dlib issue 1256);
+  tree depth 4, nu 0.1 and oversampling 20 are unchanged, as all of these sources agree on them;
+  and mirrored copies of the training faces, as for dlib's 68-point model (dlib issue 359).
 
-dlib's points and boxes are whole numbers. In small pictures rounding costs accuracy in the
-training labels and once more in the answers: ``--scale 2`` enlarges the pictures, boxes and
-labels for dlib before both. Errors are always measured in the pictures as they are.
+dlib's points and boxes are integers. For small images, rounding reduces the accuracy of
+training labels and of predictions. ``--scale 2`` enlarges images, boxes and labels for dlib in
+training and prediction. Errors are always measured in the original images.
 
-The network of the first stage, CNN-6 with batch normalisation, under skorch's
+The network of the first stage, CNN-6 with batch normalisation, trained with skorch's
 `NeuralNetRegressor` (`pip install skorch`):
 
-- ``skorch-l1``, ``skorch-l2``: crops of the boxes, 64x64 pixels, cut once and in the same
-  way as skwing cuts them; targets are pixels of the crop minus the mean shape; training
-  faces and their mirror images in equal parts, and no other augmentation; Adam at 1e-3
-  with cosine annealing over 100 epochs of batches of 32; `nn.L1Loss` or `nn.MSELoss`.
+- ``skorch-l1``, ``skorch-l2``: crops of the boxes, 64x64 pixels, cut once with the functions of
+  skwing; targets are crop pixels minus the mean shape; training faces and their mirror images,
+  without further augmentation; Adam with learning rate 1e-3 and cosine annealing over 100
+  epochs with batch size 32; `nn.L1Loss` or `nn.MSELoss`.
 
-``--set`` replaces settings of those peers that have them; dlib's have the names of its
-options. Lines of results are those of recipe.py, with one stage, and go to ``--out``; what
-is there already is skipped.
+``--set`` overrides parameters of the peers that have them; for dlib, these are the names of its
+options. Results have the format of recipe.py, with one stage, and are appended to ``--out``;
+existing results are skipped.
 """
 
 import argparse
@@ -52,7 +51,7 @@ from skwing._utils.opencv import cv2
 from skwing.networks import cnn6
 from skwing.schema import IBUG68
 
-AROUND = 0.5  # what dlib sees around the box, as a fraction of its longer side
+AROUND = 0.5  # margin of the images for dlib, as a fraction of the longer side of the box
 
 DLIB = {
     "cascade_depth": 10,
@@ -71,7 +70,7 @@ SKORCH = {"max_epochs": 100, "batch_size": 32, "lr": 1e-3, "mirror": True}
 
 
 def import_or_say(name):
-    """A module, or the end with a hint how to install it."""
+    """Import a module, or exit with a hint on how to install it."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -79,7 +78,7 @@ def import_or_say(name):
 
 
 def mirrored(points, width):
-    """Landmarks of the mirror image of a picture of this width."""
+    """Landmarks of the mirror image of an image with the given width."""
     return IBUG68.mirror_points(geometry.apply(geometry.reflect(width), points))
 
 
@@ -87,9 +86,9 @@ def mirrored(points, width):
 # dlib
 # ---------------------------------------------------------------------------------------
 def grey_part(data, i, scale):
-    """Grey picture around a box, and the matrix from image pixels to its pixels.
+    """Grey image around a box, and the matrix from image pixels to its pixels.
 
-    Cut, so that memory does not depend on how much of a photograph is not the face.
+    The image is cropped, so that memory does not depend on the size of the photograph.
     """
     image = data.decode(i)
     x, y, width, height = data.boxes[i]
@@ -100,27 +99,27 @@ def grey_part(data, i, scale):
     matrix = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
     if scale != 1:
         part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        shift = (scale - 1) / 2  # so that outer edges of pixels stay outer edges
+        shift = (scale - 1) / 2  # keeps the outer edges of pixels
         enlarge = np.array([[scale, 0.0, shift], [0.0, scale, shift]])
         matrix = geometry.compose(enlarge, matrix)
     return part, matrix
 
 
 def dlib_box(dlib, box, matrix):
-    """Box as dlib's rectangle: whole numbers, of the first and the last pixel."""
+    """Box as a dlib rectangle: integer coordinates of the first and the last pixel."""
     x, y, width, height = box
     corners = geometry.apply(matrix, np.array([[x, y], [x + width - 1, y + height - 1]]))
     return dlib.rectangle(*(round(float(value)) for value in corners.ravel()))
 
 
 def dlib_face(dlib, box, points):
-    """Box and landmarks as dlib's training takes them."""
+    """Box and landmarks in the format of dlib's training."""
     points = [dlib.point(int(x), int(y)) for x, y in np.rint(points)]
     return dlib.full_object_detection(box, points)
 
 
 def fit_dlib(data, points, settings, seed, threads, device):
-    """Function that locates landmarks with a trained shape predictor."""
+    """Train a shape predictor; return a function that locates landmarks."""
     dlib = import_or_say("dlib")
     own = dict(settings)
     mirror, scale = own.pop("mirror"), own.pop("scale")
@@ -163,12 +162,12 @@ def fit_dlib(data, points, settings, seed, threads, device):
 # skorch
 # ---------------------------------------------------------------------------------------
 def as_input(pixels):
-    """Crops as networks take them."""
+    """Crops as network input."""
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 255
 
 
 def fit_skorch(data, points, settings, seed, threads, device):
-    """Function that locates landmarks with a network trained under skorch."""
+    """Train a network with skorch; return a function that locates landmarks."""
     skorch = import_or_say("skorch")
     callbacks = import_or_say("skorch.callbacks")
     torch.manual_seed(seed)
@@ -211,7 +210,7 @@ PEERS = {
 
 
 def settings_of(peer, given, scale):
-    """Function that fits a peer, its settings, and the version of its library."""
+    """Training function of a peer, its parameters, and the version of its library."""
     fit, settings = PEERS[peer]
     settings = settings | {key: value for key, value in given.items() if key in settings}
     library = "dlib" if fit is fit_dlib else "skorch"
@@ -222,7 +221,7 @@ def settings_of(peer, given, scale):
 
 
 def run(task, threads):
-    """Fit on the training faces of a fold, measure on the others."""
+    """Fit on the training faces of a fold, and measure on the test faces."""
     faces = load_faces(task["_source"])
     train, test = make_folds(faces, task["_source"])[task["fold"]]
     settings = {k: v for k, v in task["parameters"].items() if k not in ("peer", "library")}
@@ -240,20 +239,20 @@ def run(task, threads):
 
 
 def parse(argv=None):
-    """Arguments of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_face_options(parser)
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--set", nargs="+", default=[], metavar="setting=value")
-    parser.add_argument("--scale", type=int, default=1, help="enlargement of pictures for dlib")
-    parser.add_argument("--device", default="auto", help="of the networks")
+    parser.add_argument("--scale", type=int, default=1, help="enlargement of images for dlib")
+    parser.add_argument("--device", default="auto", help="device of the networks")
     add_run_options(parser)
     add_out(parser, "peers")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     args = parse(argv)
     given = parse_settings(" ".join(args.set)) if args.set else {}
     known = set().union(*(PEERS[peer][1] for peer in args.peers))

@@ -1,10 +1,10 @@
-"""Seconds to read the index of many annotated images, format by format.
+"""Measure the time to read the annotations of many images, for each format.
 
     python benchmarks/readers.py --n-images 100000 --n-landmarks 19
 
-The files are written by the package's own writers into a temporary folder, for images that
-do not exist: a reader that opened one would fail. Processor time counts, and the growth of
-the peak of resident memory; each format is read in a process of its own.
+The files are written to a temporary folder by the writers of skwing, for images that do not
+exist, so readers that open an image fail. Each format is read in a separate process. The
+results are CPU time and the growth of the peak resident memory.
 """
 
 import argparse
@@ -42,7 +42,7 @@ FORMATS = {
 
 
 def read(name, path):
-    """In a process of its own: read a file once; figures as JSON."""
+    """Read a file once in a separate process; results as JSON."""
     _, _, reader, _, settings = FORMATS[name]
     before, start = peak_bytes(), time.process_time()
     wall = time.perf_counter()
@@ -57,7 +57,7 @@ def read(name, path):
 
 
 def write(name, folder, n_images, n_landmarks):
-    """Annotations of images in that format; the path of the file."""
+    """Write annotations in the given format; return the path of the file."""
     file, writer, _, settings, _ = FORMATS[name]
     rng = np.random.default_rng(0)
     target = np.round(rng.uniform(100, 300, (n_images, n_landmarks, 2)), 2)
@@ -71,7 +71,7 @@ def write(name, folder, n_images, n_landmarks):
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n-images", type=int, default=100_000)
     parser.add_argument("--n-landmarks", type=int, default=19)

@@ -1,32 +1,32 @@
-"""Compare ways to train on the same folds, and keep every figure.
+"""Compare training parameters on the same folds, and store all results.
 
     python benchmarks/recipe.py --data 300w --trial "wing: loss=wing" --trial "l2: loss=l2"
     python benchmarks/recipe.py --data youtube_faces --faces youtube --use 2 3 --seeds 0 1 2
     python benchmarks/recipe.py --data 300w --quick
 
-A trial is a name and settings of `CascadeLandmarkRegressor`, which replace its defaults::
+A trial is a name and parameters of `CascadeLandmarkRegressor` that override the defaults::
 
     --trial "small: networks=cnn6 max_epochs=50"
     --trial "two: networks=cnn6,cnn7 learning_rate=0.002 weight_decay=(0.5, 0.1)"
-    --trial "own: networks=mynets:wide"          a name in a module that Python finds
+    --trial "own: networks=mynets:wide"          a name in an importable module
     --trial "paper: recipe=paper balance=no"     a recipe of skwing.recipes, no PoseBalancer
-    --trial "rare: balance__max_repeats=5"       a setting of the PoseBalancer
-    --trial "turned: augmentation__rotation=40"  a setting of the augmentation
+    --trial "rare: balance__max_repeats=5"       a parameter of the PoseBalancer
+    --trial "turned: augmentation__rotation=40"  a parameter of the augmentation
     --trial "still: augmentation=None"           no augmentation
-    --trial "default:"                           no settings at all, as without --trial
+    --trial "default:"                           the default parameters, as without --trial
 
-``--set``, ``--recipe`` and ``--balance`` hold for all trials that do not say otherwise;
-``--balance yes no`` runs each both ways. Every trial runs on every fold with every seed,
-each pair of fold and seed seeing the same photographs in all trials; the differences to
-the first trial are told at the end, pair by pair.
+``--set``, ``--recipe`` and ``--balance`` apply to all trials, unless a trial overrides them.
+``--balance yes no`` runs each trial with and without balancing. Each trial runs on each fold with
+each seed. For a given fold and seed, all trials use the same photographs; paired differences
+to the first trial are printed at the end.
 
-Each run adds a line to ``--out`` as it ends: where and with what it was measured, all
-settings, errors of every stage on unseen faces and on a sample of the training faces, and
-seconds. A run that is in the file already, by its settings, fold, seed and the version of
-the package, is skipped: a command that was interrupted goes on where it stopped. After a
-change of the code within one version that takes ``--again``.
+Each finished run is appended to ``--out``, with environment, parameters, seconds, and the errors
+of each stage on test faces and on a sample of the training faces. Runs with the same
+parameters, fold, seed and package version are skipped, so an interrupted command can be
+resumed. Use ``--again`` after changes of the code within a version.
 
-``--jobs`` runs several at once: on a GPU, one small network leaves most of it idle.
+``--jobs`` runs several trials concurrently, because a single small network uses only a small
+part of a GPU.
 """
 
 import argparse
@@ -50,7 +50,7 @@ QUICK = {"max_epochs": (15, 8)}
 
 
 def find_recipe(name, n_samples):
-    """Settings that a recipe of the package has for so many training faces."""
+    """Parameters of a recipe of the package for the given number of training faces."""
     from skwing import recipes
 
     if name not in recipes.__all__:
@@ -62,7 +62,7 @@ def find_recipe(name, n_samples):
 
 
 def make_pipeline(settings, n_samples):
-    """Pipeline of a trial: a balancer or none, and the regressor."""
+    """Pipeline of a trial: an optional balancer, and the regressor."""
     name = settings.get("recipe")
     recipe = {} if name is None else find_recipe(name, n_samples)
     own = {"balance": True, **recipe, **settings}
@@ -86,15 +86,15 @@ def make_pipeline(settings, n_samples):
 
 
 def all_parameters(settings, n_samples):
-    """Every setting of a trial, defaults too, as it goes into the results."""
+    """All parameters of a trial, including defaults, as stored in the results."""
     return parameters_of(make_pipeline(settings, n_samples))
 
 
 def parameters_of(pipeline):
-    """Every setting of a pipeline but those that say where and with what chance it runs."""
+    """All parameters of a pipeline, except for device and random state."""
     balancer, regressor = (step for _, step in pipeline.steps)
     shown = plain(regressor.get_params(deep=False))
-    if regressor.augmentation is not None:  # "default" is written as what it stands for
+    if regressor.augmentation is not None:  # "default" is replaced by its parameters
         found = regressor.get_params().items()
         start = "augmentation__"
         shown["augmentation"] = {k[len(start) :]: plain(v) for k, v in found if k.startswith(start)}
@@ -104,7 +104,7 @@ def parameters_of(pipeline):
 
 
 def run(task, threads):
-    """Fit on the training faces of a fold, measure on the others."""
+    """Fit on the training faces of a fold, and measure on the test faces."""
     faces = load_faces(task["_source"])
     train, test = make_folds(faces, task["_source"])[task["fold"]]
     pipeline = make_pipeline(task["_settings"], len(train)).set_params(
@@ -130,7 +130,7 @@ def run(task, threads):
 
 
 def read_trials(args):
-    """Name and settings of each trial of the command line, in its order."""
+    """Name and parameters of each trial, in the order of the command line."""
     common = parse_settings(" ".join(args.set)) if args.set else {}
     if args.recipe is not None:
         common["recipe"] = args.recipe
@@ -148,14 +148,16 @@ def read_trials(args):
 
 
 def parse(argv=None):
-    """Arguments of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_face_options(parser)
     parser.add_argument(
-        "--trial", action="append", help='"name: setting=value ..."; may be given several times'
+        "--trial", action="append", help='"name: setting=value ..."; can be repeated'
     )
-    parser.add_argument("--set", nargs="+", metavar="setting=value", help="settings for all trials")
-    parser.add_argument("--recipe", help="of skwing.recipes, for all trials")
+    parser.add_argument(
+        "--set", nargs="+", metavar="setting=value", help="parameters of all trials"
+    )
+    parser.add_argument("--recipe", help="recipe of skwing.recipes, for all trials")
     parser.add_argument("--balance", nargs="+", default=[None], choices=["yes", "no"])
     parser.add_argument("--device", default="auto")
     parser.add_argument(
@@ -163,7 +165,7 @@ def parse(argv=None):
     )
     add_run_options(parser)
     add_out(parser, "recipe")
-    parser.add_argument("--verbose", type=int, default=0, help="of fit; for --jobs 1")
+    parser.add_argument("--verbose", type=int, default=0, help="verbosity of fit, with --jobs 1")
     args = parser.parse_args(argv)
     if args.quick:
         args.n_faces = args.n_faces or 300
@@ -172,11 +174,11 @@ def parse(argv=None):
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     args = parse(argv)
     trials = read_trials(args)
     for settings in trials.values():
-        make_pipeline(settings, 1000)  # so that a wrong name is told before files are read
+        make_pipeline(settings, 1000)  # raises errors for invalid names before files are read
     source, folds = chosen(args)
     cut = make_folds(load_faces(source), source)
     tasks = [

@@ -1,29 +1,28 @@
-"""Speed of fit and predict, as a share of what the bare networks reach on ready batches.
+"""Measure the speed of fit and predict, relative to bare networks on prepared batches.
 
     python benchmarks/speed.py
 
-Bare is a loop of a few lines with nothing in it but forward pass, loss, backward pass and
-optimiser step (for predict: forward passes), on batches that lie ready in memory. It runs
-copies of the networks that the estimator trains, with copies of its optimiser, its loss,
-its batch size, memory format and precision, on batches that the estimator made.
+The bare loop consists of forward pass, loss, backward pass and optimiser step only (for
+predict: forward passes), on batches in memory. It uses copies of the networks and the optimiser
+of the estimator, with the same loss, batch size, memory format and precision, and batches made
+by the estimator.
 
-fit, steady epochs: `CascadeLandmarkRegressor.fit` runs as it is. After each epoch of a
-stage the bare loop takes as many steps, so both see the same weather on the machine. An
-epoch's seconds are those of `history_`, the making of its batches included; the first
-epoch of a stage warms up and does not count. The share is the median over these pairs.
+fit, steady epochs: `CascadeLandmarkRegressor.fit` runs unchanged. After each epoch of a stage,
+the bare loop takes the same number of steps, so both run under the same load of the machine.
+The seconds of an epoch are those of `history_`, including the preparation of batches. The
+first epoch of a stage is a warm-up and is excluded. The share is the median over these pairs.
 
-fit, whole: the rest of `fit` is measured too (checks, decoding, chips, the crops of later
-stages) and added to the default number of epochs at the measured seconds an epoch. The
-bare side of this share gets its batches for nothing.
+fit, whole: the remaining time of `fit` (validation, decoding, chips, crops of later stages) is
+measured too, and added to the time of the default number of epochs. The time of the bare loop
+does not include the preparation of batches.
 
-predict: on chips that lie ready in memory, and whole from the images (decoding, chips,
-crops, mapping back), after each other in every repeat. The bare side has the networks as
-they were trained; predict folds their batch normalisation into the convolutions first, so
-its share may be above 100 %.
+predict: from chips in memory, and from the images (decoding, chips, crops, mapping back),
+alternately in each repeat. The bare loop uses the networks as trained, whereas predict folds
+batch normalisation into the convolutions; its share may therefore exceed 100 %.
 
-Shares hold on a busy machine, as both sides suffer alike; samples per second do not.
-Shares by CPU time (all threads of the process) stand beside them: other programs disturb
-these least, but work done on one core while another waits counts too little.
+Shares are valid on a busy machine too, because both loops are slowed down equally; samples per
+second are not. Shares by CPU time (all threads of the process) are also printed: they are
+least affected by other programs, but underestimate work on one core while another one waits.
 """
 
 import argparse
@@ -47,36 +46,36 @@ from skwing.datasets import load_300w, make_faces
 from skwing.images import as_boxed_images
 from skwing.networks import folded
 
-N_READY = 32  # batches kept ready; more than the caches of a processor hold
+N_READY = 32  # prepared batches; more than fit into the caches of a processor
 
 
 def clock(device):
-    """Seconds by the clock and of CPU time, once a device has done what it was told."""
+    """Wall-clock and CPU time in seconds, after synchronising the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return np.array([time.perf_counter(), time.process_time()])
 
 
 class BareTraining:
-    """Training steps of a network with nothing around them."""
+    """Bare training steps of a network."""
 
     def __init__(self, sided, optimizer, loss, batches, mixed):
-        # Copied together, so that the optimiser's copy steps the network's copy.
+        # Copied together, so that the copied optimiser updates the copied network.
         sided, self.optimizer = copy.deepcopy((sided, optimizer))
         self.network = sided.network
         self.loss, self.batches, self.mixed = loss, batches, mixed
         self.device = next(self.network.parameters()).device
 
     def step(self, number):
-        """Take one step, on the next of the batches."""
+        """Take a step on the next batch."""
         (images, *_), targets = self.batches[number % len(self.batches)]
         self.step_on(images, targets)
 
     def step_on(self, images, targets):
-        """Take one step on a batch; the loss before it."""
+        """Take a step on a batch; return the loss before the step."""
         with loop.autocast(self.device, self.mixed):
             points = self.network(images)
-        if points.ndim == 4:  # several estimates of each image, all taught
+        if points.ndim == 4:  # several estimates per image, all included in the loss
             targets = targets[:, None]
         value = self.loss(points.float() - targets).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -85,7 +84,7 @@ class BareTraining:
         return value.detach()
 
     def seconds(self, n_steps):
-        """Seconds of that many steps, by the clock and of CPU time."""
+        """Wall-clock and CPU time of the given number of steps, in seconds."""
         self.network.train()
         start = clock(self.device)
         for number in range(n_steps):
@@ -94,15 +93,15 @@ class BareTraining:
 
 
 def fit_beside_bare(regressor, X, y):
-    """Fit, with as many bare steps after each epoch.
+    """Fit, with the same number of bare steps after each epoch.
 
     Returns
     -------
     stages : list of dict
-        ``skwing`` and ``bare``, each a list of seconds an epoch (by the clock and of CPU
-        time), and ``mixed``.
+        ``skwing`` and ``bare``, each a list of seconds per epoch (wall-clock and CPU time), and
+        ``mixed``.
     seconds : ndarray of shape (2,)
-        Of the fit without what was done beside it, by the clock and of CPU time.
+        Wall-clock and CPU time of the fit, without the bare steps.
     """
     stages, aside, real = [], [], loop.train
 
@@ -119,7 +118,7 @@ def fit_beside_bare(regressor, X, y):
         def between(row):
             nonlocal last
             start = clock(device)
-            # The clock of the history, which is read before this function is called.
+            # The time of `history_`, which is recorded before this function is called.
             stage["skwing"].append(np.array([row["seconds"], start[1] - last[1]]))
             stage["bare"].append(bare.seconds(n_steps))
             last = clock(device)
@@ -139,10 +138,10 @@ def fit_beside_bare(regressor, X, y):
 
 
 def compare(bare, skwing, n_samples):
-    """A row: samples per second of both sides, and how fast one is as a share of the other.
+    """Row of results: samples per second of both loops, and their ratio.
 
-    `bare` and `skwing` hold seconds, by the clock and of CPU time, of the repeats. All
-    figures are medians over these; the shares are in percent.
+    `bare` and `skwing` contain the seconds of the repeats, as wall-clock and CPU time. All
+    results are medians over the repeats; shares are in percent.
     """
     bare, skwing = np.array(bare), np.array(skwing)
     shares = 100 * bare / skwing
@@ -157,7 +156,7 @@ def compare(bare, skwing, n_samples):
 
 
 def measure_fit(regressor, X, y, epochs):
-    """Results of fit, by stage and over all; `epochs` a stage are what a whole fit has."""
+    """Results of fit, by stage and overall; `epochs` are the epochs per stage of a whole fit."""
     stages, seconds = fit_beside_bare(regressor, X, y)
     n_drawn = regressor.history_[0]["n_samples"]
     one_off = seconds - sum(sum(stage["skwing"]) for stage in stages)
@@ -169,7 +168,7 @@ def measure_fit(regressor, X, y, epochs):
         rows.append(row)
         spent = n_epochs * np.median(bare, axis=0)
         bare_total += spent
-        # By the shares, as they hold where seconds do not.
+        # Computed from the shares, which are reliable under load.
         total += 100 * spent / [row["share"], row["share_of_cpu_time"]]
     steady, whole = 100 * bare_total / total, 100 * bare_total / (total + one_off)
     return {
@@ -186,7 +185,7 @@ def _shares(pair):
 
 
 class BarePrediction:
-    """Forward passes of networks with nothing around them, on the same batch size."""
+    """Bare forward passes of networks, with the same batch size."""
 
     def __init__(self, networks, n_samples, device):
         self.networks, self.device = networks, device
@@ -201,7 +200,7 @@ class BarePrediction:
 
     @torch.inference_mode()
     def seconds(self):
-        """Seconds of all forward passes, network by network."""
+        """Seconds of all forward passes of each network."""
         spent = []
         for network, batches in zip(self.networks, self.batches, strict=True):
             start = clock(self.device)
@@ -212,9 +211,9 @@ class BarePrediction:
 
 
 def measure_predict(regressor, X, repeats):
-    """Results of predict: from chips for each depth of the cascade, and whole."""
+    """Results of predict: from chips for each number of stages, and from images."""
     device = check_device(regressor.device)
-    regressor.predict(X[: crops_a_pass(device)])  # brings the networks onto the device
+    regressor.predict(X[: crops_a_pass(device)])  # moves the networks to the device
     chips = cut_chips(as_boxed_images(X), regressor._frame, device)
     pairs = zip(regressor.networks_, regressor.crops_, strict=True)
     stages = [Stage(folded(network), crop) for network, crop in pairs]
@@ -279,20 +278,22 @@ def show(row):
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-samples", type=int, default=1024)
-    parser.add_argument("--repeats", type=int, default=5, help="epochs a stage, and predictions")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="epochs per stage, and repeats of predict"
+    )
     parser.add_argument("--networks", nargs="+", default=None)
     parser.add_argument("--precision", default="auto", choices=["auto", "mixed", "float32"])
-    parser.add_argument("--data", help="folder of 300-W, in place of drawn faces in memory")
+    parser.add_argument("--data", help="folder of 300-W; default: generated faces in memory")
     add_out(parser, "speed")
     args = parser.parse_args(argv)
     given = {"networks": tuple(args.networks)} if args.networks else {}
     regressor = CascadeLandmarkRegressor(
         **given,
-        average_mirrored=False,  # one look at a crop, as the bare networks take
+        average_mirrored=False,  # a single prediction per crop, as for the bare networks
         precision=args.precision,
         device=args.device,
         random_state=0,

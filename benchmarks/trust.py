@@ -1,13 +1,13 @@
-"""Measure whether predict(X, return_std=True) knows where it is wrong.
+"""Measure the calibration of predict(X, return_std=True).
 
     python benchmarks/trust.py --data DIR --use 0 1
 
-For each fold: train on three quarters of its training photographs, calibrate on the others,
-and measure on the test photographs how often errors stay within one and two standard
-deviations, and how well faces with more than --failure NME (inter-pupil) are told from the
-rest: the area under the ROC curve of the mean deviation, beside the plain spread of moved
-crops and the disagreement of a crop and its mirror image. The settings are the regressor's,
-with --epochs for its stages.
+For each fold, train on three quarters of the training photographs and calibrate on the rest.
+On the test photographs, measure how often errors are within one and two standard deviations,
+and how well the mean deviation detects faces with an NME (inter-pupil) above --failure, as area
+under the ROC curve. Baselines are the uncalibrated spread over shifted crops, and the
+difference between the predictions for a crop and its mirror image. The parameters are the
+defaults of the regressor; --epochs sets the epochs of the stages.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from skwing.schema import check_schema
 
 
 def judge(regressor, images, points, std):
-    """Doubt about each face, by each way to have any; higher is less sure."""
+    """Uncertainty scores of each face, by method; higher is less certain."""
     size = shape_sizes(points)
     n_landmarks = points.shape[1]
     uncalibrated = replace(regressor.calibration_, own=np.zeros(n_landmarks), near=1.0, whole=0.0)
@@ -39,7 +39,7 @@ def judge(regressor, images, points, std):
     once = regressor.set_params(average_mirrored=False).predict(images)
     both = regressor.set_params(average_mirrored=True).predict(images)
     regressor.set_params(average_mirrored=average)
-    # The mean of both lies halfway between the crop's answer and its mirror image's.
+    # Their mean is halfway between the predictions for the crop and its mirror image.
     mirrored = np.linalg.norm(2 * (both - once), axis=-1)
     return {
         "calibrated": np.sqrt(np.square(std).mean(1)) / size,
@@ -49,7 +49,7 @@ def judge(regressor, images, points, std):
 
 
 def run(faces, train, test, settings, failure):
-    """Figures of one fold."""
+    """Results of a fold."""
     split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
     fit, held_out = next(split.split(train, groups=faces.groups[train]))
     fit, held_out = train[fit], train[held_out]
@@ -97,7 +97,7 @@ def _rank_correlation(a, b):
 
 
 def main(argv=None):
-    """Run what the command line asks for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
     add_brief_options(parser)
