@@ -1,21 +1,21 @@
-"""Drawn objects, as many as wanted and with exact landmarks: kites and figures."""
+"""Generated objects with exact landmarks: kites and figures."""
 
 import cv2
 import numpy as np
 
-# A quadrilateral with a spike, and the order in which its outline goes round.
+# A quadrilateral with a spike, and the order of its outline.
 KITE = np.array([[-1, -0.4], [1, -0.4], [0.6, 0.6], [-0.6, 0.6], [0, -1]])
 OUTLINE = [0, 4, 1, 2, 3]
 SPOTS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)]
 
 # Of a figure, in lengths of its body: head; and arms and legs, above and below the joint.
 HEAD, ARM, LEG = 0.45, 0.55, 0.6
-FREE = 60  # degrees by which each limb turns either way at the shoulder or hip
-SIXTEENTHS = 4  # bits of a fraction of a pixel, which OpenCV's drawing takes
+FREE = 60  # maximum angle of limbs at the shoulder or hip, in degrees
+SIXTEENTHS = 4  # fractional bits of coordinates in OpenCV's drawing functions
 
 
 def draw_kites(n, side, sizes, seed):
-    """Quadrilaterals with a spike and spots of five colours, of random shape and turn.
+    """Quadrilaterals with a spike and spots of five colours, with random shape and rotation.
 
     Returns images of shape (n, side, side, 3) and landmarks (n, 5, 2); `sizes` are a range,
     as a fraction of `side`.
@@ -40,7 +40,7 @@ def draw_kites(n, side, sizes, seed):
 
 
 def draw_figures(n, side, sizes, seed):
-    """Figures of a head, a body and four limbs that turn freely in two joints each.
+    """Figures of a head, a body and four articulated limbs with two joints each.
 
     Returns images of shape (n, side, side, 3) and landmarks (n, 11, 2): head, neck, hip, then
     joint and end of the arms and of the legs, the darker one of a pair first. `sizes` are a
@@ -62,7 +62,7 @@ def draw_figures(n, side, sizes, seed):
 
 
 def _joints(rng):
-    """Landmarks of a figure whose body is 1 long."""
+    """Landmarks of a figure with a body of length 1."""
 
     def towards(angle):
         return np.array([np.sin(angle), np.cos(angle)])
@@ -83,7 +83,7 @@ def _joints(rng):
 
 
 def _paint(image, shape, body, rng):
-    """Draw a figure whose body is that many pixels long; its right limbs lie on top."""
+    """Draw a figure with a body of the given length in pixels; right limbs are on top."""
     colour, width = rng.randint(60, 256, 3), 0.14 * body
     head, neck, hip, *limbs = shape
 

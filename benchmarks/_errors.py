@@ -1,4 +1,4 @@
-"""The table of errors that every trial and every peer gets, and how trials compare."""
+"""Error tables of trials and peers, and comparison of trials."""
 
 import time
 from itertools import pairwise
@@ -12,7 +12,7 @@ from skwing.metrics import ced_auc, failure_rate, nme
 YAW_EDGES = (0, 15, 30, 90)
 YAW_BINS = [f"yaw_{low}_{high}" for low, high in pairwise(YAW_EDGES)]
 FIGURES = ("nme_pupil", "nme_ocular", "nme_box", *(f"nme_pupil_{name}" for name in YAW_BINS))
-N_TRAIN = 400  # training faces to measure on: enough to tell underfitting from overfitting
+N_TRAIN = 400  # number of training faces for the training error
 
 
 def _rounded(value):
@@ -20,10 +20,10 @@ def _rounded(value):
 
 
 def sample_errors(true, predicted):
-    """Errors of each face in percent, by what they are divided by.
+    """Errors of each face in percent, by normalising length.
 
-    ``box`` is the geometric mean of the sides of the box around the true landmarks: unlike
-    the distance of the eyes it hardly shrinks as a face turns.
+    ``box`` is the geometric mean of the sides of the landmark bounding box. Unlike the
+    inter-ocular distance, it hardly depends on the yaw.
     """
     errors = {
         name: nme(true, predicted, normalizer=f"inter_{name}", schema="ibug68", per_sample=True)
@@ -34,7 +34,7 @@ def sample_errors(true, predicted):
 
 
 def summarize(true, predicted):
-    """Errors in percent: means, their tail, and by yaw."""
+    """Statistics of errors in percent: means, upper quantiles, and by yaw."""
     errors, yaw = sample_errors(true, predicted), np.abs(estimate_yaw(true))
     row = {f"nme_{name}": values.mean() for name, values in errors.items()}
     row["median_pupil"] = np.median(errors["pupil"])
@@ -50,17 +50,17 @@ def summarize(true, predicted):
 
 
 def some_of(train):
-    """Rows of training faces to measure on as well."""
+    """Indices of training faces on which the error is measured too."""
     return train[:: max(1, len(train) // N_TRAIN)]
 
 
 def error_table(faces, train, test, locate):
-    """What a line of results says about errors.
+    """Errors in a line of results.
 
     Parameters
     ----------
     locate : callable
-        Takes images, returns a list of landmarks, one array a stage.
+        Function of images that returns a list of landmark arrays, one per stage.
     """
     some = some_of(train)
     start = time.perf_counter()
@@ -89,7 +89,7 @@ def error_table(faces, train, test, locate):
 
 
 def show_row(row):
-    """Print what a run gave."""
+    """Print the result of a run."""
     print(
         f"\n{row['trial']}, fold {row['fold']}, seed {row['seed']}: fit {row['fit_seconds']} s, "
         f"predict {row['predict_faces_per_second']} faces/s, load {row['load_average']}"
@@ -129,10 +129,10 @@ def _mean_and_spread(values):
 
 
 def show_differences(rows):
-    """Print what each trial is better or worse than the first by, on the same faces.
+    """Print paired differences of each trial to the first one.
 
-    Runs of one fold and seed are paired, so that how hard a fold is drops out. Seeds of
-    one fold share their faces: the standard error over all pairs is a little too small.
+    Runs with the same fold and seed are paired, which removes the effect of the fold. Seeds
+    of a fold use the same faces, so the standard error over all pairs is slightly too small.
     """
     trials = list(dict.fromkeys(row["trial"] for row in rows))
     if len(trials) < 2:

@@ -1,8 +1,8 @@
-"""What the checks of `faults.py` share: a check breaks something and looks at what comes of it.
+"""Common functions of the fault-injection checks of `faults.py`.
 
-A check takes the share of its trials to run and gives the number of trials and a list of
-faults, a text each. Kinds: A silently wrong, B lost work, C crashes, D hangs, E told late or
-unclearly.
+A check takes the fraction of its trials to run, and returns the number of trials and a list of
+fault descriptions. Kinds of faults: A silently wrong results, B lost work, C crashes, D hangs,
+E late or unclear errors.
 """
 
 import subprocess
@@ -24,9 +24,9 @@ from skwing.datasets import (
 from skwing.networks import PlainCNN
 
 CHECKS = []
-LIMIT = 120  # seconds of a process of its own
+LIMIT = 120  # time limit of a process, in seconds
 TINY = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
-# Written once; what runs in processes of their own begins with it.
+# Common header of scripts that run in separate processes.
 PRELUDE = """
 import os, sys, signal, threading, time, warnings
 from functools import partial
@@ -45,7 +45,7 @@ X, y = make_faces(16, image_size=48, random_state=0, return_X_y=True)
 
 
 class Check(NamedTuple):
-    """A promise and the function that tries to break it."""
+    """Expected behaviour, and the function that tests it."""
 
     name: str
     kind: str
@@ -53,7 +53,7 @@ class Check(NamedTuple):
 
 
 def check(name, kind):
-    """Add a function to the checks."""
+    """Register a function as a check."""
 
     def add(function):
         CHECKS.append(Check(name, kind, function))
@@ -64,12 +64,12 @@ def check(name, kind):
 
 @cache
 def faces(n=16):
-    """A few small drawn faces."""
+    """A few small generated faces."""
     return make_faces(n, image_size=48, random_state=0, return_X_y=True)
 
 
 def regressor(**settings):
-    """Regressor of two stages that trains in a moment."""
+    """Regressor with two stages and very short training."""
     settings = {"networks": (TINY, TINY), "max_epochs": 2, "random_state": 0, **settings}
     return CascadeLandmarkRegressor(**settings)
 
@@ -81,7 +81,7 @@ def fitted():
 
 
 def in_process(code, *arguments, limit=LIMIT, **options):
-    """What a process of its own prints, or the text of what went wrong."""
+    """Output of a separate process, or a description of its failure."""
     command = [sys.executable, "-c", PRELUDE + code, *map(str, arguments)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, **options)
@@ -93,7 +93,7 @@ def in_process(code, *arguments, limit=LIMIT, **options):
 
 
 def refused(call, *words, errors=(ValueError, TypeError, OSError)):
-    """None if a call raises an error with all words in it, else what it did."""
+    """None if a call raises an error that contains all words, else a description."""
     try:
         call()
     except errors as error:
@@ -106,12 +106,12 @@ def refused(call, *words, errors=(ValueError, TypeError, OSError)):
 
 
 def same(a, b):
-    """Whether two fitted regressors predict the same."""
+    """Whether two fitted regressors have the same predictions."""
     return np.array_equal(a.predict(faces()[0]), b.predict(faces()[0]))
 
 
 def writers():
-    """Every writer of one file, as a function of a path."""
+    """Writers of single files, as functions of a path."""
     X, y = faces()
     with_paths = BoxedImages(
         [f"face{i}.png" for i in range(len(y))], boxes=X.boxes, schema=X.schema

@@ -1,4 +1,4 @@
-"""Faults that would crash, hang, or be told late or unclearly."""
+"""Checks for crashes, hangs, and late or unclear errors."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Faults that would lose work."""
+"""Checks for lost work."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Faults that would give wrong answers in silence."""
+"""Checks for silently wrong results."""
 
 import pickle
 import random
@@ -148,7 +148,7 @@ def _nan_stage(share):
 
 
 def _jpeg():
-    """A JPEG file of a face, and where its scan begins."""
+    """A JPEG file of a face, and the offset of its scan."""
     data = cv2.imencode(".jpg", faces()[0].decode(0)[..., ::-1])[1].tobytes()
     return data, data.index(b"\xff\xda") + 12
 

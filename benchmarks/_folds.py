@@ -1,16 +1,14 @@
-"""Faces to measure on, cut into folds that share no photograph and no person.
+"""Folds of faces that share no photographs and no persons.
 
-The folds depend on the faces alone: every trial, every peer and every seed of training
-sees the same ones.
+The folds depend only on the faces, and are the same for all trials, peers and seeds.
 
-- ``300w``: the training subsets of 300-W that are there (LFPW, HELEN, AFW), never its test
-  sets; folds by photograph, since AFW and HELEN have photographs with several faces.
+- ``300w``: the available training subsets of 300-W (LFPW, HELEN, AFW), never its test sets;
+  folds by photograph, because photographs of AFW and HELEN may contain several faces.
 - ``youtube``: frames of YouTube Faces with automatic landmarks, as a folder with
-  ``training_frames_keypoints.csv``, ``training/`` and ``boxes.csv``; folds by person, those
-  of the column ``fold``. Frames without a detector's box are left out. A frame that is
-  listed twice counts once, by its last row: the name stands for two frames, and the
-  picture that is there is the later one's. The labels differ in kind from 300-W's, so the
-  errors on the two are not to be compared.
+  ``training_frames_keypoints.csv``, ``training/`` and ``boxes.csv``; folds by person, from
+  the column ``fold``. Frames without a detected box are excluded. For duplicate names, the last
+  row is used: the name denotes two frames, and the image file is that of the later one. The
+  label definition differs from 300-W, so errors on the two data sets are not comparable.
 """
 
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ SUBSETS_300W = ("lfpw/trainset", "helen/trainset", "afw")
 
 @dataclass(frozen=True)
 class Source:
-    """Which faces, with which boxes, in how many folds."""
+    """Faces, boxes and number of folds."""
 
     data: str
     faces: str = "300w"
@@ -40,7 +38,7 @@ class Source:
     n_train: int | None = None
 
     def told(self):
-        """What of it belongs in a line of results; not where the files lie."""
+        """Fields for a line of results, without local paths."""
         told = {"faces": self.faces, "boxes": self.boxes, "n_faces": self.n_faces}
         if self.n_train is not None:
             told["n_train_asked"] = self.n_train
@@ -84,7 +82,7 @@ LOADERS = {"300w": _load_300w, "youtube": _load_youtube}
 
 @lru_cache(maxsize=2)
 def load_faces(source):
-    """Bunch of data, target, groups, subset and, where the data set has any, fold."""
+    """Bunch with data, target, groups, subset and, if the data set has folds, fold."""
     faces = LOADERS[source.faces](source.data, source.boxes)
     if source.n_faces is None or source.n_faces >= len(faces.groups):
         return faces
@@ -93,7 +91,7 @@ def load_faces(source):
 
 
 def _some(groups, n):
-    """Rows of about n faces, in order: all of one photograph or person, or none."""
+    """Sorted indices of about n faces; groups (photograph or person) are not split."""
     names, sizes = np.unique(groups, return_counts=True)
     order = np.random.RandomState(FOLD_SEED).permutation(len(names))
     n_groups = np.searchsorted(np.cumsum(sizes[order]), n) + 1
@@ -101,7 +99,7 @@ def _some(groups, n):
 
 
 def make_folds(faces, source):
-    """Rows to train on and rows to test on, by the number of the fold."""
+    """Training and test indices of each fold."""
     if faces.fold is not None:
         folds = {
             int(fold): (np.flatnonzero(faces.fold != fold), np.flatnonzero(faces.fold == fold))
@@ -119,21 +117,25 @@ def make_folds(faces, source):
 
 
 def add_options(parser):
-    """Give a parser the options that choose faces and folds."""
+    """Add the options for faces and folds to a parser."""
     parser.add_argument("--data", required=True, help="folder of the data set")
     parser.add_argument("--faces", default="300w", choices=list(LOADERS))
     parser.add_argument(
         "--boxes", default="detector", choices=["detector", "ground_truth", "landmarks"]
     )
-    parser.add_argument("--folds", type=int, default=5, help="of 300-W; the others have their own")
-    parser.add_argument("--use", type=int, nargs="+", help="folds to run; default: all of them")
-    parser.add_argument("--n-faces", type=int, help="take about so many faces only")
-    parser.add_argument("--n-train", type=int, help="train on about so many, test on all")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="number of folds of 300-W; others have fixed folds"
+    )
+    parser.add_argument("--use", type=int, nargs="+", help="folds to run; default: all")
+    parser.add_argument("--n-faces", type=int, help="approximate number of faces to use")
+    parser.add_argument("--n-train", type=int, help="approximate number of training faces")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="random seeds of training"
+    )
 
 
 def chosen(args):
-    """Source and numbers of the folds that the command line asks for."""
+    """Source and fold numbers selected on the command line."""
     source = Source(args.data, args.faces, args.boxes, args.folds, args.n_faces, args.n_train)
     there = list(make_folds(load_faces(source), source))
     use = there if args.use is None else args.use

@@ -1,4 +1,4 @@
-"""Faces for `on_gpu.py`: one split of 300-W by photograph, and drawn faces where there is none."""
+"""Faces for `on_gpu.py`: a split of 300-W by photograph, or generated faces without data."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,15 +14,15 @@ from sklearn.utils import Bunch
 from skwing.datasets import load_300w, make_faces
 from skwing.images import concatenate
 
-MORE = "300w_helen_rest"  # more faces of HELEN, beside the folder 300w
-PAIRS = "same_photo_pairs.csv"  # in it: nearly the same photograph under two names
-FOLD = 1  # the fold that other results are told of as well
+MORE = "300w_helen_rest"  # additional faces of HELEN, next to the folder 300w
+PAIRS = "same_photo_pairs.csv"  # near-duplicate photographs under two names
+FOLD = 1  # fold that is used by other results too
 N_TINY = 40
 
 
 @dataclass(frozen=True)
 class Split:
-    """Faces, and rows of them to train on (`few`, or `all` that there are) and to test on."""
+    """Faces, with training indices (`few` or `all`) and test indices."""
 
     faces: Bunch
     rows: dict[str, np.ndarray]
@@ -31,13 +31,13 @@ class Split:
 
 
 def same_photographs(names, groups, pairs):
-    """Groups joined where a pair of names says that two photographs are the same.
+    """Merge groups that contain the same photograph under two names.
 
     Parameters
     ----------
     names, groups : array of str of shape (n,)
     pairs : list of (str, str)
-        Names; those that are not among `names` are passed over.
+        Pairs of names; names that are not in `names` are ignored.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def same_photographs(names, groups, pairs):
 
 @lru_cache(maxsize=1)
 def load_split(data, tiny):
-    """The split of a folder that holds ``300w`` and perhaps ``300w_helen_rest``."""
+    """Split of a folder that contains ``300w`` and optionally ``300w_helen_rest``."""
     if data is None:
         return _drawn_split(N_TINY if tiny else 2000)
     root = Path(data)
@@ -76,7 +76,7 @@ def load_split(data, tiny):
     names = np.concatenate([part.names for part in parts])
     photos = [[f"{i} {group}" for group in part.groups] for i, part in enumerate(parts)]
     groups = same_photographs(names, np.concatenate(photos), pairs)
-    # What shows a photograph of the test rows is left out of training.
+    # Faces of photographs in the test set are excluded from training.
     clean = ~np.isin(groups, groups[test])
     rows = {"few": train[clean[train]], "all": np.flatnonzero(clean)}
     if tiny:

@@ -1,4 +1,4 @@
-"""Trainings of `on_gpu.py`: which there are, and one of them up to a deadline."""
+"""Trainings of `on_gpu.py`, with a deadline."""
 
 import time
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from skwing._utils.checks import check_table
 from skwing._utils.device import check_device
 from skwing.networks import PlainCNN
 
-# Steps of 8 images are too small to fill a GPU: as many samples in steps of 64, at eight
-# times the rate, are nearly the same training.
+# Batches of 8 images are too small for a GPU. Batches of 64 with 8 times the learning rate and
+# the same number of samples are nearly equivalent.
 LARGER = 8
 TINY_WIDTHS = (4, 8, 8, 8, 8)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A training: its name, settings, which of the split's rows it sees, and its seed."""
+    """A training: name, parameters, training indices and seed."""
 
     name: str
     settings: tuple
@@ -41,11 +41,11 @@ def _fit(name, rows="few", seed=0, **settings):
 
 
 def _schedule(n_train, n_landmarks, **settings):
-    """CNN-6 over the paper's whole schedule, in larger steps."""
+    """CNN-6 with the full schedule of the paper, with larger batches."""
     paper = make_pipeline({"recipe": "paper", "balance": False}, n_train)["reg"].get_params()
     rate = paper["learning_rate"][0] * LARGER
     if settings.get("loss") == "l2":
-        rate /= 10  # as in the caption of table 1
+        rate /= 10  # see the caption of table 1
     return {
         "recipe": "paper",
         "average_mirrored": False,
@@ -57,7 +57,7 @@ def _schedule(n_train, n_landmarks, **settings):
 
 
 def all_fits(n_few, tiny):
-    """Trainings in the order in which they are wanted."""
+    """Trainings in order of priority."""
     schedule = partial(_schedule, n_few, 68)
     fits = [
         _fit("default", balance=False),
@@ -91,7 +91,7 @@ def all_fits(n_few, tiny):
 
 
 def _tiny(settings):
-    """Settings of a training of seconds, which all the same goes the whole way."""
+    """Parameters of a training of seconds, with all steps of a full one."""
     settings = dict(settings)
     n_stages = len(settings.get("networks", ("", "")))
     if settings.get("recipe") != "best":
@@ -102,7 +102,7 @@ def _tiny(settings):
 
 
 def told_of(fit, split):
-    """What a line of results says of a training before it ends; tells it from others."""
+    """Fields that identify a training in the results."""
     return {
         "part": "fit",
         "name": fit.name,
@@ -114,7 +114,7 @@ def told_of(fit, split):
 
 
 def _stop_at(deadline):
-    """Replace the training loop by one that ends with the epoch that passes a deadline."""
+    """Replace the training loop by one that stops after the epoch in which the deadline passes."""
     real = loop.train
 
     def train(*args, on_epoch=None, **rest):
@@ -127,10 +127,10 @@ def _stop_at(deadline):
 
 
 def run_fit(fit, data, device, deadline):
-    """Train and measure; a row of results.
+    """Train and measure; return a row of results.
 
-    A training that the deadline ends says so (`complete`), and its errors are those of a
-    schedule that was broken off: only its speed counts.
+    If the deadline stops a training, `complete` is False, and only its speed is meaningful,
+    because the learning-rate schedule is incomplete.
     """
     torch.set_num_threads(1)
     split = load_split(data, fit.tiny)

@@ -9,7 +9,7 @@ def _table(head, rows):
 
 
 def _latest(rows, part):
-    """Last whole row of each name, seed and device of a part."""
+    """Last complete row of each name, seed and device of a part."""
     found = {}
     for row in rows:
         if row["part"] == part and "error" not in row:
@@ -134,7 +134,7 @@ def make_report(rows):
 
 
 def write_report(rows, path):
-    """Put the section into a file, in the place of the one that is there."""
+    """Write the section to a file, replacing the existing one."""
     text = path.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise SystemExit(f"{path}: expected one {BEGIN} and one {END}")

@@ -1,10 +1,10 @@
-"""Speed on a GPU, by parts of a training step: `on_gpu.py` runs these cells one after another.
+"""Speed of the parts of a training step on a GPU; `on_gpu.py` runs these measurements.
 
-The step of a stage is made of three: the batch (draws, crops, bending, colours), the bare
-step (forward, loss, backward, optimiser) and what the loop adds. Each is timed with the
-device awaited at both ends, over as many steps. Beside the bare step stand the same step
-replayed as one CUDA graph, which costs the CPU one launch: what is left then is the time of
-the device itself; and the seconds in which the device had work, from torch's profiler.
+A training step has three parts: the batch (sampling, crops, deformation, colours), the bare
+step (forward, loss, backward, optimiser) and the overhead of the loop. Each part is timed over
+the same number of steps, with synchronisation of the device before and after. Two further
+measurements show the time of the device itself: the bare step replayed as a CUDA graph, which
+needs a single launch by the CPU, and the busy time of the device from torch's profiler.
 """
 
 import time
@@ -36,7 +36,7 @@ CELLS = (
 
 
 def all_cells(tiny):
-    """Cells of the speed of a step: name, networks and batch size."""
+    """Configurations to measure: name, networks and batch size."""
     if tiny:
         network = partial(PlainCNN, widths=(4, 8, 8, 8, 8), input_size=32)
         return [("tiny", (network,), 8)]
@@ -44,19 +44,19 @@ def all_cells(tiny):
 
 
 def told_of(name, batch_size):
-    """What a line of results says of a cell before it is measured."""
+    """Fields that identify a configuration in the results."""
     return {"part": "speed", "name": f"{name}, batch {batch_size}"}
 
 
 def _busy_seconds(call, device):
-    """Seconds in which a CUDA device worked during a call, and the operations that took most."""
+    """Busy time of a CUDA device during a call, in seconds, and the slowest operations."""
     activities = torch.profiler.ProfilerActivity
     with torch.profiler.profile(activities=[activities.CPU, activities.CUDA]) as profiler:
         call()
         clock(device)
     events = profiler.key_averages()
     on_device = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
-    # The optimiser marks the span of its kernels, which are counted already.
+    # The range of the optimiser contains kernels that are already counted.
     kernels = [event for event in on_device if not event.key.startswith("Optimizer.")]
     seconds = 1e-6 * sum(event.self_device_time_total for event in kernels)
     top = sorted(kernels, key=lambda e: -e.self_device_time_total)[:12]
@@ -74,7 +74,7 @@ def _busy_seconds(call, device):
 
 
 def _time_parts(network, batches, loss, optimizer, mixed, n_steps):
-    """Milliseconds a step of the parts of a step."""
+    """Milliseconds per step of each part."""
     device = next(network.parameters()).device
     warm = [next(batches)[:2] for _ in range(N_READY)]
     start = clock(device)
@@ -98,7 +98,7 @@ def _time_parts(network, batches, loss, optimizer, mixed, n_steps):
 
 
 def _graphed_ms(bare, batch, n_steps):
-    """Milliseconds a step that is replayed as a graph; None if it can not be recorded."""
+    """Milliseconds per step replayed as a CUDA graph; None if it cannot be recorded."""
     (images, *_), targets = batch
     step = Replayed(bare.step_on, generator_on(bare.device))
     for _ in range(5):
@@ -114,7 +114,7 @@ def _ms(seconds, n_steps):
 
 
 def run_cell(name, networks, batch_size, data, device, tiny):
-    """Measure a cell; a row of results."""
+    """Measure a configuration; return a row of results."""
     split = load_split(data, tiny)
     rows = split.rows["few"][: 16 if tiny else N_SAMPLES]
     X, y = split.faces.data[rows], split.faces.target[rows]
@@ -123,7 +123,7 @@ def run_cell(name, networks, batch_size, data, device, tiny):
         networks=networks,
         batch_size=batch_size,
         max_epochs=2 if tiny else 3,
-        average_mirrored=False,  # one look at a crop, as the bare networks take
+        average_mirrored=False,  # a single prediction per crop, as for the bare networks
         device=device,
         random_state=0,
     )

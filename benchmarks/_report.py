@@ -1,4 +1,4 @@
-"""What the benchmarks share: where and with what a figure was measured, and keeping it."""
+"""Common functions of the benchmarks: environment and storage of results."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def environment(device="cpu"):
         "commit": _commit(),
         "machine": f"{platform.machine()}, {_processor()}, {torch.get_num_threads()} threads of "
         f"{os.cpu_count()} cores",
-        # More than the threads of a benchmark alone: other work took part of the cores.
+        # A load above the number of threads means that other programs use the cores too.
         "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "device": name,
         "versions": f"skwing {skwing.__version__}, torch {torch.__version__}, scikit-learn "
@@ -34,7 +34,7 @@ def environment(device="cpu"):
 
 
 def _commit():
-    """Commit of the package, with a + where files differ from it; None outside of git."""
+    """Commit of the package, with a + for uncommitted changes; None outside of git."""
     folder = Path(__file__).parent.parent
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
@@ -45,7 +45,7 @@ def _commit():
 
 
 def _processor():
-    """Name of the processor, as far as the system tells."""
+    """Name of the processor, if available."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -55,19 +55,21 @@ def _processor():
 
 
 def show_environment(row):
-    """Print where and with what a row was measured."""
+    """Print the environment of a row."""
     print(f"{row['date']}, {row['machine']}, device {row['device']}")
     print(f"{row['versions']}; load average {row['load_average']}\n", flush=True)
 
 
 def add_out(parser, name):
-    """Give a parser the option ``--out``."""
+    """Add the option ``--out`` to a parser."""
     default = Path(__file__).parent / "results" / f"{name}.jsonl"
-    parser.add_argument("--out", type=Path, default=default, help="file that gets a line a run")
+    parser.add_argument(
+        "--out", type=Path, default=default, help="file of results, one line per run"
+    )
 
 
 def append(row, path):
-    """Add a row to a file of JSON lines, so that nothing measured is lost."""
+    """Append a row to a file of JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(row, default=str) + "\n")
@@ -78,7 +80,7 @@ def peak_bytes():
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        # Of a process that was started by another, this may hold the other's peak.
+        # In a child process, this may be the peak of the parent.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else 1024 * peak
     return 1024 * int(status.split("VmHWM:")[1].split()[0])

@@ -1,4 +1,4 @@
-"""Settings from the command line, and runs that are kept, skipped and spread over processes."""
+"""Parsing of parameters, and runs in parallel processes with stored results."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ from _report import append
 
 import skwing
 
-# Two lines of results that agree on these tell of the same run.
+# Fields that identify a run.
 IDENTITY = (
     "skwing",
     "faces",
@@ -29,7 +29,7 @@ IDENTITY = (
 
 
 def parse_value(text):
-    """Value of a setting: a Python literal, or names without quotes, a tuple with commas."""
+    """Parse a value: a Python literal, or names without quotes, separated by commas."""
     text = text.strip()
     try:
         return ast.literal_eval(text)
@@ -58,7 +58,7 @@ def parse_trial(text):
 
 
 def resolve(value):
-    """What a setting stands for: ``module:name`` is imported, in tuples as well."""
+    """Resolve a parameter: ``module:name`` is imported, in tuples too."""
     if isinstance(value, (tuple, list)):
         return type(value)(resolve(part) for part in value)
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
@@ -68,7 +68,7 @@ def resolve(value):
 
 
 def plain(value):
-    """A setting as it goes into a file, the same in every process: no memory addresses."""
+    """Representation of a parameter in files, without memory addresses."""
     if isinstance(value, (tuple, list)):
         return [plain(part) for part in value]
     if isinstance(value, dict):
@@ -83,33 +83,35 @@ def plain(value):
 
 
 def add_brief_options(parser):
-    """Give a parser the settings of the regressor that small benchmarks change."""
-    parser.add_argument("--epochs", type=int, nargs="+", help="of each stage")
-    parser.add_argument("--networks", nargs="+", help="a name for each stage")
+    """Add the regressor parameters of small benchmarks to a parser."""
+    parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
+    parser.add_argument("--networks", nargs="+", help="network of each stage")
 
 
 def brief_settings(args):
-    """Settings of the regressor that :func:`add_brief_options` has read."""
+    """Regressor parameters from the options of :func:`add_brief_options`."""
     given = {"max_epochs": args.epochs, "networks": args.networks}
     return {name: tuple(value) for name, value in given.items() if value}
 
 
 def add_options(parser):
-    """Give a parser the options of runs."""
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once, a process each")
+    """Add the options of runs to a parser."""
+    parser.add_argument("--jobs", type=int, default=1, help="number of concurrent processes")
     parser.add_argument(
-        "--threads", type=int, help="of each run; default: the cores shared among --jobs"
+        "--threads", type=int, help="threads per run; default: cores divided by --jobs"
     )
-    parser.add_argument("--again", action="store_true", help="repeat what the file has already")
+    parser.add_argument(
+        "--again", action="store_true", help="repeat runs that are already in the file"
+    )
 
 
 def identity(row):
-    """Text that is equal for lines of the same run."""
+    """Text that identifies a run."""
     return json.dumps([row.get(key) for key in IDENTITY], sort_keys=True)
 
 
 def read_lines(path):
-    """Rows of a file of results, in its order."""
+    """Rows of a file of results, in order."""
     rows = []
     if path.exists():
         for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -126,19 +128,19 @@ def read_rows(path):
 
 
 def run_all(tasks, run, args, show):
-    """Rows of all tasks, those in the file and new ones, which are added to it.
+    """Run all tasks that are not in the file; return the rows of all tasks.
 
     Parameters
     ----------
     tasks : list of dict
-        What a line of results says before the run: `IDENTITY`, the name of the trial, and
-        what `run` needs in addition under keys that start with an underscore.
+        Fields of a result known before the run: `IDENTITY`, the name of the trial, and further
+        arguments of `run` with keys that start with an underscore.
     run : callable
-        Takes a task and the number of threads, returns a dict of results.
+        Function of a task and the number of threads that returns a dict of results.
     args : Namespace
-        With jobs, threads, again and out.
+        Options jobs, threads, again and out.
     show : callable
-        Prints a row.
+        Function that prints a row.
     """
     tasks = [{"skwing": skwing.__version__, **task} for task in tasks]
     kept = {} if args.again else read_rows(args.out)
@@ -163,7 +165,7 @@ def run_all(tasks, run, args, show):
         show(rows[number])
     if n_failed:
         print(f"\n{n_failed} of {len(tasks)} runs failed")
-    # The order of the command line: the first trial is the one to compare with.
+    # In the order of the command line: the first trial is the reference.
     return [rows[number] for number in sorted(rows)]
 
 
@@ -172,12 +174,12 @@ def _name(task):
 
 
 def _results(waiting, tasks, run, jobs, threads):
-    """Number and result of each task as it comes: a dict, or the text of an error."""
+    """Yield index and result of each finished task: a dict, or an error message."""
     if jobs == 1:
         for number in waiting:
             yield number, _try(run, tasks[number], threads)
         return
-    # Read by the libraries of the processes to come, before they start their own threads.
+    # Read by the libraries in child processes before they start threads.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
@@ -193,5 +195,5 @@ def _try(run, task, threads):
     torch.set_num_threads(threads)
     try:
         return run(task, threads)
-    except Exception:  # one trial that fails must not end the others
+    except Exception:  # other trials continue after a failure
         return traceback.format_exc()

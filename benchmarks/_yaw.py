@@ -1,8 +1,7 @@
 """Yaw of faces, in degrees, estimated from their 68 landmarks.
 
-300-W has no pose labels. A rigid 3-D face is fitted to the landmarks under scaled
-orthography, and its turn is read off. On drawn faces, whose yaw is known, the estimate
-can be checked: run this file.
+300-W has no pose labels. A rigid 3D face is fitted to the landmarks with scaled orthographic
+projection. Run this file to compare the estimate with the known yaw of generated faces.
 """
 
 import numpy as np
@@ -27,7 +26,7 @@ def estimate_yaw(points):
     -------
     yaw : array of shape (n,)
     """
-    # The outline of the far cheek is not the same point on the head at every yaw.
+    # Points on the outline of the far cheek depend on the yaw.
     inner = np.arange(17, 68)
     solid = rigid_face()[inner]
     solid = solid - solid.mean(0)
@@ -36,7 +35,7 @@ def estimate_yaw(points):
     u, _, vt = np.linalg.svd(camera, full_matrices=False)
     across, down = np.moveaxis(u @ vt, 1, 0)
     toward = np.cross(across, down)
-    # The viewing axis in the head's own frame: how far it swings sideways is the yaw.
+    # The yaw is the horizontal angle of the viewing axis in the head frame.
     return np.degrees(np.arctan2(-toward[:, 0], toward[:, 2]))
 
 
