@@ -1,4 +1,4 @@
-"""Print the oldest versions that pyproject.toml allows, as requirements for pip."""
+"""Print the minimum versions in pyproject.toml as requirements for pip."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ extras = project["optional-dependencies"]
 
 
 def oldest(requirements):
-    """Requirements of the lower bounds; those of the package's own extras in their place."""
+    """Requirements of the lower bounds; extras of the package are expanded."""
     for requirement in requirements:
         name, own, bound = re.fullmatch(
             r"([\w-]+)(?:\[(.+)\])?(?:>=([\w.]+).*)?", requirement
@@ -17,7 +17,7 @@ def oldest(requirements):
         if name == project["name"]:
             for extra in own.split(","):
                 yield from oldest(extras[extra])
-        elif name != "ruff":  # which is for one run alone, and has no part in the tests
+        elif name != "ruff":  # ruff is not used by the tests
             yield f"{name}=={bound}"
 
 

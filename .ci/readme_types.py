@@ -1,8 +1,8 @@
-"""Write the Python snippets of README.md as one module, for mypy to check as a user's code.
+"""Write the Python snippets of README.md as one module, to check it with mypy.
 
     python .ci/readme_types.py FILE
 
-What the snippets name is checked at the end: none of skwing's objects is Any.
+At the end of the module, objects of skwing are checked not to be Any.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Train, save, load and export with an installed skwing, away from the checkout."""
+"""Train, save, load and export with the installed package, outside of the checkout."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Cells: one training each, measured by a GridSearchCV, kept as a line each, done once.
+"""Cells: trainings that are run by a GridSearchCV and stored as lines of results.
 
-A search has one split, and as candidates the cells of it that are not in the file yet. Its
-scorer measures a cell and adds it to the file at once, in the process that trained it: a
-search that is interrupted has lost only the cells it was at. So the file must be where all
-processes can write, which takes a common disk if joblib spreads them over machines.
+A search has one split; its candidates are the cells that are not in the file yet. The scorer
+measures a cell and appends it to the file immediately, in the training process, so an
+interrupted search loses only the cells in progress. All processes must be able to write to
+the file, which requires a shared disk if joblib distributes them over several machines.
 """
 
 import contextlib
@@ -25,18 +25,22 @@ from skwing.metrics import ced_auc, failure_rate, nme
 
 QUANTILES = (np.arange(200) + 0.5) / 200
 NORMALIZERS = {"aflw": "box", "300w": "inter_pupil", "made": "inter_pupil"}
-ENDS = {"aflw": 5.0, "300w": 10.0, "made": 10.0}  # percent: failures above, area up to it
+ENDS = {
+    "aflw": 5.0,
+    "300w": 10.0,
+    "made": 10.0,
+}  # failure threshold and limit of the area, in percent
 
 
 def face_errors(faces, true, predicted, boxes):
-    """Error of each face in percent, by what the protocol divides by."""
+    """Error of each face in percent of the normalising length of the protocol."""
     if NORMALIZERS[faces] == "box":
         return 100 * nme(true, predicted, normalizer="box", boxes=boxes, per_sample=True)
     return sample_errors(true, predicted)["pupil"]
 
 
 def figures(faces, true, predicted, boxes, parts=None):
-    """What a line of results says about the errors of a stage, in percent."""
+    """Statistics of the errors of a stage in a line of results, in percent."""
     errors, end = face_errors(faces, true, predicted, boxes), ENDS[faces]
     row = {
         "nme": float(np.nanmean(errors)),
@@ -47,35 +51,35 @@ def figures(faces, true, predicted, boxes, parts=None):
             str(part): float(np.nanmean(errors[parts == part]))
             for part in ([] if parts is None else np.unique(parts))
         },
-        # The curve of the errors, for as many bytes however many faces there are.
+        # The error curve, with a size that does not depend on the number of faces.
         "quantiles": np.nanquantile(errors, QUANTILES).round(3).tolist(),
     }
     if len(row["by_part"]) > 1:
         row["by_part"]["full"] = row["nme"]
-    # Yaw and other normalisers take the 68 landmarks.
+    # Yaw and other normalising lengths require the 68 landmarks.
     return row | ({} if NORMALIZERS[faces] == "box" else summarize(true, predicted))
 
 
 class Measure:
-    """Scorer: minus the error of the last stage, which it keeps with all else it finds.
+    """Scorer that returns the negative error of the last stage and stores all results.
 
     Parameters
     ----------
     cells : dict
-        By `identity`, what a line of results says of a cell before it is measured.
+        Fields of each cell known before the measurement, by `identity`.
     told : dict
-        What of it all cells share, the split among it.
+        Fields common to all cells, including the split.
     parts : array of str or None
-        Part of the test set of each test face.
+        Test-set part of each test face.
     out : Path
-        File that gets a line a cell.
+        File of results, one line per cell.
     """
 
     def __init__(self, cells, told, parts, out):
         self.cells, self.told, self.parts, self.out = cells, told, parts, out
 
     def __call__(self, pipeline, X, y):
-        """Predict with each stage, keep the errors, return minus the last NME in percent."""
+        """Predict with each stage, store the errors, return the negative last NME in percent."""
         regressor = pipeline.named_steps["reg"]
         found = {"seed": regressor.random_state, "parameters": parameters_of(pipeline)}
         cell = self.cells[identity({**self.told, **found})]
@@ -101,12 +105,12 @@ class Measure:
 
 
 def told_of(split):
-    """What a line of results says of all cells of a split."""
+    """Fields common to all cells of a split."""
     return {"skwing": skwing.__version__, **split.told, "n_train": split.n_train}
 
 
 def make_cells(trials, split, seeds):
-    """Cells of a split by their identity, and the parameters of each for GridSearchCV."""
+    """Cells of a split by identity, and their parameters for GridSearchCV."""
     told, cells, candidates = told_of(split), {}, {}
     for seed in seeds:
         for trial in trials:
@@ -126,7 +130,7 @@ def make_cells(trials, split, seeds):
 
 
 def measure(cells, candidates, split, args):
-    """Train and measure the cells that the file has not; all of them that it has then."""
+    """Train and measure cells that are not in the file; return all results."""
     kept = {} if args.again else read_rows(args.cells)
     missing = [key for key in cells if key not in kept]
     for key, cell in cells.items():
@@ -153,16 +157,16 @@ def measure(cells, candidates, split, args):
 
 
 def backend(args, split):
-    """Context in which joblib has the processes that the command line asks for."""
+    """Context with the joblib backend selected on the command line."""
     if args.backend == "dask":
-        # Sent to each worker once, not with each cell.
+        # Sent to each worker once, instead of with each cell.
         return parallel_config("dask", scatter=[split.data, split.target])
     return parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=args.threads)
 
 
 @contextlib.contextmanager
 def cluster(args):
-    """Start what the backend needs, and end it afterwards."""
+    """Context that starts and stops the cluster of the backend."""
     torch.set_num_threads(args.threads)
     if args.backend != "dask":
         yield
@@ -174,7 +178,7 @@ def cluster(args):
         with Client(args.scheduler):
             yield
         return
-    # Read by the processes to come, before torch starts its threads there.
+    # Read in child processes before torch starts threads.
     threads = {"distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": args.threads}
     here = {"host": "127.0.0.1", "dashboard_address": None}
     with (

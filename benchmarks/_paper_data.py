@@ -1,4 +1,4 @@
-"""Faces of the paper's protocols, and which of them are for training and for testing."""
+"""Faces of the protocols of the paper, with training and test splits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True)
 class Split:
-    """Faces, which of them are for testing, and what a line of results says about them.
+    """Faces, test indices, and the description of the split in results.
 
-    `parts` names the part of the test set of each test face; None if there are no parts.
+    `parts` is the test-set part of each test face; None if there are no parts.
     """
 
     told: dict
@@ -34,20 +34,20 @@ class Split:
 
 
 def _join(told, train, test, parts=None):
-    """Split of two sets of images and landmarks."""
+    """Split from separate training and test sets."""
     is_test = np.repeat([False, True], [len(train[1]), len(test[1])])
     data, target = concatenate([train[0], test[0]]), np.concatenate([train[1], test[1]])
     return Split(told, data, target, is_test, parts)
 
 
 def _some(n_rows, n):
-    """`n` random rows in order; all of them where n is None."""
+    """`n` random indices, sorted; all if n is None."""
     rows = np.random.RandomState(FOLD_SEED).permutation(n_rows)
     return np.sort(rows if n is None else rows[: max(1, n)])
 
 
 def _fifths(n):
-    """How many of about `n` faces to train on and how many to test on."""
+    """Numbers of training and test faces for about `n` faces."""
     return (None, None) if n is None else (n - n // 5, n // 5)
 
 
@@ -90,7 +90,7 @@ def _load_300w(args):
 
 
 def _published_300w(args, source, tests):
-    """All training folders, and the folders of the common and challenging sets there are."""
+    """All training folders, and the available folders of the common and challenging sets."""
     train = load_faces(source)
     test = load_300w(args.data, subsets=tests, boxes=args.boxes)
     rows = _some(len(test.target), _fifths(args.n_faces)[1])
@@ -103,7 +103,7 @@ LOADERS = {"aflw": _load_aflw, "300w": _load_300w, "faces": _load_made}
 
 
 def load_splits(args):
-    """Splits that the command line asks for."""
+    """Splits selected on the command line."""
     if args.protocol != "faces" and args.data is None:
         raise SystemExit(f"--protocol {args.protocol} needs --data, the folder of the data set")
     if args.protocol != "300w" and args.use:
@@ -112,16 +112,18 @@ def load_splits(args):
 
 
 def add_options(parser):
-    """Give a parser the options that choose the faces."""
+    """Add the options for the faces to a parser."""
     parser.add_argument("--protocol", required=True, choices=list(LOADERS))
-    parser.add_argument("--data", help="folder of the data set; made faces need none")
+    parser.add_argument("--data", help="folder of the data set; not used for generated faces")
     parser.add_argument(
         "--boxes",
         default="detector",
         choices=["detector", "ground_truth", "landmarks"],
         help="of 300-W",
     )
-    parser.add_argument("--folds", type=int, default=5, help="of 300-W's training faces")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="number of folds of the training faces of 300-W"
+    )
     parser.add_argument(
         "--use",
         nargs="+",
@@ -130,4 +132,4 @@ def add_options(parser):
         f"({', '.join(SUBSETS_300W)}), by photograph, or 'published': all of them, tested on "
         "the common and the challenging set. Default: published if there is such a set, else 0",
     )
-    parser.add_argument("--n-faces", type=int, help="take about so many faces in all")
+    parser.add_argument("--n-faces", type=int, help="approximate total number of faces")

@@ -1,9 +1,9 @@
-"""Figures that Feng et al. published with the Wing loss (CVPR 2018), and how sure each is.
+"""Results published by Feng et al. with the Wing loss (CVPR 2018), with their reliability.
 
-Tables 1 to 4 and figure 4 were read from the paper. A mark tells what was not: ``~`` was
-computed from the drawing of a network or read off a curve, ``*`` is what later papers
-report, ``?`` is often repeated, but no source confirms it. Errors are percent: of the face
-size (side of the given box) on AFLW-Full, of the distance of the pupils on 300-W.
+Values without a mark are from tables 1 to 4 and figure 4 of the paper. Values marked ``~`` are
+computed from the figure of a network or read from a curve, ``*`` are reported by later papers,
+and ``?`` are often cited without a confirmed source. Errors are in percent of the face size
+(side of the given box) on AFLW-Full, and of the inter-pupil distance on 300-W.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ LOSSES = {"l2": "L2", "l1": "L1", "smooth_l1": "smooth L1", "wing": "Wing"}
 
 
 class Figure(NamedTuple):
-    """A published number and the mark that says how sure it is."""
+    """A published value and its reliability mark."""
 
     value: float
     mark: str = ""
@@ -89,7 +89,7 @@ ARCHITECTURES = {
 
 
 def published(table, protocol, name, *, loss="wing", balance=False, part="full"):
-    """Figure that a row of ours stands beside, or None; made faces stand beside AFLW's."""
+    """Published value for a row, or None; generated faces are compared with AFLW."""
     if table == "architectures":
         return ARCHITECTURES.get(name, {}).get("300w" if protocol == "300w" else "aflw")
     if protocol == "300w":

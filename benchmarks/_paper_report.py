@@ -1,4 +1,4 @@
-"""Records of what the cells of a table gave, as JSON, Markdown and a picture."""
+"""Reports of the results of a table, as JSON, Markdown and a figure."""
 
 import json
 
@@ -32,7 +32,7 @@ UNITS = {
 
 
 def spread(values):
-    """Mean, standard deviation and number of values, those that are None left out."""
+    """Mean, standard deviation and number of values that are not None."""
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
         return None
@@ -41,7 +41,7 @@ def spread(values):
 
 
 def text_of(found, digits=2):
-    """Mean and, of several values, their standard deviation; a dash for none."""
+    """Text of the mean and, for several values, the standard deviation; a dash without values."""
     if found is None:
         return "-"
     text = f"{found['mean']:.{digits}f}"
@@ -49,7 +49,7 @@ def text_of(found, digits=2):
 
 
 def _record(trial, stage, name, runs, args):
-    """A line of a table: what a stage of a trial gave over splits and seeds."""
+    """Row of a table: results of a stage of a trial over splits and seeds."""
     rows = [run["stages"][stage] for run in runs]
     parts = sorted({part for row in rows for part in row["by_part"]}, key=PARTS_300W.index)
     figures = ("nme", "within_2", "failures", "auc", LARGE_YAW)
@@ -77,7 +77,7 @@ def _record(trial, stage, name, runs, args):
 
 
 def make_records(trials, runs, args):
-    """Records of all stages of all trials, differences of those that belong in pairs too."""
+    """Records of all stages of all trials, with paired differences."""
     records = [
         _record(trial, stage, name, runs[trial.name], args)
         for trial in trials
@@ -93,7 +93,7 @@ def make_records(trials, runs, args):
 
 
 def _partner(record, records, table):
-    """Record that one is compared with: that of the Wing loss, or that without balancing."""
+    """Reference record of a comparison: Wing loss, or no balancing."""
     if table == "losses":
         wanted = {"network": record["network"], "loss": "wing"}
     elif table == "balancing" and record["balance"]:
@@ -105,7 +105,7 @@ def _partner(record, records, table):
 
 
 def _difference(a, b, key):
-    """What b has more than a, over the pairs of runs with the same split and seed."""
+    """Differences b - a over pairs of runs with the same split and seed."""
     pairs = [
         (a["_stages"][run].get(key), row.get(key))
         for run, row in b["_stages"].items()
@@ -128,7 +128,7 @@ def _paper(record, part="full"):
 
 
 def markdown_table(rows):
-    """Lines of a Markdown table from rows of texts, the first of them the head."""
+    """Lines of a Markdown table from rows of texts; the first row is the header."""
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
     return [head, "|" + " --- |" * len(rows[0]), *body]
 
@@ -138,7 +138,7 @@ def _losses_table(records, args, speeds):
     parts = [part for part in PARTS_300W if any(r.get(f"nme_{part}") for r in records)]
     figures = {"failures": f"above {end:g} %", "auc": f"AUC at {end:g} %"}
     beside = {part: f"paper: {part}" for part in PARTS_300W}
-    if args.protocol != "300w":  # the curve that the paper shows is of AFLW
+    if args.protocol != "300w":  # the curve in the paper is for AFLW
         figures = {"within_2": "within 2 %"} | figures
         beside = {"full": "paper: NME"}
     head = ["network", "loss", "NME", *parts, *figures.values(), "minus Wing's, in pairs"]
@@ -223,7 +223,7 @@ MARKDOWN = {
 
 
 def _whose(args, rows):
-    """What the paper's figures were measured on, and ours if on something else."""
+    """Data of the published results, and of ours if they differ."""
     if args.table != "grid" and args.protocol == "300w":
         here = all(row["fold"] == PUBLISHED for row in rows)
         return "300-W's test sets" + ("" if here else ", ours of a fold of its training faces")
@@ -231,7 +231,7 @@ def _whose(args, rows):
 
 
 def _notes(args, runs, n_missing):
-    """Lines that say what the figures are and where they come from."""
+    """Notes that explain the results and their origin."""
     rows = [run for of_trial in runs.values() for run in of_trial]
     told = {
         key: sorted({str(row[key]) for row in rows})
@@ -267,7 +267,7 @@ def make_markdown(records, runs, speeds, args, n_missing):
 
 
 def make_json(records, runs, speeds, args, n_missing):
-    """The same as a JSON text, with the figures of each run."""
+    """Report as JSON, with the results of each run."""
     keep = ("machine", "device", "versions", "commit", "date")
     rows = [run for of_trial in runs.values() for run in of_trial]
     places = sorted({json.dumps({key: row[key] for key in keep}) for row in rows})
@@ -288,7 +288,7 @@ def make_json(records, runs, speeds, args, n_missing):
 
 
 def draw_ced(records, args, path):
-    """Picture of the cumulative errors, if matplotlib is there."""
+    """Draw the cumulative errors, if matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

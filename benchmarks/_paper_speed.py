@@ -1,4 +1,4 @@
-"""How large the networks are, and how many faces a second they do."""
+"""Size and speed of the networks."""
 
 import time
 
@@ -11,12 +11,12 @@ import skwing
 from skwing import CascadeLandmarkRegressor
 from skwing.images import BoxedImages
 
-N_FACES = 128  # of a batch; a quarter of them with --quick
+N_FACES = 128  # batch size; a quarter of it with --quick
 LEAST_CALLS, LEAST_SECONDS = 3, 1.0
 
 
 def sizes(networks):
-    """Number of parameters, and megabytes of the state as it is stored."""
+    """Number of parameters, and size of the stored state in megabytes."""
     n_parameters = sum(p.numel() for network in networks for p in network.parameters())
     n_bytes = sum(
         value.numel() * value.element_size()
@@ -27,7 +27,7 @@ def sizes(networks):
 
 
 def _median_seconds(call):
-    """Median seconds of a call, after one to warm up."""
+    """Median seconds of a call, after a warm-up call."""
     call()
     seconds, start = [], time.perf_counter()
     while len(seconds) < LEAST_CALLS or time.perf_counter() - start < LEAST_SECONDS:
@@ -38,16 +38,16 @@ def _median_seconds(call):
 
 
 def faces_per_second(regressor, images):
-    """Of predict, all faces at once and one after the other."""
+    """Faces per second of predict, in one batch and one by one."""
     one = images[:1]
-    # The answer is an array of numpy, so the device has done its work when it is there.
+    # The result is a numpy array, so the device is synchronised.
     batch = _median_seconds(lambda: regressor.predict(images))
     single = _median_seconds(lambda: regressor.predict(one))
     return {"batch": round(len(images) / batch, 1), "single": round(1 / single, 1)}
 
 
 def decoded(images, n):
-    """The first faces, their pixels in memory."""
+    """The first faces, decoded in memory."""
     some = images[:n]
     pixels = [some.decode(i) for i in range(len(some))]
     return BoxedImages(pixels, boxes=some.boxes, schema=some.schema)
@@ -58,7 +58,7 @@ def _devices():
 
 
 def _cell(settings, n_landmarks, n_faces):
-    """What a line of results says of a measurement of speed."""
+    """Fields that identify a speed measurement in the results."""
     told = {key: value for key, value in environment().items() if key == "machine"}
     if torch.cuda.is_available():
         told["gpu"] = torch.cuda.get_device_name()
@@ -75,10 +75,10 @@ def _cell(settings, n_landmarks, n_faces):
 
 
 def measure_speed(trial, split, args):
-    """Size and speed of each stage of a trial, from the file or measured now; or None.
+    """Size and speed of each stage of a trial, from the file or measured; or None.
 
-    The networks are trained for one epoch on a few faces: neither their size nor their
-    speed depends on more. Measured after all training, and in this process.
+    The networks are trained for one epoch on a few faces, because size and speed do not depend
+    on the training. Measured in this process after all trainings.
     """
     n_faces = N_FACES // 4 if args.quick else N_FACES
     settings = {key: trial.settings[key] for key in ("networks", "average_mirrored")}

@@ -1,4 +1,4 @@
-"""What each table trains: the settings of its trials, and which rows they give."""
+"""Trials of each table, with their parameters."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,8 +9,8 @@ from skwing import recipes
 from skwing.networks import resnet50
 
 CASCADE = ("cnn6", "cnn7")
-STAGES = ("CNN-6", "CNN-6/7")  # what the stages of CASCADE are called
-DRAWS = (100_000, 64_000)  # training samples drawn for each stage, to save time
+STAGES = ("CNN-6", "CNN-6/7")  # names of the stages of CASCADE
+DRAWS = (100_000, 64_000)  # training samples per stage, reduced to save time
 LEAST_EPOCHS, MOST_EPOCHS = (10, 6), (100, 64)
 QUICK_FACES, QUICK_EPOCHS, QUICK_INPUT = 400, (30, 24), 96
 # Pixels of the input of 224; the paper says 10 and 2 for 64, others say 15 and 3 for 128.
@@ -19,7 +19,7 @@ RESNET_WING = {"w": 20.0, "epsilon": 4.0}
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings of one training, and the names of the networks that its stages make up."""
+    """Parameters of a training, and the names of the networks formed by its stages."""
 
     name: str
     settings: dict
@@ -29,7 +29,7 @@ class Trial:
 
 
 def base_settings(args, recipe, n_train, n_landmarks):
-    """Settings that all trials share, before those of the table."""
+    """Parameters common to all trials."""
     if recipe == "paper":
         base = recipes.paper(n_samples=n_train, n_landmarks=n_landmarks)
     else:
@@ -38,18 +38,18 @@ def base_settings(args, recipe, n_train, n_landmarks):
             for draws, least, most in zip(DRAWS, LEAST_EPOCHS, MOST_EPOCHS, strict=True)
         ]
         base = {"w": (10.0, 15.0), "epsilon": (2.0, 3.0)}
-        # As in the recipe: nothing says that the paper reads mirrored crops as well.
+        # As in the recipe: the paper does not mention averaging over mirrored crops.
         base |= {"max_epochs": tuple(epochs), "average_mirrored": False}
     if args.quick:
         base["max_epochs"] = QUICK_EPOCHS
-    # The paper's networks have no batch normalisation; those by the same name here have.
+    # Networks of the paper have no batch normalisation, unlike those with the same names here.
     return base | args.settings | {"networks": base.get("networks", CASCADE)}
 
 
 def _trial(base, name, stages, *, balance, loss="wing", **settings):
     settings = {**base, **settings, "loss": loss, "balance": balance}
     if loss == "l2" and settings.get("optimizer") == "sgd":
-        # As in the caption of table 1. AdamW divides the size of the gradients out.
+        # See the caption of table 1. AdamW is invariant to the scale of the gradients.
         settings["learning_rate"] = _scaled(settings["learning_rate"], 0.1)
     if not balance:
         settings = {k: v for k, v in settings.items() if not k.startswith("balance__")}
@@ -57,12 +57,12 @@ def _trial(base, name, stages, *, balance, loss="wing", **settings):
 
 
 def _scaled(rates, factor):
-    """Rates by stage, or one rate, times a factor."""
+    """Learning rates, per stage or single, multiplied by a factor."""
     return tuple(factor * r for r in rates) if isinstance(rates, tuple) else factor * rates
 
 
 def losses(base, own, args):
-    """Each loss; with 300-W as the paper has it: the cascade, balanced."""
+    """Trials of each loss; for 300-W, as in the paper, with the balanced cascade."""
     if args.protocol == "300w":
         return [trial for trial in balancing(base, own, args) if trial.balance]
     one = {"networks": base["networks"][:1]}
@@ -73,7 +73,7 @@ def losses(base, own, args):
 
 
 def grid(base, own, args):
-    """Wing losses of CNN-6 by w and epsilon."""
+    """Trials of CNN-6 with the Wing loss, by w and epsilon."""
     return [
         _trial(
             base,
@@ -90,7 +90,7 @@ def grid(base, own, args):
 
 
 def balancing(base, own, args):
-    """Each loss with and without balancing; the first stage of CNN-6/7 is CNN-6."""
+    """Trials of each loss with and without balancing; the first stage of CNN-6/7 is CNN-6."""
     return [
         _trial(
             base, f"{word}, {'' if balance else 'not '}balanced", STAGES, loss=loss, balance=balance
@@ -101,12 +101,12 @@ def balancing(base, own, args):
 
 
 def _later(value):
-    """What holds for stages after the first."""
+    """Parameters of stages after the first."""
     return value[-1] if isinstance(value, tuple) else value
 
 
 def architectures(base, own, args):
-    """Networks with the Wing loss, balanced; those that are not the paper's as `own` says."""
+    """Trials of networks with Wing loss and balancing; `own` applies to networks of skwing."""
     # Alone, CNN-7 reads the box, so it is disturbed as a first stage is, but learns as it
     # does in the cascade.
     later = {key: _later(base[key]) for key in ("w", "epsilon", "learning_rate") if key in base}
@@ -144,13 +144,13 @@ TABLES = {f.__name__: f for f in (losses, grid, balancing, architectures)}
 
 
 def first_stages(trial, n):
-    """The trial without the stages after the n-th."""
+    """The trial with only the first n stages."""
     settings = trial.settings | {"networks": trial.settings["networks"][:n]}
     return replace(trial, settings=settings, stages=trial.stages[:n])
 
 
 def make_trials(table, args, n_train, n_landmarks):
-    """Trials of a table for so many training faces."""
+    """Trials of a table for the given number of training faces."""
     base, own = (
         base_settings(args, recipe, n_train, n_landmarks) for recipe in (args.recipe, None)
     )

@@ -77,7 +77,7 @@ def main(argv=None):
     parser.add_argument("--n-samples", type=int, default=300)
     parser.add_argument("--epochs", type=int, nargs="+", default=[10, 10])
     args = parser.parse_args(argv)
-    print(f"Training on {args.n_samples} drawn faces ...", flush=True)
+    print(f"Training on {args.n_samples} generated faces ...", flush=True)
     faces = make_faces(args.n_samples, random_state=0)
     regressor = CascadeLandmarkRegressor(max_epochs=tuple(args.epochs), random_state=0, verbose=1)
     regressor.fit(faces.data, faces.target)
@@ -88,7 +88,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "landmarks.onnx"
         to_onnx(regressor, path)
-        print(f"written:        {path.stat().st_size / 1e6:.1f} MB")
+        print(f"file size:      {path.stat().st_size / 1e6:.1f} MB")
         locator = Locator(path)
         start = time.perf_counter()
         found = np.concatenate(
@@ -99,7 +99,7 @@ def main(argv=None):
         )
         print(f"ONNX Runtime:   {time.perf_counter() - start:.2f} s, one by one")
     apart = np.linalg.norm(found - wanted, axis=-1).mean(1) / others.data.boxes[:, 2:].max(1)
-    print(f"they differ by: {100 * apart.mean():.3f} percent of the box")
+    print(f"difference:     {100 * apart.mean():.3f} percent of the box")
     return 100 * apart.mean()
 
 

@@ -41,14 +41,14 @@ def search(faces, epochs, n_jobs):
 def show(found):
     """Print the candidates, best first."""
     results = found.cv_results_
-    print("\nNME of faces held out, in percent of their size:")
+    print("\nNME of held-out faces, in percent of the face size:")
     for i in results["rank_test_score"].argsort():
         params = results["params"][i]
         balanced = "not balanced" if params["balance"] == "passthrough" else "balanced"
         error, seconds = -100 * results["mean_test_score"][i], results["mean_fit_time"][i]
         print(
             f"{error:6.2f}   w {params['reg__w']:4.1f}, epsilon {params['reg__epsilon']:3.1f}, "
-            f"{balanced} ({seconds:.1f} s a fit)"
+            f"{balanced} ({seconds:.1f} s per fit)"
         )
 
 
@@ -62,7 +62,7 @@ def main(argv=None):
     start = time.perf_counter()
     found = search(make_faces(args.n_samples, random_state=0), args.epochs, args.n_jobs)
     show(found)
-    print(f"All of it took {time.perf_counter() - start:.0f} s.")
+    print(f"Total time: {time.perf_counter() - start:.0f} s.")
     return found
 
 

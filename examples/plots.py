@@ -114,7 +114,7 @@ def main(argv=None):
         display.figure_.savefig(files[-1], dpi=120)
         plt.close(display.figure_)
         print(files[-1], flush=True)
-    print(f"All of it took {time.perf_counter() - start:.0f} s.")
+    print(f"Total time: {time.perf_counter() - start:.0f} s.")
     return files
 
 

@@ -22,8 +22,7 @@ from skwing.datasets import make_faces
 from skwing.display import LandmarkDisplay
 from skwing.metrics import nme
 
-# In degrees:
-LARGE_YAW = 30
+LARGE_YAW = 30  # in degrees
 N_SHOWN = 12  # number of faces in the figure
 YAW_SPREAD = 18  # standard deviation of the training faces; 10 % have a large yaw
 
@@ -74,7 +73,7 @@ def train_and_measure(train, test, balance, epochs, seed):
     print(f"took {time.perf_counter() - start:.0f} s", end="")
     if balance:
         repeats = pipeline.named_steps["balance"].repeats_
-        print(f"; a face counted {repeats.min()} to {repeats.max()} times", end="")
+        print(f"; each face is repeated {repeats.min()} to {repeats.max()} times", end="")
     print(flush=True)
     stages = pipeline.named_steps["reg"].staged_predict(test.data)
     return pipeline, [measure(test.target, points, test.pose[:, 0]) for points in stages]
@@ -85,7 +84,7 @@ def show(table, yaw):
     n_turned = int((np.abs(yaw) > LARGE_YAW).sum())
     heads = ["all faces", f"|yaw| <= {LARGE_YAW}", f"|yaw| > {LARGE_YAW}"]
     counts = [len(yaw), len(yaw) - n_turned, n_turned]
-    print("\nNME in percent of the face's size, on faces of persons not trained on:")
+    print("\nNME in percent of the face size, on faces of other persons:")
     print(f"{'':28}" + "".join(f"{head:>14}" for head in heads))
     print(f"{'number of faces':28}" + "".join(f"{count:14}" for count in counts))
     for name, errors in table.items():
@@ -126,7 +125,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     start = time.perf_counter()
-    print(f"Drawing {args.n_samples} faces to train on and others to test ...", flush=True)
+    print(f"Generating {args.n_samples} training faces and the test faces ...", flush=True)
     train, test = draw_faces(args.n_samples, args.seed)
     yaw = test.pose[:, 0]
     guess = predict_mean_shape(train, test)
@@ -138,7 +137,7 @@ def main(argv=None):
     show(table, yaw)
     same = save_and_reload(pipeline, test.data)
     draw_picture(pipeline, test, args.picture)
-    print(f"All of it took {time.perf_counter() - start:.0f} s.")
+    print(f"Total time: {time.perf_counter() - start:.0f} s.")
     return table, same
 
 

@@ -130,7 +130,7 @@ def run(folder, args):
         "mean position": measure(test.target, guess),
         "model": measure(test.target, predicted),
     }
-    print("\nMean error on the new fish, in percent of their length:")
+    print("\nMean error on test fish, in percent of their length:")
     print(f"{'':18}" + "".join(f"{name:>15}" for name in errors))
     for landmark in errors["model"]:
         print(f"{landmark:18}" + "".join(f"{row[landmark]:15.2f}" for row in errors.values()))
@@ -138,7 +138,7 @@ def run(folder, args):
     written = folder / "predicted.tps"
     write_tps(written, test.data, predicted.round(2), names=test.names, scale=test.scale)
     lines = written.read_text().splitlines()[: len(LANDMARKS) + 4]
-    print("\nThe predictions as a TPS file, to be opened in tpsDig or geomorph:")
+    print("\nPredictions as a TPS file for tpsDig or geomorph:")
     print(*lines, "...", sep="\n")
     return errors, written
 

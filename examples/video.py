@@ -31,7 +31,7 @@ COLOURS = [(80, 255, 80), (255, 200, 60), (90, 200, 255), (255, 120, 200)]  # RG
 
 def train(n_samples, epochs, seed):
     """Fit a model on generated faces."""
-    print(f"Training on {n_samples} drawn faces ...", flush=True)
+    print(f"Training on {n_samples} generated faces ...", flush=True)
     faces = make_faces(n_samples, max_yaw=45, random_state=seed)
     reg = CascadeLandmarkRegressor(
         networks=("cnn6",),
@@ -156,7 +156,7 @@ def follow(regressor, frames, boxes, detect, path, fps=FPS):
             print(f"frame {frame.index}: face {number} is lost")
     writer.close()
     rate = len(found) / (time.perf_counter() - start)
-    print(f"{len(found)} frames at {rate:.0f} a second, drawing included: {writer.path}")
+    print(f"{len(found)} frames at {rate:.0f} per second, including drawing: {writer.path}")
     return found
 
 
