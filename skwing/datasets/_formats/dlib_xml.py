@@ -307,8 +307,8 @@ def _part_names(part_names, data, points):
         lost = np.flatnonzero(np.isnan(points).any(axis=2).all(axis=0))
         if len(lost):
             raise ValueError(
-                f"landmark {lost[0]} is missing in all samples: its number could not be told "
-                "from the file. Give the landmarks names, by part_names or a schema of data."
+                f"landmark {lost[0]} is missing in all samples, so the file would not define "
+                "its number. Pass names of the landmarks: part_names, or data with a schema."
             )
         # Leading zeros keep the order in tools that sort names as text.
         width = max(2, len(str(n_landmarks - 1)))

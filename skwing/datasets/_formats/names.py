@@ -152,7 +152,7 @@ def check_one_row_each(columns, header, images, where):
     raise ValueError(
         f"{where}: found several rows of one image, {Counter(images).most_common(1)[0][0]!r:.60}, "
         f"with one point each ({x}, {y}) and no column that names the landmark. Add a column "
-        f"'landmark'; or landmarks=[({x!r}, {y!r})] says that each row is a sample of its own."
+        f"'landmark', or pass landmarks=[({x!r}, {y!r})] to read each row as a separate sample."
     )
 
 

@@ -100,7 +100,7 @@ def _pixels(frame, where):
     except Exception as error:  # readers of videos raise many types
         raise ValueError(
             f"{where}: the frame cannot be read: {type(error).__name__}: {error}; "
-            "labels.replace_filenames tells where the videos are."
+            "use labels.replace_filenames to correct the paths of videos."
         ) from error
 
 
