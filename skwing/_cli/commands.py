@@ -17,7 +17,7 @@ from skwing._cli.formats import (
     read_landmarks,
     write_landmarks,
 )
-from skwing._utils.files import write_bytes
+from skwing._utils.files import check_target, write_bytes
 from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
@@ -25,7 +25,14 @@ from skwing.cascade import CascadeLandmarkRegressor
 from skwing.detection import SkimageCascade, YuNet, detect_boxes
 from skwing.export import to_onnx
 from skwing.images import BoxedImages
-from skwing.metrics import ced_auc, failure_rate, landmark_report, nme
+from skwing.metrics import (
+    ced_auc,
+    check_measurable,
+    failure_rate,
+    landmark_report,
+    nme,
+    with_boxes_only,
+)
 from skwing.persistence import describe_model, load_model, save_model
 
 _A_PASS = 64  # images between two updates of the progress bar
@@ -34,13 +41,15 @@ _N_SHOWN = 12
 
 def predict(args):
     """Run ``skwing predict``: predict landmarks, write them to a file and draw them."""
+    out = args.out
+    if out is None and (args.to or not args.draw):
+        out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
+    if out is not None and find_format(out, args.to).suffix:  # not a folder
+        check_target(out)
     model = load_model(args.model)
     data, source = _images_to_read(args)
     data = _with_boxes(data, model, args)
     points = _predict_all(model, data, args.skip_unreadable)
-    out = args.out
-    if out is None and (args.to or not args.draw):
-        out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
     if out is not None:
         write_landmarks(out, data, points, source, args.to)
         _say(f"landmarks of {len(data)} images: {out}")
@@ -54,6 +63,7 @@ def predict(args):
 
 def train(args):
     """Run ``skwing train``: train a model on annotated images."""
+    check_target(args.out)  # before training, not after
     dataset = read_landmarks(args.data, args.format, args.images, args.schema)
     settings = {
         "random_state": args.seed,
@@ -71,7 +81,7 @@ def train(args):
     save_model(model, args.out)
     _say(f"model trained on {len(kept)} samples: {args.out}")
     if len(held_out):
-        data, target = dataset.data[held_out], dataset.target[held_out]
+        data, target = with_boxes_only(dataset.data[held_out], dataset.target[held_out])
         _say(f"error on {len(held_out)} held-out samples:")
         _print_errors(target, model.predict(data), model, data, "auto")
     return 0
@@ -81,6 +91,7 @@ def evaluate(args):
     """Run ``skwing evaluate``: print the errors of a model on annotated images."""
     model = load_model(args.model)
     dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    dataset.data, dataset.target = with_boxes_only(dataset.data, dataset.target)
     points = _predict_all(model, dataset.data, skip=False)
     _print_errors(dataset.target, points, model, dataset.data, args.normalizer)
     schema = schema_of(model, dataset.data)
@@ -219,7 +230,7 @@ def _print_errors(true, points, model, data, normalizer):
         boxes=boxes,
         per_sample=True,
     )
-    known = errors[~np.isnan(errors)]
+    known = errors[check_measurable(errors, "samples")]
     print(f"samples                      {len(known):8d} of {len(errors)}")
     print(f"mean error (NME)             {100 * known.mean():8.2f} %")
     print(f"median error                 {100 * np.median(known):8.2f} %")

@@ -115,6 +115,7 @@ def check_box_inside(box: Floats, image_shape: tuple[int, ...], describe: str) -
 
 
 def without_box(data: Any, which: Flags) -> str:
+    """State which samples have no box: the beginning of a sentence that ends in "no box"."""
     first = int(np.flatnonzero(which)[0])
     if which.sum() == 1:
         return f"{data.describe(first)}, 1 of {len(data)} samples, has"

@@ -26,15 +26,18 @@ def boxes_as_corners(boxes, sizes, describe):
 
 
 def reaches_beyond(boxes, sizes, factor):
+    """Mask of the boxes that extend beyond `factor` times the size of their image."""
     return (boxes[:, :2] + boxes[:, 2:] > factor * sizes + 1).any(1)
 
 
 def fit_as_corners(boxes, sizes):
+    """Whether nearly all boxes are inside their images if read as corners."""
     fits = (boxes[:, 2:] > boxes[:, :2]).all(1) & (boxes[:, 2:] <= 1.02 * sizes + 1).all(1)
     return len(boxes) > 0 and fits.mean() >= 0.95
 
 
 def corners_message(sample, box, size, what):
+    """Message about boxes that may be corners, with one sample as an example."""
     return (
         f"the boxes would {what} if they were read as corners, (x1, y1, x2, y2): a box is (x, y, "
         f"width, height). {sample} has {rounded(box)} in an image of {rounded(size)} pixels. If "
@@ -43,4 +46,5 @@ def corners_message(sample, box, size, what):
 
 
 def rounded(values):
+    """Numbers with two decimals, for messages."""
     return tuple(round(float(value), 2) for value in values)

@@ -167,7 +167,9 @@ def poses_of(poses: Any, y_true: ArrayLike | None, n_samples: int) -> tuple[Floa
 def _coefficients_of(estimator: Any, y_true: ArrayLike | None) -> tuple[Floats, str]:
     balancer = find_fitted(estimator, "components_", "a PoseBalancer")
     if y_true is None:
-        raise ValueError("poses of a PoseBalancer are computed from landmarks: pass y_true, or poses.")
+        raise ValueError(
+            "poses of a PoseBalancer are computed from landmarks: pass y_true, or poses."
+        )
     points = as_points(y_true, len(balancer.mean_shape_), "y_true")
     return balancer.pose_coefficients(points), coefficient_label(balancer.component_)
 

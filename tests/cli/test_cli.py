@@ -218,6 +218,8 @@ def test_pictures(folder, run, kind):
         (("convert", "faces.csv", "faces.csv"), "both SOURCE and TARGET"),
         (("convert", "faces.csv", "faces.odt"), "'.odt'"),
         (("plot", "faces.csv", "--out", "p.png", "--kind", "errors"), "requires --model"),
+        (("train", "faces.csv", "--out", "none/m.safetensors"), "there is no folder"),
+        (("predict", "00.png", "--model", "whole.safetensors", "--out", "x.odt"), "'.odt'"),
         (("plot", "faces.csv", "--out", "p.doc"), "cannot be written as '.doc'"),
         (("plot", "faces.csv", "--out", "none/p.png"), "there is no folder"),
     ],
