@@ -259,3 +259,29 @@ def test_the_module_runs():
     )
     assert done.returncode == 0
     assert "skwing predict photos/" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("train", "faces.csv", "--out", "none/m.safetensors"),
+        ("predict", "00.png", "--model", "whole.safetensors", "--out", "none/x.csv"),
+        ("predict", "00.png", "--model", "whole.safetensors", "--out", "x.odt"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_an_error_before_the_work(run, monkeypatch, args):
+    def work(self, *data, **options):
+        pytest.fail("the work was done before the target was checked")
+
+    monkeypatch.setattr(CascadeLandmarkRegressor, "fit", work)
+    monkeypatch.setattr(CascadeLandmarkRegressor, "predict", work)
+    assert run(*args)[0] == 1
+
+
+def test_samples_without_a_box_are_left_out_of_the_errors(folder, run):
+    faces = read_landmarks(folder / "faces.csv")
+    boxes = faces.data.boxes.copy()
+    boxes[4] = np.nan
+    write_csv(folder / "holed.csv", faces.data.with_boxes(boxes), faces.target)
+    code, out, told = run("evaluate", "holed.csv", "--model", "boxed.safetensors")
+    assert code == 0 and f"{N - 1} of {N - 1}" in out and "no box" in told
