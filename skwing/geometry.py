@@ -230,7 +230,7 @@ def reflect(size: int) -> Floats:
     """Matrix that mirrors a frame of width `size` horizontally.
 
     The landmarks of a mirrored shape must also be renamed, see
-    :meth:`skwing.schema.LandmarkSchema.mirror_points`.
+    :meth:`skwing.LandmarkSchema.mirror_points`.
 
     Examples
     --------

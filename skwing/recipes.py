@@ -1,5 +1,7 @@
 """Recipes: dictionaries of parameters for `CascadeLandmarkRegressor`.
 
+::
+
     CascadeLandmarkRegressor(**recipes.paper(n_samples=3148, n_landmarks=68))
     CascadeLandmarkRegressor(**recipes.best(n_samples=3148))
 

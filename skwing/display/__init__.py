@@ -1,7 +1,7 @@
 """Displays of data, training and errors, with the interface of scikit-learn's displays.
 
 A display stores computed arrays. The class methods ``from_...`` compute these arrays and plot
-them; :meth:`plot` plots them again. Afterwards, the attributes `ax_` (and `axes_` if there are
+them; the method `plot` plots them again. Afterwards, the attributes `ax_` (and `axes_` if there are
 several panels) and `figure_` are matplotlib objects, which can be modified. matplotlib is
 imported on first use; install it with ``pip install skwing[plot]``.
 """

@@ -40,7 +40,7 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
     estimator : CascadeLandmarkRegressor, Pipeline or search
         Fitted model. The steps of a pipeline before the regressor may be `PoseBalancer` or
         "passthrough". For a search, such as `GridSearchCV`, the best estimator is saved;
-        :func:`describe_model` returns its parameters and its score.
+        :func:`skwing.persistence.describe_model` returns its parameters and its score.
     path : str or path-like
         Path of the file, such as ``"landmarks.safetensors"``. An existing file is replaced
         when the new one is complete.
@@ -66,7 +66,7 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
     All parameters and fitted attributes are saved, including those of the balancer. Not
     saved are the `memory` of a pipeline, callbacks, metadata requests and additional
     attributes. For custom networks and losses, only the names are saved: pass the networks
-    again to :func:`load_model`. A ``functools.partial`` of a network of this package with
+    again to :func:`skwing.load_model`. A ``functools.partial`` of a network of this package with
     plain arguments is saved completely.
 
     Examples
@@ -94,7 +94,7 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
 def load_model(
     path: FilePath, networks: NetworkBuilder | Sequence[NetworkBuilder | None] | None = None
 ) -> CascadeLandmarkRegressor | Pipeline:
-    """Load a model saved by :func:`save_model` of this or an earlier version.
+    """Load a model saved by :func:`skwing.save_model` of this or an earlier version.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def load_model(
     Returns
     -------
     estimator : CascadeLandmarkRegressor or Pipeline
-        On the CPU until it predicts. For a custom loss, `loss` is a :class:`NotInFile`; set
-        the loss again before `fit`.
+        On the CPU until it predicts. For a custom loss, `loss` is a
+        :class:`~skwing.persistence.NotInFile`; set the loss again before `fit`.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def describe_model(path: FilePath) -> dict[str, Any]:
     Raises
     ------
     FileNotFoundError, ValueError
-        See :func:`load_model`.
+        See :func:`skwing.load_model`.
 
     Examples
     --------

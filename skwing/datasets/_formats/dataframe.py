@@ -227,6 +227,7 @@ def from_dataframe(
         With the attributes
 
         data : BoxedImages of shape (n,)
+            Images, with their boxes if the table has any.
         target : ndarray of shape (n, n_landmarks, 2)
             In image pixels counted from 0, float64. NaN if cells are empty.
         schema : LandmarkSchema or None

@@ -231,7 +231,7 @@ def read_dlib_xml(
     -----
     UserWarning
         If a part name has a side but no partner, see
-        :meth:`skwing.schema.LandmarkSchema.from_names`.
+        :meth:`skwing.LandmarkSchema.from_names`.
 
     Notes
     -----

@@ -118,6 +118,7 @@ def read_tps(
         With the attributes
 
         data : BoxedImages of shape (n,)
+            Images, without boxes.
         target : ndarray of shape (n, n_landmarks, 2)
             In pixels, not multiplied by the scale; y points down. NaN for specimens that are
             not digitised (``LM=0``). If no specimen is digitised, there are no landmarks
