@@ -16,7 +16,7 @@ from skwing.images import concatenate
 
 MORE = "300w_helen_rest"  # additional faces of HELEN, next to the folder 300w
 PAIRS = "same_photo_pairs.csv"  # near-duplicate photographs under two names
-FOLD = 1  # fold that is used by other results too
+FOLD = 1  # fold of the results of `on_gpu.py`
 N_TINY = 40
 
 
@@ -53,36 +53,47 @@ def same_photographs(names, groups, pairs):
 
 
 @lru_cache(maxsize=1)
-def load_split(data, tiny):
-    """Split of a folder that contains ``300w`` and optionally ``300w_helen_rest``."""
-    if data is None:
-        return _drawn_split(N_TINY if tiny else 2000)
+def load_all(data):
+    """All faces of a folder that contains ``300w`` and optionally ``300w_helen_rest``.
+
+    Returns
+    -------
+    faces : Bunch
+        With data, target, subset, and groups, which are equal for faces of one photograph.
+    """
     root = Path(data)
-    source = Source(str(root / "300w"))
-    first = load_300w(
-        source.data, subsets=[s for s in SUBSETS_300W if (root / "300w" / s).is_dir()]
-    )
-    train, test = make_folds(load_faces(source), source)[FOLD]
-    parts, pairs = [first], []
+    subsets = [name for name in SUBSETS_300W if (root / "300w" / name).is_dir()]
+    parts, pairs = [load_300w(root / "300w", subsets=subsets)], []
     if (root / MORE).is_dir():
         parts.append(load_300w(root / MORE))
         table = pd.read_csv(root / MORE / PAIRS)
         pairs = list(zip(table["a"], table["b"], strict=True))
-    faces = Bunch(
+    names = np.concatenate([part.names for part in parts])
+    photos = [[f"{i} {group}" for group in part.groups] for i, part in enumerate(parts)]
+    return Bunch(
         data=concatenate([part.data for part in parts]),
         target=np.concatenate([part.target for part in parts]),
         subset=np.concatenate([part.subset for part in parts]),
+        groups=same_photographs(names, np.concatenate(photos), pairs),
     )
-    names = np.concatenate([part.names for part in parts])
-    photos = [[f"{i} {group}" for group in part.groups] for i, part in enumerate(parts)]
-    groups = same_photographs(names, np.concatenate(photos), pairs)
+
+
+@lru_cache(maxsize=1)
+def load_split(data, tiny, fold=FOLD):
+    """Split of :func:`load_all`; the test faces are those of a fold of `_folds.py`."""
+    if data is None:
+        return _drawn_split(N_TINY if tiny else 2000)
+    faces = load_all(data)
+    groups = faces.groups
+    source = Source(str(Path(data) / "300w"))
+    train, test = make_folds(load_faces(source), source)[fold]
     # Faces of photographs in the test set are excluded from training.
     clean = ~np.isin(groups, groups[test])
     rows = {"few": train[clean[train]], "all": np.flatnonzero(clean)}
     if tiny:
         rows = {name: some[:: max(1, len(some) // N_TINY)] for name, some in rows.items()}
         test = test[:: max(1, len(test) // N_TINY)]
-    told = {"faces": "300w", "fold": FOLD, "n_test": len(test)}
+    told = {"faces": "300w", "fold": fold, "n_test": len(test)}
     return Split(faces, rows, test, told)
 
 
