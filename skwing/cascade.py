@@ -193,6 +193,8 @@ class CascadeLandmarkRegressor(
     mirrored_ : list of bool
         Whether each network was trained on mirrored crops. Only those are averaged over
         mirrored crops in prediction.
+    notice_ : str or None
+        Terms of use of the weights, see :func:`skwing.save_model`.
     calibration_ : object
         Model of the uncertainty for ``predict(X, return_std=True)``. Only after `calibrate`.
 
@@ -227,6 +229,7 @@ class CascadeLandmarkRegressor(
     history_: list[HistoryRow]
     n_iter_: list[int]
     mirrored_: list[bool]
+    notice_: str | None
     calibration_: Any
 
     def __init__(
@@ -428,6 +431,7 @@ class CascadeLandmarkRegressor(
         self._n_planned = len(run.stages)
         self._frame = chips.frame
         self._flat = flat
+        self.notice_ = self.notice_ if plan.n_known else None  # the terms stay with the weights
         self.__dict__.pop("calibration_", None)  # not valid for the new networks
 
     def _check_warm_start(self, train: Any, n_stages: int) -> int:

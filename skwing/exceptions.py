@@ -1,6 +1,6 @@
 """Warning classes of skwing."""
 
-__all__ = ["DataWarning"]
+__all__ = ["DataWarning", "NoticeWarning"]
 
 
 class DataWarning(UserWarning):
@@ -14,4 +14,22 @@ class DataWarning(UserWarning):
     >>> from skwing.exceptions import DataWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", DataWarning)
+    """
+
+
+class NoticeWarning(UserWarning):
+    """Warning that shows the terms of use of a model when it is loaded.
+
+    See Also
+    --------
+    skwing.save_model : Stores a notice with a model.
+
+    Examples
+    --------
+    To silence the warning for a model whose terms are known:
+
+    >>> import warnings
+    >>> from skwing.exceptions import NoticeWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", NoticeWarning)
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import nn
 from skwing._crops.chips import Chips
 from skwing._prediction.stages import read_stages
 from skwing._utils.ambient import plain_state
+from skwing._utils.checks import Choice
 from skwing._utils.files import check_target, write_bytes
 from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["to_onnx"]
 
 _OPSET = 20  # the first version in which GridSample has a mode "linear"
+_LARGE = 1000  # smaller constants of a graph are not worth a conversion
 _N_TRACED = 3  # batch size for tracing; the exporter may treat 1 or 2 as constants
 
 
 @plain_state()
-def to_onnx(regressor: Predictor, path: FilePath) -> None:
+def to_onnx(regressor: Predictor, path: FilePath, *, dtype: str = "float32") -> None:
     """Write a trained cascade, including the crops between stages, to one ONNX file.
 
     The model has an input ``chips``, uint8 of shape (n, size, size, 3), with a square RGB
@@ -42,7 +45,8 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
     - ``chip_size``: side of a chip in pixels;
     - ``chip_margin``: margin around the box on each side, as a fraction of the longer side
       of the box. With 0.5, a chip is twice as wide as the box and has the same centre;
-    - ``landmarks``: names of the landmarks as a JSON list, if there is a schema.
+    - ``landmarks``: names of the landmarks as a JSON list, if there is a schema;
+    - ``notice``: terms of use of the weights, if there are any (see :func:`skwing.save_model`).
 
     Parameters
     ----------
@@ -50,6 +54,9 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
         A fitted regressor; also a pipeline or a search that ends in one.
     path : str or path-like
         Path of the file to write.
+    dtype : {"float32", "float16"}, default="float32"
+        Data type of the stored weights. With "float16", the file is half as large; the weights
+        are converted to float32 when the file is loaded.
 
     Raises
     ------
@@ -61,6 +68,8 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
         If onnx or onnxscript is not installed.
     FileNotFoundError
         If the folder does not exist.
+    ValueError
+        If `dtype` is unknown.
 
     Notes
     -----
@@ -73,6 +82,7 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
     >>> from skwing.export import to_onnx
     >>> to_onnx(reg, "landmarks.onnx")  # doctest: +SKIP
     """
+    dtype = Choice(("float32", "float16")).check(dtype, "dtype")
     regressor = _cascade_in(regressor)
     check_is_fitted(regressor)
     for library in ("onnx", "onnxscript"):
@@ -94,8 +104,30 @@ def to_onnx(regressor: Predictor, path: FilePath) -> None:
     told = {"chip_size": str(frame.size), "chip_margin": str(frame.margin)}
     if regressor.schema_ is not None:
         told["landmarks"] = json.dumps(regressor.schema_.landmark_names)
+    if regressor.notice_ is not None:
+        told["notice"] = regressor.notice_
     program.model.metadata_props.update(told)
-    write_bytes(path, program.model_proto.SerializeToString())
+    proto = program.model_proto
+    if dtype == "float16":
+        _halve(proto.graph)
+    write_bytes(path, proto.SerializeToString())
+
+
+def _halve(graph: Any) -> None:
+    """Store matrices of float32 as float16, followed by a conversion to float32."""
+    import onnx
+
+    halved = [i for i in graph.initializer if i.data_type == onnx.TensorProto.FLOAT]
+    halved = [i for i in halved if len(i.dims) > 1 and math.prod(i.dims) >= _LARGE]
+    casts = []
+    for weights in halved:
+        name, stored = weights.name, f"{weights.name}.float16"
+        array = onnx.numpy_helper.to_array(weights).astype(np.float16)
+        weights.CopyFrom(onnx.numpy_helper.from_array(array, stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]  # a node must follow those it depends on
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _cascade_in(estimator: Any) -> CascadeLandmarkRegressor:

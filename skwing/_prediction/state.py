@@ -31,6 +31,7 @@ ATTRIBUTES = (
     "mirrored_",
     "box_relation_",
     "calibration_",
+    "notice_",
     "_builders",
     "_n_planned",
     "_frame",
@@ -38,11 +39,11 @@ ATTRIBUTES = (
 )
 _KEYS = (
     *("networks", "crops", "frame", "asymmetry", "mean_shape", "schema", "flat"),
-    *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration"),
+    *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration", "notice"),
 )
 # Keys that were added later. In models without them, None stands for the behaviour at that time.
-_LATER_KEYS = ("mirrored", "n_planned")
-NOT_TOLD = {"mirrored_": None, "_n_planned": None}
+_LATER_KEYS = ("mirrored", "n_planned", "notice")
+NOT_TOLD = {"mirrored_": None, "_n_planned": None, "notice_": None}
 _NETWORK_KEYS = ("network", "weights")
 
 
@@ -77,6 +78,7 @@ def as_data(own, weights):
         "n_planned": own["_n_planned"],
         "box_relation": own.get("box_relation_"),
         "calibration": _parts(own.get("calibration_")),
+        "notice": own.get("notice_"),
     }
 
 
@@ -127,6 +129,7 @@ def put(regressor, fitted, what):
     regressor.mirrored_ = [bool(both) for both in fitted["mirrored"]]
     regressor._n_planned = int(fitted["n_planned"])
     regressor.box_relation_ = fitted["box_relation"]
+    regressor.notice_ = fitted.get("notice")
     vars(regressor).pop("calibration_", None)
     if (found := fitted["calibration"]) is not None:
         own = np.array(found["own"])

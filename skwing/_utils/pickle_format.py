@@ -19,8 +19,8 @@ __all__ = [
     "written_by",
 ]
 
-# Format number of pickles and model files. Later versions read earlier formats. The number must be
-# increased if earlier versions would misinterpret the new format.
+# Format number of pickles. Later versions read earlier formats. The number must be increased if
+# earlier versions would misinterpret the new format.
 FORMAT = 1
 
 
@@ -133,7 +133,7 @@ def set_params_of(estimator, params, what):
         setattr(estimator, name, params.get(name, defaults[name].default))
 
 
-def check_format(number, version, what):
+def check_format(number, version, what, newest=FORMAT):
     """Validate the format number, and return the version that wrote the object.
 
     Raises
@@ -144,10 +144,10 @@ def check_format(number, version, what):
     version = version if isinstance(version, str) else "of an unknown version"
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValueError(f"{what} has format {number!r:.40}, expected a number from 1")
-    if number > FORMAT:
+    if number > newest:
         raise ValueError(
             f"{what} was written by skwing {version} in format {number}, but skwing {__version__} "
-            f"reads formats up to {FORMAT}: load it with skwing {version} or a later one"
+            f"reads formats up to {newest}: load it with skwing {version} or a later one"
         )
     return version
 

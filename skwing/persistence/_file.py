@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from skwing._utils.files import write_bytes
-from skwing._utils.pickle_format import FORMAT, check_format, check_keys
+from skwing._utils.pickle_format import check_format, check_keys
 from skwing._utils.version import __version__
 from skwing.networks import as_array, as_tensor
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_model", "write_model"]
 
+FORMAT = 2  # 1: before 0.9, without float16 weights and notices
 _KEY = "skwing"  # key in the metadata; its value is a JSON text with the following keys
 _KEYS = ("format", "skwing", "sha256", "model")
 
@@ -75,7 +76,9 @@ def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = _read_header(file.metadata() or {}, path)
-            version = check_format(header["format"], header["skwing"], f"the model in {path}")
+            version = check_format(
+                header["format"], header["skwing"], f"the model in {path}", newest=FORMAT
+            )
             # Copy the tensors, because the file may be replaced while they are in use.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 from skwing._prediction.before_0_8 import of_0_8
 from skwing._prediction.state import check_fitted, put, taken
 from skwing._utils.ambient import plain_state
+from skwing._utils.checks import Choice
 from skwing._utils.pickle_format import check_keys, set_params_of
+from skwing._utils.unwrap import predictor_of
 from skwing.balance import PoseBalancer, balance_of, put_balance
 from skwing.cascade import CascadeLandmarkRegressor
+from skwing.exceptions import NoticeWarning
 from skwing.persistence._file import read_model, write_model
-from skwing.persistence._plain import NotInFile, from_plain, name_of, to_plain
+from skwing.persistence._plain import Half, NotInFile, from_plain, name_of, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +33,17 @@ __all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
 
 # Parameters of pipelines to save; `memory` (a cache) is specific to a machine.
 _PIPELINE_PARAMS = ("transform_input", "verbose")
+_DTYPES = ("float32", "float16")
 
 
 @plain_state()
-def save_model(estimator: Predictor, path: FilePath) -> None:
+def save_model(
+    estimator: Predictor,
+    path: FilePath,
+    *,
+    dtype: str = "float32",
+    notice: str | None = None,
+) -> None:
     """Save a fitted model to one file.
 
     Parameters
@@ -44,6 +55,13 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
     path : str or path-like
         Path of the file, such as ``"landmarks.safetensors"``. An existing file is replaced
         when the new one is complete.
+    dtype : {"float32", "float16"}, default="float32"
+        Data type of the stored weights of the networks. With "float16", the file is half as
+        large, and weights are rounded to 11 bits; the loaded model computes in float32 again.
+    notice : str, default=None
+        Terms of use of the model, such as those of its training data, which
+        :func:`load_model` shows as a warning. None stands for the notice of the model that
+        was loaded, if any: it stays with the weights.
 
     Raises
     ------
@@ -52,8 +70,8 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
     TypeError
         If an estimator, a step or a parameter cannot be saved; the message names it.
     ValueError
-        If the model contains NaN, for example because training diverged, or a search has no
-        best estimator.
+        If the model contains NaN, for example because training diverged, if a search has no
+        best estimator, or if `dtype` is unknown or its range too small for a weight.
     OSError
         If the file cannot be written.
 
@@ -84,10 +102,15 @@ def save_model(estimator: Predictor, path: FilePath) -> None:
     >>> bool((loaded.predict(X) == reg.predict(X)).all())
     True
     """
+    dtype = Choice(_DTYPES).check(dtype, "dtype")
+    if not isinstance(notice, str | None):
+        raise TypeError(f"notice must be a str or None, got {notice!r}")
     arrays: dict[str, Any] = {}
     best, search = _best_of(estimator, arrays)
-    model = {"estimator": _to_node(best, "model", arrays), "search": search}
-    write_model(path, model, arrays)
+    node = _to_node(best, "model", arrays, halve=dtype == "float16")
+    if notice is None:
+        notice = getattr(predictor_of(best), "notice_", None)
+    write_model(path, {"estimator": node, "search": search, "notice": notice}, arrays)
 
 
 @plain_state()
@@ -118,6 +141,12 @@ def load_model(
         If the file is damaged or not a model, if a newer version wrote it, or if an entry of
         `networks` is missing or does not fit.
 
+    Warns
+    -----
+    NoticeWarning
+        If the model was saved with a notice. The notice is also in the attribute `notice_`
+        of the regressor.
+
     Notes
     -----
     Loading runs no code from the file and draws no random numbers.
@@ -127,13 +156,15 @@ def load_model(
     >>> import skwing
     >>> reg = skwing.load_model("landmarks.safetensors")  # doctest: +SKIP
     """
-    model, arrays, version = read_model(path)
-    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
-    check_keys(model, ("estimator", "search"), what)
+    model, arrays, what, _ = _read_file(path)
     try:
-        return _from_node(model["estimator"], arrays, networks, what)
+        estimator = _from_node(model["estimator"], arrays, networks, what)
     except RecursionError:
         raise ValueError(f"{what} is damaged: it is nested too deep") from None
+    if (notice := model["notice"]) is not None:
+        predictor_of(estimator).notice_ = notice
+        warnings.warn(f"{os.fsdecode(path)}: {notice}", NoticeWarning, stacklevel=3)
+    return estimator
 
 
 @plain_state()
@@ -150,8 +181,9 @@ def describe_model(path: FilePath) -> dict[str, Any]:
     description : dict
         With the keys "skwing", the version that wrote the file; "steps", the classes of the
         steps of the pipeline and of the regressor; "networks", the name of the network of
-        each stage; "n_landmarks"; "schema", its name or None; and "search", None or a dict
-        with the class of the search, "best_params", "best_score" and "best_index".
+        each stage; "n_landmarks"; "schema", its name or None; "search", None or a dict
+        with the class of the search, "best_params", "best_score" and "best_index"; and
+        "notice", the terms of use or None.
 
     Raises
     ------
@@ -163,9 +195,7 @@ def describe_model(path: FilePath) -> dict[str, Any]:
     >>> from skwing.persistence import describe_model
     >>> describe_model("landmarks.safetensors")["search"]  # doctest: +SKIP
     """
-    model, arrays, version = read_model(path)
-    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
-    check_keys(model, ("estimator", "search"), what)
+    model, arrays, what, version = _read_file(path)
     steps, fitted = _described(model["estimator"], arrays, what)
     search = _read(model["search"], arrays, what)
     return {
@@ -175,7 +205,20 @@ def describe_model(path: FilePath) -> dict[str, Any]:
         "n_landmarks": check_fitted(fitted, what, finite=True),
         "schema": None if fitted["schema"] is None else fitted["schema"].name,
         "search": search,
+        "notice": model["notice"],
     }
+
+
+def _read_file(path: FilePath) -> tuple[dict[str, Any], dict[str, Any], str, str]:
+    """Content and arrays of a file, its description for error messages, and its version."""
+    model, arrays, version = read_model(path)
+    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
+    if isinstance(model, dict):
+        model = {"notice": None, **model}  # files of format 1 have none
+    check_keys(model, ("estimator", "search", "notice"), what)
+    if not isinstance(model["notice"], str | None):
+        raise ValueError(f"{what} has the notice {model['notice']!r:.60}, expected text")
+    return model, arrays, what, version
 
 
 def _best_of(estimator: Any, arrays: dict[str, Any]) -> tuple[Any, Any]:
@@ -207,7 +250,7 @@ def _told(value: Any) -> Any:
         return repr(value)
 
 
-def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def _to_node(estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool) -> dict[str, Any]:
     """Convert an estimator to plain data, as for JSON."""
     if type(estimator) is Pipeline:
         if not isinstance(estimator.steps[-1][1], Pipeline | CascadeLandmarkRegressor):
@@ -217,7 +260,9 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any
         return {
             "class": "Pipeline",
             "params": to_plain(params, f"{name}.params", arrays),
-            "steps": [_step_to_node(step, own, name, arrays) for step, own in estimator.steps],
+            "steps": [
+                _step_to_node(step, own, name, arrays, halve=halve) for step, own in estimator.steps
+            ],
         }
     if type(estimator) not in _CLASSES:
         raise TypeError(
@@ -228,6 +273,9 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any
     fitted = _CLASSES[type(estimator)][0](estimator)
     if isinstance(estimator, CascadeLandmarkRegressor):
         check_fitted(fitted, f"{name} cannot be saved", finite=True)
+        del fitted["notice"]  # is stored beside the estimator
+        if halve:
+            fitted["networks"] = [_halved(network) for network in fitted["networks"]]
     return {
         "class": type(estimator).__name__,
         "params": to_plain(estimator.get_params(deep=False), f"{name}.params", arrays),
@@ -235,7 +283,21 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _step_to_node(step: str, estimator: Any, name: str, arrays: dict[str, Any]) -> list[Any]:
+def _halved(network: dict[str, Any]) -> dict[str, Any]:
+    """Mark the matrices and kernels of a network as :class:`Half`.
+
+    Vectors, such as the statistics of batch normalisation, stay float32; they are small.
+    """
+    weights = {
+        key: Half(array) if array.dtype == np.float32 and array.ndim > 1 else array
+        for key, array in network["weights"].items()
+    }
+    return network | {"weights": weights}
+
+
+def _step_to_node(
+    step: str, estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool
+) -> list[Any]:
     if isinstance(estimator, str | None) and estimator in _NOTHING:
         return [step, estimator]
     if type(estimator) not in (Pipeline, *_CLASSES):
@@ -244,7 +306,7 @@ def _step_to_node(step: str, estimator: Any, name: str, arrays: dict[str, Any]) 
             "expected PoseBalancer, 'passthrough' and at the end CascadeLandmarkRegressor; the "
             "regressor alone can be saved where no other step matters in prediction"
         )
-    return [step, _to_node(estimator, f"{name}.{step}", arrays)]
+    return [step, _to_node(estimator, f"{name}.{step}", arrays, halve=halve)]
 
 
 def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PUBLIC", "NotInFile", "from_plain", "name_of", "to_plain"]
+__all__ = ["PUBLIC", "Half", "NotInFile", "from_plain", "name_of", "to_plain"]
 
 # Functions and classes that files may refer to, by their public names.
 PUBLIC = {
@@ -74,6 +74,30 @@ class NotInFile:
 NotInFile.__module__ = "skwing.persistence"  # the public name
 
 
+@dataclass(frozen=True)
+class Half:
+    """An array of float32 that is stored as float16, and read as float32 again."""
+
+    array: NDArray[Any]
+
+    def rounded(self, name: str) -> NDArray[Any]:
+        """Convert the array to float16.
+
+        Raises
+        ------
+        ValueError
+            If a number exceeds the range of float16.
+        """
+        with np.errstate(over="ignore"):
+            half = self.array.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise ValueError(
+                f"{name} has a number of {np.abs(self.array).max():.3g}, but float16 ends at "
+                "65504: save the model with dtype='float32'"
+            )
+        return half
+
+
 def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     """Convert a value to JSON-compatible data.
 
@@ -110,6 +134,8 @@ def to_plain(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return {"dict": [[k, to_plain(v, f"{name}.{k}", arrays)] for k, v in value.items()]}
     if isinstance(value, np.ndarray):
         return _array_to_plain(value, name, arrays)
+    if isinstance(value, Half):
+        return {"halved": _array_to_plain(value.rounded(name), name, arrays)["array"]}
     if isinstance(value, LandmarkSchema):
         return {"schema": json.loads(value.to_json())}
     if type(value) is Augmentation:
@@ -253,6 +279,7 @@ _READERS: dict[str, Any] = {
     "tuple": lambda content, arrays: tuple([from_plain(item, arrays) for item in content]),
     "dict": _read_dict,
     "array": lambda content, arrays: arrays[content],
+    "halved": lambda content, arrays: arrays[content].astype(np.float32),
     "schema": lambda content, arrays: LandmarkSchema.from_json(json.dumps(content)),
     "augmentation": lambda content, arrays: Augmentation(**from_plain(content, arrays)),
     "device": lambda content, arrays: torch.device(_text(content)),

@@ -29,6 +29,7 @@ from skwing import (
     load_model,
     save_model,
 )
+from skwing.exceptions import NoticeWarning
 from skwing.losses import rectified_wing
 from skwing.networks import PlainCNN, ShapeIndexedCNN, cnn6, resnet50
 from skwing.persistence import NotInFile, describe_model
@@ -242,6 +243,58 @@ def test_a_file_tells_what_it_holds(pipeline, file):
     assert "PlainCNN" in told["networks"][0] and len(told["networks"]) == 2
 
 
+def test_half_the_bytes_give_nearly_the_same_landmarks(fitted, file, tmp_path):
+    save_model(fitted, file)
+    save_model(fitted, tmp_path / "half", dtype="float16")
+    full, half = load_model(file), load_model(tmp_path / "half")
+    np.testing.assert_allclose(half.predict(data()[0]), full.predict(data()[0]), atol=0.05)
+    for network, other in zip(full.networks_, half.networks_, strict=True):
+        for (name, weights), rounded in zip(
+            network.state_dict().items(), other.state_dict().values(), strict=True
+        ):
+            assert rounded.dtype == weights.dtype
+            if weights.ndim > 1:
+                weights = weights.half().float()
+            assert torch.equal(weights, rounded), name
+    saved = safetensors.torch.load_file(tmp_path / "half")
+    assert saved["model.networks.1.weights.output.weight"].dtype == torch.float16
+    assert saved["model.mean_shape"].dtype == torch.float64
+
+
+def test_weights_beyond_float16_are_refused(file):
+    reg = tiny().fit(*data())
+    with torch.no_grad():
+        reg.networks_[1].output.weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match=r"output\.weight has a number of 1e\+06.*65504"):
+        save_model(reg, file, dtype="float16")
+    assert not file.exists()
+    with pytest.raises(ValueError, match="dtype"):
+        save_model(reg, file, dtype="float8")
+
+
+def test_a_notice_is_shown_on_loading_and_stays_with_the_weights(pipeline, file, tmp_path):
+    told = "Trained on photographs for research only."
+    assert pipeline["reg"].notice_ is None
+    save_model(pipeline, file, notice=told)
+    assert pipeline["reg"].notice_ is None  # saving changes nothing
+    assert describe_model(file)["notice"] == told
+    with pytest.warns(NoticeWarning, match=rf"model\.safetensors: {told}") as warned:
+        loaded = load_model(file)
+    assert warned[0].filename == __file__
+    assert loaded["reg"].notice_ == told
+    copy = pickle.loads(pickle.dumps(loaded))
+    save_model(copy, tmp_path / "again")
+    assert describe_model(tmp_path / "again")["notice"] == told
+    save_model(copy, tmp_path / "another", notice="Ask first.")
+    assert describe_model(tmp_path / "another")["notice"] == "Ask first."
+    X, y = data()
+    reg = copy["reg"].set_params(warm_start=True).fit(X, y)
+    assert reg.notice_ == told
+    assert reg.set_params(warm_start=False).fit(X, y).notice_ is None
+    with pytest.raises(TypeError, match="notice must be"):
+        save_model(pipeline, file, notice=3)
+
+
 def test_other_readers_of_safetensors_find_the_weights(fitted, file):
     save_model(fitted, file)
     tensors = safetensors.torch.load_file(file)
@@ -453,12 +506,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 
 def test_a_newer_format_names_the_version_that_wrote_it(fitted, file, monkeypatch):
-    monkeypatch.setattr("skwing.persistence._file.FORMAT", 2)
+    monkeypatch.setattr("skwing.persistence._file.FORMAT", 99)
     monkeypatch.setattr("skwing.persistence._file.__version__", "9.8")
     save_model(fitted, file)
     with pytest.raises(
-        ValueError, match=r"model\.safetensors was written by skwing 9\.8 in format 2"
+        ValueError, match=r"model\.safetensors was written by skwing 9\.8 in format 99"
     ):
+        monkeypatch.setattr("skwing.persistence._file.FORMAT", 98)
         load_model(file)
 
 
@@ -635,7 +689,7 @@ def test_loading_neither_reads_nor_moves_torchs_random_state(file):
 # ---------------------------------------------------------------------------------------
 # Earlier versions
 # ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["format-1", "version-0.8"])
+@pytest.mark.parametrize("name", ["format-1", "version-0.8", "format-2"])
 def test_files_of_earlier_versions_load_and_predict_the_same(name):
     known = np.load(MODELS / f"{name}.npz")
     model = load_model(MODELS / f"{name}.safetensors")

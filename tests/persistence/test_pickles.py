@@ -198,7 +198,7 @@ def test_a_missing_part_is_an_error_of_loading(fitted, part):
         restored(state)
 
 
-LATER = ("mirrored", "n_planned")  # which the first files of this format do not have
+LATER = ("mirrored", "n_planned", "notice")  # which the first files of this format do not have
 
 
 @pytest.mark.parametrize(

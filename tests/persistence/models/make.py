@@ -4,8 +4,9 @@
 
 writes NAME.npz and NAME.pickle beside this script and, where skwing has `save_model`,
 NAME.safetensors. ``format-0`` was made by skwing 0.6.0, ``format-1`` by the first version
-that saved models in files of its own, ``version-0.8`` by the first with an `Augmentation`. Each
-is made once, by the version that it stands for.
+that saved models in files of its own, ``version-0.8`` by the first with an `Augmentation`, and
+``format-2``, with halved weights, by the first that writes format 2. Each is made once,
+by the version that it stands for.
 """
 
 import pickle
@@ -96,7 +97,8 @@ def main(name):
     )
     (HERE / f"{name}.pickle").write_bytes(pickle.dumps(model, protocol=4))
     if hasattr(skwing, "save_model"):
-        skwing.save_model(model, HERE / f"{name}.safetensors")
+        half = {"dtype": "float16"} if name == "format-2" else {}
+        skwing.save_model(model, HERE / f"{name}.safetensors", **half)
 
 
 if __name__ == "__main__":
