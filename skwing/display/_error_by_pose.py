@@ -10,6 +10,7 @@ from scipy import stats
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import GREY, curve_style, import_pyplot, n_curves, one_axes
 from skwing.display._inputs import (
+    absolute_label,
     boxes_of_data,
     name_of,
     poses_of,
@@ -347,8 +348,7 @@ class ErrorByPoseDisplay:
                 f"between {values[known].min():g} and {values[known].max():g}."
             )
         if pose_label is None:
-            what, bracket, of = label.partition(" (")
-            pose_label = f"|{what}|{bracket}{of}" if absolute else label
+            pose_label = absolute_label(label) if absolute else label
         display = cls(
             bin_edges=edges,
             bin_counts=counts,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Palette of Okabe and Ito, Color Universal Design, which is suitable for colour-blind readers.
 # Line styles distinguish curves in grey prints as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+LINES = ("-", "--", "-.", (0, (2, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 BEFORE, AFTER = COLOURS[0], COLOURS[4]
 GREY = "0.45"
 

@@ -176,9 +176,28 @@ def _coefficients_of(estimator: Any, y_true: ArrayLike | None) -> tuple[Floats, 
 
 def coefficient_label(component: int, absolute: bool = False) -> str:
     """Label of an axis of pose coefficients."""
-    what = f"coefficient of shape mode {component}"
-    return (
-        f"|{what}| (radii of the mean shape)"
-        if absolute
-        else (f"{what.capitalize()} (radii of the mean shape)")
-    )
+    label = f"Pose by shape mode {component} (0 = mean shape)"
+    return absolute_label(label) if absolute else label
+
+
+def absolute_label(label: str) -> str:
+    """Label of an axis of absolute values, given that of the values with their signs."""
+    what, bracket, rest = label.partition(" (")
+    return f"{what}, both directions together{bracket}{rest}"
+
+
+def pose_text(pose: float, label: str) -> str:
+    """Pose of one sample in words, such as "yaw -54 degrees" for the label "Yaw (degrees)".
+
+    Examples
+    --------
+    >>> from skwing.display._inputs import pose_text
+    >>> pose_text(53.9, "Yaw (degrees)"), pose_text(0.187, "Pose by shape mode 0 (0 = mean)")
+    ('yaw 54 degrees', 'pose 0.19')
+    """
+    what, _, rest = label.partition(" (")
+    unit = rest.partition(")")[0]
+    what = what.partition(" by ")[0]
+    number = f"{pose:.0f}" if abs(pose) >= 10 else f"{pose:.2g}"
+    number = number.replace("-", "\N{MINUS SIGN}")
+    return f"{what[:1].lower()}{what[1:]} {number}" + (f" {unit}" if unit.isalpha() else "")

@@ -11,7 +11,7 @@ from skwing._utils.landmarks import as_points
 from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
-from skwing.display._inputs import boxes_of_data, poses_of, sample_errors, unit_of
+from skwing.display._inputs import boxes_of_data, pose_text, poses_of, sample_errors, unit_of
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
@@ -64,6 +64,8 @@ class LandmarkDisplay:
         File name of each image.
     std : ndarray of shape (n_shown, n_landmarks) or None, default=None
         Standard deviation of each predicted landmark, in image pixels.
+    pose_label : str, default="Pose"
+        Name of the poses, with the unit in brackets.
 
     Attributes
     ----------
@@ -102,6 +104,7 @@ class LandmarkDisplay:
         normalizer: str = "lengths",
         names: list[str] | None = None,
         std: Floats | None = None,
+        pose_label: str = "Pose",
     ) -> None:
         self.crops = crops
         self.indices = indices
@@ -113,6 +116,7 @@ class LandmarkDisplay:
         self.normalizer = normalizer
         self.names = names
         self.std = std
+        self.pose_label = pose_label
 
     def plot(
         self,
@@ -220,7 +224,7 @@ class LandmarkDisplay:
             known = not np.isnan(self.errors[i])
             parts.append(f"{unit.factor * self.errors[i]:.1f}{unit.sign}" if known else "no error")
         if self.poses is not None:
-            parts.append(f"pose {self.poses[i]:.3g}")
+            parts.append(pose_text(self.poses[i], self.pose_label))
         return ", ".join(parts)
 
     @classmethod
@@ -238,6 +242,7 @@ class LandmarkDisplay:
         schema: str | LandmarkSchema | None = None,
         boxes: ArrayLike | None = None,
         uncertainty: bool = False,
+        pose_label: str | None = None,
         random_state: RandomState = None,
         ax: Axes | None = None,
         **plot_kwargs: Any,
@@ -251,7 +256,8 @@ class LandmarkDisplay:
         y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks), \
                 default=None
             In image pixels; NaN = missing. None if the true landmarks are unknown.
-        n_images, order, poses, margin, normalizer, boxes, random_state, ax, **plot_kwargs
+        n_images, order, poses, margin, normalizer, boxes, pose_label, random_state, ax, \
+                **plot_kwargs
             See :meth:`from_predictions`.
         schema : str or LandmarkSchema, default=None
             None uses the schema of the estimator or of X.
@@ -278,6 +284,7 @@ class LandmarkDisplay:
             normalizer=normalizer,
             schema=schema_of(estimator, X) if schema is None else schema,
             boxes=boxes,
+            pose_label=pose_label,
             random_state=random_state,
             ax=ax,
             **plot_kwargs,
@@ -298,6 +305,7 @@ class LandmarkDisplay:
         normalizer: str | ArrayLike = "auto",
         schema: str | LandmarkSchema | None = None,
         boxes: ArrayLike | None = None,
+        pose_label: str | None = None,
         random_state: RandomState = None,
         ax: Axes | None = None,
         **plot_kwargs: Any,
@@ -335,6 +343,9 @@ class LandmarkDisplay:
             None takes that of X; without any there are no contours.
         boxes : array-like of shape (n_samples, 4), default=None
             For ``normalizer="box"``; None takes those of X.
+        pose_label : str, default=None
+            Name of `poses` in the titles, with the unit in brackets, such as
+            ``"Yaw (degrees)"``.
         random_state : int, RandomState or None, default=None
             Random state for ``order="random"``.
         ax : matplotlib Axes, default=None
@@ -365,7 +376,7 @@ class LandmarkDisplay:
             absent = np.isnan(pred).all((1, 2), keepdims=True)
             known = np.where(absent, np.nan, true)
             errors, word = sample_errors(known, pred, normalizer, schema, boxes)
-        values = None if poses is None else poses_of(poses, true, len(images))[0]
+        values, label = (None, "Pose") if poses is None else poses_of(poses, true, len(images))
         if order is None:
             order = "first" if errors is None else "worst"
         std = None if y_std is None else _check_std(y_std, pred)
@@ -384,6 +395,7 @@ class LandmarkDisplay:
             poses=None if values is None else values[chosen],
             schema=schema,
             normalizer=word,
+            pose_label=label if pose_label is None else pose_label,
         )
         return display.plot(ax, **plot_kwargs)
 

@@ -9,7 +9,13 @@ import numpy as np
 import torch
 
 from skwing._training.parameters import per_stage
-from skwing.display._figures import curve_style, grid_axes, import_pyplot, legend_above
+from skwing.display._figures import (
+    aliases_resolved,
+    curve_style,
+    grid_axes,
+    import_pyplot,
+    legend_above,
+)
 from skwing.display._inputs import find_fitted
 from skwing.losses import LOSSES, bind_loss
 
@@ -117,7 +123,7 @@ class LossDisplay:
         ax, spec = grid_axes(type(self), ax, figsize=(11, 3.8))
         labels = {name: (self.labels or {}).get(name, name) for name in self.values}
         styles = {
-            name: curve_style(number, {"label": label, **line_kwargs})
+            name: _style(number, label, line_kwargs)
             for number, (name, label) in enumerate(labels.items())
         }
         handles = [_proxy(style) for style in styles.values()]
@@ -288,6 +294,12 @@ def _value_and_gradient(loss: Loss, errors: Floats) -> tuple[Floats, Floats]:
         value = loss(residual)
         (gradient,) = torch.autograd.grad(value.sum(), residual)
     return value.detach().numpy(), gradient.abs().numpy()
+
+
+def _style(number: int, label: str, line_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Style of a curve; the first loss, to which others are compared, is thick and on top."""
+    first = {"linewidth": 3.0, "zorder": 3} if number == 0 else {}
+    return curve_style(number, {"label": label, **first, **aliases_resolved(line_kwargs)})
 
 
 def _proxy(style: dict[str, Any]) -> Any:

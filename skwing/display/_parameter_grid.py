@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     from skwing._utils.types import Floats
 
 
+# Range of the colours, so that chance differences do not cover the whole scale.
+_LEAST_RANGE = 4  # in mean standard deviations over the folds
+_LEAST_SHARE = 0.1  # of the mean error
+
+
 class ParameterGridDisplay:
     r"""Heat map of the scores of a grid search over two parameters.
 
-    The best cell is framed. It is recommended to create a display by
+    The best cell is framed. The colours cover at least four standard deviations over the
+    folds, and for errors at least a tenth of their mean, so that small differences look small.
+    It is recommended to create a display by
     :meth:`from_estimator` or :meth:`from_cv_results`.
 
     Parameters
@@ -132,7 +139,11 @@ class ParameterGridDisplay:
         colours = plt.get_cmap(cmap)
         if self.show == "error":
             colours = colours.reversed()
-        self.image_ = ax.imshow(values, cmap=colours, aspect="auto")
+        least = _LEAST_RANGE * abs(factor) * _mean(self.deviations)
+        if self.show == "error":
+            least = max(least, _LEAST_SHARE * _mean(values))
+        low, high = _colour_limits(values, least)
+        self.image_ = ax.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
         self._write_cells(ax, values, abs(factor) * self.deviations, digits)
         row, column = np.unravel_index(np.nanargmax(self.means), values.shape)
         self.best_ = int(row), int(column)
@@ -289,6 +300,19 @@ class ParameterGridDisplay:
             show=show,
         )
         return display.plot(ax)
+
+
+def _mean(values: Floats) -> float:
+    """Mean of the known values, 0 if there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _colour_limits(values: Floats, least: float) -> tuple[float, float]:
+    """Limits of the colours, which cover the values and at least a given range."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    pad = max(least - (high - low), 0.0) / 2
+    return low - pad, high + pad
 
 
 def _columns(results: Mapping[str, Any], metric: str) -> tuple[list[Any], Floats, Floats]:

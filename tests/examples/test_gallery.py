@@ -1,0 +1,58 @@
+"""Every script of the gallery runs, draws figures, and is laid out as sphinx-gallery expects."""
+
+import ast
+import runpy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
+NEEDS = {"plot_onnx": ["onnx", "onnxscript", "onnxruntime"]}
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+def test_there_is_a_gallery():
+    if not EXAMPLES.is_dir():
+        pytest.skip("no examples beside the tests")
+    assert len(SCRIPTS) >= 12
+    assert (EXAMPLES / "GALLERY_HEADER.rst").is_file()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_page_has_a_title_a_text_and_cells(path):
+    text = path.read_text("utf-8")
+    title, rule, blank, *rest = ast.get_docstring(ast.parse(text), clean=False).strip().split("\n")
+    assert set(rule) == {"="}
+    assert len(rule) == len(title)
+    assert blank == ""
+    assert any(rest)
+    headings = text.split("\n# %%\n# ")[1:]
+    assert headings
+    for cell in headings:
+        heading, _, below = cell.partition("\n# ")
+        rule = below.partition("\n")[0]
+        if set(rule) == {"-"}:
+            assert len(rule) == len(heading), heading
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_runs_and_draws(path, tmp_path, monkeypatch):
+    for library in NEEDS.get(path.stem, []):
+        pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    assert figures
+    for figure in figures:
+        drawn = [ax for ax in figure.axes if ax.lines or ax.images or ax.patches or ax.collections]
+        assert drawn
+    assert list(tmp_path.iterdir()) == []  # nothing is left behind where it was started
