@@ -51,7 +51,8 @@ def unit_of(normalizer: str) -> Unit:
     """
     if normalizer == "pixels":
         return Unit("Mean error (pixels)", " px", 1.0)
-    length = _LENGTHS.get(normalizer, str(normalizer).replace("_", " "))
+    words = str(normalizer).replace("_", " ")
+    length = _LENGTHS.get(normalizer, words if words.startswith("the ") else f"the {words}")
     return Unit(f"NME (% of {length})", " %", 100.0)
 
 
@@ -198,6 +199,9 @@ def pose_text(pose: float, label: str) -> str:
     what, _, rest = label.partition(" (")
     unit = rest.partition(")")[0]
     what = what.partition(" by ")[0]
+    what = what[:1].lower() + what[1:]
+    if np.isnan(pose):
+        return f"{what} unknown"
     number = f"{pose:.0f}" if abs(pose) >= 10 else f"{pose:.2g}"
     number = number.replace("-", "\N{MINUS SIGN}")
-    return f"{what[:1].lower()}{what[1:]} {number}" + (f" {unit}" if unit.isalpha() else "")
+    return f"{what} {number}" + (f" {unit}" if unit.isalpha() else "")

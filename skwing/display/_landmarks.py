@@ -488,6 +488,9 @@ def _doubt(std: Floats | None, pred: Floats | None) -> Floats | None:
 
 
 def _write_numbers(ax: Any, points: Floats) -> None:
+    from matplotlib.patheffects import withStroke
+
+    outline = [withStroke(linewidth=1.6, foreground="0.1")]  # legible on any background
     for number, (x, y) in enumerate(points):
         if not np.isnan(x + y):
             ax.annotate(
@@ -495,8 +498,9 @@ def _write_numbers(ax: Any, points: Floats) -> None:
                 (x, y),
                 xytext=(2, 2),
                 textcoords="offset points",
-                fontsize=5,
+                fontsize=6,
                 color="white",
+                path_effects=outline,
             )
 
 

@@ -136,7 +136,8 @@ def test_error_by_pose_of_a_balancer(faces, predicted):
     )
     assert display.bin_edges[0] == 0
     assert display.bin_counts.sum() == 30
-    assert display.pose_label == "|Coefficient of shape mode 0| (radii of the mean shape)"
+    wanted = "Pose by shape mode 0, both directions together (0 = mean shape)"
+    assert display.pose_label == wanted
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,20 @@ def test_landmarks_in_order_of_pose_spread_over_all(faces, predicted):
     )
     assert np.all(np.diff(display.poses) > 0)
     assert display.poses[[0, -1]].tolist() == [np.nanmin(yaw), np.nanmax(yaw)]
-    assert display.axes_[0].get_title().endswith(f"pose {np.nanmin(yaw):.3g}")
+    assert display.axes_[0].get_title().endswith(f"pose \N{MINUS SIGN}{-np.nanmin(yaw):.0f}")
+
+
+def test_poses_in_titles_have_their_name_and_unit(faces):
+    yaw = np.array([-53.9, 2.07, np.nan])
+    display = LandmarkDisplay.from_predictions(
+        faces.data[:3], faces.target[:3], poses=yaw, pose_label="Yaw (degrees)"
+    )
+    titles = [ax.get_title() for ax in display.axes_]
+    assert titles == ["#0, yaw \N{MINUS SIGN}54 degrees", "#1, yaw 2.1 degrees", "#2, yaw unknown"]
+    balancer = PoseBalancer().fit(faces.data, faces.target)
+    by_mode = LandmarkDisplay.from_predictions(faces.data, faces.target, n_images=1, poses=balancer)
+    number = f"{balancer.poses_[0]:.2g}".replace("-", "\N{MINUS SIGN}")
+    assert by_mode.axes_[0].get_title() == f"#0, pose {number}"
 
 
 def test_landmarks_by_chance_repeat_with_the_same_seed(faces):

@@ -115,7 +115,7 @@ def test_poses_of_a_balancer_are_its_own_on_the_samples_it_was_fitted_to(faces):
     poses, label = _inputs.poses_of(balancer, y, 30)
     np.testing.assert_allclose(poses, balancer.poses_, atol=0.03)
     assert np.isnan(poses[5])
-    assert label == "Coefficient of shape mode 0 (radii of the mean shape)"
+    assert label == "Pose by shape mode 0 (0 = mean shape)"
     in_pipeline, _ = _inputs.poses_of(Pipeline([("balance", balancer)]), y, 30)
     np.testing.assert_array_equal(in_pipeline, poses)
 

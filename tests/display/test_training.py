@@ -50,6 +50,15 @@ def test_losses_have_the_gradients_and_steps_of_the_paper():
         np.testing.assert_allclose(x - step[name] * pull[name], 0, atol=1e-12)
 
 
+def test_the_first_loss_is_thick_and_on_top_of_the_others():
+    for ax in LossDisplay.from_losses(["wing", "l2", "l1", "smooth_l1"]).axes_:
+        first, *others = ax.lines
+        assert all(first.get_linewidth() > line.get_linewidth() for line in others)
+        assert all(first.get_zorder() > line.get_zorder() for line in others)
+    thin = LossDisplay.from_losses(["wing", "l1"], lw=1)
+    assert {line.get_linewidth() for ax in thin.axes_ for line in ax.lines} == {1}
+
+
 def test_loss_without_a_slope_has_no_step():
     display = LossDisplay.from_losses("rectified_wing", max_error=2, n_points=9)
     inside = display.errors <= 0.5
@@ -213,6 +222,21 @@ def test_grid_tells_estimators_as_values_apart():
     assert display.text_[0, 0].get_text() == "0.10"
 
 
+def test_grid_shows_chance_differences_in_similar_colours():
+    results = results_of([[-0.1570, -0.1587]], (5, 10), (1,))
+    results["std_test_score"] = [0.0027, 0.0027]
+    low, high = ParameterGridDisplay.from_cv_results(results).image_.get_clim()
+    assert (low + high) / 2 == pytest.approx((15.70 + 15.87) / 2)
+    assert high - low == pytest.approx(0.1 * (15.70 + 15.87) / 2)  # a tenth of the mean error
+    results["std_test_score"] = [0.01, 0.03]
+    low, high = ParameterGridDisplay.from_cv_results(results).image_.get_clim()
+    assert high - low == pytest.approx(4 * 2.0)  # four standard deviations
+    scores = ParameterGridDisplay.from_cv_results(
+        results_of([[-0.9, 0.9]], (5, 10), (1,)), show="score"
+    )
+    assert scores.image_.get_clim() == (-0.9, 0.9)  # clear differences cover all colours
+
+
 def test_grid_writes_on_every_colour_legibly():
     table = -np.linspace(0.01, 0.03, 6).reshape(2, 3)
     display = ParameterGridDisplay.from_cv_results(results_of(table, (4, 6, 8), (1, 2)))
@@ -268,7 +292,8 @@ def test_pose_histogram_counts_before_and_after(faces, balancer):
     assert [bar.get_height() for bar in after_bars] == after
     assert display.axes_[0].get_xlim() == (balancer.bin_edges_[0], balancer.bin_edges_[-1])
     assert (
-        display.axes_[0].get_xlabel() == "|coefficient of shape mode 0| (radii of the mean shape)"
+        display.axes_[0].get_xlabel()
+        == "Pose by shape mode 0, both directions together (0 = mean shape)"
     )
 
 
@@ -313,7 +338,7 @@ def test_balanced_mode_is_always_among_those_shown(faces):
     titles = [ax.get_title() for ax in display.axes_[1:]]
     assert titles[0].startswith("mode 0,")
     assert titles[1].startswith("mode 6,")
-    assert display.axes_[0].get_xlabel().startswith("Coefficient of shape mode 6")
+    assert display.axes_[0].get_xlabel().startswith("Pose by shape mode 6 ")
     assert len(PoseHistogramDisplay.from_estimator(resampler, n_modes=0).axes_) == 1
 
 
