@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
 suppress_warnings = ["config.cache"]
 
 # Markdown
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "deflist", "attrs_block", "attrs_inline"]
 myst_heading_anchors = 3
 
 # API reference

@@ -1,13 +1,17 @@
 """The pages of the documentation: the reference lists all public names."""
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import skwing
+from skwing import datasets
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -74,3 +78,56 @@ def test_pages_of_names_that_are_gone_are_deleted(api_pages, tmp_path):
     api_pages.write_pages(tmp_path)
     assert {p.name for p in tmp_path.glob("*.rst")} == set(api_pages.pages())
     assert [p.name for p in (tmp_path / "generated").iterdir()] == ["skwing.boxes.box_relation.rst"]
+
+
+def text_of(node):
+    """Text of a string expression, with ... in place of values."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(v.value if isinstance(v, ast.Constant) else "..." for v in node.values)
+    return ""
+
+
+def test_messages_that_the_faq_quotes_are_those_of_the_package():
+    known = {
+        text_of(node)
+        for path in Path(skwing.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+    }
+    quoted = re.findall(r"^> `(.+?)`", (DOCS / "faq.md").read_text("utf-8"), re.MULTILINE)
+    assert len(quoted) > 15
+    parts = [[part for part in quote.split("...") if part.strip()] for quote in quoted]
+    told = [all(any(p in text for text in known) for p in own) for own in parts]
+    assert [q for q, here in zip(quoted, told, strict=True) if not here] == []
+
+
+def test_the_files_to_download_are_the_same_wings_in_every_format(tmp_path):
+    spec = importlib.util.spec_from_file_location("draw_files", DOCS / "draw_files.py")
+    draw_files = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw_files)
+    draw_files.write_files(tmp_path / "files")
+    written = {path.name: path for path in (tmp_path / "files").iterdir()}
+    kept = {path.name: path for path in (DOCS / "files").iterdir()}
+    assert set(kept) == set(written)
+    for name, path in kept.items():
+        if path.suffix != ".png":  # whose bytes depend on the library
+            assert path.read_text("utf-8") == written[name].read_text("utf-8"), name
+    truth = draw_files.wings()
+    truth[2, 3] = np.nan
+    read = {
+        "wings.tps": datasets.read_tps,
+        "wings.csv": datasets.read_csv,
+        "wings_long.csv": datasets.read_csv,
+        "wings.json": datasets.read_coco,
+        "CollectedData.csv": datasets.read_deeplabcut,
+    }
+    for name, reader in read.items():
+        np.testing.assert_allclose(reader(kept[name]).target, truth, atol=1e-9, err_msg=name)
+    found = datasets.read_dlib_xml(kept["wings.xml"])
+    assert list(found.schema.landmark_names) == sorted(draw_files.SCHEMA.landmark_names)
+    order = [found.schema.landmark_names.index(n) for n in draw_files.SCHEMA.landmark_names]
+    np.testing.assert_allclose(found.target[:, order], truth, atol=0.5001)
+    np.testing.assert_allclose(datasets.read_pts(kept["wing_1.pts"]), truth[0], atol=1e-9)
+    assert datasets.read_tps(kept["undigitised.tps"]).target.shape == (3, 0, 2)

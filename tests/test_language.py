@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "skwing").rglob("*.py"))
-PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))]
 PAGES = [path for path in PAGES if path.is_file() and path.name != "research-log.md"]
 
 # Phrases that describe code as a person, and what the documentation says instead: a stage is

@@ -1,4 +1,4 @@
-"""Every snippet of the README and the docs runs as it is written, one after the other."""
+"""Every snippet of the README runs as it is written, one after the other."""
 
 import re
 from functools import partial
@@ -103,12 +103,6 @@ def test_snippets_of_the_readme_run(folder):
     )
     for name in ("landmarks.png", "landmarks.safetensors", "landmarks.onnx"):
         assert (folder / name).stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("page", ["docs/index.md"])
-def test_snippets_of_the_docs_run(folder, page):
-    assert snippets(page)
-    run(page, {})
 
 
 def test_files_that_the_readme_names_are_there():

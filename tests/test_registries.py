@@ -81,9 +81,9 @@ def test_a_network_is_in_the_registry_and_in_the_docs():
     assert {getattr(networks, name) for name in NETWORKS} == registry
     assert set(networks.NETWORKS) == {*NETWORKS, "cnn6_plain", "cnn7_plain"}
     assert set(networks.__all__) >= NETWORKS, "skwing/networks/__init__.py: __all__"
-    # docs/index.md writes CNN-6 for cnn6 in its table of the paper's networks.
+    # The page writes CNN-6 for cnn6 in its table of the paper's networks.
     described = NETWORKS - {"cnn6", "cnn7"}
-    assert lacking(described, "docs/index.md") == []
+    assert lacking(described, "docs/guide/networks.md") == []
     assert lacking(NETWORKS, "tests/networks/test_cnn.py") == [], "SIZES"
 
 

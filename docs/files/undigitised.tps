@@ -1,0 +1,12 @@
+LM=0
+IMAGE=wing_1.png
+ID=wing_1
+SCALE=0.05
+LM=0
+IMAGE=wing_2.png
+ID=wing_2
+SCALE=0.05
+LM=0
+IMAGE=wing_3.png
+ID=wing_3
+SCALE=0.05

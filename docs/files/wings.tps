@@ -1,0 +1,24 @@
+LM=4
+30 51
+90 81
+132 65
+84 33
+IMAGE=wing_1.png
+ID=wing_1
+SCALE=0.05
+LM=4
+38.9 69.4
+98.4 79.3
+130.3 54.3
+80.5 39.6
+IMAGE=wing_2.png
+ID=wing_2
+SCALE=0.05
+LM=4
+37.6 31.5
+72.5 72.3
+108.4 73.6
+NA NA
+IMAGE=wing_3.png
+ID=wing_3
+SCALE=0.05

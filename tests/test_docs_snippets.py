@@ -1,0 +1,112 @@
+"""The Python and skwing snippets of each page of the docs run, in their order."""
+
+import re
+import shlex
+import shutil
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from joblib import parallel_config
+
+from skwing import CascadeLandmarkRegressor, networks, save_model
+from skwing._cli import main
+from skwing._training import loop
+from skwing.datasets import make_faces, read_tps, to_sleap_io, write_coco, write_tps
+from skwing.images import BoxedImages
+from skwing.networks import PlainCNN
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    path
+    for path in DOCS.rglob("*.md")
+    if path.relative_to(DOCS).parts[0] not in ("_build", "api", "gallery", "research-log.md")
+)
+SNIPPET = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+N_FACES = 24
+SLOW = {"deploy.md", "command_line.md"}  # they export to ONNX or draw many figures
+TINY = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
+
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no docs beside the tests")
+
+
+def snippets(path):
+    """Language, number of the first line and code of the snippets of a page."""
+    text = path.read_text("utf-8")
+    for match in SNIPPET.finditer(text):
+        yield match[1], text[: match.start(2)].count("\n") + 1, match[2]
+
+
+def commands(code):
+    """Arguments of the skwing commands of a shell snippet."""
+    lines = [shlex.split(line, comments=True) for line in code.splitlines()]
+    return [words[1:] for words in lines if words[:1] == ["skwing"]]
+
+
+def runs(path):
+    return any(lang == "python" or commands(code) for lang, _, code in snippets(path))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The files that the pages name: those to download, photographs, annotations, a model."""
+    folder = tmp_path_factory.mktemp("docs")
+    shutil.copytree(DOCS / "files", folder, dirs_exist_ok=True)
+    faces = make_faces(N_FACES, image_size=64, random_state=0)
+    for name in ("photos", "new_photos"):
+        (folder / name).mkdir()
+        for i in range(N_FACES if name == "photos" else 3):
+            cv2.imwrite(str(folder / name / f"face{i}.png"), faces.data.decode(i)[..., ::-1])
+    paths = [str(folder / f"photos/face{i}.png") for i in range(N_FACES)]
+    data = BoxedImages(paths, boxes=faces.data.boxes, schema="ibug68")
+    for name in ("annotated.json", "test.json"):
+        write_coco(folder / name, data, faces.target, images=folder / "photos")
+    video = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 64))
+    for _ in range(3):
+        video.write(np.ascontiguousarray(faces.data.decode(0)[..., ::-1]))
+    video.release()
+    write_tps(folder / "digitised.tps", data, faces.target)
+    blank = [f"LM=0\nIMAGE=new_photos/face{i}.png\nID={i}\n" for i in range(3)]
+    (folder / "new.tps").write_text("".join(blank))
+    wings = read_tps(folder / "wings.tps")
+    to_sleap_io(wings.data, wings.target).save(str(folder / "flies.slp"))
+    small = CascadeLandmarkRegressor(networks=(TINY,), max_epochs=1, random_state=0)
+    save_model(small.fit(data, faces.target), folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def folder(files, tmp_path, monkeypatch):
+    """A copy of the files; few faces are drawn, networks are tiny, trainings take an epoch."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    few = lambda n=N_FACES, **own: make_faces(min(n, N_FACES), **{"image_size": 64} | own)  # noqa: E731
+    monkeypatch.setattr("skwing.datasets.make_faces", few)
+    for name in ("cnn6", "cnn7", "shape_indexed_64", "shape_indexed_128"):
+        monkeypatch.setitem(networks.NETWORKS, name, TINY)
+    train = loop.train
+    monkeypatch.setattr(loop, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
+    with parallel_config(backend="threading"):  # processes would not be patched
+        yield tmp_path
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * (page.name in SLOW))
+        for page in PAGES
+        if runs(page)
+    ],
+    ids=lambda p: p.relative_to(DOCS).as_posix(),
+)
+def test_snippets_run(folder, page, monkeypatch):
+    namespace = {"__name__": "__main__"}
+    for lang, line, code in snippets(page):
+        if lang == "python":
+            # The place in the page is in the traceback of a snippet that fails.
+            exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
+        for args in commands(code) if lang == "bash" else ():
+            assert main([args[0], "-q", *args[1:]]) == 0, f"{page}, line {line}: {args}"
