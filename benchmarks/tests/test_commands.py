@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from skwing import CascadeLandmarkRegressor, save_model
 from skwing.datasets import make_faces, write_pts
+from skwing.persistence import describe_model
 
 BRIEF = ["--networks", "shape_indexed_64", "--epochs", "1"]
 
@@ -186,6 +188,77 @@ def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, t
     report = load("_gpu_report").make_report(rows)
     for row in rows:
         assert f"| {row['name']}" in report
+
+
+@pytest.fixture
+def folder_300w(faces_300w, tmp_path):
+    """A folder that contains 300w and 300w_helen_rest, with pairs of one photograph."""
+    (tmp_path / "300w").symlink_to(faces_300w[1])
+    more = tmp_path / "300w_helen_rest"
+    drawn = make_faces(4, image_size=96, random_state=1)
+    (more / "helen" / "trainset").mkdir(parents=True)
+    for i, points in enumerate(drawn.target):
+        path = more / "helen" / "trainset" / f"more{i}_1.pts"
+        write_pts(path, points)
+        cv2.imwrite(str(path.with_suffix(".jpg")), drawn.data.decode(i)[..., ::-1])
+    (more / "same_photo_pairs.csv").write_text("a,b\nmore0_1,face9_1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def landmark_boxes(load, monkeypatch):
+    """Boxes around landmarks in place of the published ones, which the drawn faces lack."""
+    for name in ("_gpu_data", "_folds"):
+        module = load(name)
+        read = module.load_300w
+        monkeypatch.setattr(
+            module, "load_300w", lambda *a, _read=read, **k: _read(*a, **k | {"boxes": "landmarks"})
+        )
+
+
+def test_starting_models_are_trained_measured_and_reported(
+    load, folder_300w, landmark_boxes, tmp_path
+):
+    main = load("starting_models").main
+    data, results = ["--data", str(folder_300w)], tmp_path / "results.jsonl"
+    for kind in ("faces", "drawn"):
+        main([kind, *data, "--tiny", "--device", "cpu", "--out", str(tmp_path / "models")])
+    told = [
+        describe_model(tmp_path / "models" / f"{name}.safetensors") for name in ("faces", "drawn")
+    ]
+    assert "research only" in told[0]["notice"] and told[1]["notice"] is None
+    assert sorted(p.suffix for p in (tmp_path / "models").iterdir()) == [
+        *(".onnx", ".onnx"),
+        *(".safetensors", ".safetensors"),
+    ]
+    own = ["--model", str(tmp_path / "models" / "drawn.safetensors")]
+    for kind, more in (("faces", []), ("drawn", own)):
+        for fold in "01":
+            main([kind, *data, *more, "--tiny", "--fold", fold, "--results", str(results)])
+    card = tmp_path / "README.md"
+    card.write_text("A\n<!-- faces: begin -->\n<!-- faces: end -->\nB\n")
+    load("_starting_report").write_report(results, card)
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    n = sum(row["sums"]["all"]["all"]["n"] for row in rows if row["model"] == "faces")
+    text = card.read_text()
+    assert f"| all | {n} |" in text and text.startswith("A\n") and text.endswith("end -->\nB\n")
+    for kind in ("subset", "yaw", "size"):
+        cut = [part["n"] for part in rows[0]["sums"][kind].values()]
+        assert sum(cut) == rows[0]["sums"]["all"]["all"]["n"]
+
+
+def test_few_labels_are_drawn_alike_for_every_start(run, load, folder_300w, landmark_boxes):
+    drawn = make_faces(8, image_size=96, random_state=2)
+    model = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, device="cpu")
+    save_model(model.fit(drawn.data, drawn.target), folder_300w / "drawn.safetensors")
+    command = ["--data", str(folder_300w), "--model", str(folder_300w / "drawn.safetensors")]
+    command += ["--tiny", "--device", "cpu", "--sizes", "4", "--draws", "2"]
+    rows = run("few_labels", *command)
+    assert [(row["start"], row["draw"]) for row in rows] == [
+        *(("scratch", 0), ("drawn", 0)),
+        *(("scratch", 1), ("drawn", 1)),
+    ]
+    assert run("few_labels", *command) == rows  # all are there already
 
 
 def test_photographs_under_two_names_are_one_group(load):

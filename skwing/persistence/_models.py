@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from skwing._utils.ambient import plain_state
 from skwing._utils.checks import Choice
 from skwing._utils.pickle_format import check_keys, set_params_of
 from skwing._utils.unwrap import predictor_of
+from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer, balance_of, put_balance
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.exceptions import NoticeWarning
@@ -163,7 +163,7 @@ def load_model(
         raise ValueError(f"{what} is damaged: it is nested too deep") from None
     if (notice := model["notice"]) is not None:
         predictor_of(estimator).notice_ = notice
-        warnings.warn(f"{os.fsdecode(path)}: {notice}", NoticeWarning, stacklevel=3)
+        warn_caller(f"{os.fsdecode(path)}: {notice}", NoticeWarning)
     return estimator
 
 
