@@ -3,52 +3,40 @@
 import numpy as np
 from _runs import read_lines
 
-TITLES = {
-    "all": ("all faces", {"all": "all"}),
-    "subset": (
-        "subset",
-        {"lfpw/trainset": "LFPW", "helen/trainset": "HELEN", "afw": "AFW"},
-    ),
-    "yaw": (
-        "yaw",
-        {
-            "yaw_0_15": "up to 15 degrees",
-            "yaw_15_30": "15 to 30 degrees",
-            "yaw_30_90": "more than 30 degrees",
-        },
-    ),
-    "size": (
-        "longer side of the landmark bounding box",
-        {
-            "size_0_60": "up to 60 pixels",
-            "size_60_90": "60 to 90 pixels",
-            "size_90_130": "90 to 130 pixels",
-            "size_130_10000": "more than 130 pixels",
-        },
-    ),
+# Title of each line, and the bins of the results that it adds up.
+LINES = {
+    "all": ("all", ["all"]),
+    "LFPW": ("subset", ["lfpw/trainset"]),
+    "HELEN": ("subset", ["helen/trainset"]),
+    "AFW": ("subset", ["afw"]),
+    "yaw up to 15 degrees": ("yaw", ["yaw_0_15"]),
+    "yaw 15 to 30 degrees": ("yaw", ["yaw_15_30"]),
+    "yaw more than 30 degrees": ("yaw", ["yaw_30_90"]),
+    "face up to 130 pixels": ("size", ["size_0_60", "size_60_90", "size_90_130"]),
+    "face more than 130 pixels": ("size", ["size_130_10000"]),
 }
+UNITS = ("pupil", "ocular", "box")
 HEAD = ["faces", "number", "inter-pupil", "inter-ocular", "of the box", "above 10 % inter-pupil"]
 
 
-def _added(rows, kind, name):
-    """Sums over folds of one bin."""
-    parts = [row["sums"][kind].get(name, {}) for row in rows]
-    return {key: sum(part.get(key, 0) for part in parts) for key in parts[0] or ("n",)}
+def _added(rows, kind, names):
+    """Sums over folds of some bins."""
+    parts = [row["sums"][kind][name] for row in rows for name in names if name in row["sums"][kind]]
+    return {key: sum(part[key] for part in parts) for key in ("n", "above_10", *UNITS)}
 
 
 def _line(title, sums):
-    means = [f"{sums[by] / sums['n']:.2f} %" for by in ("pupil", "ocular", "box")]
+    means = [f"{sums[by] / sums['n']:.2f} %" for by in UNITS]
     return [title, sums["n"], *means, f"{100 * sums['above_10'] / sums['n']:.1f} %"]
 
 
 def table_of(rows):
     """Markdown table of the errors of a model, added over folds."""
     lines = [HEAD, ["---"] * len(HEAD)]
-    for kind, (what, bins) in TITLES.items():
-        for name, title in bins.items():
-            sums = _added(rows, kind, name)
-            if sums["n"]:
-                lines.append(_line(title if kind in ("all", "subset") else f"{what} {title}", sums))
+    for title, (kind, names) in LINES.items():
+        sums = _added(rows, kind, names)
+        if sums["n"]:
+            lines.append(_line(title, sums))
     text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
     weights = [row["sums"]["all"]["all"]["n"] for row in rows]
     parts = {
