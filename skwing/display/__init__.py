@@ -6,6 +6,7 @@ several panels) and `figure_` are matplotlib objects, which can be modified. mat
 imported on first use; install it with ``pip install skwing[plot]``.
 """
 
+from skwing.display._crops import CropDisplay
 from skwing.display._cumulative import CumulativeErrorDisplay
 from skwing.display._error_by_pose import ErrorByPoseDisplay
 from skwing.display._history import TrainingHistoryDisplay
@@ -15,6 +16,7 @@ from skwing.display._parameter_grid import ParameterGridDisplay
 from skwing.display._pose_histogram import PoseHistogramDisplay
 
 __all__ = [
+    "CropDisplay",
     "CumulativeErrorDisplay",
     "ErrorByPoseDisplay",
     "LandmarkDisplay",

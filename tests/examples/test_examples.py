@@ -135,11 +135,3 @@ def test_specimens_go_from_one_tps_file_to_another(tmp_path, capsys):
     printed = capsys.readouterr().out
     for landmark, error in errors["model"].items():
         assert re.search(rf"^{landmark} .* {error:.2f}$", printed, re.MULTILINE)
-
-
-@pytest.mark.slow
-def test_plots_saves_a_picture_of_every_display(tmp_path, monkeypatch):
-    example = with_small_networks(load("plots"), monkeypatch)
-    files = example.main([str(tmp_path), "--n-samples", "16", "--epochs", "1"])
-    assert len({path.name for path in files}) == 9
-    assert all(path.parent == tmp_path and path.stat().st_size > 10_000 for path in files)
