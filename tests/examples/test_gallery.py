@@ -26,6 +26,19 @@ def test_there_is_a_gallery():
     assert (EXAMPLES / "GALLERY_HEADER.rst").is_file()
 
 
+def test_every_script_has_a_place_in_the_order_of_the_pages():
+    conf = EXAMPLES.parent / "docs" / "conf.py"
+    if not conf.is_file():
+        pytest.skip("no docs beside the tests")
+    (order,) = (
+        node.value
+        for node in ast.parse(conf.read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "GALLERY"
+    )
+    names = [node.value for node in ast.walk(order) if isinstance(node, ast.Constant)]
+    assert sorted(names) == [path.stem.removeprefix("plot_") for path in SCRIPTS]
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_page_has_a_title_a_text_and_cells(path):
     text = path.read_text("utf-8")
