@@ -16,7 +16,6 @@ sys.path.insert(0, str(DOCS.parent))
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import api_pages  # noqa: E402
-from sphinx_gallery.sorting import FunctionSortKey  # noqa: E402
 
 import skwing  # noqa: E402
 
@@ -60,20 +59,13 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 add_module_names = False
 
-# Gallery, from the first model to its use
-GALLERY = (
-    *("first_model", "how_far_off", "least_sure", "training_history", "augmentation", "stages"),
-    *("losses", "balance", "errors_by_pose", "tuning", "by_specimen", "few_images"),
-    *("missing_landmarks", "own_landmarks", "tps", "other_detector", "video", "onnx"),
-)
+# Gallery
 sphinx_gallery_conf = {
     "examples_dirs": str(DOCS.parent / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"^(?!plot_)",
-    "within_subsection_order": FunctionSortKey(
-        lambda file: GALLERY.index(file.removeprefix("plot_").removesuffix(".py"))
-    ),
+    "within_subsection_order": "gallery_order.ByTopic",
     "capture_repr": (),
     "abort_on_example_error": True,
     "backreferences_dir": "api/backreferences",
