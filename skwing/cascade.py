@@ -591,7 +591,6 @@ class CascadeLandmarkRegressor(
             yield as_layout(points, self._flat)
 
     @plain_state()
-    @drawing(0)  # for custom networks that draw random numbers in evaluation mode
     def _locate(
         self, X: ImagesLike, *, first: int = -1, spread: bool = False, on_error: OnError = "raise"
     ) -> Any:

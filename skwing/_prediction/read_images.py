@@ -8,14 +8,49 @@ from skwing._crops.chips import iter_chips
 from skwing._prediction.confidence import crop_spread
 from skwing._prediction.stages import read_stages
 from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
+from skwing._utils.random import drawing
+from skwing._utils.threads import side_by_side
+from skwing.networks import PlainCNN, ShapeIndexedCNN
 
-_CROPS_A_PASS = {"cpu": 64}  # larger batches do not fit into caches
+_CROPS_A_PASS = {"cpu": 32}  # larger batches do not fit into caches
 _CROPS_A_PASS_ELSEWHERE = 512  # sufficient to utilise a GPU, with little memory
+# Small networks whose batches can be computed in several threads. Larger networks and those of
+# users, which may not be thread-safe, use the threads of torch instead.
+_SIDE_BY_SIDE = (PlainCNN, ShapeIndexedCNN)
 
 
 def crops_a_pass(device):
     """Batch size of prediction on a device."""
     return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
+
+
+def for_each_batch(function, stages, chips):
+    """Apply a function to the indices of each batch of chips.
+
+    Parameters
+    ----------
+    function : callable
+        Called with an int tensor of indices.
+    stages : list of Stage
+        The stages whose networks the function uses.
+    chips : Chips
+
+    Returns
+    -------
+    results : list
+        In the order of the chips.
+    """
+    batches = list(enumerate(torch.arange(len(chips)).split(crops_a_pass(chips.device))))
+
+    def compute(batch):
+        number, indices = batch
+        with drawing(number):  # for custom networks that draw random numbers in evaluation mode
+            return function(indices)
+
+    small = all(type(stage.network) in _SIDE_BY_SIDE for stage in stages)
+    if small and chips.device.type == "cpu":
+        return side_by_side(compute, batches)
+    return [compute(batch) for batch in batches]
 
 
 def read_chips(stages, chips):
@@ -26,11 +61,11 @@ def read_chips(stages, chips):
     points : list of float64 arrays of shape (n, L, 2)
         In image pixels, one array per stage.
     """
-    size = crops_a_pass(chips.device)
-    answers = [
-        [points.cpu().numpy() for points in read_stages(stages, chips, indices)]
-        for indices in torch.arange(len(chips)).split(size)
-    ]
+
+    def read(indices):
+        return [points.cpu().numpy() for points in read_stages(stages, chips, indices)]
+
+    answers = for_each_batch(read, stages, chips)
     return [
         chips.to_image(np.concatenate(points).astype(np.float64))
         for points in zip(*answers, strict=True)
@@ -52,15 +87,16 @@ def chip_spread(stages, chips, before):
     spread : float64 array of shape (n, L)
         In image pixels.
     """
-    last, spreads = stages[-1], []
-    points = None
+    last, points = stages[-1], None
     if before is not None:
         points = torch.as_tensor(chips.to_chip(before), dtype=torch.float32, device=chips.device)
-    for indices in torch.arange(len(chips)).split(crops_a_pass(chips.device)):
-        rows = indices.to(chips.device)
-        known = None if points is None else points[rows]
+
+    def spread_of(indices):
+        known = None if points is None else points[indices.to(chips.device)]
         matrices = last.crop.matrices(len(indices), chips.device, known)
-        spreads.append(crop_spread(last, chips, indices, matrices).cpu().numpy())
+        return crop_spread(last, chips, indices, matrices).cpu().numpy()
+
+    spreads = for_each_batch(spread_of, [last], chips)
     return np.concatenate(spreads) / geometry.scale_of(chips.matrices)[:, None]
 
 

@@ -1,9 +1,10 @@
-"""Threads in training: results are independent of the number of cores and of other load.
+"""Threads: results are independent of the number of cores and of other load.
 
 Parallel sums depend on the number of threads. Threads that share each small operation wait for
 the slowest one, which takes long if another program uses its core. Therefore, one thread
-computes the training steps, and other threads prepare batches, whose content does not depend on
-the timing.
+computes a training step or a batch of predictions. Other threads prepare the next batches of
+training, or compute other batches of predictions; the content of batches does not depend on the
+timing.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-__all__ = ["made_ahead", "one_thread"]
+__all__ = ["made_ahead", "one_thread", "side_by_side"]
 
 _END = object()
 
@@ -84,3 +85,35 @@ def _ahead(pool, items):
 def _next(items):
     with one_thread:
         return next(items, _END)
+
+
+def side_by_side(function, items):
+    """Apply a function to each item, in as many threads as torch would use for one operation.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one item, in a thread in which torch uses a single thread.
+    items : sequence
+
+    Returns
+    -------
+    results : list
+        In the order of the items.
+
+    Examples
+    --------
+    >>> from skwing._utils.threads import side_by_side
+    >>> side_by_side(str.upper, "abc")
+    ['A', 'B', 'C']
+    """
+    n_threads = min(torch.get_num_threads(), len(items))
+    if n_threads < 2:
+        return [_alone(function, item) for item in items]
+    with ThreadPoolExecutor(n_threads, "skwing-predictions") as pool:
+        return list(pool.map(_alone, [function] * len(items), items))
+
+
+def _alone(function, item):
+    with one_thread:
+        return function(item)

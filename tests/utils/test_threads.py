@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from skwing import CascadeLandmarkRegressor
-from skwing._utils.threads import made_ahead, one_thread
+from skwing._utils.threads import made_ahead, one_thread, side_by_side
 from skwing.datasets import make_faces
+from skwing.networks import PlainCNN
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def two_threads():
 
 def small(**settings):
     given = {"networks": ("cnn6",), "max_epochs": 2, "precision": "float32", "random_state": 0}
-    return CascadeLandmarkRegressor(**given, **settings)
+    return CascadeLandmarkRegressor(**given | settings)
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -115,6 +116,60 @@ def test_an_error_in_making_an_item_comes_out_where_it_is_used():
         assert next(ahead) == 1
         with pytest.raises(ValueError, match="no second one"):
             next(ahead)
+
+
+def test_results_come_in_order_from_threads_of_their_own():
+    barrier = threading.Barrier(2, timeout=60)
+
+    def work(item):
+        if item < 2:
+            barrier.wait()  # passes only if two items are computed at once
+        return item, torch.get_num_threads(), threading.current_thread().name
+
+    results = side_by_side(work, list(range(7)))
+    assert [item for item, _, _ in results] == list(range(7))
+    assert {n for _, n, _ in results} == {1}
+    assert all(name.startswith("skwing-predictions") for *_, name in results)
+    assert torch.get_num_threads() == 2
+    with one_thread:
+        (result,) = side_by_side(lambda item: threading.current_thread().name, [0])
+        assert result == threading.current_thread().name
+    with pytest.raises(KeyError, match="third"):
+        side_by_side({0: 1, 1: 1}.__getitem__, [0, 1, "third"])
+
+
+def test_predictions_do_not_depend_on_the_number_of_threads(faces):
+    X = np.concatenate([faces[0].decode(i)[None] for i in range(16)] * 5)  # several batches
+    reg = small().fit(*faces).calibrate(*faces)
+    answers = []
+    for n in (1, 2, 3):
+        torch.set_num_threads(n)
+        answers.append(reg.predict(X, return_std=True))
+        assert torch.get_num_threads() == n
+    for points, std in answers[1:]:
+        np.testing.assert_array_equal(points, answers[0][0])
+        np.testing.assert_array_equal(std, answers[0][1])
+    assert not any(t.name.startswith("skwing") for t in threading.enumerate())
+
+
+class Counted(PlainCNN):
+    """A network of a user, which is not safe to run in several threads."""
+
+    busy = 0
+
+    def forward(self, images):
+        type(self).busy += 1
+        assert self.busy == 1
+        points = super().forward(images)
+        type(self).busy -= 1
+        return points
+
+
+def test_networks_of_users_run_one_batch_after_another(faces):
+    X = np.concatenate([faces[0].decode(i)[None] for i in range(16)] * 5)
+    network = partial(Counted, widths=(4, 8), input_size=16, n_hidden=8)
+    reg = small(networks=(network,)).fit(*faces)
+    assert reg.predict(X).shape == (80, 68, 2)
 
 
 def test_no_thread_of_a_fit_is_left(faces):
