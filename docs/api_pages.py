@@ -6,6 +6,7 @@ module and every name in its ``__all__``. autosummary writes a page for each nam
 
 from __future__ import annotations
 
+import inspect
 import re
 from importlib import import_module
 from pathlib import Path
@@ -97,6 +98,16 @@ def pages() -> dict[str, str]:
 def skip_metadata_requests(app, what, name, obj, skip, options):
     """Leave out scikit-learn's methods for metadata routing, which it documents itself."""
     return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
+def class_signature(app, what, name, obj, options, signature, return_annotation):
+    """Signature of a class from its parameters, if its ``__new__`` hides them; without types."""
+    if what != "class" or not (signature or "").startswith("(*args"):
+        return None
+    found = inspect.signature(obj)
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
+    told = found.replace(parameters=plain, return_annotation=inspect.Signature.empty)
+    return str(told), None
 
 
 def describe_data(app, what, name, obj, options, lines):

@@ -96,7 +96,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": []}
+# Pages without a section have no navigation beside them.
+SINGLE = ("index", "quickstart", "your_data", "command_line", "results", "coming_from", "faq")
+html_sidebars = {name: [] for name in (*SINGLE, "glossary")}
 notfound_urls_prefix = None
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_copy_empty_lines = False
@@ -112,4 +114,5 @@ def setup(app):
     """Write the pages of the API reference before sphinx looks for pages."""
     api_pages.write_pages(DOCS / "api")
     app.connect("autodoc-skip-member", api_pages.skip_metadata_requests)
+    app.connect("autodoc-process-signature", api_pages.class_signature)
     app.connect("autodoc-process-docstring", api_pages.describe_data)

@@ -1,4 +1,4 @@
-"""Draw the figures of the user guide to docs/images: axes.svg, losses.svg and crops.png.
+"""Draw the figures of the user guide to docs/images: axes.svg, losses.svg and crops.jpg.
 
     python docs/draw_guide.py
 
@@ -100,7 +100,7 @@ def draw_crops(n_train, epochs):
         ax.set_yticks([])
     axes[0].set_xlim(-0.5, image.shape[1] - 0.5)
     axes[0].set_ylim(image.shape[0] - 0.5, -0.5)
-    figure.savefig(IMAGES / "crops.png", dpi=100)
+    figure.savefig(IMAGES / "crops.jpg", dpi=110, pil_kwargs={"quality": 88})
     plt.close(figure)
 
 
