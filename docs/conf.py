@@ -97,7 +97,16 @@ html_theme_options = {
     "footer_end": [],
 }
 # Pages without a section have no navigation beside them.
-SINGLE = ("index", "quickstart", "your_data", "command_line", "results", "coming_from", "faq")
+SINGLE = (
+    "index",
+    "quickstart",
+    "your_data",
+    "command_line",
+    "results",
+    "models",
+    "coming_from",
+    "faq",
+)
 html_sidebars = {name: [] for name in (*SINGLE, "glossary")}
 notfound_urls_prefix = None
 copybutton_exclude = ".linenos, .gp, .go"

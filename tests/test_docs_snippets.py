@@ -26,6 +26,7 @@ PAGES = sorted(
     if path.relative_to(DOCS).parts[0] not in ("_build", "api", "gallery", "research-log.md")
 )
 SNIPPET = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES += [path for path in [ROOT / "models" / "README.md"] if path.is_file()]
 N_FACES = 24
 SLOW = {"deploy.md", "command_line.md"}  # they export to ONNX or draw many figures
 TINY = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
@@ -75,6 +76,10 @@ def files(tmp_path_factory):
     to_sleap_io(wings.data, wings.target).save(str(folder / "flies.slp"))
     small = CascadeLandmarkRegressor(networks=(TINY,), max_epochs=1, random_state=0)
     save_model(small.fit(data, faces.target), folder / "model.safetensors")
+    (folder / "models").mkdir()
+    save_model(small, folder / "models/faces.safetensors")
+    portrait = make_faces(1, image_size=256, pose=[[0, 0, 0]], occlusion=0, random_state=0)
+    cv2.imwrite(str(folder / "photo.jpg"), portrait.data.decode(0)[..., ::-1])
     return folder
 
 
@@ -100,7 +105,7 @@ def folder(files, tmp_path, monkeypatch):
         for page in PAGES
         if runs(page)
     ],
-    ids=lambda p: p.relative_to(DOCS).as_posix(),
+    ids=lambda p: p.relative_to(ROOT).as_posix(),
 )
 def test_snippets_run(folder, page, monkeypatch):
     namespace = {"__name__": "__main__"}
