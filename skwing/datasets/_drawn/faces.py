@@ -64,6 +64,7 @@ _SETTINGS = {
     "yaw": Choice(("natural", "uniform")),
     "max_yaw": Number(1, 90),
     "occlusion": Number(0, 1),
+    "jaw": Choice(("bone", "outline")),
     "hidden": Choice(tuple(HIDDEN)),
     "box_error": Number(0, 5),
 }
@@ -131,6 +132,7 @@ class _Plan:
     max_yaw: float
     pose: Any
     occlusion: float
+    jaw: str
     hidden: str
     box_error: float
 
@@ -171,7 +173,7 @@ def _draw_image(plan, number, faces, people):
     rngs = [plan.generator(1, i) for i in faces]
     poses = [plan.pose_of(i, rng) for i, rng in zip(faces, rngs, strict=True)]
     sitters = [
-        sit(person, pose, plan.image_size, plan.schema, rng)
+        sit(person, pose, plan.image_size, plan.schema, rng, plan.jaw)
         for person, pose, rng in zip(people, poses, rngs, strict=False)
     ]
     rng, shape = rngs[0], shape_of(plan.n_faces_per_image, plan.image_size)
@@ -234,6 +236,7 @@ def make_faces(
     max_yaw: float = 90.0,
     pose: ArrayLike | None = None,
     occlusion: float = 0.25,
+    jaw: Literal["bone", "outline"] = "bone",
     hidden: Literal["keep", "nan"] = "keep",
     box_error: float = 1.0,
 ) -> DrawnFaces: ...
@@ -253,6 +256,7 @@ def make_faces(
     max_yaw: float = 90.0,
     pose: ArrayLike | None = None,
     occlusion: float = 0.25,
+    jaw: Literal["bone", "outline"] = "bone",
     hidden: Literal["keep", "nan"] = "keep",
     box_error: float = 1.0,
 ) -> tuple[BoxedImages, Floats]: ...
@@ -271,6 +275,7 @@ def make_faces(
     max_yaw: float = 90.0,
     pose: ArrayLike | None = None,
     occlusion: float = 0.25,
+    jaw: Literal["bone", "outline"] = "bone",
     hidden: Literal["keep", "nan"] = "keep",
     box_error: float = 1.0,
 ) -> DrawnFaces | tuple[BoxedImages, Floats]:
@@ -402,6 +407,7 @@ def make_faces(
         max_yaw=max_yaw,
         pose=pose,
         occlusion=occlusion,
+        jaw=jaw,
         hidden=hidden,
         box_error=box_error,
     )

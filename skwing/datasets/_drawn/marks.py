@@ -9,6 +9,7 @@ import numpy as np
 
 from skwing._utils.opencv import cv2
 from skwing.datasets._drawn.paint import (
+    BROW_EDGES,
     brow_profile,
     eye_scale,
     iris_center,
@@ -49,8 +50,8 @@ def _brow(side, brow, look):
     # Brows are painted slightly thicker on the left side of the image; ignored here.
     half = (profile + profile[::-1]) / 2
     named = {f"{side}_brow_{part}": brow[i] for part, i in _ALONG_BROW}
-    for part, sign in (("top", -1), ("bottom", 1)):
-        edge = brow + sign * half[:, None] * [1, 0]
+    for part, share in zip(("top", "bottom"), BROW_EDGES, strict=True):
+        edge = brow + share * half[:, None] * [1, 0]
         named[f"{side}_brow_{part}"] = edge[2]
         named |= {f"{side}_brow_{part}_{i}": edge[i] for i in (1, 2, 3, 4)}
     return named

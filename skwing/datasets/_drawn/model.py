@@ -22,7 +22,7 @@ __all__ = ["Head", "build_head", "bumps", "on_grid", "rotation", "row_of"]
 
 
 def _columns():
-    steps = np.repeat([0.07, 0.1, 0.12, 0.11], [4, 4, 3, 4])
+    steps = np.repeat([0.07, 0.1, 0.12, 0.11], [4, 4, 3, 5])
     half = np.concatenate([np.cumsum(steps), np.linspace(np.sum(steps), np.pi, 7)[1:]])
     return np.concatenate([-half[::-1], [0.0], half])
 
@@ -57,11 +57,11 @@ def _trunk():
 _TRUNK = _trunk()
 # Angles of jaw points 8 (chin) to 16 (beside the ear); from point 12 upwards they leave
 # the rim and climb in front of the ear to the heights below.
-_JAW_ANGLES = np.array([0.0, 0.43, 0.79, 1.05, 1.2, 1.25, 1.285, 1.295, 1.3])
-_JAW_HEIGHTS = np.array([0.76, 0.51, 0.26, 0.0])
+_JAW_ANGLES = np.array([0.0, 0.45, 0.85, 1.14, 1.32, 1.42, 1.46, 1.48, 1.49])
+_JAW_HEIGHTS = np.array([0.8, 0.545, 0.28, 0.0])
 _RIM = PchipInterpolator(
-    [0, 0.43, 0.79, 1.05, 1.2, 1.32, 1.45, 1.58, 2.2, np.pi],
-    [1.46, 1.43, 1.33, 1.17, 0.99, 0.78, 0.5, 0.38, 0.5, 0.62],
+    [0, 0.45, 0.85, 1.14, 1.32, 1.44, 1.54, 1.64, 2.2, np.pi],
+    [1.46, 1.43, 1.34, 1.19, 1.03, 0.86, 0.62, 0.42, 0.5, 0.62],
 )(np.abs(COLUMNS))
 # The part of the grid that has features: from the brows to below the chin, ear to ear.
 FACE = slice(len(_CROWN), JAW_ROW + len(_UNDER))
@@ -70,11 +70,11 @@ FRONT = slice(*np.searchsorted(COLUMNS, [-1.56, 1.56]))
 _HEIGHTS = np.linspace(-2, 3, 501)
 _WIDTH = PchipInterpolator(
     [-2, -0.65, 0, 0.5, 0.76, 0.99, 1.17, 1.33, 1.46, 3],
-    [1.03, 1.03, 1.04, 1.01, 0.96, 0.88, 0.77, 0.66, 0.58, 0.5],
+    [1.0, 1.0, 1.005, 0.985, 0.95, 0.915, 0.765, 0.62, 0.52, 0.45],
 )(_HEIGHTS)
 _DEPTH = PchipInterpolator(
     [-2, -0.65, -0.3, 0, 0.6, 1.0, 1.25, 1.46, 3],
-    [1.05, 1.1, 1.12, 1.04, 1.0, 1.02, 0.99, 1.0, 1.0],
+    [1.05, 1.1, 1.12, 1.04, 1.0, 1.02, 0.97, 0.95, 0.95],
 )(_HEIGHTS)
 
 
@@ -114,7 +114,7 @@ class _Frame:
         drop = 0.035 * shape.chin + 0.85 * expression.opening
         jaw = np.clip((_HEIGHTS - 0.55) / 0.85, 0, 1)
         self._down = stretch * _HEIGHTS + drop * jaw * jaw * (3 - 2 * jaw)
-        self._width = _WIDTH * (1 + 0.06 * shape.jaw_width * jaw)
+        self._width = _WIDTH * (1 + 0.085 * shape.jaw_width * jaw)
         self._depth = _DEPTH * (1 + 0.04 * shape.depth)
         self.stretch = stretch
         self.rim = np.interp(_RIM, _HEIGHTS, self._down)
@@ -182,23 +182,25 @@ def _ridge_of_nose(x, y, flat, height):
 def _relief(x, y, flat, shape, expression):
     """Displacement along z that adds the features to the smooth front."""
     lips, slit = flat[48:60], flat[[62, 66], 1].mean()
-    half, pout = lips[6, 0] - lips[0, 0], 0.085 * (1 + 0.4 * expression.pout)
-    middle, nose = lips[:, 0].mean(), 0.32 * (1 + 0.13 * shape.nose_height)
+    half, pout = lips[6, 0] - lips[0, 0], 0.11 * (1 + 0.4 * expression.pout)
+    middle, nose = lips[:, 0].mean(), 0.37 * (1 + 0.13 * shape.nose_height)
     table = [
         (0.06, 0, 0.95, 0.42, 0.3),
+        (0.09, 0, flat[33, 1] + 0.01, 0.15, 0.08),
         (pout, middle, lips[3, 1] + 0.05, 0.36 * half, 0.06),
         (pout, middle, lips[9, 1] - 0.055, 0.36 * half, 0.06),
         (-0.05, middle, slit, 0.4 * half, 0.03 + 0.5 * expression.opening),
         (-0.04, 0, lips[9, 1] + 0.08, 0.25, 0.05),
-        (0.09, 0, flat[8, 1] - 0.16, 0.2, 0.13),
+        (0.04, 0, flat[8, 1] - 0.16, 0.2, 0.13),
     ]
     for side, eye in ((-1, flat[36:42].mean(0)), (1, flat[42:48].mean(0))):
         table += [
-            (0.05, side * 0.5, -0.27, 0.36, 0.1),
-            (-0.15, *eye, 0.26, 0.15),
+            (0.19, side * 0.86, -0.25, 0.2, 0.14),
+            (-0.15, eye[0] - side * 0.1, eye[1], 0.26, 0.15),
+            (-0.07, *lips[3 + 3 * side], 0.12, 0.1),
             (0.07, *eye, 0.15, 0.09),
-            (0.05, side * 0.6, 0.45, 0.22, 0.2),
-            (0.36 * nose, side * 0.72 * flat[35, 0], flat[33, 1] - 0.09, 0.085, 0.085),
+            (0.1, side * 0.68, 0.65, 0.22, 0.38),
+            (0.28 * nose, side * 0.8 * flat[35, 0], flat[33, 1] - 0.09, 0.085, 0.085),
         ]
     return _ridge_of_nose(x, y, flat, nose) + bumps(x, y, table)
 
@@ -274,7 +276,7 @@ def build_head(shape, expression):
     flat = np.concatenate([on_grid(np.stack([x, y], -1), jaw), inner])
     fade = np.clip(np.cos(COLUMNS[FRONT]) * 3, 0, 1)
     z[FACE, FRONT] += fade * _relief(x[FACE, FRONT], y[FACE, FRONT], flat, shape, expression)
-    ear = np.exp(-(((np.abs(COLUMNS) - 1.55) / 0.15) ** 2)) * np.sign(COLUMNS)
+    ear = np.exp(-(((np.abs(COLUMNS) - 1.64) / 0.14) ** 2)) * np.sign(COLUMNS)
     lobe = np.exp(-(np.abs((y - 0.1) / 0.27) ** 3))
     x += (0.16 + 0.04 * shape.ears) * ear * lobe
     vertices = np.stack([x, y, z], -1)

@@ -21,6 +21,7 @@ from skwing.datasets._drawn.model import (
 )
 
 __all__ = [
+    "BROW_EDGES",
     "TEXELS",
     "Look",
     "brow_profile",
@@ -227,6 +228,10 @@ def paint_base(look, heights, rng):
     return canvas, rows
 
 
+# Upper and lower edge of a brow below its landmarks, in halves of its thickness.
+BROW_EDGES = -0.2, 1.8
+
+
 def brow_profile(look, n_points):
     """Half the thickness along a brow, in rows of the grid, shape (n_points,)."""
     return 0.5 * look.brow_width * 10 * np.sin(np.linspace(0.5, 2.9, n_points))
@@ -245,8 +250,8 @@ def iris_center(eye, gaze, scale):
 def _paint_brow(canvas, brow, look):
     curve = smooth(brow, closed=False)
     thick = TEXELS * brow_profile(look, len(curve))
-    half = np.stack([np.zeros_like(thick), thick], 1)
-    _fill(canvas, np.concatenate([curve - half, (curve + half)[::-1]]), look.brow)
+    above, below = (np.stack([0 * thick, thick * part], 1) for part in BROW_EDGES)
+    _fill(canvas, np.concatenate([curve + above, (curve + below)[::-1]]), look.brow)
 
 
 def _paint_eye(canvas, eye, look, gaze, scale):

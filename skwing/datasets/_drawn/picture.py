@@ -9,6 +9,7 @@ from skwing._utils.opencv import cv2
 from skwing.datasets._drawn import paint
 from skwing.datasets._drawn.marks import hidden_by_head, mark_up
 from skwing.datasets._drawn.model import Head, build_head, on_grid, rotation
+from skwing.datasets._drawn.outline import on_outline
 from skwing.datasets._drawn.render import cover, light_of
 from skwing.datasets._drawn.scene import background, glasses, occlude, photograph
 from skwing.datasets._drawn.shape import Expression, Shape, draw_expression, draw_shape
@@ -117,13 +118,23 @@ class Sitter:
         return self.place(self.head.points)
 
 
-def sit(person, pose, size, schema, rng):
+def sit(person, pose, size, schema, rng, jaw="bone"):
     """Create a sitter with a random expression and a separate camera."""
     expression = draw_expression(rng)
     head, turn = build_head(person.shape, expression), rotation(*pose)
     camera = Camera.aimed(head.points @ turn.T, size, rng)
     marks = mark_up(schema, head, person.look, expression)
-    return Sitter(person, expression, schema, head, marks, turn, camera, rng)
+    sitter = Sitter(person, expression, schema, head, marks, turn, camera, rng)
+    return _follow_outline(sitter) if jaw == "outline" else sitter
+
+
+def _follow_outline(sitter):
+    """Sitter whose jaw landmarks are on the outline of the face in the picture."""
+    moved = sitter.marks.copy()
+    jaw = [i for i, name in enumerate(sitter.schema.landmark_names) if "jaw" in name or name == "chin"]
+    if len(jaw) > 1:
+        moved[jaw] = on_outline(sitter.head, moved[jaw], sitter.place, sitter.turn[:2, 1])
+    return replace(sitter, marks=moved)
 
 
 def shape_of(n_places, size):

@@ -26,6 +26,7 @@ class Shape:
     brow_height: float = 0.0
     brow_arch: float = 0.0
     brow_tilt: float = 0.0
+    brow_gap: float = 0.0
     nose_width: float = 0.0
     nose_length: float = 0.0
     nose_height: float = 0.0
@@ -58,8 +59,8 @@ def draw_shape(rng):
 
 def draw_expression(rng):
     """Random expression: half of the mouths are closed, most eyes are open."""
-    opening = 0.0 if rng.random() < 0.5 else 0.34 * rng.beta(1.2, 2.5)
-    smile, brow = rng.normal(0.25, 0.45), rng.normal(0.0, 0.5)
+    opening = 0.0 if rng.random() < 0.4 else 0.34 * rng.beta(1.1, 2.8)
+    smile, brow = rng.normal(0.4, 0.75), rng.normal(0.0, 0.5)
     lid = 0.08 if rng.random() < 0.06 else rng.uniform(0.65, 1.15)
     tilt = 0.15 * rng.standard_normal(5)
     return Expression(
@@ -80,10 +81,12 @@ def _both_sides(half):
 
 
 def _brows(shape, expression):
-    x = np.array([0.2, 0.36, 0.53, 0.69, 0.83])
-    arch = np.array([0.0, 0.08, 0.1, 0.07, -0.03]) * (1 + 0.25 * shape.brow_arch)
+    # The landmarks of a brow are on its upper edge, as in 300-W.
+    x = np.array([0.163, 0.328, 0.505, 0.685, 0.823])
+    x = x + shape.brow_gap * np.array([0.032, 0.026, 0.022, 0.02, 0.016])
+    arch = np.array([0.0, 0.059, 0.084, 0.055, -0.052]) * (1 + 0.25 * shape.brow_arch)
     tilt = 0.025 * shape.brow_tilt * np.linspace(-1, 1, 5)
-    y = -0.265 - 0.035 * shape.brow_height - arch - tilt
+    y = -0.242 - 0.03 * shape.brow_height - arch - tilt
     sides = _both_sides(np.stack([x, y], 1))
     lift = np.array([1.0, 1.0, 1.0, 0.8, 0.6])
     sides[..., 1] -= 0.07 * np.array(expression.brows)[:, None] * lift
@@ -94,45 +97,45 @@ def _brows(shape, expression):
 
 
 def _eyes(shape, expression):
-    inner = 0.265 + 0.018 * shape.eye_gap
-    width = 0.345 * (1 + 0.06 * shape.eye_width)
-    tilt = -0.015 - 0.025 * shape.eye_tilt
-    along = np.array([0.0, 0.32, 0.7, 1.0, 0.7, 0.32])
-    upper = np.array([0.0, -0.085, -0.09, 0.0, 0.0, 0.0])
-    lower = np.array([0.0, 0.0, 0.0, 0.0, 0.055, 0.05])
+    inner = 0.263 + 0.022 * shape.eye_gap
+    width = 0.347 * (1 + 0.07 * shape.eye_width)
+    tilt = -0.022 - 0.018 * shape.eye_tilt
+    along = np.array([0.0, 0.31, 0.68, 1.0, 0.72, 0.34])
+    upper = np.array([0.0, -0.083, -0.081, 0.0, 0.0, 0.0])
+    lower = np.array([0.0, 0.0, 0.0, 0.0, 0.049, 0.043])
     sides = []
     for lid, sign in zip(expression.lids, (-1, 1), strict=True):
         # Closing an eye mainly lowers the upper lid.
         y = (1 + 0.15 * shape.eye_height) * (upper * lid + lower * (0.7 + 0.3 * lid))
         y = y + 0.04 * max(0.0, 1 - lid) * (upper < 0)
-        sides.append(np.stack([sign * (inner + width * along), tilt * along + y], 1))
+        sides.append(np.stack([sign * (inner + width * along), 0.008 + tilt * along + y], 1))
     # Points go from left to right in the image along the upper lid, and back along the lower one.
     return np.concatenate([sides[0][[3, 2, 1, 0, 5, 4]], sides[1]])
 
 
 def _nose(shape):
-    tip, base = 0.47 + 0.05 * shape.nose_length, 0.645 + 0.055 * shape.nose_length
-    half = 0.215 * (1 + 0.11 * shape.nose_width)
-    bridge = np.stack([np.zeros(4), np.linspace(0.0, tip, 4)], 1)
+    tip, base = 0.44 + 0.042 * shape.nose_length, 0.608 + 0.046 * shape.nose_length
+    half = 0.192 * (1 + 0.11 * shape.nose_width)
+    bridge = np.stack([np.zeros(4), np.linspace(-0.045, tip, 4)], 1)
     x = half * np.array([-1.0, -0.52, 0.0, 0.52, 1.0])
     y = base + np.array([-0.05, -0.01, 0.015, -0.01, -0.05])
     return np.concatenate([bridge, np.stack([x, y], 1)])
 
 
 def _mouth(shape, expression):
-    half = 0.36 * (1 + 0.08 * shape.mouth_width) * (1 - 0.12 * max(0.0, expression.pout))
-    middle = 0.945 + 0.03 * shape.mouth_height + 0.05 * shape.nose_length
+    half = 0.352 * (1 + 0.1 * shape.mouth_width) * (1 - 0.12 * max(0.0, expression.pout))
+    middle = 0.884 + 0.028 * shape.mouth_height + 0.042 * shape.nose_length
     gap = expression.opening
-    up = 0.095 * (1 + 0.22 * shape.upper_lip) * (1 + 0.1 * expression.pout)
+    up = 0.076 * (1 + 0.22 * shape.upper_lip) * (1 + 0.1 * expression.pout)
     low = 0.125 * (1 + 0.2 * shape.lower_lip) * (1 + 0.1 * expression.pout)
     corner = 0.25 * gap
-    outer_x = np.array([-1, -0.6, -0.22, 0, 0.22, 0.6, 1, 0.6, 0.25, 0, -0.25, -0.6])
+    outer_x = np.array([-1, -0.64, -0.26, 0, 0.26, 0.64, 1, 0.66, 0.29, 0, -0.29, -0.66])
     top, bottom = -0.12 * gap, 0.95 * gap
-    outer_y = [corner, top - 0.78 * up, top - 1.05 * up, top - 0.92 * up]
+    outer_y = [corner, top - 0.55 * up, top - 1.12 * up, top - 0.85 * up]
     outer_y += outer_y[2:0:-1] + [corner]
     lower = [bottom + 0.72 * low, bottom + low, bottom + 1.05 * low]
     outer_y = np.array(outer_y + lower + lower[1::-1])
-    inner_x = np.array([-0.87, -0.3, 0, 0.3, 0.87, 0.3, 0, -0.3])
+    inner_x = np.array([-0.86, -0.28, 0, 0.28, 0.86, 0.28, 0, -0.28])
     inner_y = np.array([corner, top, top, top, corner, bottom, bottom, bottom])
     inner_y = inner_y + np.array([0, -0.008, 0.002, -0.008, 0, 0.008, 0.01, 0.008])
     x, y = np.concatenate([outer_x, inner_x]) * half, np.concatenate([outer_y, inner_y])
