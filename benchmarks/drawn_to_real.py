@@ -132,9 +132,13 @@ def main(argv=None):
     stages = list(regressor.staged_predict(real.data[rows]))
     if args.save:
         np.savez(args.save, true=true, predicted=stages[-1], rows=rows)
+    unseen = make_faces(300, random_state=args.seed + 1, **drawing)
+    moved = offsets(unseen.target, regressor.predict(unseen.data))
+    row["on_generated"] = told(moved, unseen.pose[:, 0])
     yaw = estimate_yaw(true)
     row["stages"] = [told(offsets(true, points), yaw) for points in stages]
     print(f"{row['drawn_per_second']} generated faces/s, fit {row['fit_seconds']} s")
+    print(f"on 300 other generated faces: {row['on_generated']}")
     show(row["stages"])
     append(row, args.out)
 

@@ -324,7 +324,12 @@ def make_faces(
         Yaw, pitch and roll of each face, in degrees from -90 to 90, instead of random
         values. All other properties of a face are unchanged.
     occlusion : float, default=0.25
-        Probability of an occlusion by sunglasses, a hand, a bar or a round object.
+        Probability of an occlusion by sunglasses, a hand, the brim of a hat, a bar or a round
+        object.
+    jaw : {"bone", "outline"}, default="bone"
+        Where the landmarks of the jaw are: on the edge of the bone, also if it is hidden by
+        the cheek of a rotated face, or on the visible outline of the face, where the
+        annotators of 300-W placed them. In frontal faces, both are nearly the same.
     hidden : {"keep", "nan"}, default="keep"
         Whether to keep hidden landmarks in `target`, or to replace them by NaN.
     box_error : float, default=1.0
@@ -342,8 +347,7 @@ def make_faces(
             times as large for profiles. With the schema.
         target : ndarray of shape (n_samples, n_landmarks, 2)
             Landmarks in image pixels, float64, all inside the image. They are projected
-            points of the head, also if hidden. Points of the jaw are on the edge of the bone,
-            not on the visible outline of a rotated face.
+            points of the head, also if hidden.
         schema : LandmarkSchema
             Schema of the landmarks.
         pose : ndarray of shape (n_samples, 3)

@@ -45,7 +45,7 @@ COLLAR_ROW = N_ROWS - 1 - len(_SHOULDER)
 
 
 def _trunk():
-    own, thick, deep = np.ones(N_ROWS), np.full(N_ROWS, 0.63), np.full(N_ROWS, 0.54)
+    own, thick, deep = np.ones(N_ROWS), np.full(N_ROWS, 0.68), np.full(N_ROWS, 0.57)
     own[JAW_ROW + 1 :] = 0.0
     own[JAW_ROW + 1 : JAW_ROW + 1 + len(_UNDER)] = [share for share, _ in _UNDER]
     thick[COLLAR_ROW + 1 :] = [0.8, 1.3, 1.75, 1.9]
@@ -57,11 +57,11 @@ def _trunk():
 _TRUNK = _trunk()
 # Angles of jaw points 8 (chin) to 16 (beside the ear); from point 12 upwards they leave
 # the rim and climb in front of the ear to the heights below.
-_JAW_ANGLES = np.array([0.0, 0.45, 0.85, 1.14, 1.32, 1.42, 1.46, 1.48, 1.49])
+_JAW_ANGLES = np.array([0.0, 0.46, 0.87, 1.1, 1.21, 1.27, 1.31, 1.33, 1.34])
 _JAW_HEIGHTS = np.array([0.8, 0.545, 0.28, 0.0])
 _RIM = PchipInterpolator(
-    [0, 0.45, 0.85, 1.14, 1.32, 1.44, 1.54, 1.64, 2.2, np.pi],
-    [1.46, 1.43, 1.34, 1.19, 1.03, 0.86, 0.62, 0.42, 0.5, 0.62],
+    [0, 0.45, 0.85, 1.09, 1.2, 1.32, 1.46, 1.58, 2.2, np.pi],
+    [1.475, 1.445, 1.355, 1.195, 1.03, 0.86, 0.62, 0.42, 0.5, 0.62],
 )(np.abs(COLUMNS))
 # The part of the grid that has features: from the brows to below the chin, ear to ear.
 FACE = slice(len(_CROWN), JAW_ROW + len(_UNDER))
@@ -70,7 +70,7 @@ FRONT = slice(*np.searchsorted(COLUMNS, [-1.56, 1.56]))
 _HEIGHTS = np.linspace(-2, 3, 501)
 _WIDTH = PchipInterpolator(
     [-2, -0.65, 0, 0.5, 0.76, 0.99, 1.17, 1.33, 1.46, 3],
-    [1.0, 1.0, 1.005, 0.985, 0.95, 0.915, 0.765, 0.62, 0.52, 0.45],
+    [1.03, 1.03, 1.03, 1.01, 0.98, 0.945, 0.795, 0.64, 0.53, 0.45],
 )(_HEIGHTS)
 _DEPTH = PchipInterpolator(
     [-2, -0.65, -0.3, 0, 0.6, 1.0, 1.25, 1.46, 3],
@@ -148,7 +148,7 @@ def _skull(frame, shape, y):
     depth = np.where(cosine > 0, frame.depth(y), back)
     x, z = frame.width(y) * crown * sine, depth * crown * cosine
     own, thick, deep = _TRUNK
-    thick = thick * np.where(np.arange(N_ROWS) > COLLAR_ROW, 1, 1 + 0.08 * shape.neck)[:, None]
+    thick = thick * np.where(np.arange(N_ROWS) > COLLAR_ROW, 1, 1 + 0.12 * shape.neck)[:, None]
     return own * x + (1 - own) * thick * sine, own * z + (1 - own) * (deep * cosine - 0.18)
 
 
@@ -199,7 +199,7 @@ def _relief(x, y, flat, shape, expression):
             (-0.15, eye[0] - side * 0.1, eye[1], 0.26, 0.15),
             (-0.07, *lips[3 + 3 * side], 0.12, 0.1),
             (0.07, *eye, 0.15, 0.09),
-            (0.1, side * 0.68, 0.65, 0.22, 0.38),
+            (0.09, side * 0.66, 0.6, 0.22, 0.32),
             (0.28 * nose, side * 0.8 * flat[35, 0], flat[33, 1] - 0.09, 0.085, 0.085),
         ]
     return _ridge_of_nose(x, y, flat, nose) + bumps(x, y, table)

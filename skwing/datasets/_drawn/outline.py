@@ -6,28 +6,31 @@ from skwing.datasets._drawn.model import COLUMNS, JAW_ROW, on_grid, row_of
 
 __all__ = ["on_outline"]
 
-# Number of positions tried between a landmark and the front of the face, and the angle from
-# the vertical axis at which they end, in radians; number of positions between two landmarks.
-_N_TRIED, _FRONT, _N_BETWEEN = 16, 0.25, 3
+# The positions tried instead of a landmark: from a factor of its angle around the vertical axis,
+# slightly behind the edge of the bone, to an angle near the front, in radians, and their number.
+_BACK, _FRONT, _N_TRIED = 1.07, 0.25, 16
+# Number of positions between two landmarks.
+_N_BETWEEN = 3
 
 
 def _pushed_out(head, marks, place, sideways):
-    """Move positions forward, at constant height, to the furthest point to the side.
+    """Move positions at constant height to the furthest point to the side.
 
-    Positions on the near side are in front of the outline of the head and stay.
+    On the far side of the face they move forward, on the near side slightly back.
     """
     columns = np.arange(len(COLUMNS))
     angle = np.interp(marks[:, 1], columns, COLUMNS)
     share = np.linspace(0, 1, _N_TRIED)[:, None]
     ends = np.sign(angle) * np.minimum(np.abs(angle), _FRONT)
-    tried = np.interp((1 - share) * angle + share * ends, COLUMNS, columns).ravel()
+    tried = np.interp((1 - share) * _BACK * angle + share * ends, COLUMNS, columns).ravel()
     heights = head.vertices[..., 1]
     y = np.tile(on_grid(heights[..., None], marks)[:, 0], _N_TRIED)
-    path = np.stack([np.minimum(row_of(heights, y, tried), JAW_ROW), tried], 1)
+    rows = row_of(heights, y, tried)
+    path = np.stack([np.minimum(rows, JAW_ROW), tried], 1)
     out = (place(on_grid(head.vertices, path)) @ sideways).reshape(_N_TRIED, -1) * np.sign(angle)
-    best = out.argmax(0)
-    moved = path.reshape(_N_TRIED, -1, 2)[best, np.arange(len(marks))]
-    return np.where((best > 0)[:, None], moved, marks)
+    # Behind the chin, the face does not reach down to the height of the landmark.
+    out[(rows > JAW_ROW + 0.01).reshape(out.shape)] = -np.inf
+    return path.reshape(_N_TRIED, -1, 2)[out.argmax(0), np.arange(len(marks))]
 
 
 def _lengths(points):

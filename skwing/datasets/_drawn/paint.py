@@ -4,11 +4,10 @@ Features are drawn at the positions of their landmarks. The renderer samples thi
 each visible position of the grid.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from skwing._utils.opencv import cv2
+from skwing.datasets._drawn.look import Look, draw_look
 from skwing.datasets._drawn.model import (
     COLLAR_ROW,
     COLUMNS,
@@ -39,92 +38,6 @@ __all__ = [
 TEXELS = 6
 _SHAPE = N_ROWS * TEXELS, len(COLUMNS) * TEXELS
 _SHIFT = 4
-_SKINS = np.array(
-    [
-        [250, 218, 198],
-        [240, 196, 168],
-        [226, 176, 140],
-        [196, 142, 104],
-        [150, 102, 72],
-        [112, 74, 52],
-        [76, 50, 40],
-    ],
-    float,
-)
-_HAIRS = np.array(
-    [
-        [28, 24, 24],
-        [52, 38, 30],
-        [92, 64, 42],
-        [136, 98, 62],
-        [206, 172, 116],
-        [150, 78, 44],
-        [150, 148, 146],
-        [214, 210, 204],
-    ],
-    float,
-)
-_IRISES = np.array([[58, 36, 24], [96, 62, 36], [70, 96, 132], [84, 112, 78], [110, 116, 120]])
-
-
-@dataclass(frozen=True)
-class Look:
-    """Colours (RGB, 0 to 255) and hair of one person.
-
-    Lengths are in half face widths. `hairline` and `length` are the heights at which the hair
-    ends above the forehead and behind the ears, `recess` is the additional height at the
-    temples, `part` the height difference between the two sides of a fringe, and `curtain` the
-    angle from which long hair hangs down, in radians.
-    """
-
-    skin: np.ndarray
-    hair: np.ndarray
-    brow: np.ndarray
-    lips: np.ndarray
-    iris: np.ndarray
-    cloth: np.ndarray
-    brow_width: float
-    hairline: float
-    fringe: float
-    recess: float
-    part: float
-    length: float
-    curtain: float
-    volume: float
-    beard: float
-    blush: float
-
-
-def draw_look(rng):
-    """Colours and hair of a random person."""
-    tone = rng.beta(1.1, 1.5) * (len(_SKINS) - 1)
-    skin = np.array([np.interp(tone, np.arange(len(_SKINS)), c) for c in _SKINS.T])
-    skin = np.clip(skin * (1 + 0.04 * rng.standard_normal(3)), 20, 255)
-    dark = tone > 3.3 and rng.random() < 0.9
-    hair = _HAIRS[rng.integers(0, 2 if dark else len(_HAIRS))] * rng.uniform(0.8, 1.15)
-    lips = skin * [0.88, 0.62, 0.6]
-    if rng.random() < 0.25:
-        lips = 0.35 * lips + 0.65 * np.array([rng.uniform(130, 200), 40, rng.uniform(45, 90)])
-    bald = rng.random() < 0.12
-    long = not bald and rng.random() < 0.45
-    return Look(
-        skin=skin,
-        hair=hair,
-        brow=np.minimum(hair * 0.8, skin * 0.7),
-        lips=lips,
-        iris=_IRISES[rng.integers(0, 2 if dark else len(_IRISES))] * rng.uniform(0.7, 1.3),
-        cloth=rng.uniform(20, 235, 3),
-        brow_width=float(rng.uniform(0.045, 0.1)),
-        hairline=float(-1.5 if bald else rng.normal(-0.9, 0.09)),
-        fringe=float(rng.uniform(0.1, 0.3) if not bald and rng.random() < 0.4 else 0.0),
-        recess=float(rng.uniform(-0.05, 0.2)),
-        part=float(rng.normal(0, 0.7)),
-        length=float(rng.uniform(1.2, 2.1) if long else rng.uniform(0.2, 0.7)),
-        curtain=float(rng.uniform(1.18, 1.5)),
-        volume=float(rng.uniform(0.01, 0.03) if bald else rng.uniform(0.05, 0.2)),
-        beard=float(rng.uniform(0.3, 0.9) if not long and rng.random() < 0.35 else 0.0),
-        blush=float(rng.uniform(0, 0.12)),
-    )
 
 
 def _hair_rows(look, heights, rng):
@@ -138,7 +51,7 @@ def _hair_rows(look, heights, rng):
     line = np.interp(angle, angles, ends) + fringe * np.interp(angle, [0.5, 1.1], [1, 0])
     if length > 1:
         line = np.where(angle > look.curtain, length, line)
-    line += 0.02 * rng.standard_normal(len(angle))
+    line += look.ragged * rng.standard_normal(len(angle)) * np.interp(angle, [1.0, 1.3], [1, 0.2])
     return row_of(heights, line, np.arange(len(COLUMNS), dtype=float))
 
 
@@ -214,7 +127,7 @@ def paint_base(look, heights, rng):
     grain = np.frombuffer(rng.bytes(_SHAPE[0] * _SHAPE[1]), np.uint8).reshape(_SHAPE)
     shades = np.clip(look.skin * np.linspace(0.95, 1.05, 256)[:, None], 0, 255)
     canvas = cv2.LUT(cv2.merge([grain] * 3), shades.astype(np.uint8)[None])
-    canvas[(COLLAR_ROW + 1) * TEXELS :] = look.cloth
+    _paint_clothes(canvas[(COLLAR_ROW + 1 - look.collar) * TEXELS :], look, rng)
     rows = _hair_rows(look, heights, rng)
     edge = _texel(np.stack([rows, np.arange(len(rows))], 1))
     edge[[0, -1], 0] = -5, _SHAPE[1] + 5
@@ -230,6 +143,14 @@ def paint_base(look, heights, rng):
 
 # Upper and lower edge of a brow below its landmarks, in halves of its thickness.
 BROW_EDGES = -0.2, 1.8
+
+
+def _paint_clothes(canvas, look, rng):
+    """Clothes with a pattern of random coarseness."""
+    cells = rng.integers(2, 40, 2)
+    pattern = rng.random((*cells, 1)) * rng.uniform(-120, 120, 3) * rng.uniform(0, 1)
+    cloth = np.clip(look.cloth + pattern, 0, 255).astype(np.uint8)
+    canvas[:] = cv2.resize(cloth, canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def brow_profile(look, n_points):
@@ -261,8 +182,8 @@ def _paint_eye(canvas, eye, look, gaze, scale):
     high = np.ceil(outline.max(0)).astype(int) + 3
     patch = canvas[low[1] : high[1], low[0] : high[0]]
     ball = np.empty_like(patch)
-    ball[:] = 230, 224, 220
-    radius = 0.088 * scale
+    ball[:] = look.white * np.array([230, 224, 220]) + (1 - look.white) * 0.75 * look.skin
+    radius = 0.082 * scale
     middle = iris_center(eye, gaze, scale) - low
     for share, color in ((1, look.iris * 0.6), (0.82, look.iris), (0.45, (12, 10, 12))):
         _disc(ball, middle, share * radius, color)
@@ -271,9 +192,38 @@ def _paint_eye(canvas, eye, look, gaze, scale):
     _fill(mask, outline - low, (255,))
     cv2.copyTo(ball, mask, patch)
     upper = 3 * 3 + 1
-    _line(canvas, outline[:upper] - [0, 0.055 * scale], look.skin * 0.72)
+    lid = outline[:upper] - [0, 0.055 * scale]
+    _blend(canvas, [*lid, *outline[upper - 1 :: -1]], look.skin * 0.5, look.shadow)
+    _line(canvas, lid, look.skin * 0.72)
     _line(canvas, outline[upper - 1 :], look.skin * 0.65)
     _line(canvas, outline[:upper], look.brow * 0.4, 2)
+
+
+def _blend(canvas, points, color, share):
+    """Fill a polygon with a translucent colour."""
+    low, high = np.min(points, 0).astype(int) - 1, np.max(points, 0).astype(int) + 2
+    patch = canvas[low[1] : high[1], low[0] : high[0]]
+    filled = patch.copy()
+    _fill(filled, points - low, color)
+    cv2.addWeighted(filled, share, patch, 1 - share, 0, dst=patch)
+
+
+def _paint_folds(canvas, texels, look, expression):
+    """Paint the folds from the nose to the corners of the mouth, and those below the eyes."""
+    size = texels[45, 0] - texels[36, 0]
+    for side, nose, corner, lid, smile in (
+        (-1, 31, 48, (36, 41, 40, 39), expression.smile[0]),
+        (1, 35, 54, (45, 46, 47, 42), expression.smile[1]),
+    ):
+        strength = look.folds * np.clip(0.5 + smile, 0.1, 1)
+        ends = texels[nose] + size * np.array([0.06 * side, -0.03])
+        below = texels[corner] + size * np.array([0.09 * side, 0.02])
+        bow = (ends + below) / 2 + size * np.array([0.03 * side, -0.02])
+        path = smooth(np.array([ends, bow, below]), closed=False)
+        ridge = path + size * np.linspace(0.01, 0.035, len(path))[:, None] * [side, 0]
+        _blend(canvas, [*path, *ridge[::-1]], look.skin * 0.45, strength)
+        bag = smooth(texels[list(lid)], closed=False) + [0, 0.07 * size]
+        _line(canvas, bag[2:-2], look.skin * (1 - 0.5 * look.folds), 2)
 
 
 def _paint_nose(canvas, base, look):
@@ -289,7 +239,7 @@ def _paint_mouth(canvas, outer, inner, look, opening):
     _fill(canvas, smooth(outer), look.lips)
     _fill(canvas, inner, (60, 22, 24))
     if opening > 0.03:
-        down = (inner[[7, 6, 5]] - inner[[1, 2, 3]]) * min(0.5, 0.06 / opening + 0.1)
+        down = (inner[[7, 6, 5]] - inner[[1, 2, 3]]) * min(0.9, 0.09 / opening + 0.1)
         ends = 0.5 * (inner[[0, 4]] + inner[[1, 3]])
         teeth = [ends[:1], inner[1:4], ends[1:], (inner[1:4] + down)[::-1]]
         _fill(canvas, np.concatenate(teeth), (226, 220, 208))
@@ -303,6 +253,7 @@ def paint_face(canvas, head, look, expression, mark=None):
     verify that landmarks are drawn at their coordinates.
     """
     texels = _texel(head.marks)
+    _paint_folds(canvas, texels, look, expression)
     _paint_nose(canvas, texels[31:36], look)
     _paint_mouth(canvas, texels[48:60], texels[60:68], look, expression.opening)
     for eye in (slice(36, 42), slice(42, 48)):
@@ -316,12 +267,13 @@ def paint_face(canvas, head, look, expression, mark=None):
         _disc(canvas, spot, 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
 
 
-def _beard(x, y, mouth, rows, strength, color):
+def _beard(x, y, mouth, rows, look):
+    """Colour factors of a beard."""
     angle = np.abs(COLUMNS[FRONT])
-    line = np.interp(angle, [0, 0.35, 0.8, 1.2, 1.4], [0.77, 0.79, 0.95, 0.45, 0.15])
-    full = np.clip((y - line) / 0.12, 0, 1) * (rows <= JAW_ROW + 3) * (angle < 1.42)
-    full *= 1 - np.exp(-((x / 0.33) ** 4) - ((y - mouth) / 0.13) ** 4)
-    return 1 - strength * full[..., None] * (1 - np.minimum(color, 1))
+    line = mouth + np.interp(angle, [0, 0.35, 0.8, 1.2, 1.4], [-0.19, -0.17, 0.0, -0.45, -0.75])
+    full = np.clip((y - line) / 0.12, 0, 1) * (rows <= JAW_ROW + look.under) * (angle < 1.42)
+    full *= 1 - np.exp(-((x / 0.33) ** 4) - ((y - mouth) / (0.13 * look.gap)) ** 4)
+    return 1 - look.beard * full[..., None] * (1 - np.minimum(look.hair / look.skin, 1))
 
 
 def tint_of(head, look):
@@ -329,7 +281,7 @@ def tint_of(head, look):
     flat, rows = head.flat, np.arange(N_ROWS)[:, None]
     neck = (rows > JAW_ROW) & (rows < COLLAR_ROW)
     tint = np.ones((N_ROWS, len(COLUMNS), 3))
-    tint -= 0.42 * (neck * np.clip((COLLAR_ROW + 2 - rows) / 6, 0, 1))[..., None]
+    tint -= look.neck * (neck * np.clip((COLLAR_ROW + 2 - rows) / 6, 0, 1))[..., None]
     x, y = head.vertices[FACE, FRONT, 0], head.vertices[FACE, FRONT, 1]
     hollows = [(0.3, 0, flat[33, 1] + 0.03, 0.2, 0.05), (0.18, 0, flat[57, 1] + 0.06, 0.22, 0.05)]
     red = [(1, 0, 0.5, 0.15, 0.12)]
@@ -340,6 +292,5 @@ def tint_of(head, look):
     blush = look.blush * bumps(x, y, red)[..., None] * [0.0, 1.0, 0.8]
     tint[FACE, FRONT] -= bumps(x, y, hollows)[..., None] + blush
     if look.beard:
-        mouth, color = flat[[62, 66], 1].mean(), look.hair / look.skin
-        tint[FACE, FRONT] *= _beard(x, y, mouth, rows[FACE], look.beard, color)
+        tint[FACE, FRONT] *= _beard(x, y, flat[[62, 66], 1].mean(), rows[FACE], look)
     return tint

@@ -10,10 +10,10 @@ from skwing.datasets._drawn import paint
 from skwing.datasets._drawn.marks import hidden_by_head, mark_up
 from skwing.datasets._drawn.model import Head, build_head, on_grid, rotation
 from skwing.datasets._drawn.outline import on_outline
-from skwing.datasets._drawn.render import cover, light_of
+from skwing.datasets._drawn.render import cover, light_of, shade_of
 from skwing.datasets._drawn.scene import background, glasses, occlude, photograph
 from skwing.datasets._drawn.shape import Expression, Shape, draw_expression, draw_shape
-from skwing.schema import LandmarkSchema
+from skwing.schema import IBUG68, LandmarkSchema
 
 __all__ = [
     "Camera",
@@ -91,8 +91,8 @@ def _up(points):
 class Sitter:
     """A person in a picture: a head with an expression and a pose.
 
-    `marks` are the positions of the landmarks on the head. `rng` draws all further random
-    properties of this face.
+    `marks` are the positions of the landmarks on the head, `frame` those of the 68 landmarks
+    that define the box. `rng` draws all further random properties of this face.
     """
 
     person: Person
@@ -100,6 +100,7 @@ class Sitter:
     schema: LandmarkSchema
     head: Head
     marks: np.ndarray
+    frame: np.ndarray
     turn: np.ndarray
     camera: Camera
     rng: np.random.Generator
@@ -115,7 +116,7 @@ class Sitter:
 
     def outline(self):
         """The 68 points that define the box for all schemas, in pixels."""
-        return self.place(self.head.points)
+        return self.place(on_grid(self.head.vertices, self.frame))
 
 
 def sit(person, pose, size, schema, rng, jaw="bone"):
@@ -124,17 +125,24 @@ def sit(person, pose, size, schema, rng, jaw="bone"):
     head, turn = build_head(person.shape, expression), rotation(*pose)
     camera = Camera.aimed(head.points @ turn.T, size, rng)
     marks = mark_up(schema, head, person.look, expression)
-    sitter = Sitter(person, expression, schema, head, marks, turn, camera, rng)
-    return _follow_outline(sitter) if jaw == "outline" else sitter
+    sitter = Sitter(person, expression, schema, head, marks, head.marks, turn, camera, rng)
+    if jaw == "bone":
+        return sitter
+    return replace(
+        sitter,
+        marks=_with_outline(sitter, marks, schema),
+        frame=_with_outline(sitter, head.marks, IBUG68),
+    )
 
 
-def _follow_outline(sitter):
-    """Sitter whose jaw landmarks are on the outline of the face in the picture."""
-    moved = sitter.marks.copy()
-    jaw = [i for i, name in enumerate(sitter.schema.landmark_names) if "jaw" in name or name == "chin"]
-    if len(jaw) > 1:
-        moved[jaw] = on_outline(sitter.head, moved[jaw], sitter.place, sitter.turn[:2, 1])
-    return replace(sitter, marks=moved)
+def _with_outline(sitter, marks, schema):
+    """Positions of landmarks, with those of the jaw on the outline of the face."""
+    names = schema.landmark_names
+    jaw = [i for i, name in enumerate(names) if "jaw" in name or name == "chin"]
+    moved = marks.copy()
+    if len(jaw) > 1:  # two of the schemas only have the chin
+        moved[jaw] = on_outline(sitter.head, marks[jaw], sitter.place, sitter.turn[:2, 1])
+    return moved
 
 
 def shape_of(n_places, size):
@@ -179,7 +187,8 @@ def _paint_head(picture, sitter, mark):
     rows, columns = cover(flat, vertices[..., 2], picture.shape[:2])
     skin = person.skin.copy()
     paint.paint_face(skin, head, person.look, sitter.expression, mark)
-    light = light_of(vertices, sitter.rng) * paint.tint_of(head, person.look)
+    light = light_of(vertices, sitter.rng) * shade_of(flat, sitter.rng)
+    light *= paint.tint_of(head, person.look)
     # Steps of 1/128 are finer than the colour levels they are multiplied with.
     light = np.clip(128 * light, 0, 255).astype(np.uint8)
     light = cv2.resize(light, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)

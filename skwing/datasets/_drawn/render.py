@@ -4,7 +4,7 @@ import numpy as np
 
 from skwing._utils.opencv import cv2
 
-__all__ = ["cover", "light_of"]
+__all__ = ["cover", "light_of", "shade_of"]
 
 _SHIFT = 4
 
@@ -46,16 +46,44 @@ def light_of(vertices, rng):
         Factors of red, green and blue.
     """
     normal = _normals(vertices)
-    turn, rise = rng.normal(0, 0.8), rng.uniform(-0.2, 1.0)
+    turn, rise = rng.normal(0, 0.9), rng.uniform(-0.3, 1.1)
     lamp = np.array([np.sin(turn) * np.cos(rise), -np.sin(rise), np.cos(turn) * np.cos(rise)])
-    ambient = rng.uniform(0.4, 0.85)
+    ambient = rng.uniform(0.2, 0.9)
     facing = np.clip(np.tensordot(lamp, normal, 1), 0, None)
     warm = 1 + 0.06 * rng.standard_normal() * np.array([1.0, 0.0, -1.0])
     half = lamp + [0, 0, 1]
     shine = np.clip(np.tensordot(half / np.linalg.norm(half), normal, 1), 0, None) ** 24
-    shine *= 0.15 * rng.random()
+    shine *= 0.5 * rng.random() ** 2
     around = ambient * (0.85 - 0.15 * normal[1]) + shine
     return around[..., None] + (1.2 - ambient) * facing[..., None] * warm
+
+
+def shade_of(pixels, rng):
+    """Uneven light: blotches, and the shadow of something beside the camera.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (rows, columns, 2)
+        Vertices in the picture.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    shade : ndarray of shape (rows, columns, 1)
+        Factors of the light.
+    """
+    low, size = pixels.min((0, 1)), np.ptp(pixels[..., 0])
+    place = (pixels - low) / size
+    angle, soft = rng.uniform(0, 2 * np.pi), 10 ** rng.uniform(-1.7, -0.6)
+    wave = rng.uniform(0, 0.15) * np.sin(rng.uniform(2, 12) * place[..., 1] + 6 * rng.random())
+    edge = (place - [0.5, 0.4]) @ [np.cos(angle), np.sin(angle)] + wave - rng.normal(0, 0.25)
+    dark = rng.uniform(0.1, 0.7) if rng.random() < 0.4 else 0.0
+    shade = 1 - dark / (1 + np.exp(np.clip(edge / soft, -30, 30)))
+    for waves in (3, 9):
+        turn, phase = rng.uniform(-waves, waves, (2, 2)), 6 * rng.random(2)
+        blotch = np.sin(6 * place @ turn + phase).prod(-1)
+        shade = shade * (1 + rng.uniform(0, 0.15) * blotch)
+    return shade[..., None]
 
 
 def cover(pixels, depth, shape):

@@ -35,7 +35,7 @@ def background(size, rng):
         share = rng.uniform(0, most)
         texture = _noise(size, cells, *colors[2:], rng)
         picture = cv2.addWeighted(picture, 1 - share, texture, share, 0)
-    for _ in range(rng.integers(0, 7)):
+    for _ in range(int(12 * rng.random() ** 1.5)):
         color, place = _color(rng), rng.integers(-size // 8, 9 * size // 8, (2, 2))
         kind = rng.integers(0, 3)
         if kind == 0:
@@ -44,6 +44,8 @@ def background(size, rng):
             cv2.circle(picture, place[0], int(rng.integers(3, size // 4)), color, -1, cv2.LINE_AA)
         else:
             cv2.line(picture, *place, color, int(rng.integers(1, size // 10)), cv2.LINE_AA)
+    if rng.random() < 0.25:
+        picture = cv2.convertScaleAbs(picture, alpha=rng.uniform(0.1, 0.5))
     blur = rng.uniform(0, 1.5)
     return cv2.GaussianBlur(picture, (0, 0), blur) if blur > 0.5 else picture
 
@@ -114,18 +116,35 @@ def _blob(picture, target, unit, rng):
         cv2.ellipse(picture, _fixed(spot), size, 0, 0, 360, shade, -1, cv2.LINE_AA, _SHIFT)
 
 
+def _brim(picture, head, place, rng):
+    """Draw the brim of a hat, above the eyes or over them."""
+    angle = np.linspace(-1.5, 1.5, 15)
+    y, reach = rng.uniform(-0.75, -0.25), rng.uniform(1.25, 1.8)
+    near = np.stack([1.05 * np.sin(angle), np.full(15, y - 0.15), 1.1 * np.cos(angle)], 1)
+    far = near * [rng.uniform(1, 1.5), 0, reach]
+    far[:, 1] = y + rng.uniform(0, 0.25) * np.cos(angle)
+    color = _color(rng)
+    for points, shade in (([*near, *far[::-1]], 1.0), (far, None)):
+        if shade is None:
+            cv2.polylines(picture, [_fixed(place(points))], False, color * 0.5, 2, 16, _SHIFT)
+        else:
+            cv2.fillPoly(picture, [_fixed(place(points))], color, cv2.LINE_AA, _SHIFT)
+
+
 def occlude(picture, head, place, facing, skin, rng):
-    """Draw an occluding object: sunglasses, a hand, a bar or a round object."""
+    """Draw an occluding object: sunglasses, a hand, a brim, a bar or a round object."""
     flat = place(head.points)
     unit = np.sqrt(np.prod(np.ptp(flat, 0))) / 2
     target = flat[rng.integers(0, 68)] + 0.1 * unit * rng.standard_normal(2)
-    kind = rng.choice(4, p=[0.25, 0.35, 0.2, 0.2])
+    kind = rng.choice(5, p=[0.22, 0.28, 0.15, 0.15, 0.2])
     if kind == 0:
         glasses(picture, head, place, facing, True, rng)
     elif kind == 1:
         _hand(picture, target, unit, skin, rng)
     elif kind == 2:
         _bar(picture, target, unit, rng)
+    elif kind == 4:
+        _brim(picture, head, place, rng)
     else:
         _blob(picture, target, unit, rng)
 
@@ -155,12 +174,14 @@ def photograph(picture, rng):
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.3))
     if rng.random() < 0.1:
         picture = _motion(picture, rng)
-    gain = rng.uniform(0.8, 1.15) * (1 + 0.05 * rng.standard_normal(3))
-    if rng.random() < 0.06:
+    # The exposure follows the picture, as in a camera, in steps: it is robust to details.
+    level = 1.25 ** np.round(np.log(max(20, np.median(picture[::2, ::2, 1]))) / np.log(1.25))
+    gain = np.clip(rng.uniform(55, 140) / level, 0.6, 1.8) * (1 + 0.06 * rng.standard_normal(3))
+    if rng.random() < 0.12:
         picture = np.repeat(picture.mean(-1, keepdims=True), 3, -1).astype(np.uint8)
         gain = gain.mean()
-    tones = (np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.75, 1.3)) * gain
-    low = rng.uniform(0, 25)
+    tones = (np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.75, 1.4)) * gain
+    low = rng.uniform(-20, 25)
     tones = np.clip(low + tones * (255 - low), 0, 255) * np.ones(3)
     picture = cv2.LUT(picture, tones.astype(np.uint8)[None]).astype(np.float32)
     # Uniform noise takes a tenth of the time of Gaussian noise; sums over pixels are similar.

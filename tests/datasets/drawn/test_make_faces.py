@@ -107,7 +107,8 @@ def centroid_of(weight):
 @pytest.mark.parametrize("size", [128, 97])
 def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark(size):
     offsets = []
-    for seed in range(17, 68):
+    for seed in range(17, 119):
+        i = 17 + (seed - 17) % 51
         generator = np.random.default_rng(seed)
         person = draw_person(generator)
         pose = generator.uniform([-50, -20, -30], [50, 20, 30])
@@ -115,13 +116,15 @@ def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark(size):
         for dotted in (False, True):
             rng = np.random.default_rng(seed)
             sitter = sit(person, pose, size, IBUG68, rng)
-            mark = sitter.marks[seed] if dotted else None
+            mark = sitter.marks[i] if dotted else None
             picture, (own,), _ = take_picture([sitter], (size, size), 0.0, rng, mark)
             pictures.append(picture.astype(float))
         weight = np.abs(pictures[0] - pictures[1]).sum(-1)
-        # A dot on dark or turned away is too faint to measure.
-        if not own[seed] and weight.sum() > 300:
-            offsets.append(centroid_of(weight) - sitter.landmarks[seed])
+        x, y = np.round(sitter.landmarks[i]).astype(int)
+        near = pictures[0][y - 3 : y + 4, x - 3 : x + 4]
+        # A dot on dark or turned away is too faint to measure, or clipped to black or white.
+        if not own[i] and weight.sum() > 500 and near.min() >= 5 and near.max() <= 250:
+            offsets.append(centroid_of(weight) - sitter.landmarks[i])
     assert len(offsets) >= 20
     assert np.abs(np.mean(offsets, 0)).max() < 0.06
     assert np.abs(offsets).max() < 0.45
@@ -139,7 +142,7 @@ def test_lips_and_eyes_are_painted_where_their_landmarks_are():
         painter(canvas, texels)
         y, x = np.nonzero((canvas != 255).any(-1))
         low, high = texels[points].min(0), texels[points].max(0)
-        assert np.abs([x.min() - low[0], x.max() - high[0]]).max() < 2.5
+        assert np.abs([x.min() - low[0], x.max() - high[0]]).max() < 3
         assert abs(y.max() - high[1]) < 2.5
 
 
@@ -243,7 +246,7 @@ def test_uniform_yaw_is_uniform_and_changes_nothing_else():
 
 
 def test_every_face_has_a_uniform_yaw_of_its_own():
-    plan = faces_module._Plan(0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "keep", 0.0)
+    plan = faces_module._Plan(0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "bone", "keep", 0.0)
     yaw = [plan.pose_of(i, np.random.default_rng(0))[0] for i in range(1500)]
     assert kstest(yaw, "uniform", (-90, 180)).pvalue > 0.01
 
@@ -272,10 +275,12 @@ def test_the_far_side_of_a_turned_face_is_hidden():
 
 
 def test_a_face_that_looks_ahead_hides_none_of_its_jaw():
-    pose = np.zeros((16, 3))
-    faces = make_faces(16, random_state=0, pose=pose, occlusion=0, faces_per_identity=1)
-    # But for long hair on some.
-    assert faces.visible[:, 3:14].mean(0).min() > 0.85
+    pose = np.zeros((32, 3))
+    faces = make_faces(32, random_state=0, pose=pose, occlusion=0, faces_per_identity=1)
+    # Except for long hair, which also hides the upper ends of the jaw.
+    short = faces.visible[:, [1, 2, 14, 15]].all(1)
+    assert short.sum() > 12
+    assert faces.visible[short, 3:14].mean(0).min() > 0.85
 
 
 def test_things_in_front_hide_landmarks_and_move_none():
