@@ -109,7 +109,7 @@ def draw_look(rng):
         gap=float(rng.uniform(0.6, 1.3)),
         under=int(rng.integers(1, 9)),
         blush=float(rng.uniform(0, 0.12)),
-        collar=int(rng.integers(1, 7) if rng.random() < 0.3 else 0),
+        collar=int(rng.integers(1, 8) if rng.random() < 0.5 else 0),
         neck=float(rng.uniform(0, 0.5)),
         folds=float(rng.uniform(0, 0.5)),
         white=float(rng.uniform(0.2, 1)),

@@ -9,8 +9,8 @@ __all__ = ["on_outline"]
 # The positions tried instead of a landmark: from a factor of its angle around the vertical axis,
 # slightly behind the edge of the bone, to an angle near the front, in radians, and their number.
 _BACK, _FRONT, _N_TRIED = 1.07, 0.25, 16
-# Number of positions between two landmarks.
-_N_BETWEEN = 3
+# Number of steps along the whole jaw, a multiple of the number of steps between landmarks.
+_N_STEPS = 64
 
 
 def _pushed_out(head, marks, place, sideways):
@@ -60,16 +60,16 @@ def on_outline(head, marks, place, down):
     marks : ndarray of shape (n, 2)
     """
     n = len(marks)
-    at = np.linspace(0, n - 1, (n - 1) * (_N_BETWEEN + 1) + 1)
+    at = np.linspace(0, n - 1, _N_STEPS + 1)
     dense = np.stack([np.interp(at, np.arange(n), part) for part in marks.T], 1)
     sideways = np.array([down[1], -down[0]]) / np.linalg.norm(down)
     moved = _pushed_out(head, dense, place, sideways)
     seen, frontal = place(on_grid(head.vertices, moved)), on_grid(head.vertices, dense)[:, :2]
     found = np.empty_like(marks)
-    middle = len(dense) // 2
+    middle = _N_STEPS // 2
     for side in (slice(middle, None, -1), slice(middle, None)):
         length, calm = _lengths(seen[side]), _lengths(frontal[side])
-        wanted = calm[:: _N_BETWEEN + 1] / calm[-1] * length[-1]
+        wanted = calm[:: _N_STEPS // (n - 1)] / calm[-1] * length[-1]
         line = [np.interp(wanted, length, part) for part in moved[side].T]
         found[slice(n // 2, None, side.step)] = np.stack(line, 1)
     return found

@@ -127,7 +127,7 @@ def paint_base(look, heights, rng):
     grain = np.frombuffer(rng.bytes(_SHAPE[0] * _SHAPE[1]), np.uint8).reshape(_SHAPE)
     shades = np.clip(look.skin * np.linspace(0.95, 1.05, 256)[:, None], 0, 255)
     canvas = cv2.LUT(cv2.merge([grain] * 3), shades.astype(np.uint8)[None])
-    _paint_clothes(canvas[(COLLAR_ROW + 1 - look.collar) * TEXELS :], look, rng)
+    _paint_clothes(canvas, look, rng)
     rows = _hair_rows(look, heights, rng)
     edge = _texel(np.stack([rows, np.arange(len(rows))], 1))
     edge[[0, -1], 0] = -5, _SHAPE[1] + 5
@@ -141,16 +141,20 @@ def paint_base(look, heights, rng):
     return canvas, rows
 
 
-# Upper and lower edge of a brow below its landmarks, in halves of its thickness.
-BROW_EDGES = -0.2, 1.8
-
-
 def _paint_clothes(canvas, look, rng):
-    """Clothes with a pattern of random coarseness."""
+    """Clothes with a pattern of random coarseness; a collar may be open in front."""
     cells = rng.integers(2, 40, 2)
     pattern = rng.random((*cells, 1)) * rng.uniform(-120, 120, 3) * rng.uniform(0, 1)
     cloth = np.clip(look.cloth + pattern, 0, 255).astype(np.uint8)
-    canvas[:] = cv2.resize(cloth, canvas.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    width = rng.uniform(0.2, 1.2) if rng.random() < 0.6 else 0.01
+    rows = COLLAR_ROW + 1 - look.collar * np.clip(np.abs(COLUMNS) / width, 0, 1)
+    mask = np.arange(_SHAPE[0])[:, None] >= TEXELS * np.repeat(rows, TEXELS)
+    cloth = cv2.resize(cloth, _SHAPE[::-1], interpolation=cv2.INTER_LINEAR)
+    canvas[mask] = cloth[mask]
+
+
+# Upper and lower edge of a brow below its landmarks, in halves of its thickness.
+BROW_EDGES = -0.2, 1.8
 
 
 def brow_profile(look, n_points):

@@ -9,16 +9,18 @@ from skwing.datasets import make_faces
 from skwing.datasets._drawn import faces as faces_module
 from skwing.datasets._drawn import paint
 from skwing.datasets._drawn.marks import MARK_UPS, mark_up
-from skwing.datasets._drawn.model import build_head, on_grid, rotation
+from skwing.datasets._drawn.model import FRONT, JAW_ROW, build_head, on_grid, rotation
+from skwing.datasets._drawn.outline import on_outline
 from skwing.datasets._drawn.picture import draw_person, sit, take_picture
 from skwing.datasets._drawn.shape import Expression, Shape, draw_shape
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages
-from skwing.schema import IBUG68
+from skwing.schema import IBUG68, WFLW98
 from skwing.shapes import align
 
 RIGHT = [14, 15, 16, 25, 26, 44, 45, 46]  # jaw, brow and eye of the image's right side
 LEFT = [IBUG68.mirror[i] for i in RIGHT]
+JAWS = ("bone", "outline")
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +248,9 @@ def test_uniform_yaw_is_uniform_and_changes_nothing_else():
 
 
 def test_every_face_has_a_uniform_yaw_of_its_own():
-    plan = faces_module._Plan(0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "bone", "keep", 0.0)
+    plan = faces_module._Plan(
+        0, 1, "aflw19", 32, 1, 1, "uniform", 90.0, None, 0.0, "bone", "keep", 0.0
+    )
     yaw = [plan.pose_of(i, np.random.default_rng(0))[0] for i in range(1500)]
     assert kstest(yaw, "uniform", (-90, 180)).pvalue > 0.01
 
@@ -314,6 +318,83 @@ def test_faces_of_one_person_are_alike():
         assert not set(faces.groups[train]) & set(faces.groups[test])
 
 
+# The jaw as the annotators of 300-W place it.
+
+
+def on_head(yaw, schema=IBUG68, seed=0):
+    """A head with an expression, and the pixels of its jaw on bone and outline."""
+    rng = np.random.default_rng(seed)
+    person = draw_person(rng)
+    sitters = [
+        sit(person, (yaw, 0, 0), 128, schema, np.random.default_rng(seed), jaw)
+        for jaw in ("bone", "outline")
+    ]
+    return sitters[0], *(sitter.landmarks for sitter in sitters)
+
+
+def test_the_outline_moves_the_jaw_and_nothing_else():
+    bone, outline = (make_faces(12, random_state=3, image_size=64, jaw=j) for j in JAWS)
+    assert np.array_equal(pixels_of(bone.data), pixels_of(outline.data))
+    assert np.array_equal(bone.target[:, 17:], outline.target[:, 17:])
+    np.testing.assert_allclose(bone.target[:, 8], outline.target[:, 8], atol=1e-9)
+    assert np.abs(bone.target[:, :17] - outline.target[:, :17]).max() > 1
+
+
+def test_the_outline_of_a_frontal_face_is_the_edge_of_the_bone():
+    for seed in range(4):
+        _, bone, outline = on_head(0, seed=seed)
+        width = np.ptp(bone[:, 0])
+        assert np.abs(bone - outline).max() < 0.04 * width
+
+
+@pytest.mark.parametrize("yaw", [-40, 40])
+def test_no_point_of_the_far_cheek_is_beyond_the_outline(yaw):
+    for seed in range(4):
+        sitter, bone, outline = on_head(yaw, seed=seed)
+        side = np.sign(yaw)
+        far = outline[9:17] if yaw > 0 else outline[:8]
+        # The front of the face, from the eyes to the rim of the jaw.
+        front = sitter.place(sitter.head.vertices[:JAW_ROW, FRONT]).reshape(-1, 2)
+        for x, y in far:
+            near = front[np.abs(front[:, 1] - y) < 1.5]
+            assert side * x >= (side * near[:, 0]).max() - 1.5
+        hidden = bone[9:17] if yaw > 0 else bone[:8]
+        assert np.abs(far - hidden).max() > 3
+
+
+def test_the_outline_is_visible_where_the_bone_is_hidden():
+    pose = np.array([[40, 0, 0], [-40, 0, 0]]).repeat(8, 0)
+    bone, outline = (
+        make_faces(16, random_state=0, pose=pose, occlusion=0, jaw=jaw).visible for jaw in JAWS
+    )
+    far = (
+        np.concatenate([bone[:8, 11:17], bone[8:, :6]]),
+        np.concatenate([outline[:8, 11:17], outline[8:, :6]]),
+    )
+    assert far[0].mean() < 0.2
+    assert far[1].mean() > 0.8
+
+
+def test_the_outline_of_a_mirrored_head_is_mirrored():
+    shape = draw_shape(np.random.default_rng(0))
+    head = build_head(shape, Expression(0.1))
+    points = []
+    for yaw in (35, -35):
+        turn = rotation(yaw, 10, 0)
+        marks = on_outline(
+            head, head.marks[:17], lambda p, turn=turn: (p @ turn.T)[..., :2], [0, 1]
+        )
+        points.append((on_grid(head.vertices, marks) @ turn.T)[:, :2])
+    np.testing.assert_allclose(points[1][::-1] * [-1, 1], points[0], atol=1e-9)
+
+
+def test_the_outline_has_the_same_points_in_both_dense_mark_ups():
+    for yaw in (-50, 0, 25):
+        _, _, sparse = on_head(yaw)
+        _, _, dense = on_head(yaw, WFLW98)
+        np.testing.assert_allclose(dense[:33:2], sparse[:17], atol=1e-9)
+
+
 # Boxes.
 
 
@@ -375,6 +456,7 @@ def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
         (ValueError, {"n_faces_per_image": "2"}, "n_faces_per_image must be an integer"),
         (ValueError, {"yaw": "odd"}, "yaw must be one of 'natural', 'uniform'; got 'odd'"),
         (ValueError, {"yaw": 30}, "yaw must be one of"),
+        (ValueError, {"jaw": "skin"}, "jaw must be one of 'bone', 'outline'"),
         (ValueError, {"hidden": "drop"}, "hidden must be one of 'keep', 'nan'"),
         (ValueError, {"schema": "ibug69"}, "Unknown schema 'ibug69'"),
         (ValueError, {"schema": None}, "schema must be one of .*'wflw98'.*; got None"),
