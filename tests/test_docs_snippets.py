@@ -57,10 +57,13 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(DOCS / "files", folder, dirs_exist_ok=True)
     faces = make_faces(N_FACES, image_size=64, random_state=0)
-    for name in ("photos", "new_photos"):
+    # Faces that a detector finds.
+    own = {"image_size": 64, "random_state": 0, "occlusion": 0, "faces_per_identity": 1}
+    found = make_faces(3, pose=np.zeros((3, 3)), **own)
+    for name, shown in (("photos", faces), ("new_photos", found)):
         (folder / name).mkdir()
-        for i in range(N_FACES if name == "photos" else 3):
-            cv2.imwrite(str(folder / name / f"face{i}.png"), faces.data.decode(i)[..., ::-1])
+        for i in range(len(shown.data)):
+            cv2.imwrite(str(folder / name / f"face{i}.png"), shown.data.decode(i)[..., ::-1])
     paths = [str(folder / f"photos/face{i}.png") for i in range(N_FACES)]
     data = BoxedImages(paths, boxes=faces.data.boxes, schema="ibug68")
     for name in ("annotated.json", "test.json"):

@@ -75,7 +75,7 @@ def test_the_default_faces_stay_as_they_are():
     faces = make_faces(3, random_state=0)
     expected = [[58.714207, 101.739398], [60.996408, 65.812521], [51.152247, 76.231429]]
     np.testing.assert_allclose(faces.target[[0, 1, 2], [8, 30, 57]], expected, atol=1e-6)
-    box = [17.329553, 19.805981, 72.862495, 72.862495]
+    box = [18.845028, 21.318669, 70.005516, 70.005516]
     np.testing.assert_allclose(faces.data.boxes[2], box, atol=1e-6)
 
 
@@ -422,7 +422,9 @@ def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
     factor = 1 + yaw / 60
     assert np.abs(shift.mean(0)).max() < 0.015
     np.testing.assert_allclose((shift / factor[:, None]).std(0), [0.04, 0.03], rtol=0.2)
-    np.testing.assert_allclose((np.log(scale) / factor).std(), 0.07, rtol=0.2)
+    np.testing.assert_allclose(((np.log(scale) + 0.04) / factor).std(), 0.07, rtol=0.2)
+    # 300-W's detector gives boxes that are 4 % smaller than those of its labels.
+    np.testing.assert_allclose(np.log(scale).mean(), -0.04, atol=0.02)
 
 
 # Bad input.
