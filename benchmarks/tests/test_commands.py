@@ -130,6 +130,27 @@ def test_objects_anywhere_are_measured_beside_their_mean_place(run):
     assert row["errors"]["mean place"]["median"] > 0
 
 
+def test_generated_faces_are_measured_on_photographs(run, faces_300w):
+    brief = ["--n-train", "8", "--epochs", "1", "--networks", "cnn6", "--draw", "image_size=64"]
+    (row,) = run("drawn_to_real", *faces_300w, "--use", "1", *brief)
+    assert (row["n_train"], row["n_test"], row["draw"]) == (8, 10, {"image_size": 64})
+    (stage,) = row["stages"]
+    assert 0 < stage["centred"] < stage["mean"]
+    weights = {"jaw": 17, "brows": 10, "nose": 9, "eyes": 12, "mouth": 20}
+    mean = sum(n * stage["parts"][name] for name, n in weights.items()) / 68
+    assert mean == pytest.approx(stage["mean"], abs=0.01)
+
+
+def test_offsets_are_in_the_frame_of_the_eyes(load):
+    true = make_faces(4, random_state=0, pose=[[0, 0, 30]] * 4).target
+    across = (true[:, 42:48].mean(1) - true[:, 36:42].mean(1))[:, None]
+    moved = load("drawn_to_real").offsets(true, true + 0.1 * across)
+    np.testing.assert_allclose(moved, np.broadcast_to([10.0, 0], moved.shape), atol=1e-9)
+    down = across[..., ::-1] * [-1, 1]
+    moved = load("drawn_to_real").offsets(true, true + 0.1 * down)
+    np.testing.assert_allclose(moved, np.broadcast_to([0, 10.0], moved.shape), atol=1e-9)
+
+
 def test_the_average_of_drawn_faces_is_in_the_middle(run, faces_300w):
     (row,) = run("asymmetry", *faces_300w, "--average")
     # Drawn labels are exact; few faces leave some noise.
