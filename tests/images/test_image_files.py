@@ -14,7 +14,7 @@ from skwing.datasets import make_faces
 from skwing.images import _decode
 from skwing.images._headers import read_header
 
-FACE = make_faces(1, random_state=0).data.decode(0)
+FACE = make_faces(1, random_state=2).data.decode(0)
 SIDES = np.zeros((24, 48, 3), np.uint8)
 SIDES[:, 36:] = (250, 40, 20)
 SIDES[:6] = 90
