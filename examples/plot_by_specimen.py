@@ -64,6 +64,6 @@ from skwing.display import CumulativeErrorDisplay
 ax = None
 for name, values in errors.items():
     display = CumulativeErrorDisplay.from_errors(
-        values, name=name, normalizer="inter_ocular", threshold=0.15, ax=ax
+        values, name=name, normalizer="inter_ocular", threshold=0.25, ax=ax
     )
     ax = display.ax_

@@ -38,9 +38,10 @@ search.fit(faces.data, faces.target, groups=faces.groups)
 # %%
 # The heat map
 # ------------
-# Cells whose colours look alike differ by no more than chance, and any of them will do. Here the
-# learning rate matters more than `w`, because training is short. A small `w` suits the small
-# network, as its input has few pixels: `w` is an error in pixels of the input.
+# Training is short here, so the lowest learning rate is the worst, whatever `w`. Compare other
+# differences with the standard deviations over the folds: cells whose colours look alike differ
+# by no more than chance, and before you believe in a single best cell, search around it with more
+# folds.
 
 from skwing.display import ParameterGridDisplay
 
