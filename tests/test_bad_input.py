@@ -461,7 +461,9 @@ BAD_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "match"), BAD_SETTINGS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("settings", "match"), BAD_SETTINGS, ids=[match for _, match in BAD_SETTINGS]
+)
 def test_settings_that_are_none(refuses, settings, match):
     refuses(ValueError, match, X, Y, **settings)
     (value,) = settings.values()

@@ -322,7 +322,7 @@ def test_the_learning_rate_follows_its_schedule():
         ({"loss": "l2"}, LOSSES["l2"]),
         ({"loss": "smooth_l1"}, LOSSES["smooth_l1"]),
     ],
-    ids=str,
+    ids=lambda part: str(part) if isinstance(part, dict) else "",
 )
 def test_the_loss_is_of_residuals_in_pixels_of_the_input(settings, function):
     off = torch.tensor([[0.5, -1.0], [2.0, 4.0], [-8.0, 16.0]])

@@ -67,11 +67,7 @@ def assert_same_weights(found, wanted):
 @pytest.mark.parametrize(("n", "n_iter"), [(2, [1]), (3, [2]), (4, [3]), (5, [3, 1]), (6, [3, 2])])
 def test_what_was_trained_is_kept(faces, interrupt, n, n_iter, error):
     """At any epoch: the weights are those of training of so many whole epochs."""
-    whole = tiny(schedule="constant")
-    if len(n_iter) == 1:
-        whole.set_params(networks=(TINY, TINY), max_epochs=(n_iter[0], 1))
-    else:
-        whole.set_params(max_epochs=tuple(n_iter))
+    whole = tiny(schedule="constant", max_epochs=(*n_iter, 1)[:2])
     whole.fit(faces.data, faces.target)
     reg = tiny(schedule="constant")
     interrupt(n, error)

@@ -25,26 +25,28 @@ JAWS = ("bone", "outline")
 
 @pytest.fixture(scope="module")
 def faces():
-    return make_faces(240, random_state=0)
+    """Many faces in small images, for statistics."""
+    return make_faces(240, image_size=32, random_state=0)
 
 
 def pixels_of(data):
     return np.stack([data.decode(i) for i in range(len(data))])
 
 
-def test_what_is_in_the_bunch(faces):
+def test_what_is_in_the_bunch():
+    faces = make_faces(8, random_state=0)
     assert isinstance(faces.data, BoxedImages)
-    assert faces.data.shape == (240,)
+    assert faces.data.shape == (8,)
     assert faces.data.schema is faces.schema is IBUG68
-    assert faces.target.shape == (240, 68, 2)
+    assert faces.target.shape == (8, 68, 2)
     assert faces.target.dtype == np.float64
-    assert faces.pose.shape == (240, 3)
-    assert faces.visible.shape == (240, 68)
+    assert faces.pose.shape == (8, 3)
+    assert faces.visible.shape == (8, 68)
     assert faces.visible.dtype == bool
-    assert len(set(faces.names)) == 240
+    assert len(set(faces.names)) == 8
     assert "68 exact landmarks" in faces.DESCR
-    assert "240 faces of 60 persons in 240 images of 128 x 128 pixels" in faces.DESCR
-    assert faces.image.tolist() == list(range(240))
+    assert "8 faces of 2 persons in 8 images of 128 x 128 pixels" in faces.DESCR
+    assert faces.image.tolist() == list(range(8))
     image = faces.data.decode(0)
     assert image.shape == (128, 128, 3)
     assert image.dtype == np.uint8
@@ -256,7 +258,7 @@ def test_every_face_has_a_uniform_yaw_of_its_own():
 
 
 def test_max_yaw_bounds_the_yaw():
-    faces = make_faces(40, random_state=0, max_yaw=25)
+    faces = make_faces(40, random_state=0, max_yaw=25, image_size=32)
     assert np.abs(faces.pose[:, 0]).max() <= 25
     assert np.abs(faces.pose[:, 0]).max() > 15
 
@@ -266,7 +268,7 @@ def test_max_yaw_bounds_the_yaw():
 
 def test_the_far_side_of_a_turned_face_is_hidden():
     pose = np.array([[70, 0, 0], [-70, 0, 0], [0, 0, 0]]).repeat(8, 0)
-    faces = make_faces(24, random_state=0, pose=pose, occlusion=0)
+    faces = make_faces(24, random_state=0, pose=pose, occlusion=0, image_size=64)
     right, left, front = faces.visible.reshape(3, 8, 68)
     # A nose that points to the right leaves the right side of the face behind it.
     assert right[:, RIGHT].mean() < 0.1
@@ -289,7 +291,8 @@ def test_a_face_that_looks_ahead_hides_none_of_its_jaw():
 
 def test_things_in_front_hide_landmarks_and_move_none():
     pose = np.zeros((12, 3))
-    bare, hidden = (make_faces(12, random_state=0, pose=pose, occlusion=p) for p in (0, 1))
+    settings = {"random_state": 0, "pose": pose, "image_size": 64}
+    bare, hidden = (make_faces(12, **settings, occlusion=p) for p in (0, 1))
     assert np.array_equal(bare.target, hidden.target)
     assert not (hidden.visible & ~bare.visible).any()
     assert 0.05 < (bare.visible & ~hidden.visible).mean() < 0.6
@@ -306,7 +309,8 @@ def test_hidden_landmarks_can_be_missing():
 
 
 def test_faces_of_one_person_are_alike():
-    faces = make_faces(40, random_state=0, faces_per_identity=5, pose=np.zeros((40, 3)))
+    settings = {"faces_per_identity": 5, "pose": np.zeros((40, 3)), "image_size": 32}
+    faces = make_faces(40, random_state=0, **settings)
     assert faces.groups.tolist() == np.repeat(range(8), 5).tolist()
     length = [
         np.linalg.norm(faces.target[:, a] - faces.target[:, b], axis=1)
@@ -406,7 +410,7 @@ def box_offsets(boxes, target):
 
 
 def test_boxes_without_error_fit():
-    faces = make_faces(20, random_state=0, box_error=0)
+    faces = make_faces(20, random_state=0, box_error=0, image_size=64)
     shift, scale = box_offsets(faces.data.boxes, faces.target)
     np.testing.assert_allclose(shift, 0, atol=1e-12)
     np.testing.assert_allclose(scale, 1, atol=1e-12)
