@@ -88,6 +88,7 @@ def test_it_is_cloned_and_pickled(augmentation):
     assert b"_crops" not in pickle.dumps(Augmentation())
 
 
+@pytest.mark.slow
 def test_a_grid_varies_single_changes():
     grid = {"reg__augmentation__rotation": [0, 40], "reg__augmentation__mirror": [0.0]}
     pipeline = Pipeline([("reg", tiny())])

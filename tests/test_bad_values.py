@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from bad_values import ACCEPTED, BAD_VALUES, CALLS, ESTIMATORS, TINY, fit, untouchable
-from small import UNBENT
+from small import UNBENT, first_fast
 
 from skwing import Augmentation, BoxedImages, CascadeLandmarkRegressor, PoseBalancer
 from skwing._crops.augmentation import AUGMENTATIONS
@@ -144,8 +144,8 @@ def test_numbers_of_numpy_are_numbers_and_arrays_are_sequences():
     np.testing.assert_array_equal(same.w, [5.0, 6.0])  # as it was given
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("momentum", [0, 0.0, np.float32(0)])
+@pytest.mark.parametrize("optimizer", first_fast(["adamw", "sgd"]))
+@pytest.mark.parametrize("momentum", first_fast([0, 0.0, np.float32(0)]))
 def test_momentum_may_be_zero(optimizer, momentum):
     plain = fitted(optimizer=optimizer, momentum=0.0, learning_rate=1e-4)
     answer = fitted(optimizer=optimizer, momentum=momentum, learning_rate=1e-4).predict(X)

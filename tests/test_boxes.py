@@ -83,6 +83,7 @@ def test_landmarks_at_one_place_give_no_box_and_a_warning(known):
     assert np.isnan(boxes[1]).all() and np.isfinite(boxes[0]).all()
 
 
+@pytest.mark.slow
 @quick
 @given(hnp.arrays(float, (3, 4, 2), elements=st.integers(-99, 99)), st.integers(0, 9))
 def test_a_drawn_box_depends_on_its_own_number_alone(target, seed):

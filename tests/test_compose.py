@@ -22,7 +22,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
-from small import UNBENT
+from small import UNBENT, first_fast
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing.datasets import make_faces
@@ -79,6 +79,7 @@ def test_score_of_a_pipeline_is_on_the_natural_distribution(faces):
     assert pipe.score(faces.data, faces.target) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_pipeline_takes_arrays_and_tables_of_paths(faces, tmp_path):
     from skwing._utils.opencv import cv2
 
@@ -173,6 +174,7 @@ def test_a_grid_over_the_loss_and_over_balancing_in_two_processes(faces, capfd):
     np.testing.assert_allclose(best.predict(faces.data), by_hand.predict(faces.data), atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_grid_scored_by_a_scorer_of_the_schema(faces):
     scorer = make_nme_scorer("inter_pupil", "ibug68")
     search = GridSearchCV(pipeline(), {"reg__w": [2.0, 10.0]}, cv=FOLDS, scoring=scorer)
@@ -210,6 +212,7 @@ def test_groups_keep_persons_together(faces):
     assert repeats == [len(train) for train in results["indices"]["train"]]
 
 
+@pytest.mark.slow
 def test_learning_curve(faces):
     sizes, train, test = learning_curve(
         pipeline(), faces.data, faces.target, train_sizes=[6, 12], cv=FOLDS
@@ -328,7 +331,7 @@ def test_callbacks_are_released_when_fit_fails(callbacks, faces):
     assert recorder.told == ["setup", "teardown"]
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", first_fast([1, 2]))
 def test_progress_bars_of_a_search(callbacks, faces, n_jobs, capsys):
     pytest.importorskip("rich")
     search = GridSearchCV(pipeline(max_epochs=2), {"reg__w": [2.0, 10.0]}, cv=2, n_jobs=n_jobs)

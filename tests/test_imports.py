@@ -7,6 +7,8 @@ import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import skwing
 
 ROOT = Path(skwing.__file__).parent
@@ -140,6 +142,7 @@ assert not hasattr(skwing, "colours")
 """
 
 
+@pytest.mark.slow
 def test_public_modules_are_there_after_import_and_cost_nothing_before():
     found = subprocess.run(
         [sys.executable, "-c", CHILD], cwd=ROOT.parent, capture_output=True, text=True

@@ -89,6 +89,7 @@ def test_a_face_is_followed_exactly_wherever_it_goes_in_the_image(start, steps, 
         np.testing.assert_allclose(frame.boxes, boxes_at(path[[max(i - 1, 0)]]))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(apart=st.floats(14, 30), speed=st.floats(1, 4), is_swapped=st.booleans())
 def test_faces_that_cross_keep_their_numbers(apart, speed, is_swapped):

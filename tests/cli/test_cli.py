@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from small import first_fast
 
 from skwing import CascadeLandmarkRegressor, load_model, save_model
 from skwing._cli import main
@@ -120,6 +121,7 @@ def test_unreadable_images_are_named_or_skipped(folder, run):
     assert missing.tolist() == [True, False]
 
 
+@pytest.mark.slow
 def test_train_then_evaluate(folder, run):
     code, out, told = run(
         *("train", "faces.csv", "--out", "trained.safetensors", "--epochs", 1, "--balance"),
@@ -198,7 +200,7 @@ def test_a_folder_of_pts_is_written_and_read(folder, run):
     )
 
 
-@pytest.mark.parametrize("kind", ["landmarks", "errors", "poses"])
+@pytest.mark.parametrize("kind", first_fast(["landmarks", "errors", "poses"]))
 def test_pictures(folder, run, kind):
     args = ["plot", "faces.json", "--kind", kind, "--out", f"{kind}.png"]
     model = [] if kind == "poses" else ["--model", "boxed.safetensors"]
@@ -253,6 +255,7 @@ def test_an_interruption_exits_with_130(run, monkeypatch):
     assert code == 130 and "interrupted" in told
 
 
+@pytest.mark.slow
 def test_the_module_runs():
     done = subprocess.run(
         [sys.executable, "-m", "skwing", "--help"], capture_output=True, text=True, env=os.environ

@@ -107,6 +107,7 @@ def test_chips_to_learn_on_are_those_of_their_frame():
     assert 16 <= extent < 64
 
 
+@pytest.mark.slow
 def test_portions_hold_fewer_of_large_chips():
     data = BoxedImages(np.zeros((40, 8, 8, 3), np.uint8))
     assert [len(chips) for chips in iter_chips(data, ChipFrame(16, 0.0))] == [40]

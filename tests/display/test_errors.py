@@ -264,6 +264,7 @@ def test_landmarks_go_into_the_place_of_given_axes(faces, predicted):
     assert all(ax.get_position().x0 > left for ax in display.axes_)
 
 
+@pytest.mark.slow
 def test_legend_and_titles_of_landmarks_do_not_overlap(faces, predicted):
     display = LandmarkDisplay.from_predictions(faces.data, faces.target, predicted)
     figure = display.figure_
@@ -404,6 +405,7 @@ class Unsure(InBoxes):
         return (points, 2.0 ** np.arange(len(X))[:, None] * np.ones(68)) if return_std else points
 
 
+@pytest.mark.slow
 def test_estimators_give_their_uncertainty(faces):
     display = LandmarkDisplay.from_estimator(Unsure(), faces.data, order="least sure", n_images=1)
     assert display.indices.tolist() == [29]

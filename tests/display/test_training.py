@@ -297,6 +297,7 @@ def test_pose_histogram_counts_before_and_after(faces, balancer):
     )
 
 
+@pytest.mark.slow
 def test_faces_under_a_bin_are_of_its_poses(faces, balancer):
     display = PoseHistogramDisplay.from_estimator(balancer, faces.data, n_faces=2, margin=0.0)
     values = np.abs(balancer.poses_)

@@ -61,6 +61,7 @@ def test_quickstart_runs_from_training_to_the_reloaded_model(
     assert "predicts the same: True" in printed
 
 
+@pytest.mark.slow
 def test_quickstart_trains_on_portraits_and_measures_turned_faces_too(quickstart):
     train, test = quickstart.draw_faces(40, seed=1)
     assert (len(train.data), len(test.data)) == (40, 20)
@@ -100,6 +101,7 @@ def with_small_networks(example, monkeypatch):
     return example
 
 
+@pytest.mark.slow
 def test_grid_search_tries_every_candidate(capsys, monkeypatch):
     example = with_small_networks(load("grid_search"), monkeypatch)
     found = example.main(["--n-samples", "16", "--epochs", "1", "--n-jobs", "1"])
@@ -117,6 +119,7 @@ def test_grid_search_tries_every_candidate(capsys, monkeypatch):
     assert float(lines[0].split()[0]) == pytest.approx(-100 * found.best_score_, abs=0.005)
 
 
+@pytest.mark.slow
 def test_specimens_go_from_one_tps_file_to_another(tmp_path, capsys):
     example = load("specimens")
     folder = tmp_path / "fish"

@@ -53,6 +53,7 @@ def test_faces_of_the_clip_are_where_it_says(video):
     assert np.ptp(np.int32(faces), axis=0).max() < 60
 
 
+@pytest.mark.slow
 def test_it_runs_from_training_to_the_film(video, tmp_path, capsys):
     out = tmp_path / "film.avi"
     errors = video.main(["--frames", "4", "--n-samples", "8", "--epochs", "1", "--out", str(out)])
@@ -73,6 +74,7 @@ class NoWriter:
         return False
 
 
+@pytest.mark.slow
 def test_without_a_codec_it_writes_pictures(video, model, tmp_path, monkeypatch):
     monkeypatch.setattr(video.cv2, "VideoWriter", NoWriter)
     out = tmp_path / "film.mp4"

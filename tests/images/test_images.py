@@ -166,6 +166,7 @@ def test_scikit_learn_splits_and_shuffles_it(images):
         assert rows_of(images[train]) == train.tolist()
 
 
+@pytest.mark.slow
 def test_grid_search_in_two_processes_shares_the_pixels():
     class Reader(BaseEstimator):  # local: a worker could not import it from here
         def __init__(self, offset=0):

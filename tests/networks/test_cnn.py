@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from small import first_fast
 from torch import nn
 from torch.nn import functional as F
 
@@ -62,7 +63,7 @@ def test_parameters_follow_the_layer_formulas(name, batch_norm, n_landmarks):
     assert n_parameters(network) == expected_parameters(WIDTHS[name], n_landmarks, batch_norm)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", first_fast(NETWORKS))
 def test_every_named_network_maps_images_to_points(name):
     network = NETWORKS[name](29).eval()
     size = network.input_size
@@ -157,6 +158,7 @@ def test_start_at_names_both_counts_when_they_differ():
         start_at(cnn6(4), np.ones((3, 2)))
 
 
+@pytest.mark.slow
 def test_a_name_gives_the_registered_builder():
     for name, builder in NETWORKS.items():
         built, registered = check_network(name)(5), builder(5)

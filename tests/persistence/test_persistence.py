@@ -18,6 +18,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from small import SHAPE_INDEXED, first_fast
 from torch import nn
 
 from skwing import (
@@ -222,7 +223,7 @@ SEARCHES = {
 }
 
 
-@pytest.mark.parametrize("kind", SEARCHES)
+@pytest.mark.parametrize("kind", first_fast(SEARCHES))
 def test_of_a_search_the_best_comes_back_and_the_scores_are_told(pipeline, kind, file):
     search = SEARCHES[kind](pipeline, cv=2, error_score="raise").fit(*data())
     loaded = again(search, file)
@@ -689,7 +690,7 @@ def test_a_model_of_a_gpu_predicts_on_the_cpu(file):
 
 
 def test_loading_neither_reads_nor_moves_torchs_random_state(file):
-    save_model(tiny(networks=("shape_indexed_64", PLAIN)).fit(*data()), file)
+    save_model(tiny(networks=(SHAPE_INDEXED, PLAIN)).fit(*data()), file)
     answers = []
     for seed in (0, 1):
         torch.manual_seed(seed)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import first_fast
 
 from skwing import BoxedImages, geometry
 from skwing._crops.chips import ChipFrame, Chips, cut_chips
@@ -153,7 +154,7 @@ def test_first_stage_targets_lie_on_their_landmarks(chips):
     assert 0.3 < n_mirrored / n_crops < 0.7
 
 
-@pytest.mark.parametrize("refine_on", ["predicted", "truth"])
+@pytest.mark.parametrize("refine_on", first_fast(["predicted", "truth"]))
 def test_later_stage_targets_lie_on_their_landmarks(chips, refine_on):
     crop = box_crop()
     first = Stage(Fixed(geometry.apply(crop.matrix, chips.to_chip(SHAPES).mean(0))), crop)
@@ -227,6 +228,7 @@ def test_every_variant_of_a_crop_is_drawn_as_often(chips):
         assert drawn[rows == i].unique().tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_bent_targets_lie_on_their_landmarks():
     # Shapes that differ by more than a similarity; a batch holds each of them several times.
     shapes = SHAPES + np.random.default_rng(3).normal(0, 3, SHAPES.shape)

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from skwing import Augmentation
 from skwing._crops.augmentation import AUGMENTATIONS
 from skwing.networks import ShapeIndexedCNN
@@ -13,6 +15,13 @@ UNBENT = {"augmentation": Augmentation(deformation=0.0)}
 SHAPE_INDEXED = partial(
     ShapeIndexedCNN, input_size=16, stride=4, width=8, n_blocks=1, n_hidden=16, n_overview=16
 )
+
+
+def first_fast(values):
+    """Parameters of a test, all but the first of them marked slow; a tuple is several of them."""
+    first, *others = values
+    several = [value if isinstance(value, tuple) else (value,) for value in others]
+    return [first, *(pytest.param(*value, marks=pytest.mark.slow) for value in several)]
 
 
 def only(**strengths):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small import only
+from small import first_fast, only
 from torch import nn
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, geometry
@@ -146,7 +146,7 @@ def test_the_part_that_both_sides_share_is_not_learned_here():
     torch.testing.assert_close(mirror_image(asymmetry, PERMUTATION), -asymmetry)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", first_fast(["adamw", "sgd"]))
 def test_labels_that_lie_off_the_mirrored_ones_are_learned(optimizer):
     settings = {"sgd": {"learning_rate": 0.1}}.get(optimizer, {})
     stage, chips, points = learn(LAYOUT + ASYMMETRY, optimizer=optimizer, **settings)
@@ -159,6 +159,7 @@ def test_labels_that_lie_off_the_mirrored_ones_are_learned(optimizer):
         torch.testing.assert_close(found, points, atol=0.1, rtol=0)
 
 
+@pytest.mark.slow
 def test_it_is_learned_in_crops_that_are_turned_any_way():
     # All labels near the spot, so that the network has no way up to know.
     stage, *_ = learn(ASYMMETRY, rotation=180.0, layout=torch.zeros(3, 2))
@@ -170,14 +171,14 @@ def test_labels_that_are_mirrored_exactly_have_none():
     torch.testing.assert_close(stage.asymmetry, torch.zeros(3, 2), atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("off", [{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}])
+@pytest.mark.parametrize("off", first_fast([{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}]))
 def test_where_nothing_is_mirrored_the_network_learns_it_all(off):
     stage, *_ = learn(LAYOUT + ASYMMETRY, **off)
     assert (stage.asymmetry == 0).all()
     torch.testing.assert_close(stage.network.layout.detach(), LAYOUT + ASYMMETRY, atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("off", [{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}])
+@pytest.mark.parametrize("off", first_fast([{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}]))
 def test_what_is_there_already_is_added_still(off):
     stage, *_ = learn(LAYOUT + ASYMMETRY, start=ASYMMETRY, **off)
     assert torch.equal(stage.asymmetry, ASYMMETRY)

@@ -114,6 +114,7 @@ def public_calls(faces):
     yield "balance", lambda: PoseBalancer().fit_transform(X, y)
 
 
+@pytest.mark.slow
 def test_no_call_moves_a_global_state(faces):
     before = global_states()
     for name, call in public_calls(faces):
@@ -133,6 +134,7 @@ def test_no_global_state_is_read(faces, network):
     np.testing.assert_array_equal(answer(1), answer(2))
 
 
+@pytest.mark.slow
 def test_without_a_random_state_each_call_draws_anew(faces):
     def draws(draw):
         state = np.random.get_state()  # noqa: NPY002

@@ -4,6 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from small import first_fast
 
 from skwing import CascadeLandmarkRegressor
 from skwing._utils.threads import made_ahead, one_thread, side_by_side
@@ -31,7 +32,7 @@ def small(**settings):
     return CascadeLandmarkRegressor(**given | settings)
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", first_fast([1, 3]))
 def test_a_fit_does_not_depend_on_the_number_of_threads(faces, n):
     with_two = small().fit(*faces)
     torch.set_num_threads(n)

@@ -181,6 +181,7 @@ def dot_offset(name, schema, seed, n_places=1, size=128):
     return centroid - sitter.landmarks[i]
 
 
+@pytest.mark.slow
 def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark():
     new = [(AFLW19, "mouth_center"), (AFLW19, "left_eye_center"), (COFW29, "right_brow_bottom")]
     new += [(WFLW98, n) for n in WFLW98.landmark_names[33:51:3] + WFLW98.landmark_names[60:76:2]]
@@ -291,6 +292,7 @@ def test_the_nearer_face_hides_the_further_one():
         assert own[behind].mean() < 0.3
 
 
+@pytest.mark.slow
 def test_neighbours_hide_some_landmarks_of_a_crowd():
     crowd = make_faces(40, random_state=1, n_faces_per_image=5, image_size=32, occlusion=0)
     behind = ~crowd.visible & ~crowd.self_occluded

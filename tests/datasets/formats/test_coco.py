@@ -237,6 +237,7 @@ def samples(draw):
     return points, visibility, boxes, photos, schema
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(samples())
 def test_writing_then_reading_changes_nothing(sample):

@@ -227,6 +227,7 @@ def samples(draw, unique):
     return files, boxes, schema, points
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Schema")
 @pytest.mark.parametrize("layout", ["wide", "long"])
 def test_what_is_written_reads_back(tmp_path, layout):

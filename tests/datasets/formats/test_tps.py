@@ -249,6 +249,7 @@ def specimens(draw):
     return points, photos, more
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*landmarks (above|lie)")
 @settings(max_examples=30)
 @given(specimens())

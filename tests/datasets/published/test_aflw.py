@@ -50,6 +50,7 @@ def root(write, variables):
     return write(variables)
 
 
+@pytest.mark.slow
 def test_the_published_numbers_of_faces(write):
     order = np.random.default_rng(0).permutation(24386) + 1
     root = write(published(24386, order))
