@@ -70,6 +70,15 @@ class TrackedFrame:
         they move as far as the box, negative if they move further. NaN if not computed.
     lost : ndarray of int
         Identifiers of the faces that were dropped in this frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing import CascadeLandmarkRegressor
+    >>> from skwing.tracking import track
+    >>> frames, boxes = np.zeros((2, 8, 8, 3), dtype=np.uint8), np.empty((0, 4))
+    >>> [frame.index for frame in track(CascadeLandmarkRegressor(), frames, boxes)]
+    [0, 1]
     """
 
     index: int
@@ -225,6 +234,12 @@ def read_video(path: FilePath) -> Iterator[NDArray[np.uint8]]:
     UserWarning
         If there are clearly fewer frames than the file states, because it is truncated or
         damaged.
+
+    Examples
+    --------
+    >>> from skwing.tracking import read_video
+    >>> for frame in read_video("clip.mp4"):  # doctest: +SKIP
+    ...     print(frame.shape)
     """
     path = os.fspath(path)
     if not os.path.exists(path):

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -131,3 +132,14 @@ def test_the_files_to_download_are_the_same_wings_in_every_format(tmp_path):
     np.testing.assert_allclose(found.target[:, order], truth, atol=0.5001)
     np.testing.assert_allclose(datasets.read_pts(kept["wing_1.pts"]), truth[0], atol=1e-9)
     assert datasets.read_tps(kept["undigitised.tps"]).target.shape == (3, 0, 2)
+
+
+def test_every_public_class_and_function_has_an_example(api_pages):
+    homes = {full for names in api_pages.homes().values() for full in names.values()}
+    lacking = []
+    for full in sorted(homes):
+        module, _, name = full.rpartition(".")
+        thing = getattr(importlib.import_module(module), name)
+        if callable(thing) and ">>>" not in (inspect.getdoc(thing) or ""):
+            lacking.append(full)
+    assert lacking == []

@@ -67,6 +67,13 @@ class Dataset(Bunch):
         Unique name of each sample.
     DESCR : str
         Description of the data.
+
+    Examples
+    --------
+    >>> from skwing.datasets import make_faces
+    >>> faces = make_faces(8, random_state=0)
+    >>> faces.target.shape, faces.schema.name
+    ((8, 68, 2), 'ibug68')
     """
 
     data: BoxedImages

@@ -39,7 +39,17 @@ _NAMED = 10  # maximum number of missed samples named in a report
 
 
 class DetectedBoxes(Bunch):
-    """Result of :func:`detect_boxes`."""
+    """Result of :func:`detect_boxes`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.detection import detect_boxes
+    >>> found = detect_boxes(np.zeros((2, 8, 8), np.uint8), lambda image: [(1, 1, 5, 5)])
+    >>> found.boxes
+    array([[1., 1., 5., 5.],
+           [1., 1., 5., 5.]])
+    """
 
     data: BoxedImages
     boxes: Floats
@@ -54,7 +64,17 @@ class DetectedBoxes(Bunch):
 
 
 class Detections(Bunch):
-    """Result of :func:`detect_all`."""
+    """Result of :func:`detect_all`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.detection import detect_all
+    >>> two = lambda image: [(0, 0, 3, 3), (4, 4, 3, 3)]
+    >>> found = detect_all(np.zeros((2, 8, 8), np.uint8), two)
+    >>> found.source  # index of the photo of each object
+    array([0, 0, 1, 1])
+    """
 
     data: BoxedImages
     source: Ints

@@ -200,7 +200,17 @@ def check_networks(networks: Iterable[str | NetworkBuilder]) -> list[partial[nn.
 
 @contextmanager
 def of_entry(i: int) -> Iterator[None]:
-    """Context manager that adds the index in `networks` to error messages."""
+    """Context manager that adds the index in `networks` to error messages.
+
+    Examples
+    --------
+    >>> from skwing.networks import of_entry
+    >>> with of_entry(1):
+    ...     raise ValueError("input_size is missing")
+    Traceback (most recent call last):
+    ...
+    ValueError: networks[1]: input_size is missing
+    """
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -35,6 +35,14 @@ def without_weights() -> Iterator[None]:
 
     Loading a fitted regressor rebuilds its networks and then sets the trained weights. The
     file with the initial weights is not needed and may not exist any more.
+
+    Examples
+    --------
+    >>> from skwing.networks import resnet50, without_weights
+    >>> with without_weights():
+    ...     network = resnet50(5, weights="moved.pth")
+    >>> network.input_size
+    224
     """
     token = _READS_FILES.set(False)
     try:

@@ -31,6 +31,13 @@ def as_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
     arrays : dict of str to ndarray
         Data types that numpy lacks, such as bfloat16, are stored bit by bit in an array
         with one field, which is named after the type.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skwing.networks import as_arrays
+    >>> {name: array.shape for name, array in as_arrays(nn.Linear(3, 2)).items()}
+    {'weight': (2, 3), 'bias': (2,)}
     """
     return {key: as_array(value) for key, value in network.state_dict().items()}
 
@@ -60,6 +67,13 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     ------
     ValueError
         If the data type is unknown to torch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing.networks import as_array, as_tensor
+    >>> as_tensor(as_array(torch.ones(2, dtype=torch.bfloat16)))
+    tensor([1., 1.], dtype=torch.bfloat16)
     """
     try:
         if array.dtype.names is None:

@@ -53,6 +53,12 @@ class NotInFile:
     ----------
     name : str
         ``module:name`` of the function, for information.
+
+    Examples
+    --------
+    >>> from skwing.persistence import NotInFile
+    >>> NotInFile("my_losses:log_cosh").name
+    'my_losses:log_cosh'
     """
 
     name: str

@@ -32,6 +32,16 @@ class ShapeModes(NamedTuple):
         Variance of the shapes along each component.
     variance_ratios : ndarray of shape (n_components,)
         Fraction of the total variance along each component.
+
+    Examples
+    --------
+    >>> from skwing.shapes import shape_pca
+    >>> modes = shape_pca([[[0, 0], [2, 0]], [[0, 0], [4, 0]]])
+    >>> modes.mean
+    array([[0., 0.],
+           [3., 0.]])
+    >>> modes.variance_ratios
+    array([1.])
     """
 
     mean: Floats
