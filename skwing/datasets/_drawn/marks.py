@@ -46,9 +46,7 @@ def _lids(eye):
 
 def _brow(side, brow, look):
     """Names and positions on the edges of a painted brow; `brow` starts at its outer end."""
-    profile = brow_profile(look, 13)[::3]
-    # Brows are painted slightly thicker on the left side of the image; ignored here.
-    half = (profile + profile[::-1]) / 2
+    half = brow_profile(look, 13)[::3]
     named = {f"{side}_brow_{part}": brow[i] for part, i in _ALONG_BROW}
     for part, share in zip(("top", "bottom"), BROW_EDGES, strict=True):
         edge = brow + share * half[:, None] * [1, 0]

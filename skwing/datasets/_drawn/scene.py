@@ -159,26 +159,12 @@ def _motion(picture, rng):
     return cv2.filter2D(picture, -1, kernel / kernel.sum())
 
 
-def _roughen(picture, rng):
-    """Multiply the picture by noise of several scales, as the details of skin, hair and cloth."""
-    height, width = picture.shape[:2]
-    for cells in (4, 8, 16, 32):
-        strength = 0.16 * rng.random() ** 2
-        shape = max(2, height * cells // 64), max(2, width * cells // 64)
-        noise = rng.integers(0, 256, shape, np.uint8)
-        noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
-        noise = cv2.convertScaleAbs(noise, alpha=strength, beta=128 * (1 - strength))
-        picture = cv2.multiply(picture, cv2.merge([noise] * 3), scale=1 / 128)
-    return picture
-
-
 def photograph(picture, rng):
-    """Simulate a camera sensor: details, low resolution, blur, exposure, colour, noise.
+    """Simulate a camera sensor: low resolution, blur, exposure, colour, noise.
 
     All filters are symmetric, so that landmarks do not move.
     """
     size = picture.shape[1::-1]
-    picture = _roughen(picture, rng)
     if rng.random() < 0.2:
         share = rng.uniform(0.45, 0.9)
         small = [int(side * share) for side in size]
