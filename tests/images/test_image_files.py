@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from skwing import BoxedImages
-from skwing.datasets import make_faces
 from skwing.images import _decode
 from skwing.images._headers import read_header
 
-FACE = make_faces(1, random_state=2).data.decode(0)
+# A picture of patches with some noise; how damage of its files shows depends on its content.
+_RNG = np.random.default_rng(0)
+FACE = cv2.resize(_RNG.integers(40, 216, (16, 16, 3), np.uint8), (128, 128))
+FACE = FACE + _RNG.integers(0, 8, FACE.shape, np.uint8)
 SIDES = np.zeros((24, 48, 3), np.uint8)
 SIDES[:, 36:] = (250, 40, 20)
 SIDES[:6] = 90
@@ -113,7 +115,7 @@ def test_a_few_bytes_of_padding_are_no_damage(tmp_path):
     first = decoded(tmp_path, padded[0])
     for data in padded[1:]:
         np.testing.assert_array_equal(decoded(tmp_path, data), first)
-    with pytest.raises(ValueError, match=r"4\d extraneous bytes"):
+    with pytest.raises(ValueError, match=r"(4\d|50) extraneous bytes"):
         decoded(tmp_path, jpeg[:-2] + b"\0" * 50 + b"\xff\xd9")
 
 
