@@ -17,7 +17,7 @@ from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
 from skwing.display import CropDisplay
 
-faces = make_faces(32, max_yaw=45, occlusion=0, faces_per_identity=1, random_state=4)
+faces = make_faces(32, max_yaw=45, occlusion=0, faces_per_identity=1, random_state=5)
 model = CascadeLandmarkRegressor(random_state=0)
 CropDisplay.from_estimator(model, faces.data, faces.target)
 

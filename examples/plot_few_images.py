@@ -9,8 +9,8 @@ A model that was trained on many images of a similar kind is a good start. With
 # %%
 # Two kinds of images
 # -------------------
-# Many colour portraits, and photographs of another camera: grey, dark and blurred. To keep the
-# example short, both are drawn, and the network is small.
+# Many colour portraits, and scanned negatives of old film: grey, inverted and blurred. To keep
+# the example short, both are drawn, and the network is small.
 
 import cv2
 import numpy as np
@@ -19,18 +19,18 @@ from skwing import BoxedImages
 from skwing.datasets import make_faces
 
 
-def take_with_old_camera(faces):
-    """The same faces as grey, dark, blurred images."""
+def scan_negatives(faces):
+    """The same faces as grey, inverted, blurred images."""
     pixels = np.stack([faces.data.decode(i) for i in range(len(faces.data))])
     grey = [cv2.GaussianBlur(image, None, 1.5).mean(axis=-1) for image in pixels]
-    images = (0.5 * np.array(grey)).round().astype(np.uint8)
+    images = (255 - np.array(grey)).round().astype(np.uint8)
     return BoxedImages(images, faces.data.boxes, schema=faces.schema)
 
 
-style = {"image_size": 96, "max_yaw": 30}
+style = {"schema": "aflw19", "image_size": 96, "max_yaw": 20, "occlusion": 0}
 many = make_faces(200, random_state=0, **style)
 few, test = make_faces(40, random_state=1, **style), make_faces(60, random_state=2, **style)
-few_images, test_images = take_with_old_camera(few), take_with_old_camera(test)
+few_images, test_images = scan_negatives(few), scan_negatives(test)
 
 # %%
 # Train on many images of the first kind
@@ -45,7 +45,7 @@ from skwing.networks import PlainCNN
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
 scratch = CascadeLandmarkRegressor(
     networks=(small,),
-    max_epochs=20,
+    max_epochs=30,
     batch_size=16,
     augmentation=Augmentation(deformation=0),
     random_state=0,
@@ -63,7 +63,7 @@ from sklearn.base import clone
 numbers = [0, 10, 20, 40]
 errors = {"from scratch": [np.nan], "warm start": [-base.score(test_images, test.target)]}
 for n in numbers[1:]:
-    fresh = clone(scratch).set_params(max_epochs=40, batch_size=8)
+    fresh = clone(scratch).set_params(batch_size=8)
     warm = copy.deepcopy(base)
     warm.set_params(warm_start=True, max_epochs=15, batch_size=8, learning_rate=1e-3)
     for name, model in zip(errors, [fresh, warm], strict=True):
@@ -89,6 +89,6 @@ ax.grid(color="0.9")
 ax.legend(loc="lower left")
 
 # %%
-# Without any new label, the first model is lost on the new kind. From scratch, 40 images are too
-# few for this network; from the first model, ten bring most of the gain. Label a handful, look at
-# the predictions for the rest, and label next what is worst.
+# Without any new label, the first model is lost on the new kind. With each number of labels, the
+# warm start has the smaller error, although it is trained for fewer epochs. Label a handful, look
+# at the predictions for the rest, and label next what is worst.

@@ -16,7 +16,7 @@ look at its worst and best answers.
 
 from skwing.datasets import make_faces
 
-style = {"image_size": 96, "max_yaw": 30, "occlusion": 0}
+style = {"image_size": 96, "max_yaw": 20, "occlusion": 0}
 train = make_faces(220, random_state=0, **style)
 test = make_faces(60, random_state=1, **style)  # other persons
 print(train.data.shape, train.target.shape)
@@ -36,7 +36,7 @@ from skwing.networks import PlainCNN
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
 model = CascadeLandmarkRegressor(
     networks=(small,),
-    max_epochs=20,
+    max_epochs=30,
     batch_size=16,
     augmentation=Augmentation(deformation=0),
     random_state=0,

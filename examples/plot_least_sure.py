@@ -18,14 +18,14 @@ from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
-style = {"schema": "aflw19", "max_yaw": 45, "image_size": 96}
+style = {"schema": "aflw19", "max_yaw": 30, "image_size": 96}
 train, held_out, new = (
     make_faces(n, random_state=i, **style) for i, n in enumerate([200, 60, 100])
 )
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
 model = CascadeLandmarkRegressor(
     networks=(small,),
-    max_epochs=20,
+    max_epochs=25,
     batch_size=16,
     augmentation=Augmentation(deformation=0),
     random_state=0,

@@ -16,7 +16,7 @@ import numpy as np
 
 from skwing.datasets import make_faces
 
-style = {"max_yaw": 60, "occlusion": 0.5, "image_size": 96, "hidden": "nan"}
+style = {"max_yaw": 45, "occlusion": 0.5, "image_size": 96, "hidden": "nan"}
 train, test = (make_faces(n, random_state=i, **style) for i, n in enumerate([200, 40]))
 missing = np.isnan(train.target).any(axis=-1)
 print(f"missing: {100 * missing.mean():.0f} % of all landmarks")
@@ -35,7 +35,7 @@ from skwing.networks import PlainCNN
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
 model = CascadeLandmarkRegressor(
     networks=(small,),
-    max_epochs=20,
+    max_epochs=25,
     batch_size=16,
     augmentation=Augmentation(deformation=0),
     random_state=0,

@@ -17,11 +17,11 @@ from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
-train = make_faces(150, max_yaw=30, image_size=96, occlusion=0, random_state=0)
+train = make_faces(150, max_yaw=20, image_size=96, occlusion=0, random_state=0)
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
 model = CascadeLandmarkRegressor(
     networks=(small, small),
-    max_epochs=(20, 10),
+    max_epochs=(35, 12),
     batch_size=16,
     augmentation=Augmentation(deformation=0, rotation=(40, 10)),
     random_state=0,
@@ -39,7 +39,7 @@ faces = make_faces(
     image_size=128,
     occlusion=0,
     box_error=1.5,
-    random_state=3,
+    random_state=7,
 )
 first, second = model.staged_predict(faces.data)
 

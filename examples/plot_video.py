@@ -7,10 +7,10 @@ before. It needs boxes in the first frame only, and notices when a face is lost.
 """
 
 # %%
-# A model for the faces
-# ---------------------
-# A small network, for speed. Boxes of tracked faces are less accurate than those of a detector,
-# so training shifts them more than usual.
+# A model for one person
+# ----------------------
+# One person and a small network, for speed. Boxes of tracked faces are less accurate than those
+# of a detector, so training shifts them more than usual, and crops have a margin.
 
 from functools import partial
 
@@ -18,11 +18,13 @@ from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
-faces = make_faces(200, max_yaw=30, occlusion=0, image_size=96, random_state=0)
+person = {"random_state": 5, "faces_per_identity": 150, "occlusion": 0}
+faces = make_faces(150, max_yaw=25, image_size=96, **person)
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
 model = CascadeLandmarkRegressor(
     networks=(small,),
-    max_epochs=20,
+    max_epochs=30,
+    margin=0.2,
     batch_size=16,
     augmentation=Augmentation(shift=0.1, deformation=0),
     random_state=0,
@@ -40,7 +42,7 @@ import numpy as np
 
 from skwing import geometry
 
-still = make_faces(1, pose=[[5, 0, 0]], image_size=128, occlusion=0, box_error=0, random_state=5)
+still = make_faces(1, pose=[[5, 0, 0]], image_size=128, box_error=0, **person)
 picture = still.data.decode(0)
 time = np.linspace(0, 1, 40)
 swing = np.sin(np.pi * time)
