@@ -38,10 +38,9 @@ search.fit(faces.data, faces.target, groups=faces.groups)
 # %%
 # The heat map
 # ------------
-# Training is short here, so the lowest learning rate is the worst, whatever `w`. Compare other
-# differences with the standard deviations over the folds: cells whose colours look alike differ
-# by no more than chance, and before you believe in a single best cell, search around it with more
-# folds.
+# Compare differences with the standard deviations over the folds: cells whose colours look alike
+# differ by no more than chance. Before you believe in a single best cell, search around it with
+# more folds.
 
 from skwing.display import ParameterGridDisplay
 
