@@ -44,7 +44,7 @@ ROOT = Path(__file__).parent.parent
 SEED = 0
 # Generated faces: number, number per seed, and parameters. 300-W has its jaw landmarks on the
 # outline of the face, few faces that turn more than 45 degrees, and larger images.
-N_DRAWN, N_PER_SEED = 12000, 500
+N_DRAWN, N_PER_SEED = 16000, 500
 DRAWN = {"jaw": "outline", "max_yaw": 60, "faces_per_identity": 1, "image_size": 192}
 SIZE_EDGES = (0, 60, 90, 130, 10_000)  # longer side of the landmark bounding box, in pixels
 PARTS = {"jaw": (0, 17), "brows": (17, 27), "nose": (27, 36), "eyes": (36, 48), "mouth": (48, 68)}
