@@ -80,7 +80,8 @@ def files(tmp_path_factory):
     small = CascadeLandmarkRegressor(networks=(TINY,), max_epochs=1, random_state=0)
     save_model(small.fit(data, faces.target), folder / "model.safetensors")
     (folder / "models").mkdir()
-    save_model(small, folder / "models/faces.safetensors")
+    for name in ("faces", "drawn"):
+        save_model(small, folder / f"models/{name}.safetensors")
     portrait = make_faces(1, image_size=256, pose=[[0, 0, 0]], occlusion=0, random_state=0)
     cv2.imwrite(str(folder / "photo.jpg"), portrait.data.decode(0)[..., ::-1])
     return folder
