@@ -9,7 +9,7 @@ from pathlib import Path
 MB = 1_000_000
 # What the source distribution holds besides the package: what its tests need, and the docs.
 SOURCES = {
-    *("skwing", "tests", "benchmarks", "docs", "examples"),
+    *("skwing", "tests", "benchmarks", "docs", "examples", "models"),
     *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "PKG-INFO"),
     *("hatch_build.py", "pyproject.toml", ".gitignore"),
 }

@@ -4,8 +4,8 @@
 
 This example downloads nothing, and takes about a minute on two cores. In the training faces, as
 in typical photo collections, large yaw is rare; `PoseBalancer` compensates for this. The test
-faces show other persons in more diverse poses. The figure shows the test faces with the largest and the
-smallest errors, and the cumulative errors of the stages. It requires matplotlib:
+faces show other persons in more diverse poses. The figure shows the test faces with the largest
+and the smallest errors, and the cumulative errors of the stages. It requires matplotlib:
 ``pip install ".[plot]"``.
 """
 
@@ -29,7 +29,7 @@ YAW_SPREAD = 18  # standard deviation of the training faces; 10 % have a large y
 
 
 def draw_faces(n_train, seed):
-    """Generate portraits to train on, and half as many test faces of other persons in more diverse poses."""
+    """Generate portraits, and half as many test faces of other persons in more diverse poses."""
     spread = [YAW_SPREAD, 10, 8]  # of yaw, pitch and roll
     pose = np.random.default_rng(seed).normal(0, spread, (n_train, 3)).clip(-80, 80)
     train = make_faces(n_train, pose=pose, occlusion=0, random_state=seed)
