@@ -67,7 +67,7 @@ class CumulativeErrorDisplay:
     ...     y, y + 1.5, schema="ibug68", name="poor", ax=good.ax_
     ... )
     >>> [text.get_text() for text in poor.ax_.get_legend().get_texts()]
-    ['good: AUC 50.9 %, failures 0.0 % (at 10 %)', 'poor: AUC 30.3 %, failures 25.0 % (at 10 %)']
+    ['good: AUC 51.2 %, failures 0.0 % (at 10 %)', 'poor: AUC 30.6 %, failures 25.0 % (at 10 %)']
     """
 
     line_: Line2D

@@ -79,7 +79,7 @@ class PoseHistogramDisplay:
     >>> balancer = PoseBalancer(n_bins=4).fit(X, y)
     >>> display = PoseHistogramDisplay.from_estimator(balancer, X)
     >>> display.bin_counts, display.balanced_counts
-    (array([15, 10,  8,  7]), array([15, 20, 16, 14]))
+    (array([15, 10,  6,  9]), array([15, 20, 18, 18]))
     """
 
     axes_: NDArray[np.object_]
