@@ -4,8 +4,10 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
+import threading
 from datetime import date
 from pathlib import Path
 
@@ -68,8 +70,35 @@ def add_out(parser, name):
     )
 
 
+class Interruptions:
+    """Memory of Ctrl-C: `fit` ends early with a warning, and its result must not be stored."""
+
+    def __init__(self):
+        self.seen = False
+
+    def watch(self):
+        """Remember Ctrl-C from now on, in the main thread of a process."""
+        own_thread = threading.current_thread() is threading.main_thread()
+        if own_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, number, frame):
+        self.seen = True
+        signal.default_int_handler(number, frame)
+
+    def check(self):
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self.seen:
+            raise KeyboardInterrupt("the result of the interrupted training is not stored")
+
+
+INTERRUPTIONS = Interruptions()
+INTERRUPTIONS.watch()  # also in processes of joblib, which import this module
+
+
 def append(row, path):
-    """Append a row to a file of JSON lines."""
+    """Append a row to a file of JSON lines, unless Ctrl-C was pressed."""
+    INTERRUPTIONS.check()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(row, default=str) + "\n")

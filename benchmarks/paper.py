@@ -76,7 +76,9 @@ def parse(argv=None):
         "--seeds", type=int, nargs="+", default=[0], help="random seeds of training"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="few faces, few epochs: all tables in 20 minutes"
+        "--quick",
+        action="store_true",
+        help="few faces, few epochs, to see that all works: 2 to 4 minutes for each table",
     )
     parser.add_argument(
         "--stages",

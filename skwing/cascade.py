@@ -53,6 +53,7 @@ from skwing.losses import bind_loss
 from skwing.metrics import check_measurable, nme
 from skwing.networks import check_networks, folded, of_entry, start_at
 from skwing.schema import check_schema
+from skwing.schema._schema import can_mirror
 from skwing.shapes._reference import reference_shape
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ class CascadeLandmarkRegressor(
         Device of the networks. "auto" is a CUDA device, or the CPU if there is none.
     warm_start : bool, default=False
         Whether `fit` continues with the networks and the crops of the previous fit; the
-        parameters `networks` and `margin` are then ignored.
+        parameters `networks` and `margin` are then ignored. If neither `schema` nor the data
+        say which landmarks swap places in a mirrored image, the previous schema is kept.
     random_state : int, RandomState instance or None, default=None
         Seed of all random numbers. The same integer gives the same result on the same CPU,
         also if fits run in several threads. Global random states are neither read nor
@@ -359,9 +361,7 @@ class CascadeLandmarkRegressor(
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
-        schema = check_schema(
-            train.data.schema if self.schema is None else self.schema, train.points.shape[1]
-        )
+        schema = check_schema(self._schema_for(train), train.points.shape[1])
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         # "auto" depends on the number of training samples, without held-out samples.
@@ -381,6 +381,14 @@ class CascadeLandmarkRegressor(
             device=device,
             seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
         )
+
+    def _schema_for(self, train: Any) -> Any:
+        """Schema of the parameters, of the data, or of the model that is trained further."""
+        schema = train.data.schema if self.schema is None else self.schema
+        known = getattr(self, "schema_", None) if self.warm_start else None
+        if self.schema is None and can_mirror(known) and not can_mirror(schema):
+            return known if known.n_landmarks == train.points.shape[1] else schema
+        return schema
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:
         """Cut the chips of the training samples and create the stages."""

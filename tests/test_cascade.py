@@ -520,6 +520,23 @@ def without_norm(X, y):
     return tiny(networks=(PLAIN, PLAIN), max_epochs=30, learning_rate=1e-2, **STILL).fit(X, y)
 
 
+def test_warm_start_keeps_the_schema_unless_another_is_given(X, y):
+    n = y.shape[1]
+    names = tuple(f"point_{i}" for i in range(n))
+    pairs = LandmarkSchema("pairs", names, (1, 0, *range(2, n)))
+    plain = LandmarkSchema("plain", names, None)
+    start = tiny(schema=pairs).fit(X, y)
+    for data, given, expected in (
+        (X, None, pairs),
+        (BoxedImages(list(X), schema=plain), None, pairs),
+        (X, plain, plain),
+    ):
+        further = pickle.loads(pickle.dumps(start)).set_params(warm_start=True, schema=given)
+        assert further.fit(data, y).schema_ == expected
+    fresh = pickle.loads(pickle.dumps(start)).set_params(schema=None)
+    assert fresh.fit(X, y).schema_ is None
+
+
 @pytest.mark.parametrize("change", [{}, {"margin": 0.6}, {"schema": SCHEMA}])
 def test_warm_start_keeps_what_was_learned_when_settings_change(without_norm, X, y, change):
     reg = copy.deepcopy(without_norm)

@@ -1,6 +1,8 @@
 """The other commands of the benchmarks, each from its options to its line of results."""
 
+import importlib
 import json
+import signal
 
 import cv2
 import numpy as np
@@ -54,6 +56,34 @@ def test_trials_are_measured_on_each_fold_once(run, faces_300w, capsys):
     assert all(set(row["by_subset"]) <= {"afw", "helen/trainset"} for row in rows)
     assert "two: 2 pairs" in capsys.readouterr().out
     assert run("recipe", *command, *trials) == rows  # all are there already
+
+
+def test_an_interrupted_training_is_not_stored(load, faces_300w, tmp_path, monkeypatch):
+    report, loop = load("_report"), importlib.import_module("skwing._training.loop")
+    train = loop.train
+
+    def interrupted(*args, on_epoch=None, **rest):
+        def stop(row):
+            on_epoch(row)
+            if row["epoch"] == 2:
+                signal.raise_signal(signal.SIGINT)
+
+        return train(*args, on_epoch=stop, **rest)
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    monkeypatch.setattr(report.INTERRUPTIONS, "seen", False)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        report.INTERRUPTIONS.watch()
+        command = [*faces_300w, "--threads", "1", "--set", "networks=cnn6", "max_epochs=3"]
+        with (
+            pytest.warns(UserWarning, match="interrupted by the user"),
+            pytest.raises(KeyboardInterrupt, match="is not stored"),
+        ):
+            load("recipe").main([*command, "--out", str(tmp_path / "rows.jsonl")])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert not (tmp_path / "rows.jsonl").exists()
 
 
 def test_speed_is_told_for_every_stage(run, capsys):
