@@ -34,6 +34,7 @@ from skwing._training.samples import (
 )
 from skwing._training.train_cascade import train_cascade
 from skwing._utils.ambient import plain_state
+from skwing._utils.boxes import are_whole_images
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import check_flag, check_table
 from skwing._utils.device import check_device
@@ -183,8 +184,8 @@ class CascadeLandmarkRegressor(
         Number of landmarks.
     box_relation_ : dict or None
         Relation of the boxes to the landmarks of the training samples, see
-        :func:`skwing.boxes.box_relation`; None without boxes. :func:`skwing.tracking.track`
-        uses it to place the boxes of tracked faces.
+        :func:`skwing.boxes.box_relation`; None without boxes, or if the boxes are whole images.
+        :func:`skwing.tracking.track` uses it to place the boxes of tracked faces.
     schema_ : LandmarkSchema or None
         Schema of the landmarks.
     history_ : list of dict
@@ -431,7 +432,9 @@ class CascadeLandmarkRegressor(
         self.mirrored_ = mirrored[:n_kept]
         self.mean_shape_ = plan.mean_shape
         self.n_landmarks_ = len(plan.mean_shape)
-        self.box_relation_ = box_relation(plan.train.data.boxes, boxes_of(plan.train.points))
+        boxes = plan.train.data.boxes
+        whole = are_whole_images(boxes, chips.image_sizes)
+        self.box_relation_ = None if whole else box_relation(boxes, boxes_of(plan.train.points))
         self.schema_ = plan.schema
         self.history_ = [row for rows in run.history for row in rows]
         self.n_iter_ = [len(rows) for rows in run.history]

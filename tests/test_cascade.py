@@ -182,6 +182,8 @@ def test_fit_keeps_how_its_boxes_lie_around_landmarks(X, y):
         known = tiny().fit(BoxedImages(X, boxes), y).box_relation_
     assert (known["margin"], known["shift"]) == (pytest.approx(0.1), pytest.approx((0.0, 0.05)))
     assert tiny().fit(X, y).box_relation_ is None
+    whole = np.tile([0, 0, *X.shape[2:0:-1]], (len(X), 1))  # as COCO files store images without
+    assert tiny().fit(BoxedImages(X, whole), y).box_relation_ is None
 
 
 def test_weight_zero_leaves_a_sample_out(X, y):

@@ -120,3 +120,26 @@ def without_box(data: Any, which: Flags) -> str:
     if which.sum() == 1:
         return f"{data.describe(first)}, 1 of {len(data)} samples, has"
     return f"{which.sum()} of {len(data)} samples, the first is {data.describe(first)}, have"
+
+
+def are_whole_images(boxes: Floats, sizes: Floats | None) -> bool:
+    """Whether each known box is the whole image, as some formats store images without boxes.
+
+    Parameters
+    ----------
+    boxes : ndarray of shape (n, 4)
+    sizes : ndarray of shape (n, 2) or None
+        Width and height of the images; NaN or None if unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._utils.boxes import are_whole_images
+    >>> are_whole_images(np.array([[0, 0, 64, 48]]), np.array([[64, 48]]))
+    True
+    """
+    if sizes is None:
+        return False
+    known = ~np.isnan(boxes).any(axis=1)
+    whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+    return bool((boxes[known] == whole[known]).all())

@@ -323,7 +323,9 @@ def _columns(results: Mapping[str, Any], metric: str) -> tuple[list[Any], Floats
         raise ValueError(f"cv_results has no {key!r}; its metrics are {metrics}.")
     params, means = list(results["params"]), np.asarray(results[key], dtype=np.float64)
     if np.isnan(means).all():
-        raise ValueError(f"all {len(means)} values of {key!r} are NaN: every fit has failed.")
+        raise ValueError(
+            f"all {len(means)} values of {key!r} are NaN: every fit or its scoring failed."
+        )
     deviations = results.get(f"std_test_{metric}", np.full(len(means), np.nan))
     return params, means, np.asarray(deviations, dtype=np.float64)
 

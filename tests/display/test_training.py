@@ -262,7 +262,7 @@ def test_grid_refuses(search, change, message):
 def test_grid_refuses_scores_that_are_no_errors_and_searches_that_failed():
     with pytest.raises(ValueError, match=r"a score is 0.5.*show='score'"):
         ParameterGridDisplay.from_cv_results(results_of([[0.5, -1]], (1, 2), (1,)))
-    with pytest.raises(ValueError, match=r"every fit has failed"):
+    with pytest.raises(ValueError, match=r"every fit or its scoring failed"):
         ParameterGridDisplay.from_cv_results(results_of([[np.nan]], (1,), (1,)))
     with pytest.raises(NotFittedError, match=r"cv_results_"):
         ParameterGridDisplay.from_estimator(GridSearchCV(Ridge(), {}))
