@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing
 
 from skwing._utils.checks import check_flag, check_number, told
 from skwing._utils.landmarks import as_points
+from skwing._utils.report import report_text, scales_of, summary
 from skwing._utils.unwrap import schema_of
 from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
@@ -319,11 +320,24 @@ def nme(
         return relative
     measured = relative[~np.isnan(relative)]
     if not len(measured):
-        raise ValueError(
-            f"None of the {len(relative)} samples has both a known landmark and a normalising "
-            f"length (normalizer={_short(normalizer)})."
-        )
+        raise _none_measured(len(relative), normalizer, boxes)
     return float(measured.mean())
+
+
+def _none_measured(
+    n_samples: int, normalizer: str | ArrayLike, boxes: ArrayLike | None
+) -> ValueError:
+    by_box = isinstance(normalizer, str) and normalizer == "box"
+    hint = ""
+    if by_box and np.isnan(np.asarray(boxes, dtype=np.float64)).any(-1).all():
+        hint = (
+            " There are no boxes, all are NaN: pass boxes=skwing.geometry.boxes_of(y_true), or "
+            "leave normalizer out."
+        )
+    return ValueError(
+        f"None of the {n_samples} samples has both a known landmark and a normalising "
+        f"length (normalizer={_short(normalizer)}).{hint}"
+    )
 
 
 def _known_errors(errors: ArrayLike) -> Floats:
@@ -481,15 +495,16 @@ def landmark_report(
             (n_samples, 2 * n_landmarks)
         In image pixels; NaN in `y_true` marks missing landmarks.
     unit : str, default="px"
-        Name of the unit of the errors, such as "mm" with `scale`. With `normalizer` it is "%".
+        Name of the unit of the errors. Any other unit than pixels, such as "mm", requires
+        `scale`. With `normalizer` it is "%".
     scale : float or array-like of shape (n_samples,), default=None
         Length of a pixel in `unit`, such as the scale that :func:`skwing.datasets.read_tps`
-        returns.
+        returns. Samples whose scale is NaN are not included.
     normalizer : str, float or array-like of shape (n_samples,), default=None
         Normalising length, see :func:`normalizing_lengths`; errors are then in percent of it.
     schema : str or LandmarkSchema, default=None
-        Names of the landmarks, and the points that define `normalizer`. None numbers the
-        landmarks from 0.
+        Names of the landmarks, and the points that define `normalizer`; readers return it as
+        `schema`. None numbers the landmarks from 0, which a line below the table states.
     boxes : array-like of shape (n_samples, 4), default=None
         Boxes for ``normalizer="box"``.
     digits : int, default=2
@@ -508,8 +523,14 @@ def landmark_report(
     Raises
     ------
     ValueError
-        If both `scale` and `normalizer` are given, a scale is not positive, or as for
-        :func:`point_errors` and :func:`normalizing_lengths`.
+        If both `scale` and `normalizer` are given, `unit` requires a scale or a scale requires
+        a unit, a scale is not positive, no sample has a scale or a normalising length, or as
+        for :func:`point_errors` and :func:`normalizing_lengths`.
+
+    Warns
+    -----
+    DataWarning
+        If the scale of some samples is NaN.
 
     Examples
     --------
@@ -531,46 +552,17 @@ def landmark_report(
     schema = check_schema(schema, n_landmarks)
     if normalizer is not None:
         lengths = normalizing_lengths(y_true, normalizer, schema=schema, boxes=boxes)
+        if np.isnan(lengths).all():
+            raise _none_measured(len(lengths), normalizer, boxes)
         errors, unit = 100 * errors / lengths[:, None], "%"
-    elif scale is not None:
-        errors = errors * _scales(scale, len(errors))[:, None]
+    else:
+        errors = errors * scales_of(scale, unit, len(errors))[:, None]
     names = [str(i) for i in range(n_landmarks)] if schema is None else schema.landmark_names
     columns = [*zip(names, errors.T, strict=True), ("all landmarks", errors)]
-    rows = {name: _summary(values) for name, values in columns}
+    rows = {name: summary(values) for name, values in columns}
     if check_flag(output_dict, "output_dict"):
         return rows
-    width = max(map(len, [*rows, f"error in {unit}"]))
-    lines = [f"{f'error in {unit}':{width}}" + "".join(f"{k:>10}" for k in ("mean", *_SUMMARY))]
-    for name, row in rows.items():
-        numbers_ = "".join(f"{value:10.{digits}f}" for key, value in row.items() if key != "n")
-        lines.append(f"{name:{width}}{numbers_}{row['n']:10.0f}")
-    return "\n".join(lines)
-
-
-_SUMMARY = ("median", "95 %", "max", "n")
-
-
-def _summary(errors: Floats) -> dict[str, float]:
-    """Statistics of the errors that are not NaN; NaN without any."""
-    known = errors[~np.isnan(errors)]
-    if not len(known):
-        return dict.fromkeys(("mean", "median", "95 %", "max"), np.nan) | {"n": 0}
-    return {
-        "mean": float(known.mean()),
-        "median": float(np.median(known)),
-        "95 %": float(np.quantile(known, 0.95)),
-        "max": float(known.max()),
-        "n": len(known),
-    }
-
-
-def _scales(scale: ArrayLike, n_samples: int) -> Floats:
-    scales = np.asarray(scale, dtype=np.float64)
-    if scales.shape not in ((), (n_samples,)):
-        raise ValueError(f"scale has shape {scales.shape}; expected one number or ({n_samples},).")
-    if (scales <= 0).any() or np.isinf(scales).any():
-        raise ValueError("scale must be finite and positive; NaN where it is unknown.")
-    return np.broadcast_to(scales, n_samples)
+    return report_text(rows, unit, digits, named=schema is not None)
 
 
 def make_nme_scorer(

@@ -217,7 +217,7 @@ def test_landmarks_beside_their_box_are_no_reason_to_warn():
     """A box may be poor, and single landmarks may lie anywhere."""
     far = [-500.0, 900.0] + np.arange(N)[:, None]  # at one place they would be a mark
     y = replaced(Y, (slice(None), 0), far)
-    y[2] = np.nan
+    y[2, 0] = np.nan
     boxes = np.concatenate([Y.min(axis=1) + 3, np.ptp(Y, axis=1) * 0.7], axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -9,6 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skwing import CascadeLandmarkRegressor
 from skwing.display._inputs import sample_errors
+from skwing.exceptions import DataWarning
 from skwing.geometry import apply, boxes_of, from_parts
 from skwing.images import BoxedImages
 from skwing.metrics import (
@@ -510,7 +511,8 @@ def test_the_report_has_the_statistics_of_each_landmark():
 def test_the_report_in_other_units():
     true, pred = np.zeros((2, 2, 2)), np.zeros((2, 2, 2))
     true[:, 1, 0], pred[:, 1, 0] = [10, 20], [11, 22]
-    in_mm = landmark_report(true, pred, unit="mm", scale=[0.5, np.nan], output_dict=True)
+    with pytest.warns(DataWarning, match="scale is NaN for 1 of 2 samples: they are not included"):
+        in_mm = landmark_report(true, pred, unit="mm", scale=[0.5, np.nan], output_dict=True)
     assert in_mm["1"]["mean"] == 0.5 and in_mm["1"]["n"] == 1
     in_percent = landmark_report(true, pred, normalizer=[10, 20], output_dict=True)
     assert in_percent["1"]["mean"] == pytest.approx(10)
@@ -527,8 +529,17 @@ def test_a_landmark_that_is_never_known_has_no_statistics():
     ("arguments", "told"),
     [
         ({"scale": 1, "normalizer": "box"}, "exclude each other"),
-        ({"scale": 0}, "scale must be finite and positive"),
-        ({"scale": [1, 2, 3]}, "scale has shape"),
+        ({"scale": 0, "unit": "mm"}, "scale must be finite and positive"),
+        ({"scale": [1, 2, 3], "unit": "mm"}, "scale has shape"),
+        ({"unit": "mm"}, r"unit='mm' needs scale= \(mm per pixel\)"),
+        ({"unit": "um", "scale": [np.nan, np.nan]}, "NaN for 2 of 2 samples.*um per pixel"),
+        ({"unit": "um", "scale": np.nan}, "NaN for 2 of 2 samples"),
+        ({"scale": 0.5}, "needs the unit"),
+        ({"normalizer": "box", "boxes": np.full((2, 4), np.nan)}, "None of the 2.*no boxes"),
+        (
+            {"normalizer": [np.nan, np.nan]},
+            r"None of the 2 samples.*\(normalizer=given lengths\)\.$",
+        ),
         ({"digits": -1}, "digits"),
         ({"output_dict": "yes"}, "output_dict"),
         ({"normalizer": "inter_ocular"}, "needs a schema"),
@@ -537,3 +548,18 @@ def test_a_landmark_that_is_never_known_has_no_statistics():
 def test_reports_refuse(arguments, told):
     with pytest.raises((TypeError, ValueError), match=told):
         landmark_report(np.zeros((2, 1, 2)), np.zeros((2, 1, 2)), **arguments)
+
+
+def test_the_report_says_how_unnamed_landmarks_are_numbered():
+    true = np.zeros((2, 2, 2))
+    assert "numbered from 0" in landmark_report(true, true, unit="pixels").splitlines()[-1]
+    named = landmark_report(true, true, schema=LandmarkSchema("tps", ("lm_1", "lm_2")))
+    assert [line.split()[0] for line in named.splitlines()] == ["error", "lm_1", "lm_2", "all"]
+
+
+def test_an_error_by_boxes_says_that_there_are_none():
+    true = np.array([[[0.0, 0], [10, 10]]])
+    with pytest.raises(ValueError, match=r"normalizer='box'\)\. There are no boxes.*boxes_of"):
+        nme(true, true, normalizer="box", boxes=np.full((1, 4), np.nan))
+    with pytest.raises(ValueError, match=r"normalizer='box'\)\.$"):
+        nme(true * np.nan, true, normalizer="box", boxes=[[0, 0, 9, 9]])

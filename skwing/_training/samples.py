@@ -115,7 +115,7 @@ def drop_unboxed(samples, name="X"):
 
 
 def drop_unused_samples(samples):
-    """Drop samples without a box, with zero repeats or with zero weight.
+    """Drop samples without a box, a known landmark, repeats or weight.
 
     They would not contribute to the loss. Dropping them also excludes them from the mean
     shape, from the draws and from validation.
@@ -133,7 +133,23 @@ def drop_unused_samples(samples):
         counts &= samples.weights > 0
     if not counts.any():
         raise ValueError("no sample of X has both repeats and a sample_weight above zero")
-    return samples if counts.all() else samples[counts]
+    return drop_unlabelled(samples if counts.all() else samples[counts])
+
+
+def drop_unlabelled(samples):
+    """Drop samples without any known landmark, with a warning.
+
+    If all landmarks of all samples are missing, none is dropped: `check_learnable` raises.
+    """
+    missing = np.isnan(samples.points).any(-1).all(-1)
+    if not missing.any() or missing.all():
+        return samples
+    warn_of_data(
+        f"{missing.sum()} of {len(samples)} samples, the first is "
+        f"{samples.data.describe(int(missing.argmax()))}, have no known landmark (NaN): they are "
+        "left out of training. Select them by np.isnan(y).all(axis=(1, 2)) to predict them."
+    )
+    return samples[~missing]
 
 
 def check_learnable(train, held_out, schema):

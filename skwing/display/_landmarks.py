@@ -12,6 +12,7 @@ from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import boxes_of_data, pose_text, poses_of, sample_errors, unit_of
+from skwing.display._marks import draw_circles, number_labels, ring_handle, write_labels
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
@@ -125,7 +126,7 @@ class LandmarkDisplay:
         n_columns: int | None = None,
         contours: bool = True,
         errors: bool = True,
-        numbers: bool = False,
+        numbers: bool | Literal["names"] = False,
         n_std: float = 2.0,
         size: float = 2.8,
         width: float = 0.9,
@@ -142,13 +143,17 @@ class LandmarkDisplay:
             Whether to draw the contours of the schema.
         errors : bool, default=True
             Whether to join each true landmark with its prediction by a line.
-        numbers : bool, default=False
-            Whether to write the index of each landmark beside it.
+        numbers : bool or "names", default=False
+            Whether to write the number of each landmark beside it: that of the schema if all
+            its names are numbered, such as ``lm_1``, ``lm_2`` of TPS files, else the index,
+            counted from 0. "names" writes the names of the schema.
         n_std : float, default=2.0
             Radius of the circles around predicted landmarks in standard deviations, where
-            these are known.
+            these are known. Titles have the mean standard deviation of the landmarks, in
+            image pixels.
         size, width : float, default=2.8, 0.9
-            Size of dots and width of lines, in typographic points.
+            Size of dots and width of lines, in typographic points. With circles, dots have half
+            the size.
 
         Returns
         -------
@@ -159,10 +164,14 @@ class LandmarkDisplay:
         rows = -(-n // columns)
         ax, spec = grid_axes(type(self), ax, (max(4.4, 2.2 * columns), 2.4 * rows + 0.5))
         schema = self.schema if contours else None
+        has_circles = self.std is not None and self.y_pred is not None
+        size = size / 2 if has_circles else size  # a dot must not hide its circle
+        labels = number_labels(numbers, self.schema, self._n_landmarks())
         sets: list[Any] = [("true", self.y_true, _TRUE), ("predicted", self.y_pred, _PREDICTED)]
         sets = [one for one in sets if one[1] is not None]
         # In a narrow figure the unit of the errors would not fit beside the other entries.
-        below = self._add_legend(ax, spec, sets, 4.8 * rows, size, stacked=columns < 3)
+        circles = f"{n_std:g} s.d." if has_circles else None
+        below = self._add_legend(ax, spec, sets, 4.8 * rows, size, circles, stacked=columns < 3)
         grid, panels = below.subgridspec(rows, columns), []
         for i, crop in enumerate(self.crops):
             panel = ax.figure.add_subplot(grid[i // columns, i % columns])
@@ -180,23 +189,33 @@ class LandmarkDisplay:
                 )
             if errors:
                 self._join(panel, i, width)
-            if numbers:
-                _write_numbers(panel, sets[-1][1][i])
+            if labels:
+                write_labels(panel, sets[-1][1][i], labels)
             if self.std is not None and self.y_pred is not None:
-                _draw_circles(panel, self.y_pred[i], n_std * self.std[i], width)
+                draw_circles(panel, self.y_pred[i], n_std * self.std[i], _PREDICTED, width)
             panel.set_title(self._title(i), fontsize="small")
             panels.append(panel)
         self.axes_, self.ax_, self.figure_ = np.array(panels), ax, ax.figure
         return self
 
     def _add_legend(
-        self, ax: Any, spec: Any, sets: list[Any], ratio: float, size: float, stacked: bool
+        self,
+        ax: Any,
+        spec: Any,
+        sets: list[Any],
+        ratio: float,
+        size: float,
+        circles: str | None,
+        stacked: bool,
     ) -> Any:
         from matplotlib.lines import Line2D
 
         style: dict[str, Any] = {"marker": "o", "markersize": 2 * size, "markeredgecolor": "0.1"}
         handles = [Line2D([], [], color=colour, **style) for _, _, colour in sets]
         labels = [label for label, _, _ in sets]
+        if circles is not None:
+            handles.append(ring_handle(_PREDICTED))
+            labels.append(circles)
         if self.errors is not None:
             handles.append(Line2D([], [], linestyle="none"))
             labels.append(unit_of(self.normalizer).label)
@@ -213,6 +232,10 @@ class LandmarkDisplay:
             x, y = ends.transpose(2, 1, 0).reshape(2, -1)
             ax.plot(x, y, color="white", linewidth=width, zorder=2.5)
 
+    def _n_landmarks(self) -> int:
+        points: Any = self.y_true if self.y_pred is None else self.y_pred
+        return points.shape[1]
+
     def _title(self, i: int) -> str:
         parts = [f"#{self.indices[i]}"]
         if self.names is not None:
@@ -223,6 +246,8 @@ class LandmarkDisplay:
             unit = unit_of(self.normalizer)
             known = not np.isnan(self.errors[i])
             parts.append(f"{unit.factor * self.errors[i]:.1f}{unit.sign}" if known else "no error")
+        if self.std is not None and not np.isnan(self.std[i]).all():
+            parts.append(f"s.d. {np.nanmean(self.std[i]):.1f} px")
         if self.poses is not None:
             parts.append(pose_text(self.poses[i], self.pose_label))
         return ", ".join(parts)
@@ -485,32 +510,6 @@ def _doubt(std: Floats | None, pred: Floats | None) -> Floats | None:
     known = np.where(np.isnan(pred), 0, pred)
     extents = boxes_of(known)[:, 2:].max(-1)
     return np.where(np.isnan(std).any(1), np.nan, std.mean(1) / extents)
-
-
-def _write_numbers(ax: Any, points: Floats) -> None:
-    from matplotlib.patheffects import withStroke
-
-    outline = [withStroke(linewidth=1.6, foreground="0.1")]  # legible on any background
-    for number, (x, y) in enumerate(points):
-        if not np.isnan(x + y):
-            ax.annotate(
-                str(number),
-                (x, y),
-                xytext=(2, 2),
-                textcoords="offset points",
-                fontsize=6,
-                color="white",
-                path_effects=outline,
-            )
-
-
-def _draw_circles(ax: Any, points: Floats, radii: Floats, width: float) -> None:
-    from matplotlib.patches import Circle
-
-    for (x, y), radius in zip(points, radii, strict=True):
-        if not np.isnan(x + y + radius):
-            style = {"fill": False, "edgecolor": _PREDICTED, "linewidth": 0.7 * width}
-            ax.add_patch(Circle((x, y), radius, zorder=2.2, **style))
 
 
 def _check_positions(order: ArrayLike, n_samples: int) -> Ints:

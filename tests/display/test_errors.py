@@ -9,7 +9,7 @@ from skwing import BoxedImages, PoseBalancer
 from skwing.display import CumulativeErrorDisplay, ErrorByPoseDisplay, LandmarkDisplay
 from skwing.exceptions import DataWarning
 from skwing.metrics import ced_auc, ced_curve, failure_rate, nme
-from skwing.schema import IBUG68
+from skwing.schema import IBUG68, LandmarkSchema
 
 
 def legend_of(display):
@@ -386,6 +386,32 @@ def test_landmarks_are_numbered(faces):
     assert numbers == [str(i) for i in range(68) if i != 3]
 
 
+@pytest.mark.parametrize(
+    ("names", "numbers", "written"),
+    [
+        (("lm_1", "lm_2", "curve_1_1"), True, ["1", "2", "1_1"]),
+        (("p3", "p1", "p2"), True, ["3", "1", "2"]),
+        (("left_jaw_1", "right_jaw_1", "chin_2"), True, ["0", "1", "2"]),  # 1 occurs twice
+        (("root", "tip", "lm_3"), True, ["0", "1", "2"]),
+        (("root", "tip", "lm_3"), "names", ["root", "tip", "lm_3"]),
+    ],
+)
+def test_landmarks_are_numbered_as_in_their_schema(names, numbers, written):
+    images, y = np.zeros((1, 32, 32, 3), dtype=np.uint8), np.array([[[5.0, 5], [20, 5], [9, 20]]])
+    schema = LandmarkSchema("wing", names)
+    for X, own in ((images, {"schema": schema}), (BoxedImages(images, schema=schema), {})):
+        display = LandmarkDisplay.from_predictions(X, y, numbers=numbers, **own)
+        assert [text.get_text() for text in display.axes_[0].texts] == written
+
+
+def test_names_of_landmarks_need_a_schema():
+    images, y = np.zeros((1, 32, 32, 3), dtype=np.uint8), np.full((1, 3, 2), 9.0)
+    with pytest.raises(ValueError, match="names of a schema"):
+        LandmarkDisplay.from_predictions(images, y, numbers="names")
+    with pytest.raises(ValueError, match="numbers must be"):
+        LandmarkDisplay.from_predictions(images, y, numbers="index")
+
+
 def test_the_least_sure_come_first_with_their_circles(faces, predicted):
     std = np.full((30, 68), 1.0)
     std[4], std[9] = 5.0, 8.0
@@ -396,7 +422,20 @@ def test_the_least_sure_come_first_with_their_circles(faces, predicted):
     assert display.indices.tolist() == [9, 4]
     circles = display.axes_[0].patches
     assert [circle.radius for circle in circles] == [16.0] * 68
+    (dots,) = (line for line in display.axes_[0].lines if line.get_label() == "predicted")
+    assert all(circle.get_zorder() > dots.get_zorder() for circle in circles)
+    plain = LandmarkDisplay.from_predictions(faces.data, y_pred=predicted, order=[9])
+    (large,) = (line for line in plain.axes_[0].lines if line.get_label() == "predicted")
+    assert dots.get_markersize() < large.get_markersize()
+    assert display.axes_[0].get_title() == "#9, s.d. 8.0 px"
+    assert "2 s.d." in legend_texts(display) and "2 s.d." not in legend_texts(plain)
     assert [circle.radius for circle in display.plot(n_std=1).axes_[0].patches] == [8.0] * 68
+    assert "1 s.d." in legend_texts(display)
+
+
+def legend_texts(display):
+    legends = [axes.get_legend() for axes in display.figure_.axes if axes.get_legend()]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
 
 
 class Unsure(InBoxes):

@@ -1,10 +1,12 @@
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 
 from skwing import CascadeLandmarkRegressor
-from skwing._training.samples import Samples, split_samples
+from skwing._training.samples import Samples, drop_unused_samples, split_samples
+from skwing.exceptions import DataWarning
 from skwing.images import BoxedImages
 from skwing.networks import PlainCNN
 
@@ -53,3 +55,31 @@ def test_automatic_epochs_are_of_the_samples_that_are_trained_on(monkeypatch):
     )
     reg.fit(np.zeros((12, 48, 48), dtype=np.uint8), y)
     assert reg.n_iter_ == [3]  # 4 times the root of 2 / 3; of all 12 samples it were 2
+
+
+def test_samples_without_any_landmark_are_left_out_of_training():
+    X = np.random.default_rng(0).integers(0, 256, (8, 48, 48), dtype=np.uint8)
+    y = np.random.default_rng(1).uniform(8, 40, (8, 3, 2))
+    y[[1, 4, 5]] = np.nan
+    y[2, 0], y[6, 1, 0] = np.nan, np.nan  # these still have known landmarks
+    todo = np.isnan(y).all(axis=(1, 2))
+    tiny = partial(PlainCNN, widths=(8,), input_size=16, n_hidden=8)
+    reg = CascadeLandmarkRegressor(networks=(tiny,), max_epochs=1, random_state=0, device="cpu")
+    with pytest.warns(DataWarning, match=r"3 of 8 samples, the first is sample 1.*no known landm"):
+        points = reg.fit(X, y).predict(X)
+    assert not np.isnan(points).any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        alone = reg.fit(X[~todo], y[~todo]).predict(X)
+    np.testing.assert_array_equal(points, alone)
+
+
+def test_samples_with_some_known_landmark_are_kept_in_silence():
+    points = np.full((3, 2, 2), 4.0)
+    points[:, 0] = np.nan
+    samples = Samples(BoxedImages(np.zeros((3, 8, 8), dtype=np.uint8)), points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert drop_unused_samples(samples) is samples
+        samples.points[:] = np.nan  # an error of its own says that nothing can be learned
+        assert drop_unused_samples(samples) is samples
