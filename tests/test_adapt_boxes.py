@@ -82,6 +82,7 @@ def test_a_regressor_that_guesses_tells_nothing():
         adapt_boxes(other(1.4, (0.1, 0.1)), Follower(along=0.95))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_adapted():
     with pytest.raises(ValueError, match="X has no boxes"):
         adapt_boxes(FACES.data.with_boxes(None), Follower())

@@ -37,6 +37,7 @@ def answer(**settings):
 # ---------------------------------------------------------------------------------------
 # What it means
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_default_is_a_plain_augmentation_and_none_is_one_of_zeros():
     np.testing.assert_array_equal(answer(), answer(augmentation=Augmentation()))
     still = answer(augmentation=None)

@@ -124,6 +124,7 @@ def fitted(**settings):
     return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **settings}).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_numbers_of_numpy_are_numbers_and_arrays_are_sequences():
     plain = fitted(w=(5.0, 6.0), learning_rate=float(np.float32(1e-3)), max_epochs=(2, 1))
     same = fitted(
@@ -144,6 +145,7 @@ def test_numbers_of_numpy_are_numbers_and_arrays_are_sequences():
     np.testing.assert_array_equal(same.w, [5.0, 6.0])  # as it was given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", first_fast(["adamw", "sgd"]))
 @pytest.mark.parametrize("momentum", first_fast([0, 0.0, np.float32(0)]))
 def test_momentum_may_be_zero(optimizer, momentum):
@@ -175,6 +177,7 @@ def test_the_sum_of_repeats_has_a_limit(most):
             make()
 
 
+@pytest.mark.slow
 def test_repeats_of_a_thousand_million_take_no_memory():
     """A sample that is drawn that often is all that a training sees, and the others go on."""
     repeats = np.array([10**9, 0, 0, 0, 0, 0])

@@ -117,6 +117,7 @@ def published_copies(shapes, n_bins=9):
     return copies, sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_bins", [3, 9, 17])
 @pytest.mark.parametrize("seed", range(3))
 def test_repeats_are_those_of_the_published_algorithm(seed, n_bins):
@@ -288,6 +289,7 @@ def test_poses_follow_yaw(heads, angles):
     assert (np.sign(balancer.poses_) == np.sign(angles[0]))[turned].all()
 
 
+@pytest.mark.slow
 def test_auto_passes_over_pitch(rng):
     yaw, pitch = rng.normal(0, 0.15, 500), rng.normal(0, 0.3, 500)
     heads = draw_heads(yaw, pitch, rng)

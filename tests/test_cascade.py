@@ -138,6 +138,7 @@ def test_score_takes_either_layout(fitted, X, y):
 # ---------------------------------------------------------------------------------------
 # Missing landmarks
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_missing_landmarks_are_learned_from_the_other_samples(X, y):
     holes = y.copy()
     holes[::2, 0] = np.nan
@@ -215,6 +216,7 @@ def shift_learned(reg, X, y):
     return (reg.predict(X) - y).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), first_fast([(15, 1), (1, 15)]))
 @pytest.mark.parametrize("by", ["sample_weight", "repeats"])
 def test_samples_pull_by_weight_and_by_repeats(X, y, by, low, high):
@@ -367,6 +369,7 @@ def test_settings_per_stage(plain, X, y):
 # ---------------------------------------------------------------------------------------
 # Schema and mirroring
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_faces_are_mirrored_only_where_a_schema_says_how(X, y):
     never, always = (tiny(augmentation=Augmentation(deformation=0.0, mirror=p)) for p in (0.0, 1.0))
     expected = never.fit(X, y).predict(X)
@@ -473,6 +476,7 @@ def test_held_out_samples_are_not_trained_on(X, y):
     assert [row["n_samples"] for row in reg.history_] == [9] * 4
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_where_the_last_fit_ended(X, y):
     reg = tiny(warm_start=True, max_epochs=10, learning_rate=1e-2, schedule="constant", **STILL)
     first = reg.fit(X, y).history_

@@ -60,6 +60,7 @@ def pipeline(**settings):
 # ---------------------------------------------------------------------------------------
 # Pipeline
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_pipeline_balances_what_it_trains_on_and_nothing_else(faces):
     pipe = pipeline(max_epochs=3).fit(faces.data, faces.target)
     images = PoseBalancer().fit_transform(faces.data, faces.target)
@@ -99,6 +100,7 @@ def test_a_pipeline_takes_arrays_and_tables_of_paths(faces, tmp_path):
     assert boxless.predict(X).shape == (18, 68, 2)
 
 
+@pytest.mark.slow
 def test_a_flat_y_goes_through_a_pipeline(faces):
     flat = faces.target.reshape(18, -1)
     pipe = pipeline().fit(faces.data, flat)
@@ -126,6 +128,7 @@ def test_a_fitted_pipeline_is_stored_and_loaded(faces):
     np.testing.assert_array_equal(loaded.predict(faces.data), pipe.predict(faces.data))
 
 
+@pytest.mark.slow
 def test_a_pipeline_with_memory_gives_the_same_from_its_store(faces, tmp_path):
     expected = pipeline().fit(faces.data, faces.target).predict(faces.data)
     pipe = pipeline().set_params(memory=joblib.Memory(tmp_path, verbose=0))
@@ -138,6 +141,7 @@ def test_a_pipeline_with_memory_gives_the_same_from_its_store(faces, tmp_path):
     np.testing.assert_array_equal(images.repeats, balancer.repeats_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["default", "pandas"])
 def test_set_output_is_passed_over(faces, transform):
     pipe = pipeline().set_output(transform=transform).fit(faces.data, faces.target)
@@ -184,6 +188,7 @@ def test_a_grid_scored_by_a_scorer_of_the_schema(faces):
     assert search.best_score_ == search.cv_results_["mean_test_score"].max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flat", [False, True])
 def test_predictions_of_cross_validation_are_those_of_the_folds(faces, flat):
     y = faces.target.reshape(18, -1) if flat else faces.target
@@ -194,6 +199,7 @@ def test_predictions_of_cross_validation_are_those_of_the_folds(faces, flat):
     np.testing.assert_array_equal(answer[test], fold.predict(faces.data[test]))
 
 
+@pytest.mark.slow
 def test_groups_keep_persons_together(faces):
     results = cross_validate(
         pipeline(),
@@ -228,6 +234,7 @@ def test_train_test_split_keeps_boxes_and_schema(faces):
     assert np.isfinite(pipe.score(X_test, y_test))
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_grid_is_a_gap_in_its_results(faces):
     grid = {"reg__w": [10.0, -1.0], "reg__epsilon": [2.0]}
     search = GridSearchCV(pipeline(), grid, cv=FOLDS)
@@ -246,6 +253,7 @@ def test_what_fails_in_a_grid_is_a_gap_in_its_results(faces):
 # ---------------------------------------------------------------------------------------
 # Metadata routing
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_sample_weight_goes_to_the_regressor_by_name(faces):
     weight = np.linspace(0.1, 5, 18)
     pipe = pipeline().fit(faces.data, faces.target, reg__sample_weight=weight)
@@ -254,6 +262,7 @@ def test_sample_weight_goes_to_the_regressor_by_name(faces):
     np.testing.assert_array_equal(pipe.predict(faces.data), by_hand.predict(faces.data))
 
 
+@pytest.mark.slow
 def test_sample_weight_is_routed_into_folds_and_scores(faces):
     weight = np.linspace(0.1, 5, 18)
     with config_context(enable_metadata_routing=True):
@@ -268,6 +277,7 @@ def test_sample_weight_is_routed_into_folds_and_scores(faces):
     assert search.cv_results_["split0_test_score"][0] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_validation_data_are_routed_past_the_balancer(faces):
     X, X_val, y, y_val = train_test_split(faces.data, faces.target, random_state=0)
     with config_context(enable_metadata_routing=True):
@@ -331,6 +341,7 @@ def test_callbacks_are_released_when_fit_fails(callbacks, faces):
     assert recorder.told == ["setup", "teardown"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", first_fast([1, 2]))
 def test_progress_bars_of_a_search(callbacks, faces, n_jobs, capsys):
     pytest.importorskip("rich")

@@ -90,6 +90,7 @@ def text_of(node):
     return ""
 
 
+@pytest.mark.slow
 def test_messages_that_the_faq_quotes_are_those_of_the_package():
     known = {
         text_of(node)

@@ -28,7 +28,7 @@ PAGES = sorted(
 SNIPPET = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES += [path for path in [ROOT / "models" / "README.md"] if path.is_file()]
 N_FACES = 24
-FAST = {"quickstart.md", "data.md"}  # all others are slow tests
+FAST = {"data.md"}  # all others are slow tests
 TINY = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no docs beside the tests")

@@ -156,6 +156,7 @@ def test_mirror_is_the_probability_of_a_mirrored_crop():
         assert np.mean(mirrored) == pytest.approx(probability, abs=0.12)
 
 
+@pytest.mark.slow
 def test_deformation_is_how_far_shapes_go_to_another():
     tips = DOTS + np.stack([np.zeros(N), np.linspace(-1.5, 1.5, N)], -1)[:, None] * [[0], [0], [1]]
     images = np.stack([one_dot_a_channel(points) for points in tips])
@@ -295,6 +296,7 @@ def test_momentum_is_the_first_beta_of_adamw():
         assert all(group["betas"] == (momentum, 0.999) for group in optimizer.param_groups)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_follows_its_schedule():
     def rates(schedule):
         history = fit(schedule=schedule, learning_rate=2e-3, max_epochs=20, loss="l1").history_

@@ -396,6 +396,7 @@ def test_a_box_outside_the_first_frame_is_an_error():
         follow(still(1, [80, 60]), boxes=[[500, 0, 9, 9]])
 
 
+@pytest.mark.slow
 def test_a_regressor_of_the_package_is_asked_with_these_boxes():
     X, y = make_faces(4, random_state=0, image_size=64, return_X_y=True)
     reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0).fit(X, y)

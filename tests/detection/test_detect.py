@@ -429,6 +429,7 @@ def test_without_scikit_image_the_default_says_what_to_do(monkeypatch):
     assert detect_boxes(samples(), rectangles).hits.all()
 
 
+@pytest.mark.slow
 def test_skimage_cascade(tmp_path):
     pytest.importorskip("skimage")
     from skimage.data import astronaut, lbp_frontal_face_cascade_filename

@@ -31,6 +31,7 @@ def dots():
     return type(faces.data)(images, boxes, schema=faces.schema), faces.target
 
 
+@pytest.mark.slow
 def test_landmarks_follow_all_changes(dots):
     reg = CascadeLandmarkRegressor(augmentation=MOVES, random_state=0)
     display = CropDisplay.from_estimator(reg, *dots, n_images=3, n_variants=6)
@@ -72,12 +73,14 @@ def test_mirrored_crops_have_renamed_landmarks(dots):
     np.testing.assert_allclose(mirrored, reflected[list(data.schema.mirror)], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_crops(dots):
     reg = CascadeLandmarkRegressor(random_state=3)
     first, again = (CropDisplay.from_estimator(reg, *dots, n_images=1) for _ in range(2))
     np.testing.assert_array_equal(first.crops, again.crops)
 
 
+@pytest.mark.slow
 def test_later_stages_turn_the_object_upright():
     pose = [[0, 0, roll] for roll in (-30, -20, -10, 0, 10, 20, 30, 5)]
     faces = make_faces(8, pose=pose, schema="aflw19", occlusion=0, box_error=0, random_state=0)

@@ -107,6 +107,7 @@ def test_errors_are_those_of_the_metrics(faces, predicted, normalizer, schema, w
     np.testing.assert_allclose(errors[1:], expected)
 
 
+@pytest.mark.slow
 def test_poses_of_a_balancer_are_its_own_on_the_samples_it_was_fitted_to(faces):
     y = faces.target.copy()
     y[3, :30] = np.nan

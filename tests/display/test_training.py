@@ -100,6 +100,7 @@ def test_losses_refuse():
 # --- history --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_history_of_a_fitted_regressor(faces):
     X, y = faces.data[:8], faces.target[:8]
     reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=2, random_state=0)
@@ -313,6 +314,7 @@ def test_faces_under_a_bin_are_of_its_poses(faces, balancer):
         np.testing.assert_array_equal(own[0].pixels, cut)
 
 
+@pytest.mark.slow
 def test_modes_are_two_standard_deviations_from_the_mean(faces, balancer):
     display = PoseHistogramDisplay.from_estimator(balancer)
     assert display.faces is None
@@ -332,6 +334,7 @@ def test_modes_are_two_standard_deviations_from_the_mean(faces, balancer):
     assert len(with_lines.axes_[1].lines) == 3 * (1 + len(faces.schema.contours))
 
 
+@pytest.mark.slow
 def test_balanced_mode_is_always_among_those_shown(faces):
     resampler = PoseResampler(component=6, absolute=False)
     resampler.fit_resample(faces.data, faces.target)

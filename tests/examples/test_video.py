@@ -84,6 +84,7 @@ def test_without_a_codec_it_writes_pictures(video, model, tmp_path, monkeypatch)
     assert cv2.imread(str(files[0])).shape == (280, 360, 3)
 
 
+@pytest.mark.slow
 def test_a_video_and_a_model_of_the_user(video, model, tmp_path):
     frames, _, boxes = video.make_clip(3, seed=3)
     clip = tmp_path / "clip.avi"

@@ -54,6 +54,7 @@ def weights(published, tmp_path):
 
 # The model of 1000 classes has 25,557,032 parameters, as the documentation of torchvision
 # says, 1000 * (2048 + 1) of them in its classifier.
+@pytest.mark.slow
 def test_it_has_the_parameters_of_resnet_50():
     network = resnet50(68)
     assert n_parameters(network) - n_parameters(network.output) == 25_557_032 - 2_049_000
@@ -75,6 +76,7 @@ def norm_keys(norm):
     return {f"{norm}.{part}" for part in parts}
 
 
+@pytest.mark.slow
 def test_its_parts_have_the_names_of_torchvision():
     expected = {"conv1.weight", *norm_keys("bn1"), "output.weight", "output.bias"}
     for group, n in enumerate((3, 4, 6, 3), 1):
@@ -128,6 +130,7 @@ def test_sizes_that_leave_nothing_are_refused():
         small(0)
 
 
+@pytest.mark.slow
 def test_it_is_built_by_name():
     assert isinstance(check_network("resnet50")(4), ResNet)
     assert isinstance(check_network(partial(resnet50, **SMALL))(4), ResNet)
@@ -249,6 +252,7 @@ def regressor(*networks):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [(), ("cnn6",)])
 def test_alone_and_as_a_second_stage_and_stored_without_its_file(before, weights):
     faces = make_faces(6, random_state=0, image_size=64)

@@ -138,6 +138,7 @@ def test_the_shape_starts_where_scores_are_high_and_in_the_middle_without_any():
     )
 
 
+@pytest.mark.slow
 def test_bfloat16_moves_coordinates_by_little():
     network = small(68, input_size=64).eval()
     start_at(network, 64 * torch.rand(68, 2))

@@ -153,6 +153,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_copying_keeps_all(fitted, way, tmp_path):
     loaded = WAYS[way](fitted, tmp_path)

@@ -42,6 +42,7 @@ def errors_of(std, rng):
     return np.linalg.norm(rng.normal(size=(*std.shape, 2)) * std[..., None], axis=-1)
 
 
+@pytest.mark.slow
 def test_calibration_finds_the_variances_that_made_the_errors(rng):
     n, n_landmarks = 4000, 5
     truth = Calibration(np.array([1e-4, 4e-4, 1e-4, 0.0, 9e-4]), near=2.0, whole=0.5)
@@ -91,6 +92,7 @@ def test_changes_of_a_crop_leave_its_middle_near_and_cancel_out():
     torch.testing.assert_close(geometry.scale_of(changes), torch.ones(6))
 
 
+@pytest.mark.slow
 def test_predict_tells_a_positive_deviation_for_each_landmark(fitted, faces):
     plain = fitted.predict(faces.data)
     with pytest.raises(NotFittedError, match=r"calibrate\(X, y\)"):
@@ -116,6 +118,7 @@ def test_deviations_are_in_pixels_of_the_image(fitted, faces):
     np.testing.assert_allclose(far.mean() / near.mean(), 2, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_another_fit_takes_the_calibration_away(faces):
     reg = CascadeLandmarkRegressor(networks=(small,), max_epochs=1, random_state=0)
     reg.fit(faces.data[:6], faces.target[:6]).calibrate(faces.data[6:], faces.target[6:])

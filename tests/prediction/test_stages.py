@@ -146,6 +146,7 @@ def check_batches(batches, radius, atol=0.35):
     return n_mirrored, n_crops
 
 
+@pytest.mark.slow
 def test_first_stage_targets_lie_on_their_landmarks(chips):
     stage = Stage(Fixed(LAYOUT), box_crop())
     assert stage.crop.scale > 0.75
@@ -154,6 +155,7 @@ def test_first_stage_targets_lie_on_their_landmarks(chips):
     assert 0.3 < n_mirrored / n_crops < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refine_on", first_fast(["predicted", "truth"]))
 def test_later_stage_targets_lie_on_their_landmarks(chips, refine_on):
     crop = box_crop()

@@ -146,6 +146,7 @@ def test_the_part_that_both_sides_share_is_not_learned_here():
     torch.testing.assert_close(mirror_image(asymmetry, PERMUTATION), -asymmetry)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", first_fast(["adamw", "sgd"]))
 def test_labels_that_lie_off_the_mirrored_ones_are_learned(optimizer):
     settings = {"sgd": {"learning_rate": 0.1}}.get(optimizer, {})
@@ -166,11 +167,13 @@ def test_it_is_learned_in_crops_that_are_turned_any_way():
     torch.testing.assert_close(stage.asymmetry, ASYMMETRY, atol=0.05, rtol=0)
 
 
+@pytest.mark.slow
 def test_labels_that_are_mirrored_exactly_have_none():
     stage, *_ = learn(LAYOUT)
     torch.testing.assert_close(stage.asymmetry, torch.zeros(3, 2), atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", first_fast([{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}]))
 def test_where_nothing_is_mirrored_the_network_learns_it_all(off):
     stage, *_ = learn(LAYOUT + ASYMMETRY, **off)
@@ -178,6 +181,7 @@ def test_where_nothing_is_mirrored_the_network_learns_it_all(off):
     torch.testing.assert_close(stage.network.layout.detach(), LAYOUT + ASYMMETRY, atol=0.05, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", first_fast([{"mirror": 0.0}, {"permutation": None, "mirror": 0.0}]))
 def test_what_is_there_already_is_added_still(off):
     stage, *_ = learn(LAYOUT + ASYMMETRY, start=ASYMMETRY, **off)

@@ -222,6 +222,7 @@ def tiny():
     return CascadeLandmarkRegressor(networks=network, max_epochs=1, random_state=0, device="cpu")
 
 
+@pytest.mark.slow
 def test_fit_warns_once_where_it_was_called_and_can_be_silenced():
     X, y = FACES.data[:10], shared(FACES.target[:10], -1, [2, 5])
     with warnings.catch_warnings(record=True) as caught:

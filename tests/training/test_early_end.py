@@ -63,6 +63,7 @@ def assert_same_weights(found, wanted):
             torch.testing.assert_close(value, other[key], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", first_fast([KeyboardInterrupt(), MemoryError("full")]))
 @pytest.mark.parametrize(("n", "n_iter"), [(2, [1]), (3, [2]), (4, [3]), (5, [3, 1]), (6, [3, 2])])
 def test_what_was_trained_is_kept(faces, interrupt, n, n_iter, error):
@@ -86,6 +87,7 @@ def test_what_was_trained_is_kept(faces, interrupt, n, n_iter, error):
     assert_same_weights(weights_of(reg), weights_of(whole)[: len(n_iter)])
 
 
+@pytest.mark.slow
 def test_a_model_that_was_interrupted_is_a_model(faces, interrupt):
     interrupt(4, KeyboardInterrupt())
     with pytest.warns(UserWarning, match="interrupted"):
@@ -146,6 +148,7 @@ def test_an_interrupted_stage_has_its_best_weights_by_validation(faces, interrup
     assert not torch.equal(states[1]["output.bias"], states[3]["output.bias"])
 
 
+@pytest.mark.slow
 def test_warm_start_trains_what_is_missing(faces, interrupt):
     whole = tiny().fit(faces.data, faces.target)
     reg = tiny(warm_start=True)
@@ -177,6 +180,7 @@ def test_a_warm_start_that_is_interrupted_loses_no_stage(faces, interrupt):
     assert len(list(reg.staged_predict(faces.data))) == 2
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_after_an_interruption(faces, interrupt):
     interrupt(2, KeyboardInterrupt())
     search = GridSearchCV(tiny(networks=(TINY,)), {"w": [5.0, 10.0]}, cv=2, error_score="raise")
@@ -291,6 +295,7 @@ def spoil(network, value):
         network.output.bias[3] = value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_nan_of_a_stage_is_nan_at_the_end(faces, stage, value):

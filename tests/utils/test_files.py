@@ -233,6 +233,7 @@ def writes(call):
     return any(isinstance(mode, str) and set(mode) & set("wax+") for mode in modes)
 
 
+@pytest.mark.slow
 def test_one_module_writes_the_files_of_the_package():
     root = Path(skwing.__file__).parent
     found = [

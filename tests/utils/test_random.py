@@ -122,6 +122,7 @@ def test_no_call_moves_a_global_state(faces):
         assert global_states() == before, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [SHAPE_INDEXED, Foreign])
 def test_no_global_state_is_read(faces, network):
     def answer(seed):

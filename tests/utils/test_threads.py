@@ -32,6 +32,7 @@ def small(**settings):
     return CascadeLandmarkRegressor(**given | settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", first_fast([1, 3]))
 def test_a_fit_does_not_depend_on_the_number_of_threads(faces, n):
     with_two = small().fit(*faces)
@@ -139,9 +140,11 @@ def test_results_come_in_order_from_threads_of_their_own():
         side_by_side({0: 1, 1: 1}.__getitem__, [0, 1, "third"])
 
 
+@pytest.mark.slow
 def test_predictions_do_not_depend_on_the_number_of_threads(faces):
     X = np.concatenate([faces[0].decode(i)[None] for i in range(16)] * 5)  # several batches
-    reg = small().fit(*faces).calibrate(*faces)
+    network = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
+    reg = small(networks=(network,)).fit(*faces).calibrate(*faces)
     answers = []
     for n in (1, 2, 3):
         torch.set_num_threads(n)
@@ -173,6 +176,7 @@ def test_networks_of_users_run_one_batch_after_another(faces):
     assert reg.predict(X).shape == (80, 68, 2)
 
 
+@pytest.mark.slow
 def test_no_thread_of_a_fit_is_left(faces):
     before = threading.active_count()
     small().fit(*faces)

@@ -49,6 +49,7 @@ def no_open_figures():
     plt.close("all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [regressor, pipeline, search])
 @pytest.mark.parametrize("own", [None, OWN, PLAIN])
 @pytest.mark.parametrize("data", [FACES.data, BARE], ids=["data's schema", "no schema"])
@@ -90,6 +91,7 @@ def test_they_agree_where_boxes_are_missing():
     assert np.diff(display.fractions, prepend=0.0) @ display.thresholds == pytest.approx(-score)
 
 
+@pytest.mark.slow
 def test_what_predicts_and_what_is_inside():
     fitted = search(OWN).fit(FACES.data, FACES.target)
     names = [type(part).__name__ for part in parts_of(fitted)]

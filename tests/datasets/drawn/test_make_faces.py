@@ -89,6 +89,7 @@ def test_a_face_does_not_depend_on_how_many_are_made():
     assert np.array_equal(few.target, many.target[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "size"),
     first_fast([("cofw29", 32), ("ibug68", 128), ("ibug68", 64), ("wflw98", 64)]),
@@ -207,6 +208,7 @@ def test_rotation_is_a_rotation():
     assert np.linalg.det(turn) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_first_mode_that_a_mirror_turns_round_is_yaw(faces):
     mirrored = IBUG68.mirror_points(faces.target * [-1, 1])
     both = np.concatenate([faces.target, mirrored])
@@ -284,6 +286,7 @@ def test_the_far_side_of_a_turned_face_is_hidden():
     assert np.array_equal(faces.visible, ~faces.self_occluded)
 
 
+@pytest.mark.slow
 def test_a_face_that_looks_ahead_hides_none_of_its_jaw():
     pose = np.zeros((32, 3))
     faces = make_faces(32, random_state=0, pose=pose, occlusion=0, faces_per_identity=1)

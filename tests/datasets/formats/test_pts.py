@@ -105,6 +105,7 @@ def test_odd_numbers(tmp_path, text, value):
     assert read_pts(tmp_path / "a.pts")[0, 0] == value
 
 
+@pytest.mark.slow
 def test_a_file_of_many_lines(tmp_path):
     n = 100_000
     (tmp_path / "a.pts").write_text("{\n" + "1.5 2.5\n" * n + "}\n")

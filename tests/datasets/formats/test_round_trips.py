@@ -58,6 +58,7 @@ def as_read(reader, path, **settings):
     return faces.target, [os.path.abspath(own) for own in faces.data.paths]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", WRITERS)

@@ -44,6 +44,7 @@ def check_same(found, mice):
     assert np.isnan(found.scores).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [False, True, "lazy"])
 def test_there_and_back(tmp_path, mice, saved):
     labels = to_sleap_io(mice, POINTS, tracks=["m1", "", "m2"])
