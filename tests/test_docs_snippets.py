@@ -72,7 +72,12 @@ def files(tmp_path_factory):
     for _ in range(3):
         video.write(np.ascontiguousarray(faces.data.decode(0)[..., ::-1]))
     video.release()
-    write_tps(folder / "digitised.tps", data, faces.target)
+    names = [f"fly{i // 2}_{('left', 'right')[i % 2]}" for i in range(N_FACES)]
+    write_tps(folder / "digitised.tps", data, faces.target, names=names, scale=0.05)
+    write_tps(folder / "fly_wings.tps", data[:18], faces.target[:18], names=names[:18], scale=0.05)
+    with open(folder / "fly_wings.tps", "a", encoding="utf-8") as file:
+        for i in range(18, N_FACES):
+            file.write(f"LM=0\nIMAGE=photos/face{i}.png\nID={names[i]}\nSCALE=0.05\n")
     blank = [f"LM=0\nIMAGE=new_photos/face{i}.png\nID={i}\n" for i in range(3)]
     (folder / "new.tps").write_text("".join(blank))
     wings = read_tps(folder / "wings.tps")
