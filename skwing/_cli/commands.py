@@ -76,12 +76,13 @@ def train(args):
     model = CascadeLandmarkRegressor().set_params(**settings)
     if args.balance:
         model = make_pipeline(PoseBalancer(), model)
-    kept, held_out = _hold_out(dataset.data, args.hold_out, args.seed)
-    model.fit(dataset.data[kept], dataset.target[kept])
+    X, y = _labelled(dataset)
+    kept, held_out = _hold_out(X, args.hold_out, args.seed)
+    model.fit(X[kept], y[kept])
     save_model(model, args.out)
     _say(f"model trained on {len(kept)} samples: {args.out}")
     if len(held_out):
-        data, target = with_boxes_only(dataset.data[held_out], dataset.target[held_out])
+        data, target = with_boxes_only(X[held_out], y[held_out])
         _say(f"error on {len(held_out)} held-out samples:")
         _print_errors(target, model.predict(data), model, data, "auto")
     return 0
@@ -201,6 +202,15 @@ def _predict_all(model, data, skip):
 
 def _as_points(points):
     return points.reshape(len(points), -1, 2)
+
+
+def _labelled(dataset):
+    """Images and landmarks of the samples with any known landmark."""
+    todo = np.isnan(dataset.target).any(-1).all(-1)
+    if todo.any() and not todo.all():
+        _say(f"{todo.sum()} of {len(todo)} samples have no known landmark and are left out")
+        return dataset.data[~todo], dataset.target[~todo]
+    return dataset.data, dataset.target
 
 
 def _hold_out(data, fraction, seed):

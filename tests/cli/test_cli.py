@@ -191,6 +191,20 @@ def test_undigitised_specimens_are_filled_in(folder, run):
     np.testing.assert_allclose(done.target, expected, atol=1e-9)
 
 
+def test_only_digitised_specimens_are_trained_on_and_held_out(folder, run):
+    target = read_landmarks(folder / "faces.tps").target
+    text = (folder / "faces.tps").read_text()
+    todo = "".join(f"LM=0\nIMAGE={i:02}.png\nID=todo{i}\n" for i in range(N))
+    (folder / "mixed.tps").write_text(todo + text)
+    args = ["train", "mixed.tps", "--out", "x.safetensors", "--epochs", 1, "--hold-out", 0.25]
+    code, out, err = run(*args, "--set", "networks=('cnn6',)")
+    assert code == 0
+    assert f"{N} of {2 * N} samples have no known landmark" in out + err
+    n_held_out = round(0.25 * len(target))
+    assert f"model trained on {len(target) - n_held_out} samples" in out + err
+    assert f"{n_held_out:8d} of {n_held_out}" in out + err
+
+
 def test_a_folder_of_pts_is_written_and_read(folder, run):
     assert run("convert", "faces.csv", "points", "--to", "pts")[0] == 0
     assert len(list((folder / "points").glob("*.pts"))) == N
