@@ -49,7 +49,8 @@ def _json(path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "bytes_a_line"),
-    # A fifth more than they take, with modules that are imported late. A name and two numbers are 200 bytes as objects of Python.
+    # A fifth more than they take, with modules that are imported late. A name and two numbers are
+    # 200 bytes as objects of Python.
     [(_csv, 290), (_wide, 195), (_pts, 216), (_tps, 263), (_xml, 84), (_json, 245)],
 )
 def test_damage_at_the_end_of_a_long_file_is_named_and_memory_is_bounded(
