@@ -45,6 +45,7 @@ def test_default_is_a_plain_augmentation_and_none_is_one_of_zeros():
     assert abs(still - answer()).max() > 0.01
 
 
+@pytest.mark.slow
 def test_arrays_are_values_of_stages():
     arrays = {"w": np.array([5.0, 6.0]), "epsilon": np.array([1.0]), "max_epochs": np.array([1, 2])}
     tuples = {name: tuple(value.tolist()) for name, value in arrays.items()}
@@ -163,6 +164,7 @@ def test_other_unknown_parameters_are_unknown_as_ever():
     assert list(inspect.signature(CascadeLandmarkRegressor).parameters)[:2] == ["networks", "loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "function", "batch_norm"),
     [

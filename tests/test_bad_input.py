@@ -95,6 +95,7 @@ def test_no_sample(refuses, fitted, empty):
         fitted.score(empty, Y[:0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_sample_or_two_are_enough(n):
     for model in (tiny(), make_pipeline(PoseBalancer(), tiny())):
@@ -166,6 +167,7 @@ def test_one_landmark_is_learned_by_one_network():
     assert reg.score(X, Y[:, :1]) < 0
 
 
+@pytest.mark.slow
 def test_masked_landmarks_are_missing():
     """np.asarray would bring back what the mask hides."""
     hidden = np.ma.masked_array(replaced(Y, (2, 3), 1e9), mask=replaced(Y * 0, (2, 3), 1))
@@ -282,6 +284,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_file_that_is_no_image(refuses, fitted, paths, tmp_path, name):
     content, error, reason = BROKEN[name]
@@ -307,6 +310,7 @@ def test_a_broken_file_in_a_fold_has_the_number_of_the_whole(paths):
         cross_val_score(tiny(), BoxedImages(paths), Y, cv=folds, error_score="raise")
 
 
+@pytest.mark.slow
 def test_a_broken_file_far_down_is_named(fitted, paths):
     many = paths * 40
     many[300] = "gone.jpg"
@@ -347,6 +351,7 @@ def test_channels_first(refuses):
     refuses(ValueError, "Move the channels last", X.transpose(0, 3, 1, 2), Y)
 
 
+@pytest.mark.slow
 def test_images_of_every_kind_train_together():
     """Grey, with alpha, float: what they are as 8-bit colours is what is trained on."""
     grey = X.mean(axis=3).astype(np.uint8)
@@ -381,6 +386,7 @@ def test_weights_that_are_none(refuses, fitted, weight, match):
         fitted.score(X, Y, sample_weight=weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
 def test_weights_of_any_size(scale):
     weight = np.linspace(1, 2, N)

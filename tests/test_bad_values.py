@@ -82,6 +82,7 @@ def test_a_bad_value_of_one_stage_names_the_stage(name):
         assert message.endswith("for stage 2"), message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["average_mirrored", "early_stopping", "warm_start", "absolute"])
 @pytest.mark.parametrize("value", ["False", "no", "0", "", 0, 1, None, np.array([True])])
 def test_only_flags_are_flags(name, value):
@@ -156,6 +157,7 @@ def test_momentum_may_be_zero(optimizer, momentum):
     assert np.abs(answer - other.predict(X)).max() > 0
 
 
+@pytest.mark.slow
 def test_verbose_may_be_a_flag(capsys):
     fitted(verbose=True)
     assert "epoch" in capsys.readouterr().err

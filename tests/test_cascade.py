@@ -120,6 +120,7 @@ def test_predict_answers_in_the_layout_that_fit_saw(plain, X, y):
     np.testing.assert_array_equal(flat.reshape(points.shape), points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [list, pd.DataFrame, torch.as_tensor, np.float32])
 def test_y_may_be_any_array_like(plain, X, y, kind):
     answer = tiny().fit(X, kind(y.reshape(len(y), -1))).predict(X)
@@ -153,6 +154,7 @@ def test_missing_landmarks_are_learned_from_the_other_samples(X, y):
     assert errors_of(reg, X, y)[known].mean() < 0.5 * guess
 
 
+@pytest.mark.slow
 def test_an_image_without_landmarks_teaches_nothing(X, y):
     holes = y.copy()
     holes[2] = np.nan
@@ -176,6 +178,7 @@ def test_score_leaves_missing_landmarks_out(fitted, X, y):
 # ---------------------------------------------------------------------------------------
 # Weights and repeats
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_fit_keeps_how_its_boxes_lie_around_landmarks(X, y):
     boxes = landmark_boxes(y, margin=0.1, shift=(0.0, 0.05), square=True)
     boxes[0] = np.nan
@@ -187,6 +190,7 @@ def test_fit_keeps_how_its_boxes_lie_around_landmarks(X, y):
     assert tiny().fit(BoxedImages(X, whole), y).box_relation_ is None
 
 
+@pytest.mark.slow
 def test_weight_zero_leaves_a_sample_out(X, y):
     wild = y.copy()
     wild[3] = 1e6
@@ -199,6 +203,7 @@ def test_weight_zero_leaves_a_sample_out(X, y):
     np.testing.assert_allclose(with_weights.predict(X), without.predict(X), atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_only_the_ratios_of_weights_matter(plain, X, y):
     weight = np.linspace(1, 2, len(y))
     one = tiny().fit(X, y, sample_weight=weight)
@@ -232,6 +237,7 @@ def test_samples_pull_by_weight_and_by_repeats(X, y, by, low, high):
     assert learned > 2 if high > low else learned < -2
 
 
+@pytest.mark.slow
 def test_weights_and_repeats_multiply(X, y):
     X2, y2 = torn(X, y)
     counts = np.repeat([6, 1], len(X))
@@ -256,6 +262,7 @@ def test_score_weighs_samples(fitted, X, y):
 # ---------------------------------------------------------------------------------------
 # Random numbers
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(plain, X, y):
     one, two, other = plain, tiny().fit(X, y), tiny(random_state=4).fit(X, y)
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
@@ -284,6 +291,7 @@ def global_states():
     return random.getstate(), (name, keys.tolist(), *rest), torch.get_rng_state().tolist()
 
 
+@pytest.mark.slow
 def test_global_random_states_are_neither_read_nor_moved(X, y):
     before = global_states()
     one = tiny(early_stopping=True, validation_fraction=0.25).fit(X, y)
@@ -331,6 +339,7 @@ def test_any_number_and_kind_of_networks(X, y, networks):
     assert not any(network.training for network in reg.networks_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "batch_norm"), [("cnn6_plain", False), ("cnn6", True)])
 def test_networks_by_name(X, y, name, batch_norm):
     reg = tiny(networks=(name,), max_epochs=1).fit(X[:4], y[:4])
@@ -348,6 +357,7 @@ def test_a_later_stage_leaves_the_first_as_it_is(X, y):
     assert np.abs(second - first).max() > ROUNDING
 
 
+@pytest.mark.slow
 def test_a_loss_may_be_a_function(plain, X, y):
     by_name = tiny(loss="wing", w=1.0, epsilon=1.0).fit(X, y)
     own = tiny(loss=partial(wing, w=1.0, epsilon=1.0)).fit(X, y)
@@ -355,6 +365,7 @@ def test_a_loss_may_be_a_function(plain, X, y):
     assert np.abs(plain.predict(X) - by_name.predict(X)).max() > ROUNDING
 
 
+@pytest.mark.slow
 def test_settings_per_stage(plain, X, y):
     expected = list(plain.staged_predict(X))
     spelt = tiny(w=(10.0, 10.0, 99.0), max_epochs=[2]).fit(X, y)
@@ -393,6 +404,7 @@ def test_a_mirrored_training_set_finds_mirrored_faces(X, y):
     assert errors_of(reg, X_mirrored, mirrored).mean() < 0.7 * errors_of(reg, X, y).mean()
 
 
+@pytest.mark.slow
 def test_the_schema_comes_with_the_data_unless_given(X, y):
     data = BoxedImages(X, schema=SCHEMA)
     other = LandmarkSchema("other", SCHEMA.landmark_names, mirror=SCHEMA.mirror)
@@ -428,6 +440,7 @@ def test_history_has_a_row_an_epoch(X, y):
     assert len(pd.DataFrame(rows)) == 3
 
 
+@pytest.mark.slow
 def test_given_validation_data_are_reported_and_change_nothing(X, y):
     plain = tiny().fit(X[:8], y[:8])
     reg = tiny().fit(X[:8], y[:8], X_val=X[8:], y_val=y[8:].reshape(4, -1))
@@ -456,6 +469,7 @@ def test_early_stopping_waits_and_then_stops(X, y, given):
     assert len(reg.history_) == 8
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_weights(X, y):
     reg = tiny(
         max_epochs=30,
@@ -526,6 +540,7 @@ def without_norm(X, y):
     return tiny(networks=(PLAIN, PLAIN), max_epochs=30, learning_rate=1e-2, **STILL).fit(X, y)
 
 
+@pytest.mark.slow
 def test_warm_start_keeps_the_schema_unless_another_is_given(X, y):
     n = y.shape[1]
     names = tuple(f"point_{i}" for i in range(n))
@@ -543,6 +558,7 @@ def test_warm_start_keeps_the_schema_unless_another_is_given(X, y):
     assert fresh.fit(X, y).schema_ is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"margin": 0.6}, {"schema": SCHEMA}])
 def test_warm_start_keeps_what_was_learned_when_settings_change(without_norm, X, y, change):
     reg = copy.deepcopy(without_norm)
@@ -552,12 +568,14 @@ def test_warm_start_keeps_what_was_learned_when_settings_change(without_norm, X,
     np.testing.assert_allclose(reg.predict(X), before, atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_a_warm_started_model_can_be_stored(X, y):
     reg = tiny(warm_start=True).fit(X, y)
     reg.set_params(networks=(Pooled, Pooled)).fit(X, y)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(reg)).predict(X), reg.predict(X))
 
 
+@pytest.mark.slow
 def test_a_loaded_model_can_be_trained_on(X, y):
     reg = tiny(warm_start=True, **FROZEN).fit(X, y)
     before = reg.predict(X)
@@ -739,6 +757,7 @@ def test_a_model_from_a_machine_with_another_device_predicts_on_the_cpu(fitted, 
     np.testing.assert_array_equal(answer, fitted.predict(X))
 
 
+@pytest.mark.slow
 def test_verbose_says_how_much_is_told(X, y, capsys):
     tiny(max_epochs=1).fit(X, y)
     assert capsys.readouterr() == ("", "")

@@ -74,6 +74,7 @@ def test_a_pipeline_balances_what_it_trains_on_and_nothing_else(faces):
     assert faces.data.repeats is None
 
 
+@pytest.mark.slow
 def test_score_of_a_pipeline_is_on_the_natural_distribution(faces):
     pipe = pipeline().fit(faces.data, faces.target)
     expected = -nme(faces.target, pipe.predict(faces.data), schema=faces.schema)

@@ -47,6 +47,7 @@ def test_inverse_after_matrix_is_the_identity(matrix):
     np.testing.assert_allclose(geometry.compose(matrix, inverse), IDENTITY, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(affinities(), affinities(), shapes(3))
 def test_compose_maps_through_the_inner_matrix_first(outer, inner, points):
     once = geometry.apply(geometry.compose(outer, inner), points)

@@ -73,6 +73,7 @@ def test_imports_point_one_way():
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
+@pytest.mark.slow
 def test_only_one_module_resamples_pixels():
     assert users_of("warpAffine", "grid_sample", "affine_grid") == {"_crops/warp.py"}
 
@@ -89,6 +90,7 @@ def test_only_one_module_imports_opencv():
     assert importers_of("cv2") == {"_utils/opencv.py"}
 
 
+@pytest.mark.slow
 def test_only_one_module_gives_warnings():
     calls = {
         path.as_posix()

@@ -90,6 +90,7 @@ def test_every_stage_and_the_spread_are_nan_as_well(fitted, holed):
     np.testing.assert_array_equal(std[known], again.predict(holed[known], return_std=True)[1])
 
 
+@pytest.mark.slow
 def test_fit_score_and_validation_leave_them_out(fitted, holed):
     known = ~holed.missing_boxes
     reg, warning = told(tiny().fit, holed, FACES.target)

@@ -146,6 +146,7 @@ def test_margin_of_a_later_stage_is_what_it_shows_around_the_mean_shape():
         np.testing.assert_allclose(extent, SIDE / (1 + 2 * margin), rtol=0.02)
 
 
+@pytest.mark.slow
 def test_mirror_is_the_probability_of_a_mirrored_crop():
     plain = X[0].transpose(2, 0, 1) / 255
     for probability in (0.0, 0.3, 1.0):

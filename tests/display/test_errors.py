@@ -156,6 +156,7 @@ def test_error_by_pose_refuses(faces, predicted, change, message):
         ErrorByPoseDisplay.from_predictions(faces.target, predicted, **keywords)
 
 
+@pytest.mark.slow
 def test_landmarks_are_shown_worst_first_with_errors_in_the_titles(faces, predicted):
     y = faces.target.copy()
     y[4] = np.nan
@@ -412,6 +413,7 @@ def test_names_of_landmarks_need_a_schema():
         LandmarkDisplay.from_predictions(images, y, numbers="index")
 
 
+@pytest.mark.slow
 def test_the_least_sure_come_first_with_their_circles(faces, predicted):
     std = np.full((30, 68), 1.0)
     std[4], std[9] = 5.0, 8.0

@@ -75,6 +75,7 @@ def test_gray_images_have_one_channel():
     assert cnn6(5, in_channels=1)(torch.rand(2, 1, 64, 64)).shape == (2, 5, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn6", "cnn7"])
 def test_plain_network_is_the_papers_order_of_layers(name):
     torch.manual_seed(0)

@@ -61,6 +61,7 @@ NOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", NOW)
 @pytest.mark.parametrize("kind", ["pickle", "file"])
 def test_parameters_become_an_augmentation_and_names_of_networks(case, kind, small_names, tmp_path):

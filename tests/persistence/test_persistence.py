@@ -186,6 +186,7 @@ def test_a_loss_that_is_no_number_in_the_history_comes_back(file):
     assert np.isnan(losses[0]) and losses[1] == float("inf")
 
 
+@pytest.mark.slow
 def test_a_file_of_weights_is_not_needed_any_more(file, tmp_path):
     small = partial(resnet50, n_blocks=(1, 1), width=8, input_size=64)
     state = {k: v for k, v in small(3).state_dict().items() if not k.startswith("output")}
@@ -223,6 +224,7 @@ SEARCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", first_fast(SEARCHES))
 def test_of_a_search_the_best_comes_back_and_the_scores_are_told(pipeline, kind, file):
     search = SEARCHES[kind](pipeline, cv=2, error_score="raise").fit(*data())
@@ -279,6 +281,7 @@ def test_weights_beyond_float16_are_refused(file):
         save_model(reg, file, dtype="float8")
 
 
+@pytest.mark.slow
 def test_a_notice_is_shown_on_loading_and_stays_with_the_weights(pipeline, file, tmp_path):
     told = "Trained on photographs for research only."
     assert pipeline["reg"].notice_ is None
@@ -312,6 +315,7 @@ def test_other_readers_of_safetensors_find_the_weights(fitted, file):
 # ---------------------------------------------------------------------------------------
 # What is the user's own
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_own_networks_are_asked_for_by_stage_and_name(file):
     reg = tiny(networks=(PLAIN, Mine, partial(Mine, width=9))).fit(*data())
     save_model(reg, file)
@@ -340,6 +344,7 @@ def own_network(tmp_path_factory):
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -371,6 +376,7 @@ def test_own_networks_of_settings_that_were_changed_since_are_kept_as_names(file
         loaded.fit(*data())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [my_loss, lambda residual: residual.abs(), nn.Identity()])
 def test_own_losses_are_not_needed_to_predict_but_to_fit(loss, file):
     reg = tiny(loss=loss).fit(*data())
@@ -445,6 +451,7 @@ def test_models_that_are_not_fitted_are_not_saved(model, file):
     assert not file.exists()
 
 
+@pytest.mark.slow
 def test_a_search_without_a_best_estimator_is_not_saved(file):
     search = GridSearchCV(tiny(), {"w": [5]}, cv=2, refit=False).fit(*data())
     with pytest.raises(ValueError, match=r"GridSearchCV has no best_estimator_ .* refit=False"):
@@ -468,6 +475,7 @@ def test_a_folder_that_is_not_there_is_named(fitted, tmp_path):
 # ---------------------------------------------------------------------------------------
 # Files that are not right
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_every_flipped_byte_and_every_cut_is_noticed(tmp_path):
     reg = tiny(networks=(partial(PlainCNN, widths=(2,), input_size=8, n_hidden=2),)).fit(*data())
     save_model(reg, tmp_path / "whole")
@@ -665,6 +673,7 @@ def test_a_balancer_that_is_not_right_is_an_error_of_loading(pipeline, file):
     assert str(file) in str(error.value)
 
 
+@pytest.mark.slow
 def test_ambient_settings_of_torch_do_not_matter(fitted, file, tmp_path):
     save_model(fitted, file)
     before = torch.get_default_dtype()
@@ -689,6 +698,7 @@ def test_a_model_of_a_gpu_predicts_on_the_cpu(file):
         np.testing.assert_array_equal(loaded.predict(data()[0]), expected)
 
 
+@pytest.mark.slow
 def test_loading_neither_reads_nor_moves_torchs_random_state(file):
     save_model(tiny(networks=(SHAPE_INDEXED, PLAIN)).fit(*data()), file)
     answers = []

@@ -408,6 +408,7 @@ def test_loading_neither_reads_nor_moves_the_global_random_states(noisy_model):
     np.testing.assert_array_equal(*answers)
 
 
+@pytest.mark.slow
 def test_loading_in_a_thread_leaves_the_numbers_of_another_thread_alone(noisy_model):
     stop = threading.Event()
     torch.manual_seed(0)
@@ -431,6 +432,7 @@ def test_loading_in_a_thread_leaves_the_numbers_of_another_thread_alone(noisy_mo
     assert beside == alone
 
 
+@pytest.mark.slow
 def test_ambient_settings_of_torch_do_not_matter():
     reg = tiny(networks=(PLAIN, partial(resnet50, n_blocks=(1, 1), width=8, input_size=64)))
     stored, X = pickle.dumps(reg.fit(*data())), data()[0]

@@ -107,6 +107,7 @@ def test_predict_tells_a_positive_deviation_for_each_landmark(fitted, faces):
     np.testing.assert_allclose(alone, std[[3]], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_deviations_are_in_pixels_of_the_image(fitted, faces):
     fitted.calibrate(faces.data[12:], faces.target[12:])
     images = np.stack([faces.data.decode(i) for i in range(4)])

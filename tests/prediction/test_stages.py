@@ -254,6 +254,7 @@ def test_crops_by_truth_bring_landmarks_onto_the_mean_shape(chips):
     torch.testing.assert_close(targets, expected, atol=1e-2, rtol=0)
 
 
+@pytest.mark.slow
 def test_crops_by_predictions_follow_the_stage_before(chips):
     crop = box_crop()
     stages = [Stage(Finder(), crop), Stage(None, shape_crop(chips))]
@@ -435,6 +436,7 @@ def test_crops_read_arrays_that_forbid_writing(chips):
     crop.matrices(N, CPU, make_truth(chips).points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refine_on", ["predicted", "truth"])
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):

@@ -182,6 +182,7 @@ UNUSUAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_fast(UNUSUAL))
 def test_no_false_alarm(name):
     for drawn in UNUSUAL[name]():

@@ -101,6 +101,7 @@ def test_a_model_that_was_interrupted_is_a_model(faces, interrupt):
     assert reg.score(faces.data, faces.target) < 0
 
 
+@pytest.mark.slow
 def test_nothing_trained_is_nothing_changed(faces, interrupt):
     reg = tiny()
     interrupt(1, KeyboardInterrupt())
@@ -168,6 +169,7 @@ def test_warm_start_trains_what_is_missing(faces, interrupt):
     assert not torch.equal(weights_of(again)[0]["output.bias"], first[0]["output.bias"])
 
 
+@pytest.mark.slow
 def test_a_warm_start_that_is_interrupted_loses_no_stage(faces, interrupt):
     reg = tiny(warm_start=True).fit(faces.data, faces.target)
     before = weights_of(reg)
@@ -317,6 +319,7 @@ def test_nan_of_a_stage_is_nan_at_the_end(faces, stage, value):
     np.testing.assert_array_equal(staged[-1], points)
 
 
+@pytest.mark.slow
 def test_other_samples_are_answered_as_ever(faces):
     class NanForBright(PlainCNN):
         limit = 2.0

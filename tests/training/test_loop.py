@@ -335,6 +335,7 @@ def test_a_report_can_stop_the_training():
     assert len(rows) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_tiny_batches_go_through_batch_normalisation(batch_size):
     network, rows = train(Toy(batch_norm=True), toy_batches(batch_size), n_epochs=2)
@@ -357,6 +358,7 @@ def test_normalisation_is_trained_in_training_mode_and_used_in_the_other():
     assert int(network.layers[0].num_batches_tracked) == 20
 
 
+@pytest.mark.slow
 def test_mixed_precision_keeps_weights_and_coordinates_in_float32():
     network = cnn6(N_LANDMARKS)
     network, rows = train(network, cnn6_batches(2), mixed=True, n_epochs=1, n_steps=2)

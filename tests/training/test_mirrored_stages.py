@@ -49,6 +49,7 @@ def mirrors_itself(reg, data):
     return np.abs([width - 1, 0] + [-1, 1] * there - reg.predict(data)).max() < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mirror", "expected"), [(0.0, [False] * 2), (0.5, [True] * 2)])
 def test_a_network_reads_mirrored_crops_if_it_has_learned_on_them(faces, mirror, expected):
     reg = tiny(
@@ -61,6 +62,7 @@ def test_a_network_reads_mirrored_crops_if_it_has_learned_on_them(faces, mirror,
     assert mirrors_itself(single, faces.data) == expected[0]
 
 
+@pytest.mark.slow
 def test_it_holds_for_each_stage_and_goes_with_the_model(faces, tmp_path):
     import pickle
 

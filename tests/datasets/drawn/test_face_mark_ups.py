@@ -266,6 +266,7 @@ def test_every_face_of_a_crowd_has_its_own_box_and_landmarks(crowd):
     assert np.ptp(boxes[:, 2]) > 5
 
 
+@pytest.mark.slow
 def test_a_dot_is_seen_at_its_landmark_in_a_crowd_too():
     offsets = [dot_offset("nose_bridge_1", IBUG68, seed, n_places=3) for seed in range(16)]
     offsets = np.array([offset for offset in offsets if offset is not None])

@@ -263,6 +263,7 @@ def test_every_face_has_a_uniform_yaw_of_its_own():
     assert kstest(yaw, "uniform", (-90, 180)).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_max_yaw_bounds_the_yaw():
     faces = make_faces(40, random_state=0, max_yaw=25, image_size=32)
     assert np.abs(faces.pose[:, 0]).max() <= 25
@@ -272,6 +273,7 @@ def test_max_yaw_bounds_the_yaw():
 # What is seen, and by whom.
 
 
+@pytest.mark.slow
 def test_the_far_side_of_a_turned_face_is_hidden():
     pose = np.array([[70, 0, 0], [-70, 0, 0], [0, 0, 0]]).repeat(8, 0)
     faces = make_faces(24, random_state=0, pose=pose, occlusion=0, image_size=64)
@@ -296,6 +298,7 @@ def test_a_face_that_looks_ahead_hides_none_of_its_jaw():
     assert faces.visible[short, 3:14].mean(0).min() > 0.85
 
 
+@pytest.mark.slow
 def test_things_in_front_hide_landmarks_and_move_none():
     pose = np.zeros((12, 3))
     settings = {"random_state": 0, "pose": pose, "image_size": 64}
@@ -306,6 +309,7 @@ def test_things_in_front_hide_landmarks_and_move_none():
     assert np.array_equal(bare.self_occluded, hidden.self_occluded)
 
 
+@pytest.mark.slow
 def test_hidden_landmarks_can_be_missing():
     kept, missing = (make_faces(6, random_state=1, hidden=hidden) for hidden in ("keep", "nan"))
     assert np.array_equal(np.isnan(missing.target).all(-1), ~kept.visible)
@@ -315,6 +319,7 @@ def test_hidden_landmarks_can_be_missing():
     np.testing.assert_array_equal(target, missing.target)
 
 
+@pytest.mark.slow
 def test_faces_of_one_person_are_alike():
     settings = {"faces_per_identity": 5, "pose": np.zeros((40, 3)), "image_size": 32}
     faces = make_faces(40, random_state=0, **settings)
@@ -343,6 +348,7 @@ def on_head(yaw, schema=IBUG68, seed=0):
     return sitters[0], *(sitter.landmarks for sitter in sitters)
 
 
+@pytest.mark.slow
 def test_the_outline_moves_the_jaw_and_nothing_else():
     bone, outline = (make_faces(12, random_state=3, image_size=64, jaw=j) for j in JAWS)
     assert np.array_equal(pixels_of(bone.data), pixels_of(outline.data))
@@ -373,6 +379,7 @@ def test_no_point_of_the_far_cheek_is_beyond_the_outline(yaw):
         assert np.abs(far - hidden).max() > 3
 
 
+@pytest.mark.slow
 def test_the_outline_is_visible_where_the_bone_is_hidden():
     pose = np.array([[40, 0, 0], [-40, 0, 0]]).repeat(8, 0)
     bone, outline = (
@@ -426,6 +433,7 @@ def test_boxes_without_error_fit():
     assert (faces.target <= low + faces.data.boxes[:, None, 2:] - 1 + 2e-9).all()
 
 
+@pytest.mark.slow
 def test_boxes_are_squares_with_the_errors_of_a_detector(faces):
     boxes, yaw = faces.data.boxes, np.abs(faces.pose[:, 0])
     assert np.array_equal(boxes[:, 2], boxes[:, 3])

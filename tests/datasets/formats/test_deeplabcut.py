@@ -151,6 +151,7 @@ def test_written_as_newer_versions_do(project):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Schema")
 def test_what_is_written_reads_back(project):
     names = st.text("abLR_ 019,'\"\u00e9", min_size=1, max_size=6).filter(lambda s: s == s.strip())

@@ -60,6 +60,7 @@ def test_there_and_back(tmp_path, mice, saved):
     assert X.schema.name == "mouse"
 
 
+@pytest.mark.slow
 def test_a_package_with_its_images(tmp_path, mice):
     labels = to_sleap_io(mice, POINTS)
     labels.save(str(tmp_path / "mice.pkg.slp"), embed=True, verbose=False)
