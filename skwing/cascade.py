@@ -362,7 +362,7 @@ class CascadeLandmarkRegressor(
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
-        schema = check_schema(self._schema_for(train), train.points.shape[1])
+        schema = self._schema_for(train)
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         # "auto" depends on the number of training samples, without held-out samples.
@@ -383,13 +383,15 @@ class CascadeLandmarkRegressor(
             seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
         )
 
-    def _schema_for(self, train: Any) -> Any:
+    def _schema_for(self, train: Any) -> LandmarkSchema | None:
         """Schema of the parameters, of the data, or of the model that is trained further."""
-        schema = train.data.schema if self.schema is None else self.schema
-        known = getattr(self, "schema_", None) if self.warm_start else None
-        if self.schema is None and can_mirror(known) and not can_mirror(schema):
-            return known if known.n_landmarks == train.points.shape[1] else schema
-        return schema
+        n_landmarks = train.points.shape[1]
+        given = train.data.schema if self.schema is None else self.schema
+        schema = check_schema(given, n_landmarks)
+        known: LandmarkSchema | None = getattr(self, "schema_", None) if self.warm_start else None
+        if self.schema is not None or known is None or can_mirror(schema):
+            return schema
+        return known if known.n_landmarks == n_landmarks else schema
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:
         """Cut the chips of the training samples and create the stages."""
