@@ -221,6 +221,11 @@ def _normalizing_groups(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     schema = check_schema(schema, n_landmarks)
     if schema is None:
+        known = {"auto", "box", *(key for s in SCHEMAS.values() for key in s.normalizers)}
+        if normalizer not in known:
+            raise ValueError(
+                f"Unknown normalizer {normalizer!r}; choose from {sorted(known)} or pass lengths."
+            )
         fitting = [name for name, s in SCHEMAS.items() if s.n_landmarks == n_landmarks]
         hint = f" Schemas with {n_landmarks} landmarks: {fitting}." if fitting else ""
         raise ValueError(

@@ -563,3 +563,8 @@ def test_an_error_by_boxes_says_that_there_are_none():
         nme(true, true, normalizer="box", boxes=np.full((1, 4), np.nan))
     with pytest.raises(ValueError, match=r"normalizer='box'\)\.$"):
         nme(true * np.nan, true, normalizer="box", boxes=[[0, 0, 9, 9]])
+
+
+def test_an_unknown_normalizer_is_named_without_a_schema_too():
+    with pytest.raises(ValueError, match=r"Unknown normalizer 'foot'; choose from .*'inter_pupil'"):
+        normalizing_lengths([[[0, 0], [1, 1]]], "foot")

@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from skwing import datasets
+from skwing._cli.words import count, say
+from skwing.geometry import boxes_of
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
@@ -22,48 +26,94 @@ class Format:
     read : callable
         Function of the path, the image folder and the schema; the last two may be None.
     write : callable
-        Function of the path, the images, the landmarks, and the data set of the images or {}.
+        Function of the path, the images, the landmarks, the data set of the images or {}, and
+        the :class:`Rounding`.
+    one_per_image : bool, default=False
+        Whether the format has one sample for each image.
     """
 
     suffix: str
     read: Callable
     write: Callable
+    one_per_image: bool = False
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Decimals of the written coordinates, None for all; whole pixels for dlib."""
+
+    decimals: int | None = None
+    whole_pixels: bool = False
+
+
+def _write_tps(path, data, target, source, rounding):
+    datasets.write_tps(
+        path,
+        data,
+        target,
+        names=source.get("names"),
+        scale=source.get("scale"),
+        decimals=rounding.decimals,
+    )
+
+
+def _write_dlib(path, data, target, source, rounding):
+    """Write samples without landmarks as images without a box; others get one if they have none."""
+    has_landmarks = ~np.isnan(target).all(axis=(1, 2))
+    boxes = data.boxes.copy()
+    absent = has_landmarks & np.isnan(boxes).any(axis=1)
+    if absent.any():
+        boxes[absent] = boxes_of(target[absent])
+        data = data.with_boxes(boxes)
+        say(
+            f"{path}: {count(absent.sum(), 'samples')} without a box, which the format requires, "
+            "got the box around the landmarks"
+        )
+    fractions = [values[~np.isnan(values)] % 1 for values in (boxes, target)]
+    if not rounding.whole_pixels and np.concatenate(fractions).any():
+        say(f"{path} has fractions of pixels, which dlib does not read: --whole-pixels rounds them")
+    names = None
+    if data.schema is None and not has_landmarks.any():
+        names = [str(i) for i in range(target.shape[1])]
+    datasets.write_dlib_xml(
+        path, data, target, part_names=names, whole_pixels=rounding.whole_pixels
+    )
 
 
 FORMATS = {
     "csv": Format(
         ".csv",
         lambda path, images, schema: datasets.read_csv(path, images=images, schema=schema),
-        lambda path, data, target, source: datasets.write_csv(path, data, target),
+        lambda path, data, target, *_: datasets.write_csv(path, data, target),
     ),
     "tps": Format(
         ".tps",
         lambda path, images, schema: datasets.read_tps(path, images, schema=schema),
-        lambda path, data, target, source: datasets.write_tps(
-            path, data, target, names=source.get("names"), scale=source.get("scale")
-        ),
+        _write_tps,
     ),
     "coco": Format(
         ".json",
         lambda path, images, schema: datasets.read_coco(path, images, schema=schema),
-        lambda path, data, target, source: datasets.write_coco(path, data, target),
+        lambda path, data, target, *_: datasets.write_coco(path, data, target),
     ),
     "dlib": Format(
         ".xml",
         lambda path, images, schema: datasets.read_dlib_xml(path, root=images, schema=schema),
-        lambda path, data, target, source: datasets.write_dlib_xml(path, data, target),
+        _write_dlib,
     ),
     "pts": Format(
         "",
         lambda path, images, schema: datasets.read_pts_folder(
             path, images=images, schema=schema, recursive=True
         ),
-        lambda path, data, target, source: datasets.write_pts_folder(path, data, target),
+        lambda path, data, target, *_: datasets.write_pts_folder(path, data, target),
+        one_per_image=True,
     ),
     "deeplabcut": Format(
         ".csv",
         lambda path, images, schema: datasets.read_deeplabcut(path, images=images, schema=schema),
-        lambda path, data, target, source: datasets.write_deeplabcut(path, data, target),
+        lambda path, data, target, *_: datasets.write_deeplabcut(path, data, target),
+        one_per_image=True,
     ),
 }
 # If two formats have the same suffix, the first one is used.
@@ -115,13 +165,30 @@ def read_landmarks(path, name=None, images=None, schema=None):
     return find_format(path, name).read(path, images, schema)
 
 
-def write_landmarks(path, data, target, source, form=None):
+def check_writing(path, name, rounding):
+    """Find the format of a file to write, and check that it suits the options.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is unknown, or whole pixels are wanted in another format than dlib's.
+    """
+    form = find_format(path, name)
+    if rounding.whole_pixels and form is not FORMATS["dlib"]:
+        raise ValueError(f"--whole-pixels is for dlib's files; {path} is another format")
+    return form
+
+
+def write_landmarks(path, data, target, source, form=None, rounding=None):
     """Write landmarks in the given format, or in that of the suffix.
 
     `source` is the data set of the images, or an empty dict. Its IDs and scales are written
-    if the format supports them.
+    if the format supports them. `rounding` is a :class:`Rounding`; None does not round.
     """
-    find_format(path, form).write(path, data, target, source)
+    rounding = Rounding() if rounding is None else rounding
+    if rounding.decimals is not None:
+        target = np.round(target, rounding.decimals)
+    find_format(path, form).write(path, data, target, source, rounding)
 
 
 def find_images(paths):

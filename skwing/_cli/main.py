@@ -6,6 +6,7 @@ import warnings
 
 from skwing._cli import commands
 from skwing._cli.formats import FORMATS
+from skwing._cli.measure import names_of_normalizers
 from skwing._utils.version import __version__
 from skwing.schema import SCHEMAS
 
@@ -72,6 +73,52 @@ def _add_reading(parser, what):
     )
 
 
+def _add_rounding(parser):
+    parser.add_argument(
+        "--decimals",
+        type=_whole_number,
+        metavar="N",
+        help="round coordinates to N decimals; default: not rounded",
+    )
+    parser.add_argument(
+        "--whole-pixels",
+        action="store_true",
+        help="dlib: round landmarks and boxes to integers, as dlib and imglab require; default: "
+        "not rounded, so that nothing is lost",
+    )
+
+
+def _add_draw_max(parser):
+    parser.add_argument(
+        "--draw-max",
+        type=_positive_number,
+        default=12,
+        metavar="N",
+        help="maximum number of samples in the picture; default: 12",
+    )
+
+
+def _whole_number(text):
+    number = int(text)
+    if not 0 <= number <= 15:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 15, got {text}")
+    return number
+
+
+def _positive_number(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+def _positive_length(text):
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
 def _add_data(parser):
     parser.add_argument("data", help="annotation file (.csv, .tps, .json, .xml) or .pts folder")
     _add_reading(parser, "DATA")
@@ -92,10 +139,17 @@ def _add_predict(subparsers):
         "--model", required=True, help="model file written by save_model or `skwing train`"
     )
     parser.add_argument(
-        "--to", choices=tuple(FORMATS), help="format of the output file; default: csv"
+        "--to", choices=tuple(FORMATS), help="format; default: from the suffix of --out, else csv"
     )
     parser.add_argument("--out", help="output file; default: landmarks.csv")
+    _add_rounding(parser)
     parser.add_argument("--draw", help="draw the landmarks to this file, such as faces.jpg")
+    _add_draw_max(parser)
+    parser.add_argument(
+        "--all-faces",
+        action="store_true",
+        help="locate the landmarks of all detected faces; default: of the largest of each image",
+    )
     boxes = parser.add_mutually_exclusive_group()
     boxes.add_argument("--yunet", help="detect faces with OpenCV's YuNet, using this model file")
     boxes.add_argument(
@@ -117,6 +171,9 @@ def _add_train(subparsers):
     )
     _add_data(parser)
     parser.add_argument("--out", required=True, help="model file to write, .safetensors")
+    parser.add_argument(
+        "--start", metavar="MODEL", help="continue from this model, with its weights and settings"
+    )
     parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
     parser.add_argument(
         "--balance", action="store_true", help="balance the pose distribution of the samples"
@@ -124,8 +181,8 @@ def _add_train(subparsers):
     parser.add_argument(
         "--hold-out",
         type=float,
-        default=0.1,
-        help="fraction of the images held out to measure the error; default: 0.1",
+        help="fraction of the images held out to measure the error, at least one image; default: "
+        "0.1 if there are several images",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; default: auto")
     parser.add_argument("--seed", type=int, default=0, help="random seed; default: 0")
@@ -150,12 +207,26 @@ def _add_evaluate(subparsers):
         "--model", required=True, help="model file written by save_model or `skwing train`"
     )
     parser.add_argument(
-        "--normalizer", default="auto", help="normalising length of the error; default: auto"
+        "--normalizer",
+        default="auto",
+        help=f"length that errors are divided by: {', '.join(names_of_normalizers())}, or another "
+        "one of the schema; default: auto, the inter-ocular distance if the schema defines it, "
+        "else the size of the box around the landmarks",
+    )
+    parser.add_argument(
+        "--unit", help="measure errors in px, or in a unit such as mm, instead of percent"
+    )
+    parser.add_argument(
+        "--scale",
+        type=_positive_length,
+        metavar="S",
+        help="length of a pixel in --unit; default: the scales of a TPS file",
     )
     parser.add_argument(
         "--landmarks", action="store_true", help="print the errors of each landmark"
     )
     parser.add_argument("--draw", help="draw the images with the largest errors to this file")
+    _add_draw_max(parser)
 
 
 def _add_convert(subparsers):
@@ -171,6 +242,7 @@ def _add_convert(subparsers):
     parser.add_argument(
         "--to", choices=tuple(FORMATS), help="format of TARGET; default: inferred from the suffix"
     )
+    _add_rounding(parser)
 
 
 def _add_export(subparsers):
@@ -200,6 +272,7 @@ def _add_plot(subparsers):
         help="images with landmarks, cumulative errors (requires --model), or poses",
     )
     parser.add_argument("--model", help="also draw the predictions of this model")
+    _add_draw_max(parser)
 
 
 def _add_describe(subparsers):

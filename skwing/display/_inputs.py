@@ -51,9 +51,20 @@ def unit_of(normalizer: str) -> Unit:
     """
     if normalizer == "pixels":
         return Unit("Mean error (pixels)", " px", 1.0)
+    return Unit(f"NME (% of {length_in_words(normalizer)})", " %", 100.0)
+
+
+def length_in_words(normalizer: str) -> str:
+    """Normalising length in words, given its name as returned by `sample_errors`.
+
+    Examples
+    --------
+    >>> from skwing.display._inputs import length_in_words
+    >>> length_in_words("landmark_box")
+    'the size of the box around the landmarks'
+    """
     words = str(normalizer).replace("_", " ")
-    length = _LENGTHS.get(normalizer, words if words.startswith("the ") else f"the {words}")
-    return Unit(f"NME (% of {length})", " %", 100.0)
+    return _LENGTHS.get(normalizer, words if words.startswith("the ") else f"the {words}")
 
 
 def sample_errors(
@@ -85,6 +96,8 @@ def sample_errors(
     schema = check_schema(schema, true.shape[1])
     errors = nme(true, pred, normalizer=normalizer, schema=schema, boxes=boxes, per_sample=True)
     if isinstance(normalizer, str) and normalizer == "auto":
+        if true.shape[1] == 1:
+            return errors, "pixels"  # a single landmark has no extent
         has_eyes = has_inter_ocular(schema, true.shape[1])
         return errors, "inter_ocular" if has_eyes else "landmark_box"
     if isinstance(normalizer, str):

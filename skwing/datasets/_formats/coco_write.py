@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from skwing._utils.files import replacing
 from skwing.datasets._common import check_written, written_paths
-from skwing.datasets._formats.image_size import image_sizes as sizes_of_files
+from skwing.datasets._formats.image_size import image_size
+from skwing.datasets._formats.image_size import image_sizes as image_sizes_of
 from skwing.datasets._formats.names import edges_of, mirror_pairs
 from skwing.schema import LandmarkSchema, check_schema
 
@@ -64,7 +66,8 @@ def write_coco(
         Ids as returned by :func:`read_coco`. None counts from 1.
     image_sizes : array-like of shape (n, 2), default=None
         Width and height of the images, which tools of COCO require; rows of NaN are not
-        written. None reads the headers of the image files.
+        written. None reads the headers of the image files; the size of a file that cannot
+        be read is not written if its samples have no landmarks.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def write_coco(
     if schema is None:
         schema = LandmarkSchema("object", [str(i) for i in range(n_landmarks)])
     if image_sizes is None:
-        image_sizes = sizes_of_files(data.paths, data.describe)
+        image_sizes = _sizes(data, points)
     sizes = np.asarray(image_sizes, dtype=np.float64)
     if sizes.shape != (n_samples, 2):
         raise ValueError(f"image_sizes has shape {sizes.shape}, expected ({n_samples}, 2).")
@@ -123,6 +126,18 @@ def write_coco(
     text = json.dumps(content, allow_nan=False)
     with replacing(path) as file:
         file.write(text)
+
+
+def _sizes(data, points):
+    """Size of each image; NaN for unreadable images of samples without landmarks."""
+    sizes = np.full((len(points), 2), np.nan)
+    has_landmarks = ~np.isnan(points).all(axis=(1, 2))
+    for i in np.flatnonzero(~has_landmarks):
+        with contextlib.suppress(OSError, ValueError):
+            sizes[i] = image_size(data.paths[i], data.describe(int(i)))
+    known = np.flatnonzero(has_landmarks)
+    sizes[known] = image_sizes_of(data.paths[known], lambda i: data.describe(int(known[i])))
+    return sizes
 
 
 def _check_ids(ids, n_samples, name):

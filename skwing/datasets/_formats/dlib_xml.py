@@ -299,13 +299,13 @@ def _quoted(text, what):
 
 
 def _part_names(part_names, data, points):
-    """Name in quotes for each landmark."""
+    """Name in quotes for each landmark; `points` are those of the samples with a box."""
     n_landmarks = points.shape[1]
     if part_names is None and data.schema is not None:
         part_names = data.schema.landmark_names
     elif part_names is None:
         lost = np.flatnonzero(np.isnan(points).any(axis=2).all(axis=0))
-        if len(lost):
+        if len(points) and len(lost):
             raise ValueError(
                 f"landmark {lost[0]} is missing in all samples, so the file would not define "
                 "its number. Pass names of the landmarks: part_names, or data with a schema."
@@ -322,9 +322,11 @@ def _part_names(part_names, data, points):
     return [_quoted(name, "the part name") for name in part_names]
 
 
-def _check_boxes(data):
+def _check_boxes(data, points):
+    """Boxes, NaN for samples without box and landmarks, whose images are written alone."""
     boxes = data.boxes
-    absent = np.flatnonzero(np.isnan(boxes).any(axis=1))
+    has_landmarks = ~np.isnan(points).any(axis=2).all(axis=1)
+    absent = np.flatnonzero(np.isnan(boxes).any(axis=1) & has_landmarks)
     if len(absent):
         raise ValueError(
             f"{data.describe(int(absent[0]))} has no box, which dlib's format requires; "
@@ -341,7 +343,9 @@ def _whole(boxes, points):
 
 
 def _lines(box, points, quoted):
-    """Lines of the file for one box."""
+    """Lines of the file for one box; none without a box."""
+    if any(number != number for number in box):
+        return
     left, top, width, height = map(number_text, box)
     yield f"    <box top='{top}' left='{left}' width='{width}' height='{height}'>\n"
     for name, (x, y) in zip(quoted, points, strict=True):
@@ -367,7 +371,8 @@ def write_dlib_xml(
     data : BoxedImages of shape (n,)
         Image files with boxes. Paths below the folder of `path` are written as relative
         paths, others as absolute ones. Consecutive samples of the same image are written as
-        boxes of one ``<image>``.
+        boxes of one ``<image>``. Images of samples without box and landmarks are written
+        without a box, as imglab does for images that are not annotated.
     target : array-like of shape (n, n_landmarks, 2) or (n, 2 * n_landmarks)
         In image pixels counted from 0. Landmarks with NaN are not written.
     part_names : sequence of str, default=None
@@ -383,8 +388,8 @@ def write_dlib_xml(
     FileNotFoundError
         If the folder of `path` does not exist.
     ValueError
-        If `data` contains pixels in memory or a missing box, does not fit `target`, or a name
-        contains characters that XML does not allow.
+        If `data` contains pixels in memory, a sample with landmarks has no box, `data` does
+        not fit `target`, or a name contains characters that XML does not allow.
 
     Examples
     --------
@@ -400,8 +405,8 @@ def write_dlib_xml(
             [15. , 22. ]]])
     """
     data, points = check_written(data, target)
-    boxes = _check_boxes(data)
-    quoted = _part_names(part_names, data, points)
+    boxes = _check_boxes(data, points)
+    quoted = _part_names(part_names, data, points[~np.isnan(boxes).any(axis=1)])
     if whole_pixels:
         boxes, points = _whole(boxes, points)
     check_alike([name[1:-1] for name in quoted], points, "target")

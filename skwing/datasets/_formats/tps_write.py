@@ -110,7 +110,7 @@ def write_tps(
     counts = [n_landmarks - sum(curves), *curves]
     if min(counts) < 0:
         raise ValueError(f"curves has {sum(curves)} points, but there are {n_landmarks} landmarks.")
-    heights = heights_of(data.paths, image_height, data.describe) if y_up else None
+    heights = _heights(data, points, image_height) if y_up else None
     entries = {
         "IMAGE": written_paths(data, path, images),
         "ID": [str(i) for i in range(n_samples)] if names is None else names,
@@ -137,6 +137,16 @@ def write_tps(
             f"{n_negative} landmarks are to the left of and below their image, at negative "
             "coordinates in the file: programs treat them as missing.",
         )
+
+
+def _heights(data, points, image_height):
+    """Height of each image; images without landmarks are not read, and have any height."""
+    known = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
+    if image_height is not None or len(known) == len(points):
+        return heights_of(data.paths, image_height, data.describe)
+    heights = np.ones(len(points))
+    heights[known] = heights_of(data.paths[known], None, lambda i: data.describe(int(known[i])))
+    return heights
 
 
 def _scale_texts(scale, n_samples):

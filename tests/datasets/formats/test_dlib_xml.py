@@ -401,3 +401,16 @@ def test_a_real_file(data_dir, tmp_path):
         np.testing.assert_array_equal(again.target, faces.target)
         n_faces += len(faces.data)
     assert n_faces == 43
+
+
+def test_samples_without_box_and_landmarks_are_images_without_a_box(tmp_path):
+    path, nothing = tmp_path / "a.xml", np.full((2, 2), np.nan)
+    points = np.array([[[1.0, 2], [3, 4]], nothing])
+    boxes = [[1, 2, 3, 4], [np.nan] * 4]
+    images = [str(tmp_path / name) for name in ("a.jpg", "b.jpg")]
+    write_dlib_xml(path, BoxedImages(images, boxes=boxes), points)
+    found = read_dlib_xml(path)
+    assert (found.n_images, found.n_without_box) == (2, 1)
+    np.testing.assert_array_equal(found.target, points[:1])
+    write_dlib_xml(path, BoxedImages(images), [nothing, nothing])
+    assert path.read_text().count("<image file") == 2

@@ -1,0 +1,110 @@
+"""Errors of a model on annotated images, with their unit in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skwing._utils.unwrap import schema_of
+from skwing.display._inputs import length_in_words, sample_errors
+from skwing.metrics import ced_auc, check_measurable, failure_rate, landmark_report
+from skwing.schema import SCHEMAS
+
+__all__ = ["Measure", "names_of_normalizers", "print_errors", "print_landmarks"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What errors are measured in: a normalising length, or a unit of length.
+
+    Attributes
+    ----------
+    normalizer : str
+    schema : LandmarkSchema, str or None
+    unit : str or None
+        "px", or a unit of `scale`; None for percent of the normalising length.
+    scale : float, ndarray of shape (n_samples,) or None
+        Length of a pixel in `unit`.
+    """
+
+    normalizer: str = "auto"
+    schema: object = None
+    unit: str | None = None
+    scale: object = None
+
+    @classmethod
+    def of(cls, args, model, data, scales=None):
+        """Measure that the arguments of a command ask for; `scales` are those of the file."""
+        schema = schema_of(model, data)
+        if args.unit is None:
+            if args.scale is not None:
+                raise ValueError("--scale S requires --unit, such as --unit mm")
+            check_normalizer(args.normalizer, schema, data.has_boxes)
+            return cls(args.normalizer, schema)
+        if args.normalizer != "auto":
+            raise ValueError("--unit and --normalizer exclude each other")
+        if args.scale is not None:
+            return cls(schema=schema, unit=args.unit, scale=args.scale)
+        if args.unit == "px":
+            return cls(schema=schema, unit="px", scale=1.0)
+        if scales is None or np.isnan(scales).all():
+            raise ValueError(f"--unit {args.unit} requires --scale S, {args.unit} per pixel")
+        return cls(schema=schema, unit=args.unit, scale=scales)
+
+
+def names_of_normalizers(schema=None):
+    """Names of normalising lengths, of one schema or of all."""
+    schemas = SCHEMAS.values() if schema is None else [schema]
+    return ["auto", "box", *sorted({name for one in schemas for name in one.normalizers})]
+
+
+def check_normalizer(name, schema, has_boxes):
+    """Check before the work that errors can be divided by a length."""
+    known = names_of_normalizers(SCHEMAS.get(schema, schema) if isinstance(schema, str) else schema)
+    if name not in known:
+        raise ValueError(f"unknown normaliser {name!r}; one of {', '.join(known)}")
+    if name == "box" and not has_boxes:
+        raise ValueError("--normalizer box requires boxes, and DATA has none")
+    if schema is None and name not in ("auto", "box"):
+        raise ValueError(
+            f"--normalizer {name} is defined by a schema, and neither DATA nor the model has one: "
+            "add --schema, such as --schema ibug68"
+        )
+
+
+def print_errors(true, points, data, measure):
+    """Print statistics of the errors; return the error of each sample."""
+    normalizer = measure.normalizer if measure.unit is None else 1.0
+    boxes = data.boxes if data.has_boxes else None
+    errors, length = sample_errors(true, points, normalizer, measure.schema, boxes)
+    if measure.unit is not None:
+        name, errors, unit = "mean error", errors * np.asarray(measure.scale), measure.unit
+    elif length == "pixels":
+        name, unit = "mean error", "px"
+    else:
+        name, errors, unit = "mean error (NME)", 100 * errors, f"% of {length_in_words(length)}"
+    known = errors[check_measurable(errors, "samples")]
+    print(f"samples                      {len(known):8d} of {len(errors)}")
+    print(f"{name:29}{known.mean():8.2f} {unit}")
+    print(f"median error                 {np.median(known):8.2f} {unit}")
+    print(f"95 % of samples are below    {np.quantile(known, 0.95):8.2f} {unit}")
+    if unit.startswith("%"):
+        print(f"samples above 10 %           {100 * failure_rate(known, 10):8.2f} %")
+        print(f"area under the curve to 10 % {100 * ced_auc(known, 10):8.2f} %")
+    return errors
+
+
+def print_landmarks(true, points, data, measure):
+    """Print the errors of each landmark."""
+    if measure.unit is not None:
+        told = {"unit": measure.unit, "scale": measure.scale}
+        print()
+    else:
+        boxes = data.boxes if data.has_boxes else None
+        told = {"normalizer": measure.normalizer, "boxes": boxes}
+        _, length = sample_errors(true, points, measure.normalizer, measure.schema, boxes)
+        if length == "pixels":
+            told, what = {}, "pixels"
+        else:
+            what = f"% of {length_in_words(length)}"
+        print(f"\nerrors of the landmarks in {what}:")
+    print(landmark_report(true, points, schema=measure.schema, **told))

@@ -1,0 +1,125 @@
+"""Models to train, and samples to train them on."""
+
+import ast
+
+import numpy as np
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from skwing._cli.words import say
+from skwing._utils.unwrap import predictor_of, schema_of
+from skwing.balance import PoseBalancer
+from skwing.cascade import CascadeLandmarkRegressor
+from skwing.persistence import load_model
+from skwing.schema import SCHEMAS
+
+__all__ = ["hold_out", "make_model", "note_of_schema"]
+
+_HELD_OUT = 0.1
+
+
+def make_model(args, dataset):
+    """Model with the settings of the arguments: a new one, or that of ``--start``."""
+    settings = {
+        "random_state": args.seed,
+        "device": args.device,
+        "verbose": 0 if args.quiet else 1,
+        **dict(map(_setting, args.set)),
+    }
+    if args.epochs is not None:
+        settings["max_epochs"] = tuple(args.epochs) if len(args.epochs) > 1 else args.epochs[0]
+    if args.start is None:
+        if settings.get("warm_start"):
+            raise ValueError(
+                "--set warm_start=True has no effect on a new model; --start MODEL continues from "
+                "one"
+            )
+        model = CascadeLandmarkRegressor()
+    else:
+        model = load_model(args.start)
+        settings = {"warm_start": True} | settings
+        _check_start(args, predictor_of(model), dataset, settings)
+    predictor_of(model).set_params(**settings)
+    if args.balance and not isinstance(model, Pipeline):
+        model = make_pipeline(PoseBalancer(), model)
+    return model
+
+
+def _check_start(args, regressor, dataset, settings):
+    """Check that training can continue from a model; its schema stays if DATA has none."""
+    n_landmarks = dataset.target.shape[1]
+    if regressor.n_landmarks_ != n_landmarks:
+        raise ValueError(
+            f"{args.start} locates {regressor.n_landmarks_} landmarks, {args.data} has "
+            f"{n_landmarks}: --start continues from a model of the same landmarks"
+        )
+    for name in ("networks", "warm_start"):
+        if name in settings and settings[name] is not True:
+            raise ValueError(f"--set {name}=... contradicts --start, which keeps the networks")
+    before, now = regressor.schema_, dataset.data.schema
+    if before is None or "schema" in settings:
+        return
+    if now is not None and set(now.landmark_names) == set(before.landmark_names):
+        if now.landmark_names != before.landmark_names:
+            raise ValueError(
+                f"{args.data} has the landmarks of {args.start} in another order; name the schema "
+                "of the model by --schema, or convert the file"
+            )
+    elif now is None or _is_plain(now):
+        settings["schema"] = before
+    else:
+        say(
+            f"the landmarks of {args.data} have other names than those of {args.start}: they must "
+            "be the same landmarks in the same order"
+        )
+
+
+def _setting(text):
+    """Parse ``name=value``; values that are not Python literals are strings."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set expects name=value, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _is_plain(schema):
+    """Whether a schema has names only, as that of a TPS file."""
+    return schema.mirror is None and not schema.normalizers
+
+
+def note_of_schema(model, dataset):
+    """Say that landmarks may be those of a predefined schema, which was not named."""
+    schema, n_landmarks = schema_of(model, dataset.data), dataset.target.shape[1]
+    fitting = [name for name, own in SCHEMAS.items() if own.n_landmarks == n_landmarks]
+    if fitting and (schema is None or (not isinstance(schema, str) and _is_plain(schema))):
+        say(
+            f"{n_landmarks} landmarks without a schema: samples are not mirrored, and errors are "
+            f"in percent of the size of the landmarks; --schema {fitting[0]} if they are those of "
+            f"{_LABELS.get(fitting[0], fitting[0])}"
+        )
+
+
+_LABELS = {"ibug68": "iBUG", "aflw19": "AFLW", "cofw29": "COFW", "wflw98": "WFLW"}
+
+
+def hold_out(data, fraction, seed):
+    """Indices of training and held-out samples; samples of one image stay together.
+
+    At least one image is held out if `fraction` is above 0. With None, a tenth is held out if
+    there are several images.
+    """
+    images = data.by_image()
+    default = _HELD_OUT if len(images) > 1 else 0
+    share = default if fraction is None else fraction
+    n_images = max(1, round(share * len(images))) if share > 0 else 0
+    if share < 0 or n_images >= len(images):
+        raise ValueError(
+            f"--hold-out {fraction} of {len(images)} images leaves no image to train on or none to "
+            "hold out; use another fraction, or 0 to train on all images"
+        )
+    order = np.random.default_rng(seed).permutation(len(images))
+    parts = [images[i] for i in order]
+    held_out = np.concatenate([*parts[:n_images], np.empty(0, int)]).astype(int)
+    return np.setdiff1d(np.arange(len(data)), held_out), np.sort(held_out)

@@ -1,0 +1,158 @@
+"""What `train` says about its samples, and training that continues from a model."""
+
+import numpy as np
+import pytest
+
+from skwing import CascadeLandmarkRegressor, load_model
+from skwing._cli.formats import read_landmarks
+from skwing.datasets import write_csv, write_dlib_xml, write_tps
+from skwing.images import BoxedImages
+
+FAST = ("--epochs", 1, "--set", "networks=('cnn6',)", "-q")
+
+
+def train(run, path, *args):
+    return run("train", path, "--out", "new.safetensors", *FAST, *args)
+
+
+def test_landmarks_without_a_schema_are_told(folder, run):
+    faces = read_landmarks("faces.csv")
+    data = BoxedImages(faces.data.paths, boxes=faces.data.boxes)
+    write_csv("plain.csv", data, faces.target, names=range(68))
+    write_dlib_xml("plain.xml", data, faces.target)
+    note = "68 landmarks without a schema: samples are not mirrored, and errors are in percent of "
+    for path in ("plain.csv", "plain.xml", "faces.tps"):
+        told = train(run, path)[2]
+        assert note in told and "--schema ibug68 if they are those of iBUG" in told
+    told = train(run, "plain.csv", "--schema", "ibug68")[2]
+    assert "without a schema" not in told
+    assert "without a schema" not in train(run, "plain.csv", "--set", "schema=ibug68")[2]
+    write_csv("few.csv", data, faces.target[:, :5], names=range(5))
+    assert "without a schema" not in train(run, "few.csv")[2]
+
+
+def test_training_continues_from_a_model(folder, run):
+    before = load_model("boxed.safetensors")
+    args = ("--out", "more.safetensors", "--start", "boxed.safetensors", "--hold-out", 0, "-q")
+    rates = ("--epochs", 1, "--set", "learning_rate=1e-12")
+    assert run("train", "faces.csv", *args, *rates)[0] == 0
+    after = load_model("more.safetensors")
+    assert after.learning_rate == 1e-12 and after.warm_start
+    # Without a step, only the statistics of normalisation move.
+    for old, new in zip(
+        before.networks_[0].parameters(), after.networks_[0].parameters(), strict=True
+    ):
+        np.testing.assert_allclose(new.detach(), old.detach(), atol=1e-6)
+    assert run("train", "faces.csv", *args, "--balance", "--epochs", 2)[0] == 0
+    more = load_model("more.safetensors")
+    assert more.steps[0][0] == "posebalancer" and more[-1].n_iter_ == [2]
+    assert run("train", "faces.csv", *args[:2], "--start", "more.safetensors", *args[4:])[0] == 0
+    assert load_model("more.safetensors")[-1].max_epochs == 2
+
+
+def test_the_schema_of_the_start_stays_if_the_file_has_none(folder, run):
+    faces = read_landmarks("faces.csv")
+    write_csv(
+        "plain.csv",
+        BoxedImages(faces.data.paths, boxes=faces.data.boxes),
+        faces.target,
+        names=range(68),
+    )
+    args = ("--out", "more.safetensors", "--epochs", 1, "-q", "--start")
+    run("train", "faces.csv", *args, "boxed.safetensors", "--schema", "ibug68")
+    told = run("train", "plain.csv", *args, "more.safetensors")[2]
+    assert load_model("more.safetensors").schema_.name == "ibug68"
+    assert "without a schema" not in told
+
+
+@pytest.mark.parametrize(
+    ("path", "args", "told"),
+    [
+        ("few.csv", ("--start", "boxed.safetensors"), "locates 68 landmarks, few.csv has 5"),
+        ("turned.csv", ("--start", "boxed.safetensors"), "in another order"),
+        (
+            "faces.csv",
+            ("--start", "boxed.safetensors", "--set", "networks=('cnn7',)"),
+            "--set networks=... contradicts --start",
+        ),
+        (
+            "faces.csv",
+            ("--start", "boxed.safetensors", "--set", "warm_start=False"),
+            "--set warm_start=... contradicts --start",
+        ),
+        ("faces.csv", ("--set", "warm_start=True"), "has no effect on a new model"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_an_error_before_the_work(
+    folder, run, monkeypatch, path, args, told
+):
+    def work(self, *data, **options):
+        pytest.fail("training began")
+
+    monkeypatch.setattr(CascadeLandmarkRegressor, "fit", work)
+    faces = read_landmarks("faces.csv")
+    data = BoxedImages(faces.data.paths, boxes=faces.data.boxes)
+    write_csv("few.csv", data, faces.target[:, :5], names=range(5))
+    names = load_model("boxed.safetensors").schema_.landmark_names
+    write_csv("turned.csv", data, faces.target[:, ::-1], names=names[::-1])
+    code, _, err = run("train", path, "--out", "x.safetensors", *args)
+    assert code == 1 and told in err
+
+
+@pytest.fixture
+def mixed(folder, monkeypatch):
+    """A TPS file, half of whose specimens are not digitised, and one without any."""
+    monkeypatch.chdir(folder)
+    faces = read_landmarks("faces.tps")
+    write_tps("some.tps", faces.data[:6], faces.target[:6])
+    todo = "".join(f"LM=0\nIMAGE={i:02}.png\nID={i}\n" for i in range(6, 12))
+    with open("some.tps", "a") as file:
+        file.write(todo)
+    (folder / "new.tps").write_text(todo)
+
+
+def test_only_digitised_specimens_are_held_out(mixed, run):
+    code, out, told = train(run, "some.tps", "--hold-out", 0.5)
+    assert code == 0
+    assert "6 of 12 samples have no landmarks and are left out: 06.png, 07.png" in told
+    assert "model trained on 3 photographs (3 samples)" in told
+    assert "3 of 3" in out
+    code, out, told = run("evaluate", "some.tps", "--model", "whole.safetensors")
+    assert code == 0 and "6 of 6" in out and "6 of 12 samples have no landmarks" in told
+
+
+@pytest.mark.parametrize(("command", "purpose"), [("train", "train on"), ("evaluate", "measure")])
+def test_nothing_digitised_is_an_error(mixed, run, command, purpose):
+    last = ("--out", "x") if command == "train" else ("--model", "whole.safetensors")
+    code, _, told = run(command, "new.tps", *last)
+    assert code == 1
+    assert f"new.tps has no digitised specimens: nothing to {purpose} (use predict)" in told
+    code, _, told = run(command, "new.tps", *last, "--schema", "ibug68")
+    assert code == 1 and "no digitised specimens" in told
+
+
+def test_samples_without_a_box_are_not_held_out(folder, run):
+    faces = read_landmarks("faces.csv")
+    boxes = faces.data.boxes.copy()
+    boxes[2:] = np.nan
+    write_csv("two.csv", faces.data.with_boxes(boxes), faces.target)
+    code, out, told = train(run, "two.csv", "--hold-out", 0.5)
+    assert code == 0 and "1 of 1" in out and "10 of 12 samples have no box" in told
+    boxes[:] = np.nan
+    write_csv("two.csv", faces.data.with_boxes(boxes), faces.target)
+    code, _, told = train(run, "two.csv")
+    assert code == 1 and "two.csv" in told
+
+
+def test_few_photographs_hold_out_one(folder, run):
+    faces = read_landmarks("faces.csv")
+    rows = [0, 0, 1, 1, 2, 2, 3, 3]
+    write_csv("four.csv", faces.data[rows], faces.target[rows] + np.arange(8)[:, None, None] / 10)
+    code, out, told = train(run, "four.csv")
+    assert code == 0 and "2 of 2" in out
+    assert "model trained on 3 photographs (6 samples)" in told
+    assert "error on 1 photograph (2 samples) held out" in told
+    write_csv("one.csv", faces.data[[0]], faces.target[[0]])
+    code, out, told = train(run, "one.csv")
+    assert code == 0 and out == "" and "only one photograph" in told
+    assert "trained on 1 photograph (1 sample)" in told
