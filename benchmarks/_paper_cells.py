@@ -138,6 +138,7 @@ def measure(cells, candidates, split, args):
             where = f"split {cell['fold']}, seed {cell['seed']}"
             print(f"{cell['trial']}, {where}: measured already, skipped")
     if missing and not args.report:
+        print(f"{len(missing)} trainings; results: {args.cells}", flush=True)
         search = GridSearchCV(
             Pipeline(
                 [

@@ -241,11 +241,13 @@ def _notes(args, runs, n_missing):
     splits = sorted({str(row["fold"]) for row in rows})
     lines = [
         f"- Errors in percent {UNITS[args.protocol]}; mean ± standard deviation over "
-        f"splits {', '.join(splits)} and seeds {', '.join(map(str, seeds))}.",
+        f"{len(splits)} splits ({', '.join(splits)}) and {len(seeds)} seeds "
+        f"({', '.join(map(str, seeds))}). Differences are between runs with the same faces and "
+        "seed.",
         f"- Faces: {', '.join(told['n_train'])} for training, {', '.join(told['n_test'])} for "
         "testing.",
         f"- Training: {TRAINING[args.recipe]}"
-        + (" `--quick`: to see that all works; the figures mean nothing." if args.quick else ""),
+        + (" `--quick`: to see that all works." if args.quick else ""),
         *([f"- Changed: {args.settings}."] if args.settings else []),
         f"- The paper's figures are of {_whose(args, rows)}. "
         + "; ".join(f"{mark or 'unmarked'}: {what}" for mark, what in MARKS.items())
@@ -261,7 +263,8 @@ def _notes(args, runs, n_missing):
 
 def make_markdown(records, runs, speeds, args, n_missing):
     """Text of the report."""
-    title = f"# Table `{args.table}` of the paper, protocol `{args.protocol}`"
+    quick = " (quick run: the figures mean nothing)" if args.quick else ""
+    title = f"# Table `{args.table}` of the paper, protocol `{args.protocol}`{quick}"
     table = MARKDOWN[args.table](records, args, speeds)
     return "\n".join([title, "", *table, "", *_notes(args, runs, n_missing), ""])
 
@@ -314,6 +317,6 @@ def draw_ced(records, args, path):
                     name=LOSSES[r["loss"]],
                     normalizer="box" if args.protocol == "aflw" else "inter_pupil",
                 ).plot(ax)
-        ax.set_title(network)
+        ax.set_title(f"{network}{' (quick run: not meaningful)' if args.quick else ''}")
     figure.savefig(path, dpi=100)
     print(path)

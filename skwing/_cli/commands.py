@@ -49,13 +49,13 @@ def predict(args):
     points = _predict_all(model, data, args.skip_unreadable)
     found = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
     tell_missing(data, noun)
+    schema = schema_of(model, data)
     if out is not None:
-        write_landmarks(out, data, points, source, args.to, rounding)
+        write_landmarks(out, data, points, {**source, "schema": schema}, args.to, rounding)
         say(f"landmarks of {count_found(data, points, noun)}: {out}")
     if args.draw:
         if not len(found):
             raise ValueError(f"no landmarks were found in any image; {args.draw} is not written")
-        schema = schema_of(model, data)
         draw_landmarks(
             args.draw, data, y_pred=points, schema=schema, rows=found, n_most=args.draw_max
         )

@@ -46,6 +46,13 @@ class Rounding:
     whole_pixels: bool = False
 
 
+def _write_csv(path, data, target, source, rounding):
+    """Write columns that are named after the landmarks of the schema, if there is one."""
+    schema = source.get("schema") if data.schema is None else data.schema
+    names = None if schema is None else list(schema.landmark_names)
+    datasets.write_csv(path, data, target, names=names)
+
+
 def _write_tps(path, data, target, source, rounding):
     datasets.write_tps(
         path,
@@ -84,7 +91,7 @@ FORMATS = {
     "csv": Format(
         ".csv",
         lambda path, images, schema: datasets.read_csv(path, images=images, schema=schema),
-        lambda path, data, target, *_: datasets.write_csv(path, data, target),
+        _write_csv,
     ),
     "tps": Format(
         ".tps",

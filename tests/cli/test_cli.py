@@ -11,6 +11,7 @@ from skwing._cli.formats import FORMATS, read_landmarks
 from skwing._utils.opencv import cv2
 from skwing.datasets import write_csv
 from skwing.metrics import nme
+from skwing.schema import IBUG68
 
 N = 12
 
@@ -34,6 +35,14 @@ def test_landmarks_of_images_are_those_of_predict(folder, run, tmp_path):
     expected = load_model(folder / "whole.safetensors").predict(paths)
     np.testing.assert_allclose(read_landmarks(out).target, expected, atol=1e-9)
     assert cv2.imread(str(picture)).std() > 10
+
+
+def test_columns_are_named_after_the_landmarks_of_the_model(folder, run, tmp_path):
+    out = tmp_path / "named.csv"
+    run("predict", "00.png", "01.png", "--model", "whole.safetensors", "--out", out)
+    header = out.read_text().splitlines()[0].split(",")
+    assert header[:3] == ["image", "left_jaw_0_x", "left_jaw_0_y"]
+    assert read_landmarks(out).schema.landmark_names == IBUG68.landmark_names
 
 
 def test_a_folder_of_images_gives_landmarks_csv(folder, run, tmp_path):
