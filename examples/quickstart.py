@@ -144,7 +144,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n-samples", type=int, default=300, help="number of training faces")
     parser.add_argument(
-        "--epochs", type=int, nargs="+", default=[14, 14], help="number of epochs of each stage"
+        "--epochs", type=int, nargs="+", default=[9, 14], help="number of epochs of each stage"
     )
     parser.add_argument(
         "--picture", type=Path, default=Path("quickstart.jpg"), help="file of the figure"

@@ -102,6 +102,7 @@ def test_a_cascade_learns_faces_by_heart_and_its_second_stage_does_better(faces)
     assert second < 0.2 * guess
 
 
+@pytest.mark.slow
 def test_training_starts_at_the_mean_of_the_training_landmarks(X, y):
     reg = tiny(max_epochs=1, **{**STILL, **FROZEN, "networks": (PLAIN,)}).fit(X, y)
     expected = np.broadcast_to(y.mean(axis=0), y.shape)
@@ -270,12 +271,14 @@ def test_the_same_seed_gives_the_same_model(plain, X, y):
     assert np.abs(one.predict(X) - other.predict(X)).max() > ROUNDING
 
 
+@pytest.mark.slow
 def test_a_second_fit_starts_anew(plain, X, y):
     reg = copy.deepcopy(plain).fit(X, y)
     np.testing.assert_array_equal(reg.predict(X), plain.predict(X))
     assert len(reg.history_) == 4
 
 
+@pytest.mark.slow
 def test_a_random_state_object_goes_on_between_fits(X, y):
     def answers(rng):
         reg = tiny(networks=(TINY,), max_epochs=1, random_state=rng)
@@ -450,6 +453,7 @@ def test_given_validation_data_are_reported_and_change_nothing(X, y):
     assert reg.history_[-1]["validation_error"] == pytest.approx(-reg.score(X[8:], y[8:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [False, True])
 def test_early_stopping_waits_and_then_stops(X, y, given):
     reg = tiny(
@@ -485,6 +489,7 @@ def test_early_stopping_keeps_the_best_weights(X, y):
         assert nme(y[8:], points, normalizer=lengths) == pytest.approx(min(errors))
 
 
+@pytest.mark.slow
 def test_held_out_samples_are_not_trained_on(X, y):
     reg = tiny(early_stopping=True, validation_fraction=0.25, batch_size=1).fit(X, y)
     assert [row["n_samples"] for row in reg.history_] == [9] * 4
@@ -612,6 +617,7 @@ def test_each_stage_reads_what_the_one_before_it_asks_for(fitted, X):
     assert np.abs(third - second).max() > 10 * ROUNDING
 
 
+@pytest.mark.slow
 def test_predict_reads_the_networks_as_they_are_now(X, y, monkeypatch):
     """It runs copies with normalisation folded in."""
     small = partial(ShapeIndexedCNN, input_size=16, width=8, n_hidden=32)

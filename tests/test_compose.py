@@ -110,6 +110,7 @@ def test_a_flat_y_goes_through_a_pipeline(faces):
     np.testing.assert_array_equal(pipe.predict(faces.data).reshape(points.shape), points)
 
 
+@pytest.mark.slow
 def test_clone_and_nested_parameters(faces):
     pipe = pipeline(w=4.0).fit(faces.data, faces.target)
     copied = clone(pipe)
@@ -120,6 +121,7 @@ def test_clone_and_nested_parameters(faces):
     assert "PoseBalancer" in repr(pipe) and "PoseBalancer" in pipe._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_fitted_pipeline_is_stored_and_loaded(faces):
     pipe = pipeline().fit(faces.data, faces.target)
     file = io.BytesIO()
@@ -228,6 +230,7 @@ def test_learning_curve(faces):
     assert np.isfinite(train).all() and np.isfinite(test).all()
 
 
+@pytest.mark.slow
 def test_train_test_split_keeps_boxes_and_schema(faces):
     X, X_test, y, y_test = train_test_split(faces.data, faces.target, random_state=0)
     pipe = pipeline().fit(X, y)
@@ -329,6 +332,7 @@ def test_callbacks_hear_of_every_epoch(callbacks, faces):
     assert recorder.told == ["setup", *epochs, "fit", "teardown"]
 
 
+@pytest.mark.slow
 def test_a_callback_may_end_a_stage(callbacks, faces):
     reg = tiny(max_epochs=5).set_callbacks(Recorder(stop_after=2)).fit(faces.data, faces.target)
     assert reg.n_iter_ == [2, 2]

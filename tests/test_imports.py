@@ -55,6 +55,7 @@ def users_of(*names):
     }
 
 
+@pytest.mark.slow
 def test_imports_point_one_way():
     graph = {}
     for path, tree in TREES.items():

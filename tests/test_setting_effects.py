@@ -137,6 +137,7 @@ def test_margin_is_what_a_crop_shows_around_the_box(margin):
     np.testing.assert_allclose(abs(shift), 0, atol=0.3)
 
 
+@pytest.mark.slow
 def test_margin_of_a_later_stage_is_what_it_shows_around_the_mean_shape():
     networks = (partial(Watcher, points=DOTS), Watcher)
     for margin in (0.3, 0.6):

@@ -16,6 +16,7 @@ from skwing.schema import IBUG68
 N = 12
 
 
+@pytest.mark.slow
 def test_landmarks_of_images_are_those_of_predict(folder, run, tmp_path):
     out, picture = tmp_path / "found.csv", tmp_path / "found.png"
     code, _, told = run(
@@ -52,6 +53,7 @@ def test_a_folder_of_images_gives_landmarks_csv(folder, run, tmp_path):
     (folder / "landmarks.csv").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "pts"])
 def test_landmarks_are_written_in_every_format(folder, run, name):
     out = f"out-{name}{FORMATS[name].suffix}"
@@ -60,6 +62,7 @@ def test_landmarks_are_written_in_every_format(folder, run, name):
     assert read_landmarks(folder / out, name).target.shape == (N, 68, 2)
 
 
+@pytest.mark.slow
 def test_annotation_files_bring_their_boxes(folder, run):
     run("predict", "faces.json", "--model", "boxed.safetensors", "--out", "by-boxes.csv")
     data = read_landmarks(folder / "faces.json").data
@@ -67,6 +70,7 @@ def test_annotation_files_bring_their_boxes(folder, run):
     np.testing.assert_allclose(read_landmarks(folder / "by-boxes.csv").target, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_model_of_boxes_looks_for_faces(run):
     pytest.importorskip("skimage")
     code, _, told = run("predict", "00.png", "--model", "boxed.safetensors", "--out", "f.csv", "-q")
@@ -84,6 +88,7 @@ def test_whole_images_need_no_detector(run):
     assert "detecting faces" not in told and "has no boxes" in told
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_named_or_skipped(folder, run):
     (folder / "broken").mkdir(exist_ok=True)
     (folder / "broken" / "a.png").write_bytes(b"no image")
@@ -125,6 +130,7 @@ def test_train_then_evaluate(folder, run):
     assert code == 0 and "n_landmarks: 68" in out
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_nme(folder, run):
     args = ["evaluate", "faces.json", "--model", "boxed.safetensors"]
     _, out, _ = run(*args, "--normalizer", "box")
@@ -151,12 +157,14 @@ def test_named_landmarks_keep_their_names(folder, run):
     np.testing.assert_allclose(after.target[:, order], before.target, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_schema_can_be_named(folder, run):
     args = ["train", "faces.tps", "--out", "s.safetensors", "--epochs", 1, "--hold-out", 0, "-q"]
     assert run(*args, "--schema", "ibug68", "--set", "networks=('cnn6',)")[0] == 0
     assert "schema: ibug68" in run("describe", "s.safetensors")[1]
 
 
+@pytest.mark.slow
 def test_undigitised_specimens_are_filled_in(folder, run):
     todo = "LM=0\nIMAGE=00.png\nID=17\nSCALE=0.25\nLM=0\nIMAGE=01.png\nID=18\n"
     (folder / "todo.tps").write_text(todo)
@@ -167,6 +175,7 @@ def test_undigitised_specimens_are_filled_in(folder, run):
     np.testing.assert_allclose(done.target, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_only_digitised_specimens_are_trained_on_and_held_out(folder, run):
     target = read_landmarks(folder / "faces.tps").target
     text = (folder / "faces.tps").read_text()
@@ -190,6 +199,7 @@ def test_a_folder_of_pts_is_written_and_read(folder, run):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", first_fast(["landmarks", "errors", "poses"]))
 def test_pictures(folder, run, kind):
     args = ["plot", "faces.json", "--kind", kind, "--out", f"{kind}.png"]
@@ -198,6 +208,7 @@ def test_pictures(folder, run, kind):
     assert cv2.imread(str(folder / f"{kind}.png")).std() > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "told"),
     [
@@ -271,6 +282,7 @@ def test_a_file_that_cannot_be_written_is_an_error_before_the_work(run, monkeypa
     assert run(*args)[0] == 1
 
 
+@pytest.mark.slow
 def test_samples_without_a_box_are_left_out_of_the_errors(folder, run):
     faces = read_landmarks(folder / "faces.csv")
     boxes = faces.data.boxes.copy()

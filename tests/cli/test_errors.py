@@ -19,6 +19,7 @@ def predicted(folder):
     return faces.target, load_model(folder / "boxed.safetensors").predict(faces.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -34,6 +35,7 @@ def test_the_length_is_told_in_words(run, args, words):
     assert f"errors of the landmarks in {words.strip()}:" in table
 
 
+@pytest.mark.slow
 def test_the_length_without_a_schema_is_the_size_of_the_landmarks(folder, run):
     faces = read_landmarks("faces.csv")
     write_csv(
@@ -52,6 +54,7 @@ def test_the_length_without_a_schema_is_the_size_of_the_landmarks(folder, run):
     assert f"{100 * nme(faces.target, points):.2f} {EXTENT}" in out
 
 
+@pytest.mark.slow
 def test_one_landmark_is_measured_in_pixels(folder, run):
     faces = read_landmarks("faces.csv")
     data = BoxedImages(faces.data.paths, boxes=faces.data.boxes)
@@ -90,6 +93,7 @@ def test_the_help_lists_the_lengths_and_the_default(run, capsys):
     assert "default: auto, the inter-ocular distance if the schema defines it, else" in text
 
 
+@pytest.mark.slow
 def test_errors_are_measured_in_a_unit_of_length(run, predicted):
     true, points = predicted
     errors = point_errors(true, points)

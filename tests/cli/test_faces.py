@@ -15,6 +15,7 @@ def located(folder, name):
     return [path.split("/")[-1] for path in found.data.paths], found.target
 
 
+@pytest.mark.slow
 def test_photographs_without_a_face_are_named(photos, run):
     code, _, told = run("predict", photos, *MODEL, "--out", photos / "x.csv")
     assert code == 1
@@ -26,6 +27,7 @@ def test_photographs_without_a_face_are_named(photos, run):
     assert np.isnan(points).all((1, 2)).tolist() == [True, False, False]
 
 
+@pytest.mark.slow
 def test_several_faces_are_said(photos, run):
     told = run("predict", photos, *MODEL, "--out", photos / "x.csv")[2]
     assert "largest of several faces used in 1 photograph " in told
@@ -72,6 +74,7 @@ def test_ids_and_scales_of_all_faces_are_those_of_their_photograph(photos, run):
     assert found.scale[:2].tolist() == [0.25, 0.25] and np.isnan(found.scale[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_photograph_without_a_face_loses_nothing_in_any_format(photos, run, name):
     out = photos / f"x-{name}{FORMATS[name].suffix}"
@@ -96,6 +99,7 @@ def test_an_unreadable_photograph_loses_nothing_in_any_format(folder, photos, ru
     assert any("a.png" in path.read_text() or path.stem == "a" for path in files)
 
 
+@pytest.mark.slow
 def test_images_without_a_box_are_images_without_a_box_in_dlib_files(photos, run):
     run("predict", photos, *MODEL, "--out", photos / "x.xml")
     found = read_dlib_xml(photos / "x.xml")
@@ -119,6 +123,7 @@ def test_landmarks_without_a_box_get_one_in_dlib_files(folder, run):
     assert len(read_dlib_xml("wings.xml").data) == len(faces.data)
 
 
+@pytest.mark.slow
 def test_given_boxes_that_are_missing_are_not_called_faces(folder, run):
     faces = read_landmarks("faces.csv")
     boxes = faces.data.boxes.copy()
@@ -129,6 +134,7 @@ def test_given_boxes_that_are_missing_are_not_called_faces(folder, run):
     assert "no box in 2 of 12 samples: 03.png, 05.png (their rows are empty)" in told
 
 
+@pytest.mark.slow
 def test_the_picture_says_what_it_leaves_out(photos, run, monkeypatch):
     shown = []
     monkeypatch.setattr("skwing._cli.pictures.save", lambda d, path, what: shown.append((d, what)))
@@ -141,6 +147,7 @@ def test_the_picture_says_what_it_leaves_out(photos, run, monkeypatch):
     assert some.indices.tolist() == [1, 2] and what == " (the first 2 of 3)"
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_worst_numbers_rows_of_the_file(folder, run, monkeypatch):
     shown = []
     monkeypatch.setattr("skwing._cli.pictures.save", lambda d, path, what: shown.append((d, what)))

@@ -9,6 +9,7 @@ from skwing._cli.formats import FORMATS, read_landmarks
 from skwing.datasets import read_dlib_xml
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_decimals_are_rounded_in_every_format(folder, run, tmp_path, name):
     out = tmp_path / f"out{FORMATS[name].suffix}"

@@ -15,6 +15,7 @@ def train(run, path, *args):
     return run("train", path, "--out", "new.safetensors", *FAST, *args)
 
 
+@pytest.mark.slow
 def test_landmarks_without_a_schema_are_told(folder, run):
     faces = read_landmarks("faces.csv")
     data = BoxedImages(faces.data.paths, boxes=faces.data.boxes)
@@ -31,6 +32,7 @@ def test_landmarks_without_a_schema_are_told(folder, run):
     assert "without a schema" not in train(run, "few.csv")[2]
 
 
+@pytest.mark.slow
 def test_training_continues_from_a_model(folder, run):
     before = load_model("boxed.safetensors")
     args = ("--out", "more.safetensors", "--start", "boxed.safetensors", "--hold-out", 0, "-q")
@@ -50,6 +52,7 @@ def test_training_continues_from_a_model(folder, run):
     assert load_model("more.safetensors")[-1].max_epochs == 2
 
 
+@pytest.mark.slow
 def test_the_schema_of_the_start_stays_if_the_file_has_none(folder, run):
     faces = read_landmarks("faces.csv")
     write_csv(
@@ -65,6 +68,7 @@ def test_the_schema_of_the_start_stays_if_the_file_has_none(folder, run):
     assert "without a schema" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "args", "told"),
     [
@@ -111,6 +115,7 @@ def mixed(folder, monkeypatch):
     (folder / "new.tps").write_text(todo)
 
 
+@pytest.mark.slow
 def test_only_digitised_specimens_are_held_out(mixed, run):
     code, out, told = train(run, "some.tps", "--hold-out", 0.5)
     assert code == 0
@@ -144,6 +149,7 @@ def test_samples_without_a_box_are_not_held_out(folder, run):
     assert code == 1 and "two.csv" in told
 
 
+@pytest.mark.slow
 def test_few_photographs_hold_out_one(folder, run):
     faces = read_landmarks("faces.csv")
     rows = [0, 0, 1, 1, 2, 2, 3, 3]

@@ -229,6 +229,7 @@ def test_poses_in_titles_have_their_name_and_unit(faces):
     assert by_mode.axes_[0].get_title() == f"#0, pose {number}"
 
 
+@pytest.mark.slow
 def test_landmarks_by_chance_repeat_with_the_same_seed(faces):
     shown = [
         LandmarkDisplay.from_predictions(
@@ -369,6 +370,7 @@ def test_titles_name_the_files(faces, tmp_path):
     assert titles[1].startswith("#1 ...") and titles[1].endswith("specimen_12.png")
 
 
+@pytest.mark.slow
 def test_true_and_predicted_landmarks_are_joined(faces, predicted):
     display = LandmarkDisplay.from_predictions(faces.data, faces.target, predicted, order=[5])
     (line,) = (each for each in display.axes_[0].lines if each.get_color() == "white")

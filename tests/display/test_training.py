@@ -279,6 +279,7 @@ def balancer(faces):
     return PoseBalancer(n_bins=4).fit(faces.data, y)
 
 
+@pytest.mark.slow
 def test_pose_histogram_counts_before_and_after(faces, balancer):
     display = PoseHistogramDisplay.from_estimator(Pipeline([("balance", balancer)]), faces.data)
     values = np.abs(balancer.poses_)

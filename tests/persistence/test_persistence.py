@@ -106,6 +106,7 @@ def same_params(found, expected):
 # ---------------------------------------------------------------------------------------
 # All comes back
 # ---------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_regressor_comes_back_with_all_that_it_knows(fitted, file):
     loaded = again(fitted, file)
     X, y = data()
@@ -169,6 +170,7 @@ def test_settings_of_every_kind_come_back(name, file):
         assert same_params(load_model(file), reg)
 
 
+@pytest.mark.slow
 def test_flat_landmarks_and_boxes_come_back(file):
     X, y = data()
     X = BoxedImages(X, boxes=[[2, 2, 26, 26]] * len(X))

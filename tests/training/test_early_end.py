@@ -197,6 +197,7 @@ def test_a_search_goes_on_after_an_interruption(faces, interrupt):
 WILD = {"optimizer": "sgd", "schedule": "constant", "loss": "l2"}
 
 
+@pytest.mark.slow
 def test_divergence_of_a_later_stage_leaves_the_first(faces):
     reg = tiny(learning_rate=(1e-4, 1e4), **WILD)
     with pytest.raises(ValueError, match=r"stage 2, epoch 1: .*diverged; try a lower learning_r"):

@@ -84,6 +84,7 @@ def test_it_holds_for_each_stage_and_goes_with_the_model(faces, tmp_path):
         np.testing.assert_array_equal(other.predict(faces.data), second)
 
 
+@pytest.mark.slow
 def test_the_last_training_counts(faces):
     reg = tiny(warm_start=True, augmentation=Augmentation(deformation=0.0, mirror=(0.5, 0))).fit(
         faces.data, faces.target

@@ -208,6 +208,7 @@ def test_a_closed_lid_hides_the_pupil():
         assert not hidden[:96].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", MARK_UPS.values(), ids=MARK_UPS)
 def test_the_far_side_of_a_turned_face_is_hidden(schema):
     pose = np.array([[75, 0, 0], [-75, 0, 0], [0, 0, 0]]).repeat(6, 0)

@@ -60,6 +60,7 @@ def test_return_X_y_gives_the_same_faces():
     assert np.array_equal(target, faces.target)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_no_global_random_numbers():
     np.random.seed(3)  # noqa: NPY002
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
@@ -82,6 +83,7 @@ def test_the_default_faces_stay_as_they_are():
     np.testing.assert_allclose(faces.data.boxes[2], box, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_face_does_not_depend_on_how_many_are_made():
     few, many = (make_faces(n, random_state=2, faces_per_identity=2) for n in (3, 6))
     assert np.array_equal(pixels_of(few.data), pixels_of(many.data)[:3])
@@ -423,6 +425,7 @@ def box_offsets(boxes, target):
     return (middle[0] - middle[1]) / side[:, None], boxes[:, 2] / side
 
 
+@pytest.mark.slow
 def test_boxes_without_error_fit():
     faces = make_faces(20, random_state=0, box_error=0, image_size=64)
     shift, scale = box_offsets(faces.data.boxes, faces.target)

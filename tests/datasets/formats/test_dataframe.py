@@ -170,6 +170,7 @@ def test_columns_of_several_levels_as_of_deeplabcut():
     assert mouse.names.tolist() == ["labeled-data/v/a.png"]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4), st.integers(1, 3), st.data())
 @settings(max_examples=20, deadline=None)
 def test_a_frame_that_pandas_read_is_the_table_that_read_csv_reads(tmp_path_factory, n, k, data):

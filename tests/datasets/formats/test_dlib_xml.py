@@ -275,6 +275,7 @@ def test_a_part_name_of_its_own_for_each_box_does_not_fill_the_memory(tmp_path):
         read_dlib_xml(path)
 
 
+@pytest.mark.slow
 def test_many_images_are_read_and_none_opened(tmp_path):
     n = 10_000
     images = "".join(f"<image file='{i}.jpg'>\n{box('0')}\n</image>" for i in range(n))
@@ -300,6 +301,7 @@ def annotations(draw):
     return files, boxes, points, LandmarkSchema("drawn", parts)
 
 
+@pytest.mark.slow
 @few
 @given(drawn=annotations(), flat=st.booleans())
 def test_what_was_written_is_read_to_the_last_digit(tmp_path_factory, drawn, flat):

@@ -73,6 +73,7 @@ def test_a_package_with_its_images(tmp_path, mice):
     assert len(set(found.names)) == 3
 
 
+@pytest.mark.slow
 def test_boxes_are_none_where_no_instance_has_one(mice):
     found = from_sleap_io(to_sleap_io(mice.paths, POINTS, names=["c", "a", "b"]))
     assert not found.data.has_boxes
