@@ -7,26 +7,32 @@ from tqdm import tqdm
 
 from skwing._cli.formats import (
     FORMATS,
-    Rounding,
-    check_writing,
+    Writing,
+    find_format,
     read_landmarks,
+    warn_of_lost,
     write_landmarks,
 )
 from skwing._cli.measure import Measure, print_errors, print_landmarks
+from skwing._cli.names import order_by_name
+from skwing._cli.outputs import check_outputs, check_samples, check_writing
 from skwing._cli.pictures import displays, draw_landmarks, save
 from skwing._cli.samples import (
     count_found,
     digitised,
     images_to_read,
+    needs_detector,
     tell_missing,
     with_boxes,
 )
 from skwing._cli.training import hold_out, make_model, note_of_schema
 from skwing._cli.words import count, say
-from skwing._utils.files import check_target
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
+from skwing.datasets._common import Dataset
+from skwing.display._inputs import sample_errors
 from skwing.export import to_onnx
+from skwing.images import BoxedImages
 from skwing.persistence import describe_model, load_model, save_model
 
 _A_PASS = 64  # images between two updates of the progress bar
@@ -34,25 +40,35 @@ _A_PASS = 64  # images between two updates of the progress bar
 
 def predict(args):
     """Run ``skwing predict``: predict landmarks, write them to a file and draw them."""
-    out, rounding = args.out, Rounding(args.decimals, args.whole_pixels)
+    out, writing = args.out, _writing(args)
     if out is None and (args.to or not args.draw):
         out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
-    if out is not None:
-        form = check_writing(out, args.to, rounding)
-        if args.all_faces and form.one_per_image:
-            raise ValueError(f"--all-faces: the format of {out} has one sample for each image")
-        if form.suffix:  # not a folder
-            check_target(out)
+    form = None if out is None else check_writing(out, args.to, writing)
+    if form is not None and args.all_faces and form.one_per_image:
+        raise ValueError(f"--all-faces: the format of {out} has one sample for each image")
+    inputs = [("IMAGES", path) for path in args.images] + [("--model", args.model)]
+    is_file = form is not None and form.suffix
+    check_outputs({"--out": out} if is_file else {}, inputs, {"--draw": args.draw})
+    samples = images_to_read(args)
+    files = [("an image", path) for path in samples.data.paths]
+    check_outputs({"--out": out} if is_file else {}, files, {"--draw": args.draw})
     model = load_model(args.model)
-    data, source = images_to_read(args)
-    data, source, noun = with_boxes(data, source, model, args)
+    schema = schema_of(model, samples.data)
+    if out is not None:
+        n_landmarks = predictor_of(model).n_landmarks_
+        planned = _named(samples.data, schema, form)
+        if needs_detector(samples, model, args):  # boxes are columns too
+            planned = planned.with_boxes([[0, 0, 1, 1]] * len(planned))
+        check_samples(out, planned, n_landmarks, samples.further, args.to, writing)
+    samples = with_boxes(samples, model, args)
+    data = samples.data
     points = _predict_all(model, data, args.skip_unreadable)
     found = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
-    tell_missing(data, noun)
-    schema = schema_of(model, data)
+    tell_missing(samples)
     if out is not None:
-        write_landmarks(out, data, points, {**source, "schema": schema}, args.to, rounding)
-        say(f"landmarks of {count_found(data, points, noun)}: {out}")
+        named, further = _named(data, schema, form), samples.further.for_other_landmarks()
+        _write(out, named, points, further, args.to, writing, boxes=False, names=False)
+        say(f"landmarks of {count_found(samples, points)}: {out}")
     if args.draw:
         if not len(found):
             raise ValueError(f"no landmarks were found in any image; {args.draw} is not written")
@@ -64,8 +80,8 @@ def predict(args):
 
 def train(args):
     """Run ``skwing train``: train a model on annotated images."""
-    check_target(args.out)  # before training, not after
-    dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    check_outputs({"--out": args.out}, [("DATA", args.data)])  # before training, not after
+    dataset = read_landmarks(*_reading(args))
     usable = digitised(dataset, args.data, "nothing to train on")
     model = make_model(args, dataset)
     note_of_schema(model, dataset)
@@ -86,9 +102,12 @@ def train(args):
 
 def evaluate(args):
     """Run ``skwing evaluate``: print the errors of a model on annotated images."""
+    inputs = [("DATA", args.data), ("--model", args.model)]
+    check_outputs({}, inputs, {"--draw": args.draw})
     model = load_model(args.model)
-    dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    dataset = read_landmarks(*_reading(args))
     rows = digitised(dataset, args.data, "nothing to measure")
+    dataset = _as_the_model(dataset, model, args.data)
     data, target = dataset.data[rows], dataset.target[rows]
     scales = dataset.scale[rows] if "scale" in dataset else None
     measure = Measure.of(args, model, data, scales)
@@ -115,19 +134,24 @@ def evaluate(args):
 
 def convert(args):
     """Run ``skwing convert``: convert landmarks from one file format to another."""
-    source, target = Path(args.source), Path(args.target)
-    rounding = Rounding(args.decimals, args.whole_pixels)
-    if target.exists() and source.samefile(target):
-        raise ValueError(f"{target} is both SOURCE and TARGET; expected two different files")
-    check_writing(target, args.to, rounding)  # raises an error before a long file is read
-    dataset = read_landmarks(source, args.format, args.images, args.schema)
-    write_landmarks(target, dataset.data, dataset.target, dataset, args.to, rounding)
-    say(f"{count(len(dataset.data), 'samples')} of {dataset.target.shape[1]} landmarks: {target}")
+    source, target, writing = Path(args.source), Path(args.target), _writing(args)
+    form = check_writing(target, args.to, writing)  # raises an error before a long file is read
+    if form.suffix:
+        check_outputs({"TARGET": target}, [("SOURCE", source)])
+    elif target.exists() and source.samefile(target):
+        raise ValueError(f"{target} is both SOURCE and TARGET; expected two different folders")
+    dataset = read_landmarks(source, args.format, args.images, args.schema, args.category)
+    data, points = dataset.data, dataset.target
+    further = find_format(source, args.format).further(dataset)
+    check_samples(target, data, points.shape[1], further, args.to, writing)
+    _write(target, data, points, further, args.to, writing, names=args.schema is None)
+    say(f"{count(len(data), 'samples')} of {points.shape[1]} landmarks: {target}")
     return 0
 
 
 def export(args):
     """Run ``skwing export``: write a model to an ONNX file."""
+    check_outputs({"OUT": args.out}, [("MODEL", args.model)])
     to_onnx(load_model(args.model), args.out)
     say(f"ONNX file: {args.out}")
     return 0
@@ -135,23 +159,38 @@ def export(args):
 
 def plot(args):
     """Run ``skwing plot``: draw annotated images, errors or poses."""
-    dataset = read_landmarks(args.data, args.format, args.images, args.schema)
+    if args.kind == "errors" and args.model is None:
+        raise ValueError("--kind errors requires --model")
+    inputs = [("DATA", args.data), ("--model", args.model)]
+    check_outputs({}, inputs, {"--out": args.out})
     model = None if args.model is None else load_model(args.model)
+    dataset = read_landmarks(*_reading(args))
+    rows = digitised(dataset, args.data, "nothing to draw")
+    dataset = _as_the_model(dataset, model, args.data)
+    data, target = dataset.data[rows], dataset.target[rows]
     if args.kind == "landmarks":
-        points = None if model is None else _predict_all(model, dataset.data, skip=False)
-        schema = schema_of(model, dataset.data)
+        points, schema = None, schema_of(model, data)
+        if model is not None:  # all rows, so that numbers in the picture are those of the file
+            points = np.full_like(dataset.target, np.nan)
+            points[rows] = _predict_all(model, data, skip=False)
+            errors, _ = sample_errors(target, points[rows], "auto", schema, None)
+            rows = rows[np.argsort(-errors, kind="stable")]
         draw_landmarks(
-            args.out, dataset.data, dataset.target, points, schema=schema, n_most=args.draw_max
+            args.out,
+            dataset.data,
+            dataset.target,
+            points,
+            rows=rows,
+            schema=schema,
+            n_most=args.draw_max,
         )
         return 0
     display = displays()
     if args.kind == "errors":
-        if model is None:
-            raise ValueError("--kind errors requires --model")
-        drawn = display.CumulativeErrorDisplay.from_estimator(model, dataset.data, dataset.target)
+        drawn = display.CumulativeErrorDisplay.from_estimator(model, data, target)
     else:
-        balancer = PoseBalancer().fit(dataset.data, dataset.target)
-        drawn = display.PoseHistogramDisplay.from_estimator(balancer, dataset.data)
+        balancer = PoseBalancer().fit(data, target)
+        drawn = display.PoseHistogramDisplay.from_estimator(balancer, data)
     save(drawn, args.out)
     return 0
 
@@ -161,6 +200,47 @@ def describe(args):
     for name, value in describe_model(args.model).items():
         print(f"{name}: {value}")
     return 0
+
+
+def _reading(args):
+    return args.data, args.format, args.images, args.schema, args.category
+
+
+def _writing(args):
+    return Writing(args.decimals, args.whole_pixels, args.overwrite)
+
+
+def _write(path, data, points, further, name, writing, **content):
+    """Write landmarks; say what was changed, and warn of what the format does not hold."""
+    kept, messages = write_landmarks(path, data, points, further, name, writing)
+    for message in messages:
+        say(message)
+    warn_of_lost(path, data, further, kept, **content)
+
+
+def _named(data, schema, form):
+    """Images with the schema of the model, whose names the file gets if the images have none.
+
+    Parts of dlib's files are numbered, because dlib sorts them by name.
+    """
+    if data.schema is not None or schema is None or form is FORMATS["dlib"]:
+        return data
+    return BoxedImages(data.paths, boxes=data.boxes if data.has_boxes else None, schema=schema)
+
+
+def _as_the_model(dataset, model, path):
+    """Data set with its landmarks in the order of the model, if both have the same names."""
+    order = None if model is None else order_by_name(model, dataset, path)
+    if order is None:
+        return dataset
+    say(f"the landmarks of {path} are in another order than those of the model: matched by name")
+    data, schema = dataset.data, predictor_of(model).schema_
+    boxes = data.boxes if data.has_boxes else None
+    matched = {
+        "data": BoxedImages(data.paths, boxes=boxes, schema=schema),
+        "target": dataset.target[:, order],
+    }
+    return Dataset(**{**dataset, **matched})
 
 
 def _photographs(data):

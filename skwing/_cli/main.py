@@ -7,6 +7,7 @@ import warnings
 from skwing._cli import commands
 from skwing._cli.formats import FORMATS
 from skwing._cli.measure import names_of_normalizers
+from skwing._cli.wording import in_options
 from skwing._utils.version import __version__
 from skwing.schema import SCHEMAS
 
@@ -34,8 +35,7 @@ def make_parser():
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"skwing {__version__}")
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of errors")
+    _add_global(parser, default=False)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_predict(subparsers)
     _add_train(subparsers)
@@ -55,8 +55,20 @@ def _add(subparsers, name, text, epilog=None):
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not show progress")
+    # Without a default, which would replace the value of an option before the command.
+    _add_global(parser, default=argparse.SUPPRESS)
     return parser
+
+
+def _add_global(parser, default):
+    """Add the options that all commands have, before and after the name of the command."""
+    parser.add_argument("--version", action="version", version=f"skwing {__version__}")
+    parser.add_argument(
+        "--traceback", action="store_true", default=default, help="show the traceback of errors"
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", default=default, help="do not show progress"
+    )
 
 
 def _add_reading(parser, what):
@@ -70,6 +82,13 @@ def _add_reading(parser, what):
         "--schema",
         choices=sorted(SCHEMAS),
         help="landmark definition, for files without one",
+    )
+    parser.add_argument(
+        "--category",
+        action="append",
+        metavar="NAME",
+        help="COCO: category to read, a name or an id; can be repeated for categories with the "
+        "same keypoints",
     )
 
 
@@ -85,6 +104,9 @@ def _add_rounding(parser):
         action="store_true",
         help="dlib: round landmarks and boxes to integers, as dlib and imglab require; default: "
         "not rounded, so that nothing is lost",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="pts: replace files that are in the folder"
     )
 
 
@@ -135,6 +157,9 @@ def _add_predict(subparsers):
         "images", nargs="+", help="images, folders of images, or one annotation file"
     )
     parser.add_argument("--format", choices=tuple(FORMATS), help="format of the annotation file")
+    parser.add_argument(
+        "--category", action="append", metavar="NAME", help="COCO: category of the annotation file"
+    )
     parser.add_argument(
         "--model", required=True, help="model file written by save_model or `skwing train`"
     )
@@ -305,9 +330,9 @@ def main(argv=None):
         except _USER_ERRORS as error:
             if args.traceback:
                 raise
-            print(f"skwing {args.command}: error: {error}", file=sys.stderr)
+            print(f"skwing {args.command}: error: {in_options(str(error))}", file=sys.stderr)
             return 1
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"skwing: warning: {message}", file=sys.stderr)
+    print(f"skwing: warning: {in_options(str(message))}", file=sys.stderr)

@@ -7,7 +7,7 @@ from skwing._cli.words import say
 from skwing._utils.files import write_bytes
 from skwing._utils.optional import import_optional
 
-__all__ = ["displays", "draw_landmarks", "save"]
+__all__ = ["check_picture", "displays", "draw_landmarks", "save"]
 
 
 def displays():
@@ -16,6 +16,28 @@ def displays():
     from skwing import display
 
     return display
+
+
+def check_picture(path):
+    """Check that pictures can be written in the format of the suffix.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the suffix is unknown.
+    """
+    displays()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    formats = FigureCanvasBase.get_supported_filetypes()
+    suffix = Path(path).suffix
+    if suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"{path}: pictures cannot be written as {suffix!r}; expected one of "
+            f"{', '.join(formats)}"
+        )
 
 
 def draw_landmarks(path, data, y_true=None, y_pred=None, *, rows=None, n_most=12, **options):
@@ -51,12 +73,6 @@ def draw_landmarks(path, data, y_true=None, y_pred=None, *, rows=None, n_most=12
 def save(display, path, what=""):
     """Save the figure of a display; the suffix determines the format."""
     suffix, picture = Path(path).suffix, io.BytesIO()
-    formats = display.figure_.canvas.get_supported_filetypes()
-    if suffix[1:].lower() not in formats:
-        raise ValueError(
-            f"{path}: pictures cannot be written as {suffix!r}; expected one of "
-            f"{', '.join(formats)}"
-        )
     display.figure_.canvas.print_figure(picture, dpi=150, format=suffix[1:].lower())
     write_bytes(path, picture.getvalue())
     say(f"picture: {path}{what}")

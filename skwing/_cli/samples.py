@@ -1,79 +1,122 @@
 """Samples of the commands: images to predict, detected faces, and samples with landmarks."""
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from skwing._cli.formats import IMAGE_SUFFIXES, find_images, read_landmarks
+from skwing._cli.formats import IMAGE_SUFFIXES, find_format, find_images, read_landmarks
+from skwing._cli.further import Further
 from skwing._cli.words import count, named, say
 from skwing._utils.unwrap import predictor_of
 from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
 from skwing.images import BoxedImages
 
-__all__ = ["count_found", "digitised", "images_to_read", "tell_missing", "with_boxes"]
+__all__ = [
+    "Samples",
+    "count_found",
+    "digitised",
+    "images_to_read",
+    "needs_detector",
+    "tell_missing",
+    "with_boxes",
+]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples to predict.
+
+    Attributes
+    ----------
+    data : BoxedImages
+    further : Further
+        Content of their annotation file.
+    noun : str, default="samples"
+        What the samples are: "faces" if they were detected.
+    unreadable : ndarray of int
+        Samples whose images cannot be read, as far as they were searched.
+    """
+
+    data: BoxedImages
+    further: Further
+    noun: str = "samples"
+    unreadable: np.ndarray = field(default_factory=lambda: np.empty(0, int))
 
 
 def images_to_read(args):
-    """Images to predict, and their data set if they are read from an annotation file, else {}."""
+    """Samples to predict, of images or of an annotation file."""
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):
-        dataset = read_landmarks(first, args.format)
-        return dataset.data, dataset
-    return BoxedImages(find_images(args.images)), {}
+        dataset = read_landmarks(first, args.format, category=args.category)
+        return Samples(dataset.data, find_format(first, args.format).further(dataset))
+    return Samples(BoxedImages(find_images(args.images)), Further())
 
 
-def with_boxes(data, source, model, args):
-    """Images with their own boxes, detected boxes, or none, as the model requires.
+def needs_detector(samples, model, args):
+    """Whether faces must be detected.
 
-    Returns
-    -------
-    data : BoxedImages
-    source : dict
-        Names and scales of the samples.
-    noun : str
-        What the samples are: "faces" if they were detected.
+    Raises
+    ------
+    ValueError
+        If ``--all-faces`` contradicts other options or the boxes of the file.
     """
-    if args.all_faces and (args.whole or data.has_boxes):
+    has_boxes = samples.data.has_boxes
+    if args.all_faces and (args.whole or has_boxes):
         other = "--whole" if args.whole else "the file, which has boxes"
         raise ValueError(f"--all-faces detects faces, which contradicts {other}")
-    if args.whole:
-        return data.with_boxes(None), source, "samples"
-    was_boxed = getattr(predictor_of(model), "box_relation_", None) is not None
-    if data.has_boxes or not (was_boxed or args.yunet or args.all_faces):
-        return data, source, "samples"
+    return not (args.whole or has_boxes) and bool(_was_boxed(model) or args.yunet or args.all_faces)
+
+
+def with_boxes(samples, model, args):
+    """Samples with their own boxes, detected boxes, or none, as the model requires."""
+    if not needs_detector(samples, model, args):
+        return replace(samples, data=samples.data.with_boxes(None)) if args.whole else samples
     detector = YuNet(args.yunet) if args.yunet else SkimageCascade()
-    why = ": the model was trained with boxes" if was_boxed else ""
+    why = ": the model was trained with boxes" if _was_boxed(model) else ""
     say(f"detecting faces with {type(detector).__name__}{why}")
-    detect = _all_faces if args.all_faces else _largest_faces
-    return *detect(data, source, detector, verbose=not args.quiet), "faces"
+    options = {
+        "verbose": not args.quiet,
+        "on_error": "skip" if args.skip_unreadable else "raise",
+    }
+    return (_all_faces if args.all_faces else _largest_faces)(samples, detector, options)
 
 
-def _largest_faces(data, source, detector, verbose):
-    found = detect_boxes(data, detector, verbose=verbose)
+def _was_boxed(model):
+    return getattr(predictor_of(model), "box_relation_", None) is not None
+
+
+def _largest_faces(samples, detector, options):
+    data = samples.data
+    found = detect_boxes(data, detector, **options)
     several = _n_photographs(data, found.n_detections > 1)
     if several:
         say(
             f"largest of several faces used in {count(several, 'photographs')} "
             "(--all-faces locates all)"
         )
-    return data.with_boxes(found.boxes), source
+    data = data.with_boxes(found.boxes)
+    return Samples(data, samples.further, "faces", found.unreadable)
 
 
-def _all_faces(data, source, detector, verbose):
+def _all_faces(samples, detector, options):
     """A sample for each face; photographs without a face keep one sample, without a box."""
-    found = detect_all(data, detector, verbose=verbose)
+    found = detect_all(samples.data, detector, **options)
     rows = np.concatenate([found.source, found.missed])
     boxes = np.concatenate([found.data.boxes, np.full((len(found.missed), 4), np.nan)])
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
-    source = {key: source[key][rows] for key in ("names", "scale") if key in source}
-    return data[rows].with_boxes(boxes[order]), source
+    data = samples.data[rows].with_boxes(boxes[order])
+    unreadable = np.flatnonzero(np.isin(rows, found.unreadable))
+    return Samples(data, samples.further.take(rows), "faces", unreadable)
 
 
-def tell_missing(data, noun):
-    """Name the samples without a box, which are not predicted."""
+def tell_missing(samples):
+    """Name the samples without a box, which are not predicted; unreadable ones were named."""
+    data, noun = samples.data, samples.noun
     missing = data.missing_boxes
+    missing[samples.unreadable] = False
     if not missing.any():
         return
     if noun == "faces":
@@ -85,8 +128,9 @@ def tell_missing(data, noun):
     say(f"{what} in {n_missing} of {count(n_all, unit)}: {_names(data, missing)} ({empty})")
 
 
-def count_found(data, points, noun):
+def count_found(samples, points):
     """Numbers of the located objects and their images, in words."""
+    data, noun = samples.data, samples.noun
     found = ~np.isnan(points).all(axis=(1, 2))
     n_images = _n_photographs(data, found)
     if noun == "samples" and n_images == found.sum():

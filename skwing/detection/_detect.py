@@ -12,17 +12,19 @@ from tqdm.auto import tqdm
 from skwing._utils.boxes import check_box_inside, check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
 from skwing._utils.landmarks import as_points
+from skwing._utils.warnings import warn_caller
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.detection._detectors import SkimageCascade
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
+from skwing.images._failures import check_on_error, listed
 
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from numpy.typing import ArrayLike
 
-    from skwing._utils.types import Flags, Floats, Ints
+    from skwing._utils.types import Flags, Floats, Ints, OnError
     from skwing.boxes import BoxRelation
     from skwing.detection._detectors import Detector
     from skwing.images import BoxedImages
@@ -57,6 +59,7 @@ class DetectedBoxes(Bunch):
     overlaps: Floats
     hits: Flags
     missed: Ints
+    unreadable: Ints
     n_detections: Ints
     n_extra: int
     box_relation: BoxRelation | None
@@ -80,6 +83,7 @@ class Detections(Bunch):
     source: Ints
     scores: Floats
     missed: Ints
+    unreadable: Ints
     report: str
 
 
@@ -94,6 +98,7 @@ def detect_boxes(
     fallback: Fallback = "nan",
     n_jobs: int | None = None,
     verbose: int = False,
+    on_error: OnError = "raise",
 ) -> DetectedBoxes:
     """Find one box for each sample with a detector.
 
@@ -132,6 +137,9 @@ def detect_boxes(
         Number of processes, as in joblib; None means one.
     verbose : bool, default=False
         Whether to show a progress bar.
+    on_error : {"raise", "skip"}, default="raise"
+        Whether images that cannot be read raise an error, or are missed, with a warning that
+        names them.
 
     Returns
     -------
@@ -151,6 +159,8 @@ def detect_boxes(
             Mask of the samples with a detection.
         missed : ndarray of int
             Indices of the samples without a detection.
+        unreadable : ndarray of int
+            Indices of the missed samples whose image cannot be read.
         n_detections : ndarray of int of shape (n,)
             Number of detections in the photo of each sample.
         n_extra : int
@@ -171,7 +181,7 @@ def detect_boxes(
     RuntimeError
         If the detector raises an error, which is the cause.
     FileNotFoundError, ValueError
-        If an image is missing or damaged.
+        If an image is missing or damaged, unless `on_error` is "skip".
 
     Notes
     -----
@@ -207,12 +217,13 @@ def detect_boxes(
     check_choice(prefer, "prefer", ("largest", "score"))
     check_choice(fallback, "fallback", ("nan", "reference"))
     VERBOSE.check(verbose, "verbose")
+    check_on_error(on_error)
     reference = _check_reference(images, target, reference)
     if reference is None and fallback == "reference":
         raise ValueError("fallback='reference' requires a target or a reference.")
     match_boxes([], [], min_overlap=min_overlap)  # validate the parameter early
     photos = images.by_image()
-    detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
+    detections, unreadable = _detect(images, photos, detector, prefer, n_jobs, verbose, on_error)
     rows, n_detections, n_extra = _assign(photos, detections, reference, min_overlap)
     boxes, scores = rows[:, :4], rows[:, 4]
     hits = ~np.isnan(boxes[:, 0])
@@ -227,6 +238,7 @@ def detect_boxes(
         overlaps=overlaps,
         hits=hits,
         missed=np.flatnonzero(~hits),
+        unreadable=unreadable,
         n_detections=n_detections,
         n_extra=n_extra,
         box_relation=relation,
@@ -243,6 +255,7 @@ def detect_all(
     prefer: Preference = "largest",
     n_jobs: int | None = None,
     verbose: int = False,
+    on_error: OnError = "raise",
 ) -> Detections:
     """Find all objects with a detector, with one sample per detection.
 
@@ -250,7 +263,7 @@ def detect_all(
     ----------
     images : array, sequence, DataFrame or BoxedImages of shape (n,)
         Images. A photo that occurs several times is searched once, at its first position.
-    detector, n_jobs, verbose
+    detector, n_jobs, verbose, on_error
         See :func:`detect_boxes`.
     prefer : {"largest", "score"}, default="largest"
         Order of the detections of a photo.
@@ -268,6 +281,8 @@ def detect_all(
             Score of each detection; NaN without scores.
         missed : ndarray of int
             Indices in `images` of the photos without a detection.
+        unreadable : ndarray of int
+            Indices in `images` of the missed photos that cannot be read.
         report : str
             Summary as text.
 
@@ -295,8 +310,9 @@ def detect_all(
     detector = _check_detector(detector)
     check_choice(prefer, "prefer", ("largest", "score"))
     VERBOSE.check(verbose, "verbose")
+    check_on_error(on_error)
     photos = images.by_image()
-    detections = _detect(images, photos, detector, prefer, n_jobs, verbose)
+    detections, unreadable = _detect(images, photos, detector, prefer, n_jobs, verbose, on_error)
     first = np.array([samples[0] for samples in photos], dtype=np.int64)
     source = np.repeat(first, np.array([len(rows) for rows in detections], dtype=np.int64))
     rows = np.concatenate([np.empty((0, 5)), *detections])
@@ -308,6 +324,7 @@ def detect_all(
         source=source,
         scores=rows[:, 4],
         missed=missed,
+        unreadable=unreadable,
         report="\n".join([report, *_names(images, missed)]),
     )
 
@@ -346,25 +363,45 @@ def _detect(
     prefer: Preference,
     n_jobs: int | None,
     verbose: int,
-) -> list[Floats]:
-    """Detections of each photo, of shape (k, 5), in the preferred order."""
+    on_error: OnError,
+) -> tuple[list[Floats], Ints]:
+    """Detections of each photo, of shape (k, 5), in the preferred order, and unreadable samples."""
     first = [int(samples[0]) for samples in photos]
     chunks = [first[i : i + _CHUNK] for i in range(0, len(first), _CHUNK)]
+    skip = on_error == "skip"
     work = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = work(delayed(_detect_in)(images[chunk], detector, prefer) for chunk in chunks)
-    detections = []
+    results = work(delayed(_detect_in)(images[chunk], detector, prefer, skip) for chunk in chunks)
+    detections: list[Floats] = []
+    failures: dict[int, str] = {}
     with tqdm(total=len(first), unit="photo", disable=not verbose) as bar:
-        for result in results:
-            detections += result
-            bar.update(len(result))
-    return detections
+        for found, messages in results:
+            failures.update((len(detections) + i, message) for i, message in messages.items())
+            detections += found
+            bar.update(len(found))
+    if failures:
+        warn_caller(
+            f"{len(failures)} of {len(photos)} photos could not be read and have no detection: "
+            f"{listed(failures)}"
+        )
+    unreadable = [photos[i] for i in sorted(failures)]
+    return detections, np.sort(np.concatenate([np.empty(0, np.int64), *unreadable]))
 
 
-def _detect_in(images: BoxedImages, detector: Detector, prefer: Preference) -> list[Floats]:
-    """Detections in each of some images."""
-    detections = []
+def _detect_in(
+    images: BoxedImages, detector: Detector, prefer: Preference, skip: bool
+) -> tuple[list[Floats], dict[int, str]]:
+    """Detections in each of some images, and the errors of images that cannot be read."""
+    detections: list[Floats] = []
+    failures: dict[int, str] = {}
     for i in range(len(images)):
-        image = images.decode(i)
+        try:
+            image = images.decode(i)
+        except (OSError, ValueError) as error:
+            if not skip:
+                raise
+            failures[i] = str(error)
+            detections.append(np.empty((0, 5)))
+            continue
         # Copy arrays of the user, because a detector may modify its input.
         image = image if image.flags.owndata else image.copy()
         height_width = image.shape[:2]
@@ -376,7 +413,7 @@ def _detect_in(images: BoxedImages, detector: Detector, prefer: Preference) -> l
             ) from error
         rows = _check_detections(found, height_width, images.describe(i))
         detections.append(_sorted(rows, prefer, images.describe(i)))
-    return detections
+    return detections, failures
 
 
 def _check_detections(

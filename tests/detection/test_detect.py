@@ -3,6 +3,7 @@ import pickle
 import shutil
 import sys
 import zlib
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -480,3 +481,39 @@ def test_real_faces(data_dir):
     assert found.box_relation["margin"] == pytest.approx(0, abs=0.15)
     published = detect_boxes(faces.data[some], reference=faces.data.boxes[some])
     assert (published.hits == found.hits).mean() > 0.8
+
+
+# ----------------------------------------------------------------------------------------
+# Images that cannot be read
+# ----------------------------------------------------------------------------------------
+@pytest.fixture
+def with_damaged(tmp_path):
+    """Paths of four samples of three photos; the second photo is damaged, the last is missing."""
+    paths = [str(tmp_path / name) for name in ("a.png", "broken.png", "missing.png")]
+    cv2.imwrite(paths[0], photos()[0])
+    Path(paths[1]).write_bytes(b"no image")
+    return BoxedImages([paths[1], paths[0], paths[2], paths[1]])
+
+
+@pytest.mark.parametrize("detect", [detect_boxes, detect_all])
+def test_unreadable_images_raise_an_error_unless_they_are_skipped(with_damaged, detect):
+    with pytest.raises((ValueError, OSError), match=r"broken\.png"):
+        detect(with_damaged, rectangles)
+    with pytest.raises(ValueError, match="on_error"):
+        detect(with_damaged, rectangles, on_error="ignore")
+    with pytest.warns(UserWarning, match=r"2 of 3 photos could not be read.*broken\.png") as told:
+        found = detect(with_damaged, rectangles, on_error="skip")
+    assert len(told) == 1 and "missing.png" in str(told[0].message)
+    assert found.missed.tolist() == found.unreadable.tolist() == [0, 2, 3]
+    first = detect(with_damaged[[1]], rectangles)
+    np.testing.assert_array_equal(found.data.boxes[~found.data.missing_boxes], first.data.boxes)
+    assert not len(first.unreadable)
+
+
+@pytest.mark.parametrize("detect", [detect_boxes, detect_all])
+def test_a_detector_that_fails_is_not_skipped(detect):
+    def fails(image):
+        raise ValueError("no image for this detector")
+
+    with pytest.raises(RuntimeError, match="the detector failed"):
+        detect(photos(), fails, on_error="skip")

@@ -38,10 +38,16 @@ if TYPE_CHECKING:
         categories: list[Any]
         image_sizes: Floats
         left_out: dict[str, int]
+        n_images: int
+        unread: tuple[str, ...]
 
 
 __all__ = ["read_coco"]
 
+# Keys that are read, or that follow from what is read.
+_READ = frozenset(
+    ["id", "image_id", "category_id", "keypoints", "num_keypoints", "bbox", "area", "iscrowd"]
+)
 BOXES = ("annotated", "landmarks", None)
 
 _DESCR = """Keypoints from a file in COCO's format
@@ -142,6 +148,10 @@ def read_coco(
         left_out : dict of str to int
             Number of skipped annotations: "crowd"; "unlabelled", without labelled
             keypoints; "other_category".
+        n_images : int
+            Number of images in the file, also of those without annotations.
+        unread : tuple of str
+            Keys of annotations that have content and are not read, such as "segmentation".
         DESCR : str
             Description of the data.
     (data, target) : tuple
@@ -219,7 +229,20 @@ def read_coco(
         image_ids=image_ids,
         image_sizes=sizes,
         left_out=left_out,
+        n_images=len(photos),
+        unread=_unread(annotations, rows),
     )
+
+
+def _unread(annotations, rows):
+    """Keys of annotations that have content and are not read."""
+    found = {
+        key: None
+        for row in rows
+        for key, value in annotations[row].items()
+        if key not in _READ and value not in (None, "", [], {})
+    }
+    return tuple(map(str, found))
 
 
 def _index_images(entries, find, path):

@@ -203,6 +203,8 @@ def read_csv(
             Group of each sample.
         names : ndarray of str of shape (n,)
             Names of images as in the file, or numbers for images in memory.
+        unread : tuple of str
+            Names of the columns of a long table that are not read.
         DESCR : str
             Description of the data.
 
@@ -251,10 +253,11 @@ def read_csv(
     if places is None:
         wide = _read_wide(text, column, landmarks, () if box_file else boxes)
         names, marks, points, rows = wide.names, wide.columns.names, wide.points, wide.boxes
-        further, sources = wide.further(as_column), wide.sources(find)
+        further, sources, unread = wide.further(as_column), wide.sources(find), ()
     else:
         names, marks, points = read_long(text, places, landmarks)
         rows, further = None, {}
+        unread = tuple(n for i, n in enumerate(text.names) if n and i not in places)
         sources = [find(name, path) for name in names]
     if box_file is not None:
         other = TextTable.of_file(box_file, sep, encoding, None, decimal)
@@ -275,5 +278,6 @@ def read_csv(
         schema=schema,
         missing=missing,
         groups=None if groups is None else further[groups],
+        unread=unread,
         return_X_y=return_X_y,
     )

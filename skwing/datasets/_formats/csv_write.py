@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from skwing._utils.files import replacing
 from skwing.datasets._common import (
     check_alike,
@@ -14,19 +16,20 @@ from skwing.datasets._common import (
     written_paths,
 )
 from skwing.datasets._formats.columns import find_columns
+from skwing.datasets._formats.csv_long import long_columns
 from skwing.datasets._formats.names import check_points, in_order, landmark_names
 from skwing.images._convert import BOX_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Literal
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Literal
 
     from numpy.typing import ArrayLike
 
     from skwing._utils.types import FilePath
     from skwing.images._types import ImagesLike
 
-__all__ = ["write_csv"]
+__all__ = ["readable_columns", "write_csv"]
 
 LAYOUTS = ("wide", "long")
 
@@ -51,24 +54,103 @@ def _check_readable(readable, names):
         )
 
 
-def _write_wide(write, paths, data, points, names):
+def _wide_header(names, has_boxes, further):
+    """Names of the columns: image, further ones, box, landmarks."""
     numbered = names == [str(i) for i in range(len(names))]
     pattern = "{axis}{name}" if numbered else "{name}_{axis}"
     header = [pattern.format(name=name, axis=axis) for name in names for axis in "xy"]
-    has_boxes = data.has_boxes
-    header = ["image", *(BOX_COLUMNS if has_boxes else ()), *header]
-    # Names are arbitrary, so use the reader to check whether they can be read back.
+    return ["image", *further, *(BOX_COLUMNS if has_boxes else ()), *header]
+
+
+def _is_found(names, has_boxes, further):
+    """Whether the reader finds the same columns; names are arbitrary, so it is asked."""
+    header = _wide_header(names, has_boxes, further)
     found = find_columns(header, ["a.png"] * len(header), "names")
-    _check_readable(
-        list(found.names) == names and (found.boxes is not None) == has_boxes and not found.rest,
-        names,
+    return (
+        long_columns(header, "names", None, "auto") is None
+        and found.image == 0
+        and list(found.names) == names
+        and (found.boxes is not None) == has_boxes
+        and [header[i] for i in found.rest] == list(further)
     )
-    write(header)
-    for path, box, row in zip(paths, data.boxes.tolist(), points, strict=True):
-        write([path, *(_cells(box) if has_boxes else ()), *_cells(row.ravel().tolist())])
 
 
-def _write_long(write, paths, data, points, names):
+def readable_columns(names, has_boxes, further):
+    """Names of further columns that do not look like an image, a box or a landmark.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of the landmarks.
+    has_boxes : bool
+    further : iterable of str
+
+    Returns
+    -------
+    readable : list of str
+
+    Examples
+    --------
+    >>> from skwing.datasets._formats.csv_write import readable_columns
+    >>> readable_columns(["nose"], False, ["sex", "tail_x", "path", "tail_y"])
+    ['sex', 'tail_x', 'path']
+    """
+    readable: list[str] = []
+    for name in further:
+        if _can_be_further(names, has_boxes, [*readable, name]):
+            readable.append(name)
+    return readable
+
+
+def _can_be_further(names, has_boxes, further):
+    if any(not name.isprintable() or name != name.strip() or not name for name in further):
+        return False
+    try:
+        return _is_found(names, has_boxes, further)
+    except ValueError:
+        return False
+
+
+def _column_cells(name, values, n_samples):
+    """Cells of a further column; missing values are empty."""
+    values = np.asarray(values)
+    if values.shape != (n_samples,):
+        raise ValueError(
+            f"further[{name!r}] has shape {values.shape}, expected ({n_samples},): a value for "
+            "each sample."
+        )
+    return [_cell(value) for value in values.tolist()]
+
+
+def _cell(value):
+    if value is None or value != value:
+        return ""
+    return number_text(value) if isinstance(value, float) else str(value)
+
+
+def _write_wide(write, paths, data, points, names, further):
+    has_boxes, further = data.has_boxes, {str(key): value for key, value in further.items()}
+    _check_readable(_is_found(names, has_boxes, ()), names)
+    if not _can_be_further(names, has_boxes, further):
+        readable = readable_columns(names, has_boxes, further)
+        odd = next(name for name in further if name not in readable)
+        raise ValueError(
+            f"further: a column {odd!r:.60} cannot be read back beside the others: it looks like "
+            "an image, a box or a landmark, or its name is not plain text. Give it another name."
+        )
+    columns = [_column_cells(name, values, len(data)) for name, values in further.items()]
+    write(_wide_header(names, has_boxes, further))
+    for i, (path, box, row) in enumerate(zip(paths, data.boxes.tolist(), points, strict=True)):
+        own = [column[i] for column in columns]
+        write([path, *own, *(_cells(box) if has_boxes else ()), *_cells(row.ravel().tolist())])
+
+
+def _write_long(write, paths, data, points, names, further):
+    if further:
+        raise ValueError(
+            f"the long layout has no further columns such as {next(iter(further))!r:.60}; "
+            "layout='wide' has."
+        )
     _check_readable(in_order(names) == names, names)
     check_alike(names, points, "target")
     check_one_each(paths, data, "which the long layout cannot tell apart; write it wide")
@@ -86,6 +168,7 @@ def write_csv(
     layout: Literal["wide", "long"] = "wide",
     names: Sequence[str] | None = None,
     images: FilePath | None = None,
+    further: Mapping[str, Any] | None = None,
 ) -> None:
     """Write images, boxes and landmarks to a CSV file that :func:`read_csv` reads.
 
@@ -104,6 +187,9 @@ def write_csv(
     images : str or os.PathLike, default=None
         Folder that paths are relative to and that must contain the images. None is the
         folder of the file; images elsewhere get absolute paths.
+    further : dict of str to array-like of shape (n,), default=None
+        Further columns of the wide layout by their names, such as IDs, which `read_csv`
+        returns as attributes. Cells of None and NaN are empty.
 
     Raises
     ------
@@ -111,7 +197,7 @@ def write_csv(
         If the folder of `path` does not exist.
     ValueError
         If lengths differ, a landmark has only one coordinate, `data` contains pixels, or the
-        names cannot be read back.
+        names of landmarks or of further columns cannot be read back.
 
     Examples
     --------
@@ -133,6 +219,8 @@ def write_csv(
         raise ValueError(f"the name {odd[0]!r:.60} of a landmark cannot be written to a CSV file.")
     check_points(points, names, data.describe)
     paths = _checked_paths(data, path, images)
+    further = {} if further is None else dict(further)
     with replacing(path) as file:
         write = csv.writer(file, lineterminator="\n").writerow
-        (_write_wide if layout == "wide" else _write_long)(write, paths, data, points, names)
+        write_rows = _write_wide if layout == "wide" else _write_long
+        write_rows(write, paths, data, points, names, further)

@@ -84,7 +84,19 @@ class WideTable:
 
 
 def table_bunch(
-    where, sources, names, marks, points, *, boxes, further, schema, missing, groups, return_X_y
+    where,
+    sources,
+    names,
+    marks,
+    points,
+    *,
+    boxes,
+    further,
+    schema,
+    missing,
+    groups,
+    return_X_y,
+    unread=None,
 ):
     """Create the result of a reader of tables, with further columns as attributes.
 
@@ -99,6 +111,7 @@ def table_bunch(
         descr=_DESCR.format(n_samples=len(names), n_landmarks=len(order)),
         groups=names if groups is None and data.paths is None else groups,
         return_X_y=return_X_y,
+        **({} if unread is None else {"unread": unread}),
     )
     if not return_X_y:
         for name, values in further.items():

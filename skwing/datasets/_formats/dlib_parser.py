@@ -12,6 +12,8 @@ __all__ = ["parse"]
 
 _BLOCK = 2**16  # bytes passed to the parser at once
 _LONGEST_TAG = 2**20  # expat scans an unfinished tag again for each block
+_READ = frozenset(["left", "top", "width", "height", "ignore"])  # attributes of boxes
+_UNSET = ("", "0", "0.0", "false", "no")
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
@@ -27,6 +29,7 @@ class Parser:
         self.n_boxes_here = self.n_images = self.n_without_box = self.n_ignored = 0
         self.paths, self.names, self.boxes, self.sizes = [], [], array("d"), array("d")
         self.parts = {}  # name of a part -> its number, by first appearance
+        self.unread = {}  # names of attributes and elements of boxes that are not read, in order
         self.last_box = []  # index of the last box with this part
         self.box_of, self.part_of, self.points = array("q"), array("q"), array("d")
         self.expat = expat.ParserCreate()
@@ -67,6 +70,8 @@ class Parser:
                 self._box(parent, attributes)
             elif tag == "image":
                 self._image(parent, attributes)
+            elif parent == "box":
+                self.unread[tag] = None
             elif parent is None and tag != "dataset":
                 raise ValueError(f"found <{tag:.60}>, expected <dataset>.")
         except ValueError:
@@ -116,6 +121,9 @@ class Parser:
         self.names.append(self.name)
         self.sizes.extend(self.size)
         self.n_boxes_here += 1
+        for key, text in attributes.items():
+            if key not in _READ and text.strip().lower() not in _UNSET:
+                self.unread[key] = None
 
     def _part(self, parent, attributes):
         if parent != "box":

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         n_images: int
         n_without_box: int
         n_ignored: int
+        unread: tuple[str, ...]
 
 
 __all__ = ["read_dlib_xml", "write_dlib_xml"]
@@ -213,6 +214,8 @@ def read_dlib_xml(
         n_images, n_without_box, n_ignored : int
             Number of images in the file, of images without a usable box, and of ignored
             boxes.
+        unread : tuple of str
+            Names of attributes and elements of boxes that are not read, such as "truncated".
         DESCR : str
             Description of the data.
     (data, target) : tuple
@@ -289,6 +292,7 @@ def read_dlib_xml(
         n_images=parser.n_images,
         n_without_box=parser.n_without_box,
         n_ignored=parser.n_ignored,
+        unread=tuple(parser.unread),
     )
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "check_one_row_each",
     "check_points",
     "edges_of",
+    "have_meaning",
     "in_order",
     "landmark_names",
     "lines_of",
@@ -59,7 +60,8 @@ def in_order(names):
     return names if _stem_of_all(names) is None else sorted(names, key=natural_key)
 
 
-def _have_meaning(names):
+def have_meaning(names):
+    """Whether names are more than numbers such as 0, lm_1 or point 2."""
     stem = _stem_of_all(names)
     return (stem is None or stem.strip(SEPARATORS).lower() not in _NO_NAMES) and tuple(names) != (
         "",
@@ -85,7 +87,7 @@ def schema_of(names, schema, where):
     names = list(names)
     order = list(range(len(names)))
     if schema is None:
-        if not names or not _have_meaning(names):
+        if not names or not have_meaning(names):
             return None, order
         if set(names) == set(_KAGGLE_NAMES):
             return _KAGGLE15, order_of(names, _KAGGLE_NAMES)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         comments: NDArray[Any]
         variables: NDArray[Any]
         curves: tuple[int, ...]
+        unread: tuple[str, ...]
 
 
 __all__ = ["heights_of", "read_tps"]
@@ -135,6 +136,8 @@ def read_tps(
             Comments and variables; several comments are joined by line breaks.
         curves : tuple of int
             Number of points of each curve.
+        unread : tuple of str
+            Names of entries that are not read, such as OUTLINES.
         DESCR : str
             Description of the data.
     (data, target) : tuple
@@ -202,6 +205,7 @@ def read_tps(
         comments=np.array(["\n".join(s.comments) for s in specimens], dtype=object),
         variables=np.array([s.variables or "" for s in specimens], dtype=object),
         curves=layout[1:],
+        unread=tuple(dict.fromkeys(key for s in specimens for key in s.unread)),
     )
 
 

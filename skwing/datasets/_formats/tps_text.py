@@ -25,6 +25,7 @@ class Specimen:
     variables: str | None = None
     comments: list = field(default_factory=list)
     scale: float | None = None
+    unread: dict = field(default_factory=dict)  # names of entries that are not read, in order
 
     def layout(self):
         """Numbers of landmarks and of the points of each curve."""
@@ -86,6 +87,8 @@ def parse_specimens(text, path):
             in_outline = in_outline and key != "CURVES"
         else:
             in_outline = in_outline or key == "OUTLINES"
+            if not (in_outline and key == "POINTS"):
+                specimen.unread[key] = None
             continue
         if lines[n_points:]:
             raise _unexpected(lines[n_points][1], path, lines[n_points][0])

@@ -284,6 +284,11 @@ def test_names_of_written_columns(tmp_path):
         ({"target": [[1, NAN, 3, 4]]}, r"sample 0 .*landmark '0' has x and no y"),
         ({"target": [[1, 2, 3, 4]] * 2}, "data has 1 samples, target has 2"),
         ({"data": np.zeros((1, 9, 9), np.uint8)}, "pixels in memory"),
+        ({"further": {"sex": ["m", "f"]}}, r"further\['sex'\] has shape \(2,\), expected \(1,\)"),
+        ({"further": {"tail_x": [1], "tail_y": [2]}}, "'tail_y' cannot be read back"),
+        ({"further": {"path": ["b.jpg"], "image": ["c.jpg"]}}, "cannot be read back"),
+        ({"further": {" a": [1]}}, "cannot be read back"),
+        ({"further": {"a": [1]}, "layout": "long"}, "no further columns such as 'a'"),
         ({"data": ["a\nb.jpg"]}, r"sample 0 \(a\nb.*cannot be written"),
         ({"data": ["\udcff.jpg"]}, "sample 0 .*cannot be written"),
         (
@@ -300,6 +305,25 @@ def test_what_cannot_be_written_is_an_error_and_leaves_no_file(tmp_path, options
         write_csv(path, data, target, **options)
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize("boxes", [None, [[1, 2, 30, 40]] * 3])
+def test_further_columns_are_read_back(tmp_path, boxes):
+    further = {
+        "sex": ["m", "", None],
+        "age": np.array([1, 2, 3]),
+        "length": [0.1, np.nan, 2.0],
+        "note": ['a "b", c', "two\nlines", "x;y"],
+        "code": ["01", "02", "10"],
+    }
+    data = BoxedImages([tmp_path / f"{i}.png" for i in range(3)], boxes=boxes)
+    write_csv(tmp_path / "a.csv", data, np.arange(12).reshape(3, 4), further=further)
+    found = read_csv(tmp_path / "a.csv")
+    assert found.target.ravel().tolist() == list(range(12))
+    assert found.sex.tolist() == ["m", "", ""] and found.age.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(found.length, [0.1, np.nan, 2.0])
+    assert found.note.tolist() == further["note"] and found.code.tolist() == further["code"]
+    assert found.data.has_boxes == (boxes is not None) and found.unread == ()
 
 
 # ---------------------------------------------------------------------------------------
