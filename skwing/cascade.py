@@ -44,7 +44,7 @@ from skwing._utils.landmarks import as_layout, as_points, is_flat
 from skwing._utils.pickle_format import pack, unpack, written_by
 from skwing._utils.random import check_random_state, drawing, redirected
 from skwing._utils.threads import one_thread
-from skwing._utils.unwrap import schema_of
+from skwing._utils.unwrap import check_order, schema_of
 from skwing._utils.warnings import warn_caller
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
@@ -388,6 +388,7 @@ class CascadeLandmarkRegressor(
         n_landmarks = train.points.shape[1]
         given = train.data.schema if self.schema is None else self.schema
         schema = check_schema(given, n_landmarks)
+        check_order(schema, train.data.schema)
         known: LandmarkSchema | None = getattr(self, "schema_", None) if self.warm_start else None
         if self.schema is not None or known is None or can_mirror(schema):
             return schema
@@ -580,6 +581,7 @@ class CascadeLandmarkRegressor(
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
+        check_order(self.schema_, truth.data.schema)
         (points,), spread, sides = self._locate(truth.data, spread=True)
         errors = np.linalg.norm(points - truth.points, axis=-1)
         self.calibration_ = calibrate(errors, spread, error_units(points, sides))

@@ -14,7 +14,7 @@ from skwing._cli.formats import (
     write_landmarks,
 )
 from skwing._cli.measure import Measure, print_errors, print_landmarks
-from skwing._cli.names import order_by_name
+from skwing._cli.names import order_by_name, schema_to_write
 from skwing._cli.outputs import check_outputs, check_samples, check_writing
 from skwing._cli.pictures import displays, draw_landmarks, save
 from skwing._cli.samples import (
@@ -53,7 +53,7 @@ def predict(args):
     files = [("an image", path) for path in samples.data.paths]
     check_outputs({"--out": out} if is_file else {}, files, {"--draw": args.draw})
     model = load_model(args.model)
-    schema = schema_of(model, samples.data)
+    schema = schema_to_write(model, samples.data)
     if out is not None:
         n_landmarks = predictor_of(model).n_landmarks_
         planned = _named(samples.data, schema, form)
@@ -219,11 +219,12 @@ def _write(path, data, points, further, name, writing, **content):
 
 
 def _named(data, schema, form):
-    """Images with the schema of the model, whose names the file gets if the images have none.
+    """Images with the schema of predicted landmarks, whose names the file gets.
 
-    Parts of dlib's files are numbered, because dlib sorts them by name.
+    Parts of dlib's files are numbered if those of the images have no names, because dlib sorts
+    them by name.
     """
-    if data.schema is not None or schema is None or form is FORMATS["dlib"]:
+    if data.schema is None and form is FORMATS["dlib"]:
         return data
     return BoxedImages(data.paths, boxes=data.boxes if data.has_boxes else None, schema=schema)
 

@@ -6,7 +6,7 @@ from skwing._utils.unwrap import predictor_of
 from skwing.datasets._formats.names import have_meaning, order_of
 from skwing.schema import check_schema
 
-__all__ = ["are_named", "order_by_name"]
+__all__ = ["are_named", "order_by_name", "schema_to_write"]
 
 _N_NAMED = 5
 
@@ -14,6 +14,14 @@ _N_NAMED = 5
 def are_named(schema):
     """Whether the names of a schema say which landmark is which; numbers do not."""
     return schema is not None and schema.name != "tps" and have_meaning(schema.landmark_names)
+
+
+def schema_to_write(model, data):
+    """Schema of landmarks that a model predicts: its own, or that of the images if it has none."""
+    predictor, there = predictor_of(model), data.schema
+    own = check_schema(predictor.schema_)
+    fits = there is not None and there.n_landmarks == predictor.n_landmarks_
+    return there if fits and not are_named(own) else own
 
 
 def order_by_name(model, dataset, path):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["parts_of", "predictor_of", "schema_of"]
+__all__ = ["check_order", "parts_of", "predictor_of", "schema_of"]
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
@@ -65,13 +65,45 @@ def schema_of(estimator: Any = None, data: Any = None) -> Any:
     schema : LandmarkSchema, str or None
         The first that exists: the parameter or the fitted attribute of the estimator or of
         its predictor, or the schema of the data. Columns of tables are ignored.
+
+    Raises
+    ------
+    ValueError
+        If the data have the landmarks of the fitted estimator in another order.
     """
+    fitted = getattr(_path_of(estimator)[-1], "schema_", None)
+    check_order(fitted, None if hasattr(data, "columns") else getattr(data, "schema", None))
     for owner in (*_path_of(estimator), data):
         for name in ("schema", "schema_"):
             found = None if hasattr(owner, "columns") else getattr(owner, name, None)
             if found is not None:
                 return found
     return None
+
+
+def check_order(schema: Any, of_data: Any) -> None:
+    """Check that schemas do not have the same names in different orders.
+
+    Parameters
+    ----------
+    schema : LandmarkSchema or None
+        Schema of a regressor.
+    of_data : LandmarkSchema, str or None
+        Schema of the data that it is used with.
+
+    Raises
+    ------
+    ValueError
+        If the orders differ.
+    """
+    own, other = (getattr(one, "landmark_names", None) for one in (schema, of_data))
+    if own and other and own != other and set(own) == set(other):
+        i = next(i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b)
+        raise ValueError(
+            f"X has the landmarks of the regressor in another order: landmark {i} is {own[i]!r} in "
+            f"the schema of the regressor, and {other[i]!r} in that of X. Bring y into the order "
+            "of the regressor, and pass X with its schema."
+        )
 
 
 def _path_of(estimator: Any) -> list[Any]:

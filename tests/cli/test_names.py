@@ -49,6 +49,15 @@ def test_other_landmarks_are_an_error(shuffled, run, command, name, told):
     assert code == 1 and told in err
 
 
+def test_predicted_landmarks_have_the_names_of_the_model(shuffled, run):
+    for name in ("shuffled.csv", "fewer.csv", "other.csv"):
+        assert run("predict", name, *MODEL, "--out", "named-out.csv", "-q")[0] == 0
+        found = read_landmarks("named-out.csv")
+        assert found.schema.landmark_names == shuffled.schema.landmark_names
+        points = load_model("boxed.safetensors").predict(shuffled.data)
+        np.testing.assert_allclose(found.target, points, atol=1e-9)
+
+
 def test_numbered_landmarks_are_matched_by_number(folder, run):
     code, _, told = run("evaluate", "faces.tps", "--model", "whole.safetensors")
     assert code == 0 and "matched by name" not in told

@@ -1,0 +1,58 @@
+"""Landmarks of the same names in another order are an error, wherever they are compared."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
+from skwing.datasets import make_faces
+from skwing.display import CumulativeErrorDisplay, LandmarkDisplay
+from skwing.metrics import make_nme_scorer
+from skwing.networks import PlainCNN
+from skwing.schema import IBUG68, LandmarkSchema
+
+TINY = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
+FACES = make_faces(10, random_state=0, image_size=64)
+PIXELS = [FACES.data.decode(i) for i in range(10)]
+ORDER = np.roll(np.arange(68), 1)
+NAMES = [IBUG68.landmark_names[i] for i in ORDER]
+SHUFFLED = BoxedImages(PIXELS, FACES.data.boxes, schema=LandmarkSchema("shuffled", NAMES))
+
+
+def tiny(**parameters):
+    return CascadeLandmarkRegressor(
+        networks=(TINY,), max_epochs=1, random_state=0, device="cpu", **parameters
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return make_pipeline(PoseBalancer(), tiny()).fit(FACES.data, FACES.target)
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        lambda model, X, y: model.score(X, y),
+        lambda model, X, y: model[-1].score(X, y),
+        lambda model, X, y: model[-1].calibrate(X, y),
+        lambda model, X, y: make_nme_scorer()(model, X, y),
+        LandmarkDisplay.from_estimator,
+        CumulativeErrorDisplay.from_estimator,
+        lambda model, X, y: tiny(schema="ibug68").fit(X, y),
+    ],
+)
+def test_another_order_is_an_error(fitted, compare):
+    with pytest.raises(ValueError, match=r"in another order: landmark 0 is 'left_jaw_0' in"):
+        compare(fitted, SHUFFLED, FACES.target[:, ORDER])
+
+
+def test_the_same_order_other_names_and_no_names_are_none(fitted):
+    expected = fitted.score(FACES.data, FACES.target)
+    other = LandmarkSchema("other", [f"my_{name}" for name in IBUG68.landmark_names])
+    for schema in (None, other):
+        data = BoxedImages(PIXELS, FACES.data.boxes, schema=schema)
+        assert fitted.score(data, FACES.target) == pytest.approx(expected)
+    np.testing.assert_array_equal(fitted.predict(SHUFFLED), fitted.predict(FACES.data))
