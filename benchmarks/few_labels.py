@@ -2,71 +2,86 @@
 
     python benchmarks/few_labels.py --data DIR --model models/drawn.safetensors
 
-For each number of labels, ``--draws`` random subsets of the training faces of fold 0 of 300-W (see
+For each number of labels, ``--draws`` random subsets of the training faces of a fold of 300-W (see
 `_folds.py`) are used, and the test faces of the fold measure the error. ``scratch`` is the default
-regressor. ``drawn`` continues the training of ``--model`` (`warm_start`) with a lower learning
-rate. Each result is appended to ``--out``; results that the file contains are skipped.
+regressor, ``drawn`` the default one with ``start=--model``. ``--objects`` names other objects
+than faces with 68 landmarks: see `_few_data.py`. ``--set`` changes parameters of ``drawn``. Each
+result is appended to ``--out``; results that the file contains are skipped.
 """
 
 import argparse
+import ast
 import time
 from pathlib import Path
 
 import numpy as np
 from _errors import summarize
-from _gpu_data import load_split
+from _few_data import OBJECTS, errors_of, load_objects
 from _report import add_out, append, environment
 from _runs import read_lines
 from joblib import Parallel, delayed
 
-from skwing import CascadeLandmarkRegressor, __version__, load_model
+from skwing import CascadeLandmarkRegressor, __version__
 from skwing._utils.device import check_device
 
-FOLD = 0
-WARM = {"warm_start": True, "max_epochs": (120, 320), "learning_rate": 1e-3}
+FOLD = 1
 TINY = {"max_epochs": 1}
-KEYS = ("skwing", "start", "n_train", "draw", "device")
+KEYS = ("skwing", "start", "set", "objects", "n_train", "draw", "fold", "device")
+# Length by which errors of each kind of object are reported.
+NORMS = {"faces68": "nme_pupil", "faces19": "nme_inter_ocular", "cats": "nme_inter_ocular"}
 
 
-def make_regressor(args, start, draw):
+def make_regressor(args, start, draw, schema):
     """Regressor before training."""
-    own = {"random_state": draw, "device": args.device, "verbose": 0}
-    tiny = TINY if args.tiny else {}
-    if start == "scratch":
-        networks = {"networks": ("cnn6",)} if args.tiny else {}
-        return CascadeLandmarkRegressor(**own, **networks, **tiny)
-    return load_model(args.model).set_params(**own, **WARM | tiny)
+    settings = {"random_state": draw, "device": args.device, "schema": schema}
+    if start == "drawn":
+        settings |= {"start": args.model, **args.set}
+    if args.tiny:
+        settings |= {"networks": ("cnn6",), **TINY}
+    return CascadeLandmarkRegressor(**settings)
 
 
-def run(args, start, n_train, draw):
+def run(args, objects, start, n_train, draw):
     """Train once and measure; return a row of results."""
-    split = load_split(args.data, args.tiny, FOLD)
-    rows = np.random.RandomState(draw).choice(split.rows["few"], n_train, replace=False)
-    regressor = make_regressor(args, start, draw)
-    begun = time.perf_counter()
-    regressor.fit(split.faces.data[rows], split.faces.target[rows])
-    seconds = time.perf_counter() - begun
-    test = split.test
+    found = load_objects(objects, args.data, n_train, draw, args.fold, args.tiny)
+    regressor = make_regressor(args, start, draw, found.schema)
+    begun, cpu = time.perf_counter(), time.process_time()
+    regressor.fit(found.data[found.train], found.target[found.train])
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    true, predicted = found.target[found.test], regressor.predict(found.data[found.test])
+    errors = summarize(true, predicted) if objects == "faces68" else {}
     return {
-        "skwing": __version__,
-        "start": start,
-        "n_train": n_train,
-        "draw": draw,
+        **dict(zip(KEYS, key_of(args, objects, start, n_train, draw), strict=True)),
         **environment(check_device(args.device)),
+        "n_test": len(true),
         "epochs": regressor.n_iter_,
         "fit_seconds": round(seconds, 1),
-        **summarize(split.faces.target[test], regressor.predict(split.faces.data[test])),
+        "cpu_seconds": round(cpu, 1),
+        **errors_of(true, predicted, found.schema),
+        **errors,
     }
+
+
+def key_of(args, objects, start, n_train, draw):
+    """Values of `KEYS` for a training."""
+    device = environment(check_device(args.device))["device"]
+    told = {} if start == "scratch" else args.set
+    fold = args.fold if objects.startswith("faces") else None
+    return [__version__, start, told, objects, n_train, draw, fold, device]
 
 
 def show(rows):
     """Print mean and standard deviation over draws."""
-    print("start, labels: inter-pupil error (standard deviation over draws), seconds of fit")
-    for start, n in sorted({(row["start"], row["n_train"]) for row in rows}, key=lambda x: x[::-1]):
-        found = [r for r in rows if (r["start"], r["n_train"]) == (start, n)]
-        errors, seconds = ([r[key] for r in found] for key in ("nme_pupil", "fit_seconds"))
+    print("objects, labels, start: error (standard deviation over draws), seconds of fit")
+    names = ("objects", "n_train", "start", "set")
+    groups = {}
+    for row in rows:
+        groups.setdefault(str([row[name] for name in names]), []).append(row)
+    for told, found in sorted(groups.items()):
+        norm = NORMS.get(found[0]["objects"], "nme_box")
+        errors, seconds = ([row[key] for row in found] for key in (norm, "fit_seconds"))
         print(
-            f"{start}, {n}: {np.mean(errors):.2f} % ({np.std(errors):.2f}) of {len(found)} draws, "
+            f"{told}: {norm} {np.mean(errors):.2f} % ({np.std(errors):.2f}) of {len(found)} draws, "
             f"{np.mean(seconds):.0f} s"
         )
 
@@ -76,9 +91,14 @@ def parse(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True, help="folder that contains 300w")
     parser.add_argument("--model", type=Path, help="model to start from")
+    parser.add_argument("--objects", nargs="+", default=["faces68"], choices=list(OBJECTS))
     parser.add_argument("--starts", nargs="+", default=["scratch", "drawn"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[25, 50, 100, 200])
-    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--draws", nargs="+", type=int, default=list(range(5)), help="seeds")
+    parser.add_argument("--fold", type=int, default=FOLD, help="fold of 300-W")
+    parser.add_argument(
+        "--set", nargs="+", default={}, action=Settings, help="parameters of drawn, name=value"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="concurrent trainings")
     parser.add_argument("--tiny", action="store_true", help="few faces and one epoch")
@@ -86,25 +106,35 @@ def parse(argv=None):
     return parser.parse_args(argv)
 
 
+class Settings(argparse.Action):
+    """Option with several ``name=value``, where values are Python literals."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Store a dict."""
+        pairs = (value.partition("=")[::2] for value in values)
+        setattr(namespace, self.dest, {name: ast.literal_eval(text) for name, text in pairs})
+
+
 def main(argv=None):
     """Run the benchmark."""
     args = parse(argv)
     if "drawn" in args.starts and args.model is None:
         raise SystemExit("pass --model to start from, or --starts scratch")
-    device = environment(check_device(args.device))["device"]
-    known = [[row[key] for key in KEYS] for row in read_lines(args.out)]
+    known = [[row.get(key) for key in KEYS] for row in read_lines(args.out)]
     tasks = [
-        (start, n, draw)
-        for draw in range(args.draws)
+        (objects, start, n, draw)
+        for draw in args.draws
+        for objects in args.objects
         for n in args.sizes
         for start in args.starts
-        if [__version__, start, n, draw, device] not in known
+        if key_of(args, objects, start, n, draw) not in known
     ]
     calls = (delayed(run)(args, *task) for task in tasks)
     for row in Parallel(args.jobs, return_as="generator_unordered")(calls):
         append(row, args.out)
-        print(f"{row['start']}, {row['n_train']}, draw {row['draw']}: {row['nme_pupil']:.2f} %")
-    show([row for row in read_lines(args.out) if row["skwing"] == __version__])
+        error = row[NORMS.get(row["objects"], "nme_box")]
+        print(f"{row['objects']}, {row['start']}, {row['n_train']}: {error:.2f} %", flush=True)
+    show([row for row in read_lines(args.out) if row["skwing"] == __version__ and "set" in row])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -32,6 +31,8 @@ from skwing._training.samples import (
     hold_out,
     warn_of_contradictions,
 )
+from skwing._training.start import beginning, make_networks
+from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
 from skwing._utils.ambient import plain_state
 from skwing._utils.boxes import are_whole_images
@@ -42,7 +43,7 @@ from skwing._utils.doc_links import DocLinkMixin
 from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_layout, as_points, is_flat
 from skwing._utils.pickle_format import pack, unpack, written_by
-from skwing._utils.random import check_random_state, drawing, redirected
+from skwing._utils.random import check_random_state, drawing
 from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import check_order, schema_of
 from skwing._utils.warnings import warn_caller
@@ -52,9 +53,8 @@ from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error
 from skwing.losses import bind_loss
 from skwing.metrics import check_measurable, nme
-from skwing.networks import check_networks, folded, of_entry, start_at
+from skwing.networks import check_networks, folded, start_at
 from skwing.schema import check_schema
-from skwing.schema._schema import can_mirror
 from skwing.shapes._reference import reference_shape
 
 if TYPE_CHECKING:
@@ -65,7 +65,15 @@ if TYPE_CHECKING:
     from torch import nn
 
     from skwing._crops.augmentation import Augmentation
-    from skwing._utils.types import Floats, HistoryRow, OnError, PerStage, RandomState
+    from skwing._utils.types import (
+        FilePath,
+        Floats,
+        HistoryRow,
+        OnError,
+        PerStage,
+        Predictor,
+        RandomState,
+    )
     from skwing.boxes import BoxRelation
     from skwing.images._types import ImagesLike
     from skwing.losses import Loss
@@ -79,7 +87,12 @@ _NOT_CALIBRATED = (
 
 
 class CascadeLandmarkRegressor(
-    CallbackSupportMixin, DocLinkMixin, AugmentationMixin, RegressorMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocLinkMixin,
+    AugmentationMixin,
+    StartMixin,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Landmark localisation by a cascade of convolutional networks.
 
@@ -110,7 +123,7 @@ class CascadeLandmarkRegressor(
     max_epochs : int or "auto", per stage, default="auto"
         Number of epochs. "auto" is 60 for the first stage and 160 for later stages with 1600
         samples, and inversely proportional to the square root of the number of samples: 240
-        and 640 with 100 samples, 17 and 46 with 20000.
+        and 640 with 100 samples, 17 and 46 with 20000. With a `start`, it is half of them.
         An epoch has as many draws as there are samples, with or without repeats, so that
         training has the same cost with and without balancing. Samples are drawn in
         proportion to their repeats.
@@ -118,9 +131,10 @@ class CascadeLandmarkRegressor(
         Number of samples per training step.
     optimizer : {"adamw", "sgd"}, default="adamw"
         Optimiser for training.
-    learning_rate : float, per stage, default=3e-3
-        Peak learning rate. The loss is averaged over coordinates; multiply a learning rate
-        for a loss that is summed over the 2L coordinates by 2L.
+    learning_rate : float or "auto", per stage, default="auto"
+        Peak learning rate; "auto" is 3e-3, and 1e-3 with a `start`. The loss is averaged over
+        coordinates; multiply a learning rate for a loss that is summed over the 2L coordinates
+        by 2L.
     momentum : float, default=0.9
         SGD momentum, or AdamW's beta1.
     weight_decay : float, per stage, default=0.5
@@ -159,10 +173,22 @@ class CascadeLandmarkRegressor(
         efficiently and the network allows it. Prediction always uses float32.
     device : str or torch.device, default="auto"
         Device of the networks. "auto" is a CUDA device, or the CPU if there is none.
+    start : path, fitted model or None, default=None
+        Model whose weights training begins with, for data with few labels: a file of
+        :func:`skwing.save_model`, or a fitted regressor, pipeline or search, which is not
+        changed. It must have the same kinds of networks as `networks`. If the landmarks are
+        as many, and have the same names or none, all weights, the crops and the mean shape
+        are taken, and `margin` is ignored. Of other landmarks, the convolutions and all other
+        weights that do not depend on landmarks are taken, and those of the landmarks that the
+        schemas of both name alike. Names that all contain a number, such as ``lm_1``, are not
+        compared. Clones, as in searches, lose the fit of a regressor that is a parameter: use a
+        file or :class:`sklearn.frozen.FrozenEstimator` there. Terms of use of the weights
+        (`notice_`) stay with them.
     warm_start : bool, default=False
         Whether `fit` continues with the networks and the crops of the previous fit; the
-        parameters `networks` and `margin` are then ignored. If neither `schema` nor the data
-        say which landmarks swap places in a mirrored image, the previous schema is kept.
+        parameters `networks`, `margin` and `start` are then ignored. If neither `schema` nor
+        the data say which landmarks swap places in a mirrored image, the previous schema is
+        kept.
     random_state : int, RandomState instance or None, default=None
         Seed of all random numbers. The same integer gives the same result on the same CPU,
         also if fits run in several threads. Global random states are neither read nor
@@ -246,7 +272,7 @@ class CascadeLandmarkRegressor(
         max_epochs: int | Literal["auto"] | Sequence[int | Literal["auto"]] = "auto",
         batch_size: int = 32,
         optimizer: Literal["adamw", "sgd"] = "adamw",
-        learning_rate: PerStage = 3e-3,
+        learning_rate: PerStage | Literal["auto"] | Sequence[float | Literal["auto"]] = "auto",
         momentum: float = 0.9,
         weight_decay: PerStage = 0.5,
         schedule: Literal["one_cycle", "cosine", "exponential", "constant"] = "one_cycle",
@@ -259,6 +285,7 @@ class CascadeLandmarkRegressor(
         n_iter_no_change: int = 10,
         precision: Literal["auto", "mixed", "float32"] = "auto",
         device: str | torch.device = "auto",
+        start: FilePath | Predictor | None = None,
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -284,6 +311,7 @@ class CascadeLandmarkRegressor(
         self.n_iter_no_change = n_iter_no_change
         self.precision = precision
         self.device = device
+        self.start = start
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -362,14 +390,21 @@ class CascadeLandmarkRegressor(
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
-        schema = self._schema_for(train)
+        n_landmarks = train.points.shape[1]
+        schema = check_schema(given.schema or train.data.schema, n_landmarks)
+        check_order(schema, train.data.schema)
+        before, start, schema = beginning(self, given, n_landmarks, schema)
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         # "auto" depends on the number of training samples, without held-out samples.
         settings = stage_settings(given, len(builders), len(train))
         check_learnable(train, held_out, schema)
-        known = self._check_warm_start(train, len(builders))
-        shape = self.mean_shape_ if known else reference_shape(train.points, len(builders), schema)
+        known = 0 if before is None else len(before.networks_)
+        if before is self:
+            builders = [*self._builders, *builders[known:]]
+        shape = (
+            before.mean_shape_ if known else reference_shape(train.points, len(builders), schema)
+        )
         return Plan(
             train=train,
             held_out=held_out,
@@ -381,26 +416,17 @@ class CascadeLandmarkRegressor(
             n_known=known,
             device=device,
             seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
+            before=before,
+            start=start,
         )
-
-    def _schema_for(self, train: Any) -> LandmarkSchema | None:
-        """Schema of the parameters, of the data, or of the model that is trained further."""
-        n_landmarks = train.points.shape[1]
-        given = train.data.schema if self.schema is None else self.schema
-        schema = check_schema(given, n_landmarks)
-        check_order(schema, train.data.schema)
-        known: LandmarkSchema | None = getattr(self, "schema_", None) if self.warm_start else None
-        if self.schema is not None or known is None or can_mirror(schema):
-            return schema
-        return known if known.n_landmarks == n_landmarks else schema
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:
         """Cut the chips of the training samples and create the stages."""
         known, settings, samples = plan.n_known, plan.settings, plan.train
-        networks = self._make_networks(plan)
+        networks = make_networks(plan)
         sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
         if known:
-            chips = cut_chips(samples.data, self._frame, plan.device, check_sizes=True)
+            chips = cut_chips(samples.data, plan.before._frame, plan.device, check_sizes=True)
         else:
             chips = cut_to_learn_on(samples, sizes, margins, plan.device)
         warn_of_contradictions(samples, chips, plan.schema)
@@ -408,9 +434,12 @@ class CascadeLandmarkRegressor(
         crops = make_crops(sizes, margins, chips.frame, plan.mean_shape, mean_points)
         asymmetries = [np.zeros(mean_points.shape, dtype=np.float32) for _ in networks]
         if known:
-            crops[:known], asymmetries[:known] = self.crops_, self.asymmetry_
+            crops[:known] = plan.before.crops_
+            asymmetries[:known] = plan.before.asymmetry_
         for network, crop in zip(networks[known:], crops[known:], strict=True):
             start_at(network, crop.start(mean_points))
+        if plan.start is not None:
+            plan.start.give(networks, crops, plan.builders)
         for network in networks:
             network.to(plan.device, memory_format=torch.channels_last)
         return chips, self._make_stages(
@@ -424,11 +453,10 @@ class CascadeLandmarkRegressor(
     def _keep(self, run: Any, plan: Plan, chips: Any, *, flat: bool) -> None:
         """Set the fitted attributes."""
         n_kept, mirrored = len(run.kept), plan.mirrored
-        for i, before in enumerate(getattr(self, "mirrored_", [])[: plan.n_known]):
+        for i, before in enumerate(getattr(plan.before, "mirrored_", [])):
             # Stages that were not trained in this fit keep their previous value.
             trained = i >= plan.first and run.history[i]
             mirrored[i] = mirrored[i] if trained else before
-        builders = [*getattr(self, "_builders", [])[: plan.n_known], *plan.builders[plan.n_known :]]
         self.networks_ = [stage.network.eval() for stage in run.kept]
         self.crops_ = [stage.crop for stage in run.kept]
         self.asymmetry_ = [stage.asymmetry.cpu().numpy() for stage in run.kept]
@@ -441,34 +469,14 @@ class CascadeLandmarkRegressor(
         self.schema_ = plan.schema
         self.history_ = [row for rows in run.history for row in rows]
         self.n_iter_ = [len(rows) for rows in run.history]
-        self._builders = builders[:n_kept]
+        self._builders = list(plan.builders[:n_kept])
         self._n_planned = len(run.stages)
         self._frame = chips.frame
         self._flat = flat
-        self.notice_ = self.notice_ if plan.n_known else None  # the terms stay with the weights
+        # The terms stay with the weights.
+        source = plan.before if plan.start is None else plan.start.model
+        self.notice_ = getattr(source, "notice_", None)
         self.__dict__.pop("calibration_", None)  # not valid for the new networks
-
-    def _check_warm_start(self, train: Any, n_stages: int) -> int:
-        """Number of networks to reuse from the previous fit: none, all, or those trained."""
-        if not (self.warm_start and hasattr(self, "networks_")):
-            return 0
-        n_known = len(self.networks_)
-        n_planned = getattr(self, "_n_planned", n_known)
-        if (n_planned, self.n_landmarks_) != (n_stages, train.points.shape[1]):
-            raise ValueError(
-                f"warm_start continues with {n_planned} networks for {self.n_landmarks_} "
-                f"landmarks, but there are {n_stages} networks and {train.points.shape[1]} "
-                "landmarks now: set warm_start=False to train new networks"
-            )
-        return n_known
-
-    def _make_networks(self, plan: Plan) -> list[Any]:
-        # Copy, so that the old networks are unchanged if training fails.
-        networks = copy.deepcopy(self.networks_) if plan.n_known else []
-        for i, build in enumerate(plan.builders[plan.n_known :], start=plan.n_known):
-            with of_entry(i), redirected():
-                networks.append(build(plan.train.points.shape[1]))
-        return networks
 
     def _make_stages(
         self,

@@ -32,7 +32,7 @@ def refusal(owner, name, value):
     """The message by which a value is refused, None if it is not."""
     try:
         call(owner, **{name: value})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         return str(error)
     except AssertionError as error:
         assert "was decoded" in str(error)

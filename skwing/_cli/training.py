@@ -1,16 +1,20 @@
 """Models to train, and samples to train them on."""
 
 import ast
+import warnings
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skwing._cli.words import say
+from skwing._training.start import matching_rows
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
 from skwing.cascade import CascadeLandmarkRegressor
+from skwing.exceptions import NoticeWarning
 from skwing.persistence import load_model
-from skwing.schema import SCHEMAS
+from skwing.schema import SCHEMAS, check_schema
 
 __all__ = ["hold_out", "make_model", "note_of_schema"]
 
@@ -35,42 +39,41 @@ def make_model(args, dataset):
             )
         model = CascadeLandmarkRegressor()
     else:
-        model = load_model(args.start)
-        settings = {"warm_start": True} | settings
-        _check_start(args, predictor_of(model), dataset, settings)
+        model, own = _started(args, dataset, settings)
+        settings = own | settings
     predictor_of(model).set_params(**settings)
     if args.balance and not isinstance(model, Pipeline):
         model = make_pipeline(PoseBalancer(), model)
     return model
 
 
-def _check_start(args, regressor, dataset, settings):
-    """Check that training can continue from a model; its schema stays if DATA has none."""
-    n_landmarks = dataset.target.shape[1]
-    if regressor.n_landmarks_ != n_landmarks:
-        raise ValueError(
-            f"{args.start} locates {regressor.n_landmarks_} landmarks, {args.data} has "
-            f"{n_landmarks}: --start continues from a model of the same landmarks"
-        )
-    for name in ("networks", "warm_start"):
-        if name in settings and settings[name] is not True:
-            raise ValueError(f"--set {name}=... contradicts --start, which keeps the networks")
-    before, now = regressor.schema_, dataset.data.schema
-    if before is None or "schema" in settings:
-        return
-    if now is not None and set(now.landmark_names) == set(before.landmark_names):
-        if now.landmark_names != before.landmark_names:
-            raise ValueError(
-                f"{args.data} has the landmarks of {args.start} in another order; name the schema "
-                "of the model by --schema, or convert the file"
-            )
-    elif now is None or _is_plain(now):
-        settings["schema"] = before
-    else:
+def _started(args, dataset, settings):
+    """Model with the settings of a start, and parameters that make it the start."""
+    for name in ("networks", "start", "warm_start"):
+        if name in settings:
+            raise ValueError(f"--set {name}=... contradicts --start, which determines it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoticeWarning)  # is given by fit
+        start = load_model(args.start)
+    own = {
+        "start": args.start,
+        "warm_start": False,
+        "max_epochs": "auto",
+        "learning_rate": "auto",
+    }
+    regressor, n_landmarks = predictor_of(start), dataset.target.shape[1]
+    now = settings.get("schema", dataset.data.schema)
+    now = check_schema(now, n_landmarks)
+    same, rows = matching_rows(now, n_landmarks, regressor.schema_, regressor.n_landmarks_)
+    own["schema"] = regressor.schema_ if same and (now is None or _is_plain(now)) else now
+    if not same:
+        n_shared = sum(row >= 0 for row in rows)
         say(
-            f"the landmarks of {args.data} have other names than those of {args.start}: they must "
-            "be the same landmarks in the same order"
+            f"{args.data} has other landmarks than {args.start}: {n_landmarks}, not "
+            f"{regressor.n_landmarks_}, or other names. Training starts from the weights that do "
+            f"not depend on landmarks, and those of {n_shared} landmarks of the same names"
         )
+    return clone(start), own
 
 
 def _setting(text):

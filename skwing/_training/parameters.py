@@ -10,6 +10,7 @@ import torch
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, chosen
 from skwing._crops.random_changes import StageAugmentation
 from skwing._training.loop import OPTIMIZERS, SCHEDULES
+from skwing._training.start import ModelOrNone
 from skwing._utils.checks import (
     VERBOSE,
     By,
@@ -74,7 +75,7 @@ SETTINGS = {
     "max_epochs": PerStage(Either(count(), Only("auto"))),
     "batch_size": count(),
     "optimizer": Choice(OPTIMIZERS),
-    "learning_rate": PerStage(_POSITIVE),
+    "learning_rate": PerStage(Either(_POSITIVE, Only("auto"))),
     "momentum": Number(0, 1, ends="[)"),
     "weight_decay": PerStage(Number(0)),
     "schedule": Choice(tuple(SCHEDULES)),
@@ -87,6 +88,7 @@ SETTINGS = {
     "n_iter_no_change": count(),
     "precision": Choice(PRECISIONS),
     "device": By(check_device),
+    "start": ModelOrNone(),
     "warm_start": Flag(),
     "random_state": Seed(),
     "verbose": VERBOSE,
@@ -116,9 +118,13 @@ class StageSettings:
 # Suitable numbers of epochs of the first and of later stages, for this number of samples.
 _AUTO_EPOCHS = (60, 160)
 _AUTO_SAMPLES = 1600
+_AUTO_RATE = 3e-3
+# With the weights of a start, these fractions of them suffice.
+_STARTED_EPOCHS = 0.5
+_STARTED_RATE = 1e-3
 
 
-def auto_epochs(stage, n_samples):
+def auto_epochs(stage, n_samples, started=False):
     """Number of epochs for ``max_epochs="auto"``.
 
     With few samples, the same number of epochs would be too few steps, and the same number of
@@ -130,6 +136,8 @@ def auto_epochs(stage, n_samples):
     stage : int
         Index of the stage, from 0.
     n_samples : int
+    started : bool, default=False
+        Whether training begins with the weights of another model.
 
     Returns
     -------
@@ -144,7 +152,8 @@ def auto_epochs(stage, n_samples):
     (240, 12)
     """
     epochs = per_stage(_AUTO_EPOCHS, stage + 1)[stage]
-    return max(1, round(epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
+    share = _STARTED_EPOCHS if started else 1
+    return max(1, round(share * epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
 
 
 def stage_settings(settings, n_stages, n_samples):
@@ -163,14 +172,19 @@ def stage_settings(settings, n_stages, n_samples):
     settings : list of StageSettings
         One per stage.
     """
+    started = settings.start is not None
     own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
     columns = {name: per_stage(getattr(settings, name), n_stages) for name in own}
     strengths = {
         name: per_stage(getattr(settings.augmentation, name), n_stages) for name in AUGMENTATIONS
     }
     columns["max_epochs"] = [
-        auto_epochs(i, n_samples) if value == "auto" else value
+        auto_epochs(i, n_samples, started) if value == "auto" else value
         for i, value in enumerate(columns["max_epochs"])
+    ]
+    rate = _STARTED_RATE if started else _AUTO_RATE
+    columns["learning_rate"] = [
+        rate if value == "auto" else value for value in columns["learning_rate"]
     ]
     patience = settings.n_iter_no_change if settings.early_stopping else None
     return [

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from skwing._training.parameters import StageSettings
 from skwing._training.samples import Samples
+from skwing._training.start import Start
 from skwing.schema import LandmarkSchema
 
 
@@ -27,8 +29,12 @@ class Plan:
         One per stage; takes a number of landmarks, returns a network.
     mean_shape : float64 array of shape (L, 2)
     n_known : int
-        Number of networks reused from the previous fit: none, all, or those that were trained
-        before an interruption.
+        Number of networks reused from the previous fit or from the start: none, all, or those
+        that were trained before an interruption.
+    before : object or None
+        Fitted model with these networks and their crops.
+    start : Start or None
+        Model whose weights the new networks take.
     device : torch.device
     seed : int
     """
@@ -43,6 +49,8 @@ class Plan:
     n_known: int
     device: torch.device
     seed: int
+    before: Any = None
+    start: Start | None = None
 
     @property
     def first(self):

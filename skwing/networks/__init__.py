@@ -16,6 +16,7 @@ from skwing.networks._folding import folded
 from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
 from skwing.networks._storage import as_array, as_arrays, as_tensor, rebuild
+from skwing.networks._transfer import check_alike, landmark_axes, take_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,12 +32,14 @@ __all__ = [
     "as_array",
     "as_arrays",
     "as_tensor",
+    "check_alike",
     "check_network",
     "check_networks",
     "cnn6",
     "cnn7",
     "folded",
     "given_network",
+    "landmark_axes",
     "locate",
     "of_entry",
     "rebuild",
@@ -44,6 +47,7 @@ __all__ = [
     "shape_indexed_64",
     "shape_indexed_128",
     "start_at",
+    "take_weights",
     "without_weights",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -138,6 +138,8 @@ class StartsAtOutput:
     """Mixin for networks that end in a linear layer `output`, whose bias is a shape."""
 
     output: nn.Linear
+    landmark_axes: ClassVar = {"output.weight": 0, "output.bias": 0}
+    landmark_position = "output.bias"
 
     def start_at(self, points: torch.Tensor) -> None:
         """Initialise the output with a shape.

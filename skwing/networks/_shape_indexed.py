@@ -93,6 +93,7 @@ class ShapeIndexedCNN(nn.Module):
 
     # Training in bfloat16 is safe: coordinates stay in float32.
     mixed_precision = True
+    landmark_position = "start"
     around: torch.Tensor
     start: torch.Tensor
 
@@ -151,6 +152,18 @@ class ShapeIndexedCNN(nn.Module):
             nn.init.zeros_(layer.bias)
         self.register_buffer("around", _circle(n_around, radius * input_size))
         self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
+
+    @property
+    def landmark_axes(self) -> dict[str, int]:
+        """Axis of the landmarks in each parameter that has one, by name."""
+        axes = {"start": 0}
+        for key, value in self.named_parameters():
+            part = key.partition(".")[0]
+            if part in ("first_move", "moves", "own_moves", "condense"):
+                axes[key] = 0
+            elif part == "hidden" and value.ndim > 1:
+                axes[key] = 1  # columns
+        return axes
 
     def start_at(self, points: torch.Tensor) -> None:
         """Initialise the output with a shape.

@@ -4,7 +4,7 @@ Models are saved as safetensors files, with weights and other arrays, and JSON t
 metadata. Files refer only to public names, and loading runs no code from them.
 """
 
+from skwing._prediction.plain import NotInFile
 from skwing.persistence._models import describe_model, load_model, save_model
-from skwing.persistence._plain import NotInFile
 
 __all__ = ["NotInFile", "describe_model", "load_model", "save_model"]

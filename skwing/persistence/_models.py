@@ -10,6 +10,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._prediction.before_0_8 import of_0_8
+from skwing._prediction.model_file import write_model
+from skwing._prediction.plain import Half, NotInFile, name_of, to_plain
+from skwing._prediction.saved import (
+    NOTHING,
+    check_node,
+    check_steps,
+    described,
+    read_file,
+    read_part,
+)
 from skwing._prediction.state import check_fitted, put, taken
 from skwing._utils.ambient import plain_state
 from skwing._utils.checks import Choice
@@ -19,8 +29,6 @@ from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer, balance_of, put_balance
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.exceptions import NoticeWarning
-from skwing.persistence._file import read_model, write_model
-from skwing.persistence._plain import Half, NotInFile, from_plain, name_of, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +92,8 @@ def save_model(
     All parameters and fitted attributes are saved, including those of the balancer. Not
     saved are the `memory` of a pipeline, callbacks, metadata requests and additional
     attributes. For custom networks and losses, only the names are saved: pass the networks
-    again to :func:`skwing.load_model`. A ``functools.partial`` of a network of this package with
+    again to :func:`skwing.load_model`. Of the parameter `start`, a path is saved, a fitted model
+    is not. A ``functools.partial`` of a network of this package with
     plain arguments is saved completely.
 
     Examples
@@ -156,7 +165,7 @@ def load_model(
     >>> import skwing
     >>> reg = skwing.load_model("landmarks.safetensors")  # doctest: +SKIP
     """
-    model, arrays, what, _ = _read_file(path)
+    model, arrays, what, _ = read_file(path)
     try:
         estimator = _from_node(model["estimator"], arrays, networks, what)
     except RecursionError:
@@ -195,9 +204,9 @@ def describe_model(path: FilePath) -> dict[str, Any]:
     >>> from skwing.persistence import describe_model
     >>> describe_model("landmarks.safetensors")["search"]  # doctest: +SKIP
     """
-    model, arrays, what, version = _read_file(path)
-    steps, fitted = _described(model["estimator"], arrays, what)
-    search = _read(model["search"], arrays, what)
+    model, arrays, what, version = read_file(path)
+    steps, fitted = described(model["estimator"], arrays, what)
+    search = read_part(model["search"], arrays, what)
     return {
         "skwing": version,
         "steps": steps,
@@ -207,18 +216,6 @@ def describe_model(path: FilePath) -> dict[str, Any]:
         "search": search,
         "notice": model["notice"],
     }
-
-
-def _read_file(path: FilePath) -> tuple[dict[str, Any], dict[str, Any], str, str]:
-    """Content and arrays of a file, its description for error messages, and its version."""
-    model, arrays, version = read_model(path)
-    what = f"the model in {os.fsdecode(path)}, written by skwing {version}"
-    if isinstance(model, dict):
-        model = {"notice": None, **model}  # files of format 1 have none
-    check_keys(model, ("estimator", "search", "notice"), what)
-    if not isinstance(model["notice"], str | None):
-        raise ValueError(f"{what} has the notice {model['notice']!r:.60}, expected text")
-    return model, arrays, what, version
 
 
 def _best_of(estimator: Any, arrays: dict[str, Any]) -> tuple[Any, Any]:
@@ -278,9 +275,17 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool) 
             fitted["networks"] = [_halved(network) for network in fitted["networks"]]
     return {
         "class": type(estimator).__name__,
-        "params": to_plain(estimator.get_params(deep=False), f"{name}.params", arrays),
+        "params": to_plain(_params_of(estimator), f"{name}.params", arrays),
         "fitted": to_plain(fitted, name, arrays),
     }
+
+
+def _params_of(estimator: Any) -> dict[str, Any]:
+    """Parameters of an estimator, with a placeholder for a fitted model to start from."""
+    params: dict[str, Any] = estimator.get_params(deep=False)
+    if hasattr(start := params.get("start"), "get_params"):
+        params["start"] = NotInFile(f"a fitted {type(start).__name__}")
+    return params
 
 
 def _halved(network: dict[str, Any]) -> dict[str, Any]:
@@ -298,7 +303,7 @@ def _halved(network: dict[str, Any]) -> dict[str, Any]:
 def _step_to_node(
     step: str, estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool
 ) -> list[Any]:
-    if isinstance(estimator, str | None) and estimator in _NOTHING:
+    if isinstance(estimator, str | None) and estimator in NOTHING:
         return [step, estimator]
     if type(estimator) not in (Pipeline, *_CLASSES):
         raise TypeError(
@@ -311,19 +316,19 @@ def _step_to_node(
 
 def _from_node(node: Any, arrays: dict[str, Any], networks: Any, what: str) -> Any:
     """Convert the result of :func:`_to_node` back to an estimator."""
-    _check_node(node, what)
+    check_node(node, what)
     if node["class"] == "Pipeline":
         steps = [
-            (name, part if part in _NOTHING else _from_node(part, arrays, networks, what))
-            for name, part in _check_steps(node["steps"], what)
+            (name, part if part in NOTHING else _from_node(part, arrays, networks, what))
+            for name, part in check_steps(node["steps"], what)
         ]
-        params = _read(node["params"], arrays, what)
+        params = read_part(node["params"], arrays, what)
         check_keys(params, _PIPELINE_PARAMS, f"{what}: its pipeline")
         pipeline = Pipeline(steps, verbose=params["verbose"])
         if params["transform_input"] is not None:
             pipeline.set_params(transform_input=params["transform_input"])
         return pipeline
-    params, fitted = (_read(node[key], arrays, what) for key in ("params", "fitted"))
+    params, fitted = (read_part(node[key], arrays, what) for key in ("params", "fitted"))
     if not isinstance(params, dict):
         raise ValueError(f"{what} has parameters {params!r:.60}, expected a dict")
     if node["class"] == "CascadeLandmarkRegressor":
@@ -399,61 +404,6 @@ def _listed(networks: Any, n_stages: int, what: str) -> list[Any]:
     return networks
 
 
-def _described(node: Any, arrays: dict[str, Any], what: str) -> tuple[list[str], Any]:
-    """Class names of the steps, and the fitted state of the regressor."""
-    _check_node(node, what)
-    if node["class"] != "Pipeline":
-        _, fitted = of_0_8(None, _read(node["fitted"], arrays, what))
-        return [node["class"]], fitted
-    names, fitted = [], None
-    for _, part in _check_steps(node["steps"], what):
-        if part in _NOTHING:
-            names.append(str(part))
-        else:
-            found, fitted = _described(part, arrays, what)
-            names += found
-    return names, fitted
-
-
-def _read(plain: Any, arrays: dict[str, Any], what: str) -> Any:
-    try:
-        return from_plain(plain, arrays)
-    except ValueError as error:
-        raise ValueError(f"{what} is damaged: {error}") from error
-    except RecursionError:
-        raise ValueError(f"{what} is damaged: it is nested too deep") from None
-
-
-def _check_node(node: Any, what: str) -> None:
-    known = [cls.__name__ for cls in _CLASSES]
-    if not isinstance(node, dict) or node.get("class") not in ("Pipeline", *known):
-        raise ValueError(f"{what} contains {node!r:.60}, expected an estimator")
-    content = "steps" if node["class"] == "Pipeline" else "fitted"
-    check_keys(node, ("class", "params", content), f"{what}: its {node['class']}")
-
-
-def _check_steps(steps: Any, what: str) -> list[Any]:
-    right = isinstance(steps, list) and all(map(_is_step, steps)) and bool(steps)
-    if right:
-        *first, last = (part for _, part in steps)
-        names = {name for name, _ in steps}
-        right = len(names) == len(steps) and _class_of(last) in ("Pipeline", _REGRESSOR)
-        right = right and all(p in _NOTHING or _class_of(p) == _BALANCER for p in first)
-    if not right:
-        raise ValueError(f"{what} is damaged: its pipeline has the steps {steps!r:.80}")
-    return steps
-
-
-def _is_step(step: Any) -> bool:
-    return isinstance(step, list) and len(step) == 2 and isinstance(step[0], str)
-
-
-def _class_of(node: Any) -> Any:
-    return node.get("class") if isinstance(node, dict) else None
-
-
-_REGRESSOR, _BALANCER = CascadeLandmarkRegressor.__name__, PoseBalancer.__name__
-_NOTHING = (None, "passthrough")  # steps without effect
 # Functions that get and set the fitted state of each class.
 _CLASSES: dict[type, Any] = {
     CascadeLandmarkRegressor: (taken, put),

@@ -10,11 +10,11 @@ import pytest
 from skwing import Augmentation, CascadeLandmarkRegressor, load_model, save_model
 from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._prediction.before_0_8 import network_of_0_8, of_0_8
+from skwing._prediction.model_file import read_model, write_model
+from skwing._prediction.plain import from_plain, to_plain
 from skwing.networks import PlainCNN, ShapeIndexedCNN, as_arrays, check_network, shape_indexed_64
 from skwing.networks._contract import build_and_try
 from skwing.persistence import describe_model
-from skwing.persistence._file import read_model, write_model
-from skwing.persistence._plain import from_plain, to_plain
 
 MODELS = Path(__file__).parent / "models"
 MINE = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)

@@ -30,11 +30,11 @@ from skwing import (
     load_model,
     save_model,
 )
+from skwing._prediction.model_file import read_model, write_model
 from skwing.exceptions import NoticeWarning
 from skwing.losses import rectified_wing
 from skwing.networks import PlainCNN, ShapeIndexedCNN, cnn6, resnet50
 from skwing.persistence import NotInFile, describe_model
-from skwing.persistence._file import read_model, write_model
 
 MODELS = Path(__file__).parent / "models"
 PLAIN = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
@@ -530,13 +530,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 
 def test_a_newer_format_names_the_version_that_wrote_it(fitted, file, monkeypatch):
-    monkeypatch.setattr("skwing.persistence._file.FORMAT", 99)
-    monkeypatch.setattr("skwing.persistence._file.__version__", "9.8")
+    monkeypatch.setattr("skwing._prediction.model_file.FORMAT", 99)
+    monkeypatch.setattr("skwing._prediction.model_file.__version__", "9.8")
     save_model(fitted, file)
     with pytest.raises(
         ValueError, match=r"model\.safetensors was written by skwing 9\.8 in format 99"
     ):
-        monkeypatch.setattr("skwing.persistence._file.FORMAT", 98)
+        monkeypatch.setattr("skwing._prediction.model_file.FORMAT", 98)
         load_model(file)
 
 

@@ -51,6 +51,7 @@ BAD_VALUES = {
 ACCEPTED = {
     ("CascadeLandmarkRegressor", "augmentation"): ("None",),
     ("CascadeLandmarkRegressor", "schema"): ("None",),
+    ("CascadeLandmarkRegressor", "start"): ("None",),
     ("CascadeLandmarkRegressor", "random_state"): ("None",),
     ("PoseBalancer", "schema"): ("None",),
     ("PoseBalancer", "max_repeats"): ("None",),
