@@ -197,7 +197,7 @@ def _add_train(subparsers):
     _add_data(parser)
     parser.add_argument("--out", required=True, help="model file to write, .safetensors")
     parser.add_argument(
-        "--start", metavar="MODEL", help="continue from this model, with its weights and settings"
+        "--start", metavar="MODEL", help="begin with the weights and settings of this model"
     )
     parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
     parser.add_argument(

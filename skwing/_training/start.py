@@ -16,7 +16,7 @@ from skwing._prediction.saved import described, read_file
 from skwing._prediction.state import put
 from skwing._utils.checks import Constraint, told
 from skwing._utils.random import redirected
-from skwing._utils.unwrap import predictor_of
+from skwing._utils.unwrap import check_order, predictor_of
 from skwing._utils.warnings import warn_caller
 from skwing.exceptions import NoticeWarning
 from skwing.networks import check_alike, landmark_axes, of_entry, take_weights
@@ -145,6 +145,7 @@ def beginning(regressor, given, n_landmarks, schema):
     before = start = None
     if given.warm_start and hasattr(regressor, "networks_"):
         _check_warm_start(regressor, n_landmarks, len(given.networks))
+        check_order(regressor.schema_, schema)
         before = regressor
     elif given.start is not None:
         start = read_start(given.start, given.networks, n_landmarks, schema)

@@ -210,6 +210,13 @@ def test_the_schema_of_the_start_is_kept_if_data_have_none(X, y, start):
     assert tiny(start=start, schema=None).fit(X, y[:, :3]).schema_ is None
 
 
+def test_a_previous_fit_does_not_go_on_with_landmarks_in_another_order(X, y, start):
+    regressor = copy.deepcopy(start).set_params(warm_start=True, schema=None)
+    turned = LandmarkSchema("turned", NAMES[::-1])
+    with pytest.raises(ValueError, match="in another order: landmark 0 is 'left_eye'"):
+        regressor.set_params(schema=turned).fit(X, y[:, ::-1])
+
+
 # ---------------------------------------------------------------------------------------
 # Settings
 # ---------------------------------------------------------------------------------------
