@@ -7,17 +7,17 @@ Without arguments, a model is trained on generated faces, which takes about a mi
 cores, and tracks two faces in a generated clip. One face swings from side to side; the other
 one passes it, leaves the image and is dropped. For your own video and model, faces are
 detected every 30 frames with scikit-image; alternatively, use --box for the boxes of the faces
-in the first frame.
+in the first frame. The command ``skwing track`` does the same, and writes a table.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from skwing import Augmentation, CascadeLandmarkRegressor, geometry, load_model
-from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 from skwing.detection import SkimageCascade
 from skwing.metrics import nme
@@ -26,7 +26,6 @@ from skwing.tracking import read_video, track
 
 HEIGHT, WIDTH = 280, 360
 FPS = 25
-COLOURS = [(80, 255, 80), (255, 200, 60), (90, 200, 255), (255, 120, 200)]  # RGB
 
 
 def train(n_samples, epochs, seed):
@@ -95,26 +94,6 @@ def make_clip(n_frames, seed):
     return frames, truth, np.concatenate([low, high - low + 1], axis=1)
 
 
-def draw(frame):
-    """Draw landmarks, boxes and numbers of the faces of a tracked frame."""
-    image = frame.image.copy()
-    thick = max(1, round(min(image.shape[:2]) / 240))
-    for number, points, box, score in zip(
-        frame.ids, frame.landmarks, frame.boxes, frame.scores, strict=True
-    ):
-        colour = COLOURS[number % len(COLOURS)]
-        if np.isnan(points).any():  # missed in this frame
-            colour = (128, 128, 128)
-        else:
-            for point in np.int32(np.round(8 * points)):
-                cv2.circle(image, point.tolist(), 10 * thick, colour, -1, cv2.LINE_AA, 3)
-        x, y, width, height = np.int32(np.round(box)).tolist()
-        cv2.rectangle(image, (x, y), (x + width, y + height), colour, thick)
-        text = f"{number}" if np.isnan(score) else f"{number}: {score:.2f}"
-        cv2.putText(image, text, (x, y - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thick, colour, thick)
-    return image
-
-
 class Writer:
     """Writer of a video file, or of numbered PNG files if OpenCV cannot write the video."""
 
@@ -150,7 +129,7 @@ def follow(regressor, frames, boxes, detect, path, fps=FPS):
     """Track faces and write the video; return the tracked frames without images."""
     writer, found, start = Writer(path, fps), [], time.perf_counter()
     for frame in track(regressor, frames, boxes, detect=detect):
-        writer.write(draw(frame))
+        writer.write(frame.draw())
         found.append((frame.index, frame.ids, frame.landmarks))
         for number in frame.lost:
             print(f"frame {frame.index}: face {number} is lost")

@@ -46,6 +46,8 @@ _GROWTH = 1.5  # maximum factor between the sizes of a face in consecutive frame
 # this for this number of frames.
 _TWIN_DISTANCE, _TWIN_FRAMES = 0.05, 5
 _UNSURE = 0.05  # tolerance for the number of frames that a video file states, as a fraction
+_COLOURS = ((240, 228, 66), (86, 180, 233), (0, 158, 115), (204, 121, 167))  # RGB
+_MISSED, _FONT = (128, 128, 128), cv2.FONT_HERSHEY_SIMPLEX
 _REMEMBERED = 100  # number of recent boxes used to estimate the relation to landmarks
 
 
@@ -88,6 +90,41 @@ class TrackedFrame:
     boxes: Floats
     scores: Floats
     lost: Ints
+
+    def draw(self) -> NDArray[np.uint8]:
+        """Draw landmarks, boxes, identifiers and scores of the faces.
+
+        Boxes are grey where the fit was rejected.
+
+        Returns
+        -------
+        picture : ndarray of shape (height, width, 3)
+            A copy of the image.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwing.tracking import TrackedFrame
+        >>> image, none = np.zeros((48, 64, 3), np.uint8), np.array([], int)
+        >>> points, box = np.array([[[20.0, 20], [30, 25]]]), np.array([[10.0, 10, 30, 30]])
+        >>> frame = TrackedFrame(0, image, np.array([0]), points, box, np.array([0.9]), none)
+        >>> frame.draw()[20, 20]
+        array([240, 228,  66], dtype=uint8)
+        """
+        picture = self.image.copy()
+        thick = max(1, round(min(picture.shape[:2]) / 240))
+        for number, points, box, score in zip(
+            self.ids.tolist(), self.landmarks, self.boxes, self.scores, strict=True
+        ):
+            missed = bool(np.isnan(points).any())
+            colour = _MISSED if missed else _COLOURS[number % len(_COLOURS)]
+            for point in [] if missed else np.int32(np.round(8 * points)):
+                cv2.circle(picture, point.tolist(), 10 * thick, colour, -1, cv2.LINE_AA, 3)
+            x, y, width, height = np.int32(np.round(box)).tolist()
+            cv2.rectangle(picture, (x, y), (x + width, y + height), colour, thick)
+            text = f"{number}" if np.isnan(score) else f"{number}: {score:.2f}"
+            cv2.putText(picture, text, (x, y - 4), _FONT, 0.4 * thick, colour, thick, cv2.LINE_AA)
+        return picture
 
 
 def track(

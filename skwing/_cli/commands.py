@@ -1,10 +1,12 @@
 """Functions of the commands: each takes parsed arguments and returns an exit code."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from skwing import tracking
 from skwing._cli.formats import (
     FORMATS,
     Writing,
@@ -14,11 +16,13 @@ from skwing._cli.formats import (
     write_landmarks,
 )
 from skwing._cli.measure import Measure, print_errors, print_landmarks
-from skwing._cli.names import order_by_name, schema_to_write
+from skwing._cli.names import order_by_name, schema_to_write, table_columns
 from skwing._cli.outputs import check_outputs, check_samples, check_writing
 from skwing._cli.pictures import displays, draw_landmarks, save
 from skwing._cli.samples import (
     count_found,
+    detect_matching,
+    detector_of,
     digitised,
     images_to_read,
     needs_detector,
@@ -26,6 +30,7 @@ from skwing._cli.samples import (
     with_boxes,
 )
 from skwing._cli.training import hold_out, make_model, note_of_schema
+from skwing._cli.video import VIDEOS, about_video, open_table, open_video
 from skwing._cli.words import count, say
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
@@ -35,6 +40,10 @@ from skwing.export import to_onnx
 from skwing.images import BoxedImages
 from skwing.persistence import describe_model, load_model, save_model
 
+NOT_BOXED = (
+    "the model was trained without boxes, on whole images: it does not find its landmarks in the "
+    "boxes of faces unless these images were cropped like them; train --detect gives samples boxes"
+)
 _A_PASS = 64  # images between two updates of the progress bar
 
 
@@ -86,6 +95,9 @@ def train(args):
     model = make_model(args, dataset)
     note_of_schema(model, dataset)
     data, target = dataset.data[usable], dataset.target[usable]
+    if args.detect:
+        data, hits = detect_matching(data, target, args.data, args)
+        data, target = data[hits], target[hits]
     kept, held_out = hold_out(data, args.hold_out, args.seed)
     model.fit(data[kept], target[kept])
     save_model(model, args.out)
@@ -109,6 +121,9 @@ def evaluate(args):
     rows = digitised(dataset, args.data, "nothing to measure")
     dataset = _as_the_model(dataset, model, args.data)
     data, target = dataset.data[rows], dataset.target[rows]
+    if args.detect:
+        data, hits = detect_matching(data, target, args.data, args)
+        rows, data, target = rows[hits], data[hits], target[hits]
     scales = dataset.scale[rows] if "scale" in dataset else None
     measure = Measure.of(args, model, data, scales)
     points = _predict_all(model, data, skip=False)
@@ -147,6 +162,42 @@ def convert(args):
     _write(target, data, points, further, args.to, writing, names=args.schema is None)
     say(f"{count(len(data), 'samples')} of {points.shape[1]} landmarks: {target}")
     return 0
+
+
+def track(args):
+    """Run ``skwing track``: follow faces through a video; write a table and a video."""
+    out = "landmarks.csv" if args.out is None and args.draw is None else args.out
+    for name, path, suffixes in (("--out", out, (".csv",)), ("--draw", args.draw, tuple(VIDEOS))):
+        if path is not None and Path(path).suffix.lower() not in suffixes:
+            raise ValueError(f"{name} {path}: expected a file {' or '.join(suffixes)}")
+    check_outputs(
+        {"--out": out, "--draw": args.draw}, [("VIDEO", args.video), ("--model", args.model)]
+    )
+    frames = tracking.read_video(args.video)
+    rate, n_frames = about_video(args.video)
+    model = load_model(args.model)
+    detect = None if args.box else detector_of(args)
+    if getattr(predictor_of(model), "box_relation_", None) is None:
+        warnings.warn(NOT_BOXED, stacklevel=1)
+    every, found, faces, n_seen = args.detect_every, 0, set(), 0
+    tracked = tracking.track(model, frames, args.box, detect=detect, detect_every=every)
+    bar = tqdm(tracked, total=n_frames, disable=args.quiet, unit=" frames")
+    with (
+        open_table(out, table_columns(model), rate, args.decimals) as write_faces,
+        open_video(args.draw, rate) as write_picture,
+    ):
+        for frame in bar:
+            n_seen += 1
+            write_faces(frame)
+            write_picture(frame.draw() if args.draw else None)
+            located = ~np.isnan(frame.landmarks).any(axis=(1, 2))
+            faces.update(frame.ids[located].tolist())
+            found += bool(located.any())
+    say(f"{count(len(faces), 'faces')} in {found} of {count(n_seen, 'frames')}")
+    for what, path in (("landmarks", out), ("video", args.draw)):
+        if path is not None:
+            say(f"{what}: {path}")
+    return 0 if found else 1
 
 
 def export(args):

@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   skwing train annotated.json --images photos/ --out model.safetensors
   skwing evaluate test.json --images photos/ --model model.safetensors
   skwing convert annotated.xml annotated.csv
+  skwing track clip.mp4 --model faces.safetensors --draw tracked.mp4
   skwing export model.safetensors model.onnx
   skwing plot annotated.csv --out annotated.png
 
@@ -41,6 +42,7 @@ def make_parser():
     _add_train(subparsers)
     _add_evaluate(subparsers)
     _add_convert(subparsers)
+    _add_track(subparsers)
     _add_export(subparsers)
     _add_plot(subparsers)
     _add_describe(subparsers)
@@ -141,6 +143,19 @@ def _positive_length(text):
     return number
 
 
+def _add_detecting(parser):
+    parser.add_argument(
+        "--detect",
+        action="store_true",
+        help="use the faces of a detector as boxes, for DATA without boxes; samples without a "
+        "face are left out",
+    )
+    parser.add_argument(
+        "--yunet",
+        help="for --detect: use OpenCV's YuNet, with this model file; default: scikit-image",
+    )
+
+
 def _add_data(parser):
     parser.add_argument("data", help="annotation file (.csv, .tps, .json, .xml) or .pts folder")
     _add_reading(parser, "DATA")
@@ -195,6 +210,7 @@ def _add_train(subparsers):
         "example:\n  skwing train wings.tps --out wings.safetensors --epochs 60 160",
     )
     _add_data(parser)
+    _add_detecting(parser)
     parser.add_argument("--out", required=True, help="model file to write, .safetensors")
     parser.add_argument(
         "--start", metavar="MODEL", help="begin with the weights and settings of this model"
@@ -228,6 +244,7 @@ def _add_evaluate(subparsers):
         "example:\n  skwing evaluate test.json --model faces.safetensors --normalizer inter_pupil",
     )
     _add_data(parser)
+    _add_detecting(parser)
     parser.add_argument(
         "--model", required=True, help="model file written by save_model or `skwing train`"
     )
@@ -268,6 +285,46 @@ def _add_convert(subparsers):
         "--to", choices=tuple(FORMATS), help="format of TARGET; default: inferred from the suffix"
     )
     _add_rounding(parser)
+
+
+def _add_track(subparsers):
+    parser = _add(
+        subparsers,
+        "track",
+        "follow faces through a video",
+        "example:\n  skwing track clip.mp4 --model faces.safetensors --draw tracked.mp4\n\n"
+        "The table has a row for each face of each frame, with the frame (from 0), the time in\n"
+        "seconds, the number of the face, a score (1: certain), its box and its landmarks.",
+    )
+    parser.add_argument("video", help="video file that OpenCV can read")
+    parser.add_argument(
+        "--model", required=True, help="model file written by save_model or `skwing train`"
+    )
+    parser.add_argument("--out", help="table to write; default: landmarks.csv, unless --draw")
+    parser.add_argument("--draw", help="video to write, .mp4 or .avi, without sound")
+    parser.add_argument(
+        "--detect-every",
+        type=_positive_number,
+        default=30,
+        metavar="N",
+        help="look for new faces in every Nth frame; default: 30",
+    )
+    boxes = parser.add_mutually_exclusive_group()
+    boxes.add_argument("--yunet", help="detect faces with OpenCV's YuNet, using this model file")
+    boxes.add_argument(
+        "--box",
+        type=float,
+        nargs=4,
+        action="append",
+        metavar=("X", "Y", "W", "H"),
+        help="box of a face in the first frame, instead of detection; can be repeated",
+    )
+    parser.add_argument(
+        "--decimals",
+        type=_whole_number,
+        metavar="N",
+        help="round coordinates to N decimals; default: not rounded",
+    )
 
 
 def _add_export(subparsers):

@@ -6,7 +6,7 @@ from skwing._utils.unwrap import predictor_of
 from skwing.datasets._formats.names import have_meaning, order_of
 from skwing.schema import check_schema
 
-__all__ = ["are_named", "order_by_name", "schema_to_write"]
+__all__ = ["are_named", "order_by_name", "schema_to_write", "table_columns"]
 
 _N_NAMED = 5
 
@@ -22,6 +22,15 @@ def schema_to_write(model, data):
     own = check_schema(predictor.schema_)
     fits = there is not None and there.n_landmarks == predictor.n_landmarks_
     return there if fits and not are_named(own) else own
+
+
+def table_columns(model):
+    """Names of the columns of x and y of the landmarks of a model."""
+    predictor = predictor_of(model)
+    schema = check_schema(predictor.schema_)
+    if are_named(schema):
+        return [f"{name}_{axis}" for name in schema.landmark_names for axis in "xy"]
+    return [f"{axis}{i}" for i in range(predictor.n_landmarks_) for axis in "xy"]
 
 
 def order_by_name(model, dataset, path):

@@ -15,12 +15,16 @@ from skwing.images import BoxedImages
 __all__ = [
     "Samples",
     "count_found",
+    "detect_matching",
+    "detector_of",
     "digitised",
     "images_to_read",
     "needs_detector",
     "tell_missing",
     "with_boxes",
 ]
+
+_LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def with_boxes(samples, model, args):
     """Samples with their own boxes, detected boxes, or none, as the model requires."""
     if not needs_detector(samples, model, args):
         return replace(samples, data=samples.data.with_boxes(None)) if args.whole else samples
-    detector = YuNet(args.yunet) if args.yunet else SkimageCascade()
+    detector = detector_of(args)
     why = ": the model was trained with boxes" if _was_boxed(model) else ""
     say(f"detecting faces with {type(detector).__name__}{why}")
     options = {
@@ -81,6 +85,11 @@ def with_boxes(samples, model, args):
         "on_error": "skip" if args.skip_unreadable else "raise",
     }
     return (_all_faces if args.all_faces else _largest_faces)(samples, detector, options)
+
+
+def detector_of(args):
+    """Face detector that the arguments ask for."""
+    return YuNet(args.yunet) if args.yunet else SkimageCascade()
 
 
 def _was_boxed(model):
@@ -110,6 +119,53 @@ def _all_faces(samples, detector, options):
     data = samples.data[rows].with_boxes(boxes[order])
     unreadable = np.flatnonzero(np.isin(rows, found.unreadable))
     return Samples(data, samples.further.take(rows), "faces", unreadable)
+
+
+def detect_matching(data, target, path, args):
+    """Images with a detected face for each sample, and the mask of the samples that have one.
+
+    Raises
+    ------
+    ValueError
+        If the file has boxes, or no face matches any sample.
+    """
+    if data.has_boxes:
+        raise ValueError(f"--detect detects faces, but {path} has boxes")
+    detector = detector_of(args)
+    say(f"detecting faces with {type(detector).__name__}")
+    found = detect_all(data, detector, verbose=not args.quiet)
+    boxes = np.full((len(data), 4), np.nan)
+    for samples in data.by_image():
+        faces = found.data.boxes[found.source == samples[0]]
+        boxes[samples] = _faces_around(target[samples], faces)
+    missed = np.isnan(boxes[:, 0])
+    if missed.all():
+        raise ValueError(f"no face was found that contains the landmarks of any sample of {path}")
+    if missed.any():
+        out = "is left out" if missed.sum() == 1 else "are left out"
+        say(
+            f"no face found for {missed.sum()} of {count(len(data), 'samples')}: "
+            f"{_names(data, missed)} ({out})"
+        )
+    return data.with_boxes(boxes), ~missed
+
+
+def _faces_around(points, faces):
+    """Box of the face with the most landmarks of each sample inside, NaN if they are few.
+
+    Overlaps with the box around the landmarks would not do: these may be a few near each other.
+    """
+    boxes = np.full((len(points), 4), np.nan)
+    low = faces[:, None, :2].copy()
+    high = low + faces[:, None, 2:]
+    for box, own in zip(boxes, points, strict=True):
+        known = own[~np.isnan(own).any(axis=1)]
+        inside = ((known >= low) & (known < high)).all(axis=2).mean(axis=1)
+        # Faces are sorted by size, so the largest one is chosen of those with equal fractions.
+        if len(faces) and inside.max() >= _LEAST_INSIDE:
+            box[:] = faces[inside.argmax()]
+            low[inside.argmax()], high[inside.argmax()] = np.nan, np.nan  # for one sample only
+    return boxes
 
 
 def tell_missing(samples):

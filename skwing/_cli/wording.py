@@ -11,8 +11,8 @@ REPLACED = {
     # prediction
     "X has no boxes, but the regressor was trained with boxes": "the images have no boxes, but "
     "the model was trained with boxes",
-    "skwing.detection.detect_boxes finds boxes, X.with_boxes sets them.": "predict without --whole "
-    "looks for faces, and files of the formats csv, coco and dlib can contain boxes.",
+    "skwing.detection.detect_boxes finds boxes, X.with_boxes sets them.": "--detect (of train and "
+    "evaluate) detects faces, predict without --whole too.",
     "or pass a detector, such as skwing.detection.YuNet(model_file) or any function of an RGB "
     "image that returns boxes (x, y, width, height)": "or use OpenCV's by --yunet MODEL_FILE",
     # training

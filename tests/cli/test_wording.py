@@ -44,7 +44,7 @@ def test_replacements_are_final(old):
 def test_images_without_boxes_are_said_in_options(run):
     told = run("evaluate", "faces.tps", "--model", "boxed.safetensors")[2]
     assert "the images have no boxes, but the model was trained with boxes" in told
-    assert "--whole" in told and "X." not in told and "detect_boxes" not in told
+    assert "--detect" in told and "X." not in told and "detect_boxes" not in told
 
 
 def test_an_interruption_says_how_to_continue(run, folder, monkeypatch):
