@@ -118,9 +118,9 @@ class TrackedFrame:
         ):
             missed = bool(np.isnan(points).any())
             colour = _MISSED if missed else _COLOURS[number % len(_COLOURS)]
-            for point in [] if missed else np.int32(np.round(8 * points)):
-                cv2.circle(picture, point.tolist(), 10 * thick, colour, -1, cv2.LINE_AA, 3)
-            x, y, width, height = np.int32(np.round(box)).tolist()
+            for point in [] if missed else np.round(8 * points).astype(int).tolist():
+                cv2.circle(picture, point, 10 * thick, colour, -1, cv2.LINE_AA, 3)
+            x, y, width, height = np.round(box).astype(int).tolist()
             cv2.rectangle(picture, (x, y), (x + width, y + height), colour, thick)
             text = f"{number}" if np.isnan(score) else f"{number}: {score:.2f}"
             cv2.putText(picture, text, (x, y - 4), _FONT, 0.4 * thick, colour, thick, cv2.LINE_AA)
