@@ -4,7 +4,15 @@
 PAGES = (
     *("first_model", "how_far_off", "least_sure", "training_history", "augmentation", "stages"),
     *("losses", "balance", "errors_by_pose", "tuning", "by_specimen", "few_images"),
-    *("missing_landmarks", "own_landmarks", "tps", "other_detector", "video", "onnx"),
+    *(
+        "learning_curve",
+        "missing_landmarks",
+        "own_landmarks",
+        "tps",
+        "other_detector",
+        "video",
+        "onnx",
+    ),
 )
 
 

@@ -2,8 +2,8 @@
 I have labelled only a few images: is it enough?
 ================================================
 
-A model that was trained on many images of a similar kind is a good start. With
-``warm_start=True``, `fit` continues with its networks, and a few images of the new kind suffice.
+A model that was trained on many images of a similar kind is a good start. With ``start=model``,
+training begins with its weights, and a few images of the new kind suffice.
 """
 
 # %%
@@ -36,37 +36,33 @@ few_images, test_images = scan_negatives(few), scan_negatives(test)
 # Train on many images of the first kind
 # --------------------------------------
 
-import copy
 from functools import partial
 
 from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing.networks import PlainCNN
 
 small = partial(PlainCNN, widths=(16, 32, 64), input_size=32, n_hidden=256, batch_norm=True)
-scratch = CascadeLandmarkRegressor(
-    networks=(small,),
-    max_epochs=30,
-    batch_size=16,
-    augmentation=Augmentation(deformation=0),
-    random_state=0,
-)
-base = copy.deepcopy(scratch).fit(many.data, many.target)
+settings = {
+    "networks": (small,),
+    "batch_size": 8,
+    "augmentation": Augmentation(deformation=0),
+    "random_state": 0,
+}
+base = CascadeLandmarkRegressor(max_epochs=30, **settings).fit(many.data, many.target)
 
 # %%
 # Fit to few images of the second kind
 # ------------------------------------
-# From scratch, and from the model of the first kind with a lower learning rate. In practice,
-# the start is a file: ``skwing.load_model("faces.safetensors")``.
-
-from sklearn.base import clone
+# From scratch, and from the model of the first kind. In practice, the start is often a file:
+# ``start="models/drawn.safetensors"``. Its learning rate is lower, and half as many epochs
+# suffice.
 
 numbers = [0, 10, 20, 40]
-errors = {"from scratch": [np.nan], "warm start": [-base.score(test_images, test.target)]}
+errors = {"from scratch": [np.nan], "from a start": [-base.score(test_images, test.target)]}
 for n in numbers[1:]:
-    fresh = clone(scratch).set_params(batch_size=8)
-    warm = copy.deepcopy(base)
-    warm.set_params(warm_start=True, max_epochs=15, batch_size=8, learning_rate=1e-3)
-    for name, model in zip(errors, [fresh, warm], strict=True):
+    scratch = CascadeLandmarkRegressor(max_epochs=30, **settings)
+    started = CascadeLandmarkRegressor(max_epochs=15, start=base, **settings)
+    for name, model in zip(errors, [scratch, started], strict=True):
         model.fit(few_images[:n], few.target[:n])
         errors[name].append(-model.score(test_images, test.target))
 
@@ -90,5 +86,5 @@ ax.legend(loc="lower left")
 
 # %%
 # Without any new label, the first model is lost on the new kind. With each number of labels, the
-# warm start has the smaller error, although it is trained for fewer epochs. Label a handful, look
-# at the predictions for the rest, and label next what is worst.
+# model from a start has the smaller error, although it is trained for fewer epochs. Label a
+# handful, look at the predictions for the rest, and label next what is worst.

@@ -132,9 +132,9 @@ class CascadeLandmarkRegressor(
     optimizer : {"adamw", "sgd"}, default="adamw"
         Optimiser for training.
     learning_rate : float or "auto", per stage, default="auto"
-        Peak learning rate; "auto" is 3e-3, and 1e-3 with a `start`. The loss is averaged over
-        coordinates; multiply a learning rate for a loss that is summed over the 2L coordinates
-        by 2L.
+        Peak learning rate; "auto" is 3e-3, and 1e-3 with a `start` of the same landmarks. The
+        loss is averaged over coordinates; multiply a learning rate for a loss that is summed
+        over the 2L coordinates by 2L.
     momentum : float, default=0.9
         SGD momentum, or AdamW's beta1.
     weight_decay : float, per stage, default=0.5
@@ -397,7 +397,7 @@ class CascadeLandmarkRegressor(
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         # "auto" depends on the number of training samples, without held-out samples.
-        settings = stage_settings(given, len(builders), len(train))
+        settings = stage_settings(given, len(builders), len(train), start)
         check_learnable(train, held_out, schema)
         known = 0 if before is None else len(before.networks_)
         if before is self:

@@ -82,7 +82,7 @@ def files(tmp_path_factory):
     (folder / "new.tps").write_text("".join(blank))
     wings = read_tps(folder / "wings.tps")
     to_sleap_io(wings.data, wings.target).save(str(folder / "flies.slp"))
-    small = CascadeLandmarkRegressor(networks=(TINY,), max_epochs=1, random_state=0)
+    small = CascadeLandmarkRegressor(networks=(TINY, TINY), max_epochs=1, random_state=0)
     save_model(small.fit(data, faces.target), folder / "model.safetensors")
     (folder / "models").mkdir()
     for name in ("faces", "drawn"):

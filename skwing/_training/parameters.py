@@ -119,7 +119,8 @@ class StageSettings:
 _AUTO_EPOCHS = (60, 160)
 _AUTO_SAMPLES = 1600
 _AUTO_RATE = 3e-3
-# With the weights of a start, these fractions of them suffice.
+# With the weights of a start, half of these epochs suffice. Of a start with the same landmarks,
+# all weights are taken, and a high rate would undo more than it learns from few samples.
 _STARTED_EPOCHS = 0.5
 _STARTED_RATE = 1e-3
 
@@ -156,7 +157,7 @@ def auto_epochs(stage, n_samples, started=False):
     return max(1, round(share * epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
 
 
-def stage_settings(settings, n_stages, n_samples):
+def stage_settings(settings, n_stages, n_samples, start=None):
     """Settings of all stages.
 
     Parameters
@@ -166,13 +167,15 @@ def stage_settings(settings, n_stages, n_samples):
     n_stages : int
     n_samples : int
         Number of training samples.
+    start : Start or None
+        Model whose weights training begins with.
 
     Returns
     -------
     settings : list of StageSettings
         One per stage.
     """
-    started = settings.start is not None
+    started = start is not None
     own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
     columns = {name: per_stage(getattr(settings, name), n_stages) for name in own}
     strengths = {
@@ -182,7 +185,7 @@ def stage_settings(settings, n_stages, n_samples):
         auto_epochs(i, n_samples, started) if value == "auto" else value
         for i, value in enumerate(columns["max_epochs"])
     ]
-    rate = _STARTED_RATE if started else _AUTO_RATE
+    rate = _STARTED_RATE if started and start.same else _AUTO_RATE
     columns["learning_rate"] = [
         rate if value == "auto" else value for value in columns["learning_rate"]
     ]
