@@ -3,6 +3,7 @@
 import importlib
 import json
 import signal
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from skwing import CascadeLandmarkRegressor, save_model
-from skwing.datasets import make_faces, write_pts
+from skwing.datasets import make_faces, write_csv, write_pts, write_tps
+from skwing.images import BoxedImages
 from skwing.persistence import describe_model
 
 BRIEF = ["--networks", "shape_indexed_64", "--epochs", "1"]
@@ -310,6 +312,33 @@ def test_few_labels_are_drawn_alike_for_every_start(run, load, folder_300w, land
         *(("scratch", 1), ("drawn", 1)),
     ]
     assert run("few_labels", *command) == rows  # all are there already
+
+
+def test_few_labels_of_other_objects_are_measured(run, tmp_path, folder_300w, landmark_boxes):
+    drawn = make_faces(8, image_size=96, random_state=2)
+    model = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, device="cpu")
+    save_model(model.fit(drawn.data, drawn.target), folder_300w / "drawn.safetensors")
+    paths = {}
+    for name in ("cats_100", "fly_wings", "xray_isbi"):
+        (folder_300w / name).mkdir()
+        paths[name] = [str(folder_300w / name / f"{i}.png") for i in range(8)]
+        for i, path in enumerate(paths[name]):
+            cv2.imwrite(path, drawn.data.decode(i))
+    for path, points in zip(paths["cats_100"], drawn.target, strict=True):
+        text = " ".join(map(str, points[:9].ravel()))
+        Path(f"{path}.cat").write_text(f"9 {text}")
+    wings, rays = (BoxedImages(paths[name]) for name in ("fly_wings", "xray_isbi"))
+    write_tps(folder_300w / "fly_wings" / "wings.tps", wings, drawn.target[:, :5])
+    csv = folder_300w / "xray_isbi" / "landmarks.csv"
+    write_csv(csv, rays, drawn.target[:, :3], names=["sella", "nasion", "menton"])
+    command = ["--data", str(folder_300w), "--model", str(folder_300w / "drawn.safetensors")]
+    command += ["--objects", "faces19", "cats", "wings", "xrays", "--starts", "drawn", "--tiny"]
+    command += ["--device", "cpu", "--sizes", "4", "--draws", "0", "--set", "learning_rate=1e-3"]
+    rows = run("few_labels", *command)
+    assert [row["objects"] for row in rows] == ["faces19", "cats", "wings", "xrays"]
+    assert all(row["nme_box"] > 0 and row["set"] == {"learning_rate": 1e-3} for row in rows)
+    assert all(row["n_test"] == 4 for row in rows[1:])
+    assert rows[0]["nme_inter_ocular"] > 0 and rows[1]["nme_inter_ocular"] > 0
 
 
 def test_photographs_under_two_names_are_one_group(load):

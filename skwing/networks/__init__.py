@@ -87,7 +87,9 @@ def check_network(network: str | NetworkBuilder) -> partial[nn.Module]:
         per image, (n_samples, n_estimates, n_landmarks, 2); the loss is computed for all.
         It may have a method `start_at`, which initialises its output with the mean
         landmarks before training, see :func:`start_at`. Otherwise, training starts from the
-        weights that it was built with.
+        weights that it was built with. It may have an attribute `landmark_axes`, so that
+        landmarks of a `start` keep their weights among other landmarks, see
+        :func:`landmark_axes`.
         In a regressor, random numbers that the module draws with torch, such as initial
         weights and dropout, come from the generators of the fit. Exceptions are regions
         of ``torch.utils.checkpoint``, which uses the global generators. Do not use the

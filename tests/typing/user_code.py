@@ -98,6 +98,9 @@ def models(X: BoxedImages, y: Floats) -> None:
     assert_type(Augmentation(rotation=(30, 10)).set_params(blur=0.1), Augmentation)
     CascadeLandmarkRegressor(augmentation=Augmentation(occlusion=0)).fit(X, y)
     CascadeLandmarkRegressor(augmentation=None, loss="l1", random_state=0)
+    CascadeLandmarkRegressor(start="first.safetensors", learning_rate=("auto", 1e-3))
+    CascadeLandmarkRegressor(start=CascadeLandmarkRegressor().fit(X, y), learning_rate="auto")
+    CascadeLandmarkRegressor(start=5)  # type: ignore[arg-type]
     CascadeLandmarkRegressor(optimiser="sgd")  # type: ignore[call-arg]
     CascadeLandmarkRegressor(optimizer="lion")  # type: ignore[arg-type]
     balancer = PoseBalancer(n_bins=9, max_repeats=None)
