@@ -95,7 +95,7 @@ def readable_columns(names, has_boxes, further):
     >>> readable_columns(["nose"], False, ["sex", "tail_x", "path", "tail_y"])
     ['sex', 'tail_x', 'path']
     """
-    readable: list[str] = []
+    readable = []
     for name in further:
         if _can_be_further(names, has_boxes, [*readable, name]):
             readable.append(name)
