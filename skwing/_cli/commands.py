@@ -25,6 +25,7 @@ from skwing._cli.samples import (
     detector_of,
     digitised,
     images_to_read,
+    landmarks_to_keep,
     needs_detector,
     tell_missing,
     with_boxes,
@@ -55,6 +56,8 @@ def predict(args):
     form = None if out is None else check_writing(out, args.to, writing)
     if form is not None and args.all_faces and form.one_per_image:
         raise ValueError(f"--all-faces: the format of {out} has one sample for each image")
+    if args.all_faces and args.keep:
+        raise ValueError("--keep keeps landmarks of samples, --all-faces makes other samples")
     inputs = [("IMAGES", path) for path in args.images] + [("--model", args.model)]
     is_file = form is not None and form.suffix
     check_outputs({"--out": out} if is_file else {}, inputs, {"--draw": args.draw})
@@ -69,9 +72,10 @@ def predict(args):
         if needs_detector(samples, model, args):  # boxes are columns too
             planned = planned.with_boxes([[0, 0, 1, 1]] * len(planned))
         check_samples(out, planned, n_landmarks, samples.further, args.to, writing)
+    kept = landmarks_to_keep(samples, model, args)
     samples = with_boxes(samples, model, args)
     data = samples.data
-    points = _predict_all(model, data, args.skip_unreadable)
+    points = _predict_all(model, data, args.skip_unreadable, kept)
     found = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
     tell_missing(samples)
     if out is not None:
@@ -301,11 +305,15 @@ def _photographs(data):
     return f"{count(n_photographs, 'photographs')} ({count(len(data), 'samples')})"
 
 
-def _predict_all(model, data, skip):
-    """Predict the landmarks of all images, NaN without a box; a progress bar if there are many."""
+def _predict_all(model, data, skip, known=None):
+    """Predict the landmarks of all images, NaN without a box; a progress bar if there are many.
+
+    Samples with `known` landmarks are not predicted.
+    """
     on_error = {"on_error": "skip"} if skip else {}
-    rows = np.flatnonzero(~data.missing_boxes)
     points = np.full((len(data), predictor_of(model).n_landmarks_, 2), np.nan)
+    points = points if known is None else known.copy()
+    rows = np.flatnonzero(~data.missing_boxes & np.isnan(points).any(axis=2).all(axis=1))
     starts = range(0, len(rows), _A_PASS)
     for start in tqdm(starts, disable=len(starts) < 2, unit_scale=_A_PASS, unit=" images"):
         part = rows[start : start + _A_PASS]

@@ -183,6 +183,11 @@ def _add_predict(subparsers):
     )
     parser.add_argument("--out", help="output file; default: landmarks.csv")
     _add_rounding(parser)
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the landmarks of the annotation file, and predict only samples without any",
+    )
     parser.add_argument("--draw", help="draw the landmarks to this file, such as faces.jpg")
     _add_draw_max(parser)
     parser.add_argument(

@@ -1,5 +1,6 @@
 """Errors of a model on annotated images, with their unit in words."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,22 @@ def check_normalizer(name, schema, has_boxes):
         )
 
 
+def digits_of(errors, unit):
+    """Decimals of printed errors: two, or more for a unit in which errors are small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._cli.measure import digits_of
+    >>> digits_of(np.array([0.018, 0.02]), "mm"), digits_of(np.array([18.0]), "um")
+    (3, 2)
+    """
+    typical = np.nanmedian(errors)
+    if unit == "px" or unit.startswith("%") or not 0 < typical < 1:
+        return 2
+    return min(max(2, 1 - math.floor(math.log10(typical))), 6)
+
+
 def print_errors(true, points, data, measure):
     """Print statistics of the errors; return the error of each sample."""
     normalizer = measure.normalizer if measure.unit is None else 1.0
@@ -83,10 +100,11 @@ def print_errors(true, points, data, measure):
     else:
         name, errors, unit = "mean error (NME)", 100 * errors, f"% of {length_in_words(length)}"
     known = errors[check_measurable(errors, "samples")]
+    digits = digits_of(known, unit)
     print(f"samples                      {len(known):8d} of {len(errors)}")
-    print(f"{name:29}{known.mean():8.2f} {unit}")
-    print(f"median error                 {np.median(known):8.2f} {unit}")
-    print(f"95 % of samples are below    {np.quantile(known, 0.95):8.2f} {unit}")
+    print(f"{name:29}{known.mean():8.{digits}f} {unit}")
+    print(f"median error                 {np.median(known):8.{digits}f} {unit}")
+    print(f"95 % of samples are below    {np.quantile(known, 0.95):8.{digits}f} {unit}")
     if unit.startswith("%"):
         print(f"samples above 10 %           {100 * failure_rate(known, 10):8.2f} %")
         print(f"area under the curve to 10 % {100 * ced_auc(known, 10):8.2f} %")
@@ -96,7 +114,9 @@ def print_errors(true, points, data, measure):
 def print_landmarks(true, points, data, measure):
     """Print the errors of each landmark."""
     if measure.unit is not None:
-        told = {"unit": measure.unit, "scale": measure.scale}
+        pixels, _ = sample_errors(true, points, 1.0, measure.schema, None)
+        digits = digits_of(pixels * np.asarray(measure.scale), measure.unit)
+        told = {"unit": measure.unit, "scale": measure.scale, "digits": digits}
         print()
     else:
         boxes = data.boxes if data.has_boxes else None

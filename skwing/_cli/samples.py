@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 from skwing._cli.formats import IMAGE_SUFFIXES, find_format, find_images, read_landmarks
 from skwing._cli.further import Further
+from skwing._cli.names import order_by_name
 from skwing._cli.words import count, named, say
 from skwing._utils.unwrap import predictor_of
 from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
@@ -19,6 +21,7 @@ __all__ = [
     "detector_of",
     "digitised",
     "images_to_read",
+    "landmarks_to_keep",
     "needs_detector",
     "tell_missing",
     "with_boxes",
@@ -40,12 +43,15 @@ class Samples:
         What the samples are: "faces" if they were detected.
     unreadable : ndarray of int
         Samples whose images cannot be read, as far as they were searched.
+    known : ndarray of shape (n_samples, n_landmarks, 2) or None
+        Landmarks of the annotation file.
     """
 
     data: BoxedImages
     further: Further
     noun: str = "samples"
     unreadable: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    known: np.ndarray | None = None
 
 
 def images_to_read(args):
@@ -54,8 +60,36 @@ def images_to_read(args):
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):
         dataset = read_landmarks(first, args.format, category=args.category)
-        return Samples(dataset.data, find_format(first, args.format).further(dataset))
+        further = find_format(first, args.format).further(dataset)
+        return Samples(dataset.data, further, known=dataset.target)
     return Samples(BoxedImages(find_images(args.images)), Further())
+
+
+def landmarks_to_keep(samples, model, args):
+    """Landmarks of the annotation file in the order of the model, NaN for samples to predict.
+
+    Raises
+    ------
+    ValueError
+        If ``--keep`` is for images without an annotation file, or for other landmarks.
+    """
+    n_landmarks = predictor_of(model).n_landmarks_
+    nothing = np.full((len(samples.data), n_landmarks, 2), np.nan)
+    if samples.known is None or not samples.known.shape[1]:
+        if args.keep and samples.known is None:
+            raise ValueError("--keep requires an annotation file as IMAGES")
+        return nothing
+    n_known = int((~np.isnan(samples.known).any(axis=2).all(axis=1)).sum())
+    if not args.keep:
+        if 0 < n_known < len(samples.data):
+            say(
+                f"{n_known} of {count(len(samples.data), 'samples')} have landmarks in the file: "
+                "they are predicted too (--keep keeps those of the file)"
+            )
+        return nothing
+    dataset = SimpleNamespace(data=samples.data, target=samples.known)
+    order = order_by_name(model, dataset, args.images[0])
+    return samples.known if order is None else samples.known[:, order]
 
 
 def needs_detector(samples, model, args):
@@ -106,7 +140,7 @@ def _largest_faces(samples, detector, options):
             "(--all-faces locates all)"
         )
     data = data.with_boxes(found.boxes)
-    return Samples(data, samples.further, "faces", found.unreadable)
+    return replace(samples, data=data, noun="faces", unreadable=found.unreadable)
 
 
 def _all_faces(samples, detector, options):

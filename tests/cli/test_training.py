@@ -193,3 +193,39 @@ def test_few_photographs_hold_out_one(folder, run):
     code, out, told = train(run, "one.csv")
     assert code == 0 and out == "" and "only one photograph" in told
     assert "trained on 1 photograph (1 sample)" in told
+
+
+def test_predict_keeps_the_landmarks_of_the_file_if_asked_for(folder, run):
+    target = read_landmarks("faces.tps").target
+    todo = "".join(f"LM=0\nIMAGE={i:02}.png\nID=todo{i}\n" for i in range(2))
+    (folder / "some.tps").write_text(todo + (folder / "faces.tps").read_text())
+    args = ("predict", "some.tps", "--model", "whole.safetensors", "-q", "--out", "full.tps")
+    told = run(*args)[2]
+    assert f"{len(target)} of {len(target) + 2} samples have landmarks in the file" in told
+    predicted = read_landmarks("full.tps").target
+    assert abs(predicted[2:] - target).max() > 1
+    code, _, told = run(*args, "--keep")
+    kept = read_landmarks("full.tps").target
+    assert code == 0 and "--keep" not in told
+    np.testing.assert_array_equal(kept[2:], target)
+    np.testing.assert_allclose(kept[:2], predicted[:2], atol=1e-9)
+
+
+def test_what_is_kept_is_matched_by_name(folder, run):
+    faces = read_landmarks("faces.csv")
+    target = faces.target[:, ::-1].copy()
+    target[0] = np.nan
+    data = BoxedImages(faces.data.paths, boxes=faces.data.boxes)
+    write_csv("back.csv", data, target, names=faces.schema.landmark_names[::-1])
+    args = ("--model", "boxed.safetensors", "-q", "--keep", "--out", "kept.csv")
+    assert run("predict", "back.csv", *args)[0] == 0
+    found = read_landmarks("kept.csv")
+    assert found.schema.landmark_names == faces.schema.landmark_names
+    np.testing.assert_array_equal(found.target[1:], faces.target[1:])
+    assert not np.isnan(found.target[0]).any()
+
+
+@pytest.mark.parametrize("args", [("00.png", "--keep"), ("faces.tps", "--keep", "--all-faces")])
+def test_what_cannot_be_kept_is_an_error(run, args):
+    code, _, told = run("predict", *args, "--model", "whole.safetensors", "--out", "k.csv")
+    assert code == 1 and "--keep" in told

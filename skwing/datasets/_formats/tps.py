@@ -30,7 +30,9 @@ if TYPE_CHECKING:
         unread: tuple[str, ...]
 
 
-__all__ = ["heights_of", "read_tps"]
+__all__ = ["flip_y", "heights_of", "read_tps"]
+
+_DECIMALS = 9  # of coordinates that are decimal numbers
 
 _DESCR = """Specimens of a TPS file
 
@@ -282,6 +284,23 @@ def heights_of(files, image_height, describe):
     return np.broadcast_to(heights, len(files))
 
 
+def flip_y(y, heights):
+    """Coordinates counted from the other edge of images; 90.38 does not become 90.37999999999997.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing.datasets._formats.tps import flip_y
+    >>> flip_y(np.array([[338.62, 1 / 3]]), np.array([430])).tolist()
+    [[90.38, 428.6666666666667]]
+    """
+    heights = np.asarray(heights, dtype=np.float64)[:, None]
+    flipped = heights - 1 - y
+    decimal = flipped.round(_DECIMALS)
+    error = 2 * np.finfo(float).eps * np.maximum(heights, abs(y))
+    return np.where(abs(decimal - flipped) <= error, decimal, flipped)
+
+
 def _points(specimens, layout, curves, heights, negative_missing):
     """Points in pixels, with y pointing down; NaN for specimens without landmarks."""
     points = np.full((len(specimens), sum(layout), 2), np.nan)
@@ -293,7 +312,7 @@ def _points(specimens, layout, curves, heights, negative_missing):
     if negative_missing:
         lost |= (points < 0).all(axis=2)
     if heights is not None:
-        points[..., 1] = heights[:, None] - 1 - points[..., 1]
+        points[..., 1] = flip_y(points[..., 1], heights)
     points[lost] = np.nan
     return points
 

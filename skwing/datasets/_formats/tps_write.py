@@ -10,7 +10,7 @@ from skwing._utils.checks import count
 from skwing._utils.files import replacing
 from skwing._utils.warnings import warn_caller
 from skwing.datasets._common import check_written, number_text, written_paths
-from skwing.datasets._formats.tps import heights_of
+from skwing.datasets._formats.tps import flip_y, heights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +122,7 @@ def write_tps(
         entries[key] = _check_texts(key, texts, n_samples)
     points = points.copy()
     if heights is not None:
-        points[..., 1] = heights[:, None] - 1 - points[..., 1]
+        points[..., 1] = flip_y(points[..., 1], heights)
     if decimals is not None:
         points = points.round(count(0, 15).check(decimals, "decimals"))
     with replacing(path) as file:
