@@ -48,7 +48,7 @@ def main(argv=None):
     )
     parser.add_argument("--n-train", type=int, default=300)
     parser.add_argument("--n-test", type=int, default=400)
-    parser.add_argument("--networks", nargs="+", help="default: those of the regressor")
+    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64", "shape_indexed_128"])
     parser.add_argument("--epochs", type=int, nargs="+", help="default: those of the regressor")
     parser.add_argument(
         "--deformation",
@@ -60,9 +60,7 @@ def main(argv=None):
     parser.add_argument("--device", default="auto")
     add_out(parser, "anywhere")
     args = parser.parse_args(argv)
-    settings = {}
-    if args.networks:
-        settings["networks"] = tuple(args.networks)
+    settings = {"networks": tuple(args.networks)}
     if args.epochs:
         settings["max_epochs"] = tuple(args.epochs)
     if args.deformation:

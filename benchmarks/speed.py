@@ -285,14 +285,13 @@ def main(argv=None):
     parser.add_argument(
         "--repeats", type=int, default=5, help="epochs per stage, and repeats of predict"
     )
-    parser.add_argument("--networks", nargs="+", default=None)
+    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64", "shape_indexed_128"])
     parser.add_argument("--precision", default="auto", choices=["auto", "mixed", "float32"])
     parser.add_argument("--data", help="folder of 300-W; default: generated faces in memory")
     add_out(parser, "speed")
     args = parser.parse_args(argv)
-    given = {"networks": tuple(args.networks)} if args.networks else {}
     regressor = CascadeLandmarkRegressor(
-        **given,
+        networks=tuple(args.networks),
         average_mirrored=False,  # a single prediction per crop, as for the bare networks
         precision=args.precision,
         device=args.device,

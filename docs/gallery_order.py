@@ -8,6 +8,7 @@ PAGES = (
         "learning_curve",
         "missing_landmarks",
         "own_landmarks",
+        "large_images",
         "tps",
         "other_detector",
         "video",

@@ -21,8 +21,8 @@ from skwing._prediction.state import ATTRIBUTES, put, taken
 from skwing._prediction.warn import warn_of_boxes
 from skwing._training.augmentation_mixin import AugmentationMixin
 from skwing._training.mirrored_stages import mirrored_as_known
-from skwing._training.parameters import SETTINGS, stage_settings
-from skwing._training.plan import Plan
+from skwing._training.parameters import SETTINGS
+from skwing._training.plan import Plan, planned_stages
 from skwing._training.samples import (
     check_learnable,
     check_samples,
@@ -53,7 +53,7 @@ from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error
 from skwing.losses import bind_loss
 from skwing.metrics import check_measurable, nme
-from skwing.networks import check_networks, folded, start_at
+from skwing.networks import folded, patch_size_of, start_at
 from skwing.schema import check_schema
 from skwing.shapes._reference import reference_shape
 
@@ -103,10 +103,15 @@ class CascadeLandmarkRegressor(
 
     Parameters
     ----------
-    networks : sequence of str or callable, default=("shape_indexed_64", "shape_indexed_128")
+    networks : sequence of str or callable, or "auto", default="auto"
         The network of each stage: a name in :data:`skwing.networks.NETWORKS`, or a callable
         that takes the number of landmarks and returns a module with an attribute `input_size`
-        (see :func:`skwing.networks.check_network`). The cascade of the paper is
+        (see :func:`skwing.networks.check_network`). "auto" is
+        ``("shape_indexed_64", "shape_indexed_128")`` and, for large images, ``"patches_256"``
+        as a third stage, which reads patches around the landmarks at higher resolution. Images
+        are large if the landmarks extend over 221 pixels or more in the median, twice as many
+        as in the crop of the second stage. With a `start`, "auto" is as many of these networks
+        as the start has. The cascade of the paper is
         ``("cnn6_plain", "cnn7_plain")``. ``("cnn6", "cnn7")`` are the same networks with batch
         normalisation, which need far fewer training steps.
     loss : str or callable, default="wing"
@@ -264,7 +269,7 @@ class CascadeLandmarkRegressor(
     def __init__(
         self,
         *,
-        networks: Sequence[str | NetworkBuilder] = ("shape_indexed_64", "shape_indexed_128"),
+        networks: Sequence[str | NetworkBuilder] | Literal["auto"] = "auto",
         loss: str | Loss = "wing",
         w: PerStage = 10.0,
         epsilon: PerStage = 2.0,
@@ -386,7 +391,6 @@ class CascadeLandmarkRegressor(
     ) -> Plan:
         """Validate everything that does not require decoded images; return a plan."""
         given = check_table(self._constraints, self)
-        builders = check_networks(given.networks)
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         rng = check_random_state(given.random_state)
@@ -396,12 +400,11 @@ class CascadeLandmarkRegressor(
         before, start, schema = beginning(self, given, n_landmarks, schema)
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
-        # "auto" depends on the number of training samples, without held-out samples.
-        settings = stage_settings(given, len(builders), len(train), start)
-        check_learnable(train, held_out, schema)
         known = 0 if before is None else len(before.networks_)
-        if before is self:
-            builders = [*self._builders, *builders[known:]]
+        kept = self._builders if before is self else []
+        # "auto" depends on the number of training samples, without held-out samples.
+        builders, settings = planned_stages(given, train.points, start, kept)
+        check_learnable(train, held_out, schema)
         shape = (
             before.mean_shape_ if known else reference_shape(train.points, len(builders), schema)
         )
@@ -428,7 +431,8 @@ class CascadeLandmarkRegressor(
         if known:
             chips = cut_chips(samples.data, plan.before._frame, plan.device, check_sizes=True)
         else:
-            chips = cut_to_learn_on(samples, sizes, margins, plan.device)
+            patches = list(map(patch_size_of, networks))
+            chips = cut_to_learn_on(samples, sizes, margins, plan.device, patches)
         warn_of_contradictions(samples, chips, plan.schema)
         mean_points = np.nanmean(chips.to_chip(samples.points), axis=0)
         crops = make_crops(sizes, margins, chips.frame, plan.mean_shape, mean_points)

@@ -341,6 +341,27 @@ def test_few_labels_of_other_objects_are_measured(run, tmp_path, folder_300w, la
     assert rows[0]["nme_inter_ocular"] > 0 and rows[1]["nme_inter_ocular"] > 0
 
 
+def test_xrays_are_measured_in_millimetres_by_stage(run, tmp_path, capsys):
+    drawn = make_faces(10, image_size=64, random_state=0)
+    points, lines = drawn.target[:, :3], ["image,mm_per_pixel,a_x,a_y,b_x,b_y,c_x,c_y"]
+    for i, shape in enumerate(points):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), drawn.data.decode(i)[..., ::-1])
+        lines.append(",".join(map(str, [f"{i}.png", 0.5, *shape.ravel()])))
+    (tmp_path / "landmarks.csv").write_text("\n".join(lines))
+    command = ["--data", str(tmp_path), "--use", "0", "--tiny", "--device", "cpu"]
+    (row,) = run("xrays", *command)
+    assert len(row["stages"]) == len(row["seconds_by_stage"]) == 2
+    assert "2, all: " in capsys.readouterr().out
+    assert run("xrays", *command) == [row]  # it is there already
+
+
+def test_millimetres_are_pixels_by_their_scale(load):
+    truth = np.zeros((2, 1, 2))
+    found = load("xrays").summarize(truth + [3.0, 4.0], truth, np.array([0.2, 0.5]))
+    assert found["mean_mm"] == 1.75
+    assert found["within_2mm"] == 50
+
+
 def test_photographs_under_two_names_are_one_group(load):
     same = load("_gpu_data").same_photographs
     names, groups = np.array(["a", "b", "c", "d"]), np.array(["p", "p", "q", "r"])

@@ -10,6 +10,7 @@ from skwing._crops.chips import ChipFrame, cut_chips
 
 _CHIP_MARGIN = 0.5  # minimum margin around the box, for rotated, shifted and corrected crops
 _REACH = 1.5  # minimum side of a chip, relative to the side of the widest crop
+_STEP = 32  # sides of fine chips are multiples of it, so that they can be halved
 _MOST_BYTES = 2e9  # memory limit for chips of increased resolution
 
 
@@ -60,8 +61,59 @@ def finer_frame(chips, points, sizes, margins):
     return replace(chips.frame, size=chips.frame.size * 2**doublings)
 
 
-def cut_to_learn_on(samples, sizes, margins, device):
-    """Cut the chips of samples with sufficient resolution for all stages."""
+def frame_for_patches(frame, chips, points, size, margin):
+    """Frame of chips with the resolution of patches, which are small parts of their frame.
+
+    Parameters
+    ----------
+    frame : ChipFrame
+        Frame for the other stages, which the result is at least as fine as.
+    chips : Chips
+    points : array of shape (n, L, 2)
+        Landmarks in chip pixels, NaN = missing.
+    size : int
+        Side of the frame of the patches, in pixels.
+    margin : float
+        Margin of this frame around the mean shape, as a fraction of its longer side.
+
+    Returns
+    -------
+    frame : ChipFrame
+        The resolution is at most that of the images, and limited by the size in memory.
+    """
+    extents = geometry.boxes_of(points)[:, 2:].max(-1)
+    extents = extents[extents > 1]
+    if not len(extents):
+        return frame
+    magnified = size / (1 + 2 * margin) / np.median(extents)
+    there = 1 / np.median(geometry.scale_of(chips.matrices))
+    room = math.sqrt(_MOST_BYTES / chips.pixels.nbytes)
+    wanted = _STEP * math.floor(min(magnified, there, room) * chips.frame.size / _STEP)
+    return replace(frame, size=max(frame.size, wanted))
+
+
+def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None):
+    """Cut the chips of samples with sufficient resolution for all stages.
+
+    Parameters
+    ----------
+    samples : Samples
+    sizes, margins : list
+        See :func:`chip_frame`.
+    device : torch.device
+    patch_sizes : list of int or None, default=None
+        For each stage, the side of the patches that it reads, or None if it reads crops.
+
+    Returns
+    -------
+    chips : Chips
+    """
+    stages = list(zip(sizes, margins, patch_sizes or [None] * len(sizes), strict=True))
+    sizes, margins = zip(*[stage[:2] for stage in stages if stage[2] is None], strict=True)
     chips = cut_chips(samples.data, chip_frame(sizes, margins), device, check_sizes=True)
-    frame = finer_frame(chips, chips.to_chip(samples.points), sizes, margins)
+    points = chips.to_chip(samples.points)
+    frame = finer_frame(chips, points, sizes, margins)
+    for size, margin, patch_size in stages:
+        if patch_size is not None:
+            frame = frame_for_patches(frame, chips, points, size, margin)
     return chips if frame == chips.frame else cut_chips(samples.data, frame, device)

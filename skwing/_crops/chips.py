@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from skwing import geometry
-from skwing._crops.warp import cut, halve, sample, to_device
+from skwing._crops.warp import cut, halve, sample, sample_patches, to_device
 from skwing._utils.boxes import check_box_inside
 from skwing.images._decode import decoding_threads
 
@@ -125,13 +125,44 @@ class Chips:
         if scale < 0.75 and self.frame.size % 2 == 0:
             matrices = geometry.compose(matrices, self._from_half)
             return self._half.sample(indices, matrices, size, 2 * scale, field)
+        return sample(self._rows(indices), matrices, size, field)
+
+    def patches(self, indices, matrices, centers, size, scale=1.0):
+        """Sample a batch of patches, with a single resampling.
+
+        Parameters
+        ----------
+        indices : int tensor of shape (b,)
+            On the CPU.
+        matrices : float tensor of shape (b, 2, 3)
+            From chip pixels to the frame of the patches, on the device of the chips.
+        centers : float tensor of shape (b, n_patches, 2)
+            Centres of the patches, in pixels of the frame.
+        size : int
+            Side of the patches in pixels of the frame.
+        scale : float, default=1.0
+            See :meth:`sample`.
+
+        Returns
+        -------
+        batch : float32 tensor of shape (b, n_patches, 3, size, size) in [0, 1]
+        """
+        if scale < 0.75 and self.frame.size % 2 == 0:
+            matrices = geometry.compose(matrices, self._from_half)
+            return self._half.patches(indices, matrices, centers, size, 2 * scale)
+        linear = matrices[:, None, :, :2].expand(-1, centers.shape[1], -1, -1)
+        shift = matrices[:, None, :, 2] - centers + (size - 1) / 2
+        own = torch.cat([linear, shift[..., None]], -1)
+        return sample_patches(self._rows(indices), own, size)
+
+    def _rows(self, indices):
+        """Pixels of some chips, as :func:`skwing._crops.warp.sample` takes them."""
         if isinstance(self.pixels, torch.Tensor):
-            return sample(self.pixels[to_device(indices, self.device)], matrices, size, field)
+            return self.pixels[to_device(indices, self.device)]
         if self.device.type == "cpu":
-            return sample([self.pixels[i] for i in indices.tolist()], matrices, size, field)
+            return [self.pixels[i] for i in indices.tolist()]
         # Convert to numpy, which would treat a tensor with one index as a scalar.
-        pixels = torch.from_numpy(self.pixels[indices.numpy()])
-        return sample(to_device(pixels, self.device), matrices, size, field)
+        return to_device(torch.from_numpy(self.pixels[indices.numpy()]), self.device)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):

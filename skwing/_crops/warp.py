@@ -149,6 +149,33 @@ def sample(images, matrices, size, field=None):
     return torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
+def sample_patches(images, matrices, size):
+    """Sample several squares from each image of a batch, see :func:`sample`.
+
+    Parameters
+    ----------
+    images : sequence of n uint8 arrays of shape (height, width, 3), or one uint8 tensor
+    matrices : float tensor of shape (n, n_patches, 2, 3)
+        From pixels of `images` to pixels of each patch.
+    size : int
+        Side of the patches in pixels.
+
+    Returns
+    -------
+    patches : float32 tensor of shape (n, n_patches, 3, size, size)
+        In [0, 1], on the device of `images`.
+    """
+    n, n_patches = matrices.shape[:2]
+    if not isinstance(images, torch.Tensor):
+        images = [image for image in images for _ in range(n_patches)]
+        return sample(images, matrices.flatten(0, 1), size).unflatten(0, (n, n_patches))
+    # All patches of an image are one tall square, so that images are not copied.
+    places = _places(matrices.flatten(0, 1).to(images.device), size, None)
+    places = places.permute(0, 2, 3, 1).unflatten(0, (-1, n_patches)).flatten(1, 2)
+    tall = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), places)
+    return tall.unflatten(2, (n_patches, size)).transpose(1, 2)
+
+
 def _grid_sample(images, matrices, size, field=None):
     places = _places(matrices.to(images.device), size, field).permute(0, 2, 3, 1)
     batch = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), places)

@@ -22,8 +22,15 @@ _N_ROUNDS = 10  # iterations of reweighting, which converges after a few
 _LEAST = 1e-12  # minimum variance, so that its inverse is finite
 
 
-def changed_crops(size):
+def changed_crops(size, reach=None):
     """Small transforms of a crop: shifts along both axes and rotations, in both directions.
+
+    Parameters
+    ----------
+    size : int
+        Side of the crop in pixels.
+    reach : int, default=None
+        Side of the squares that shifts are relative to, in pixels; None means `size`.
 
     Returns
     -------
@@ -31,12 +38,20 @@ def changed_crops(size):
         From the original frame to the transformed one.
     """
     angle = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, -1.0]) * _TURN
-    shift = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1], [0, 0], [0, 0]]) * _SHIFT * size
+    shift = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1], [0, 0], [0, 0]]) * _SHIFT
+    shift = shift * (size if reach is None else reach)
     return geometry.from_parts(angle, torch.ones(6), shift, (size - 1) / 2)
 
 
+def _left_behind(crops, before, change, size):
+    """Positions of patches that a shift of the crop, but not its rotation, leaves behind."""
+    middle = torch.full((1, 2), (size - 1) / 2, device=change.device)
+    shift = geometry.apply(change, middle) - middle
+    return geometry.apply(geometry.invert(crops), geometry.apply(crops, before) - shift)
+
+
 @torch.no_grad()
-def crop_spread(stage, chips, indices, matrices):
+def crop_spread(stage, chips, indices, matrices, before=None):
     """Spread of the predictions of each landmark under small changes of the crop.
 
     Parameters
@@ -46,18 +61,23 @@ def crop_spread(stage, chips, indices, matrices):
     indices : int tensor of shape (b,)
     matrices : float32 tensor of shape (b, 2, 3)
         Matrices of the original crops, from chip pixels to input pixels.
+    before : float tensor of shape (b, L, 2), default=None
+        Landmarks of the previous stage, in chip pixels; required for a stage that reads
+        patches. Shifts then move the landmarks in their patches.
 
     Returns
     -------
     spread : tensor of shape (b, L)
         Root mean square distance from the mean of all predictions, in chip pixels.
     """
-    changes = changed_crops(stage.crop.size).to(matrices.device)
-    looks = [read_crops(stage, chips, indices, matrices)]
+    size = stage.crop.size
+    changes = changed_crops(size, stage.patch_size).to(matrices.device)
+    looks = [read_crops(stage, chips, indices, matrices, before=before)]
     for change in changes:
         change = change.expand_as(matrices)
         crops = geometry.compose(change, matrices)
-        looks.append(read_crops(stage, chips, indices, crops, change))
+        places = before if before is None else _left_behind(crops, before, change, size)
+        looks.append(read_crops(stage, chips, indices, crops, change, places))
     return torch.stack(looks).var(0, unbiased=False).sum(-1).sqrt()
 
 

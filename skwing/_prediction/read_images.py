@@ -10,13 +10,13 @@ from skwing._prediction.stages import read_stages
 from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
 from skwing._utils.random import drawing
 from skwing._utils.threads import side_by_side
-from skwing.networks import PlainCNN, ShapeIndexedCNN
+from skwing.networks import PatchCNN, PlainCNN, ShapeIndexedCNN
 
 _CROPS_A_PASS = {"cpu": 32}  # larger batches do not fit into caches
 _CROPS_A_PASS_ELSEWHERE = 512  # sufficient to utilise a GPU, with little memory
 # Small networks whose batches can be computed in several threads. Larger networks and those of
 # users, which may not be thread-safe, use the threads of torch instead.
-_SIDE_BY_SIDE = (PlainCNN, ShapeIndexedCNN)
+_SIDE_BY_SIDE = (PatchCNN, PlainCNN, ShapeIndexedCNN)
 
 
 def crops_a_pass(device):
@@ -94,7 +94,7 @@ def chip_spread(stages, chips, before):
     def spread_of(indices):
         known = None if points is None else points[indices.to(chips.device)]
         matrices = last.crop.matrices(len(indices), chips.device, known)
-        return crop_spread(last, chips, indices, matrices).cpu().numpy()
+        return crop_spread(last, chips, indices, matrices, known).cpu().numpy()
 
     spreads = for_each_batch(spread_of, [last], chips)
     return np.concatenate(spreads) / geometry.scale_of(chips.matrices)[:, None]

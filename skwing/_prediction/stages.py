@@ -9,7 +9,8 @@ import torch
 
 from skwing import geometry
 from skwing._crops.crop import Crop
-from skwing.networks import locate
+from skwing._prediction.patches import read_patches
+from skwing.networks import locate, patch_size_of
 from skwing.schema._schema import can_mirror
 
 _FARTHEST = 1e6  # maximum coordinate of a valid prediction, in chip pixels
@@ -36,8 +37,13 @@ class Stage:
     permutation: torch.Tensor | None = None
     asymmetry: torch.Tensor | None = None
 
+    @property
+    def patch_size(self):
+        """Side of the patches that the network reads, None if it reads the crop."""
+        return patch_size_of(self.network)
 
-def read_crops(stage, chips, indices, matrices, change=None):
+
+def read_crops(stage, chips, indices, matrices, change=None, before=None):
     """Predict the landmarks of a stage in crops.
 
     Parameters
@@ -50,23 +56,34 @@ def read_crops(stage, chips, indices, matrices, change=None):
     change : float tensor of shape (b, 2, 3), default=None
         From the original crops to these, if they are transformed: the asymmetry is defined
         in the original crop and is transformed accordingly.
+    before : float tensor of shape (b, L, 2), default=None
+        Landmarks of the previous stage, in chip pixels. Required if the stage reads patches,
+        which are centred at them.
 
     Returns
     -------
     points : float32 tensor of shape (b, L, 2)
         In chip pixels.
     """
-    images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
-    points = locate(stage.network, images).float()
-    if stage.permutation is not None:
-        # The crop of the mirrored image equals the mirrored crop.
-        seen = locate(stage.network, images.flip(-1)).float()
-        reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
-        mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
-        points = (points + mirrored[:, stage.permutation]) / 2
+    if stage.patch_size is None:
+        points = _in_crops(stage, chips, indices, matrices)
+    else:
+        points = read_patches(stage, chips, indices, matrices, before)
     if stage.asymmetry is not None:
         points = points + _turned(stage.asymmetry, change)
     return geometry.apply(geometry.invert(matrices), points)
+
+
+def _in_crops(stage, chips, indices, matrices):
+    images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
+    points = locate(stage.network, images).float()
+    if stage.permutation is None:
+        return points
+    # The crop of the mirrored image equals the mirrored crop.
+    seen = locate(stage.network, images.flip(-1)).float()
+    reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
+    mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
+    return (points + mirrored[:, stage.permutation]) / 2
 
 
 def _turned(offsets, change):
@@ -105,7 +122,7 @@ def read_stages(stages, chips, indices):
     for stage in stages:
         before = answers[-1] if answers else None
         matrices = stage.crop.matrices(indices.shape[0], chips.device, before)
-        points = read_crops(stage, chips, indices, matrices)
+        points = read_crops(stage, chips, indices, matrices, before=before)
         points = torch.where(points.isfinite(), points, torch.nan)
         if found is not None:
             points = torch.where(found[:, None, None], points, torch.nan)

@@ -13,7 +13,7 @@ from skwing._crops.chips import ChipFrame
 from skwing._crops.crop import Crop
 from skwing._prediction.confidence import Calibration
 from skwing._utils.pickle_format import check_keys
-from skwing.networks import as_arrays, check_network, given_network, rebuild
+from skwing.networks import as_arrays, check_first, check_network, given_network, rebuild
 from skwing.schema import check_schema
 
 __all__ = ["ATTRIBUTES", "NOT_TOLD", "as_data", "check_fitted", "put", "taken"]
@@ -112,6 +112,10 @@ def put(regressor, fitted, what):
                 f"but the input size of its network is {network.input_size}"
             )
         networks.append(network)
+    try:
+        check_first(networks)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
     regressor.networks_ = networks
     regressor._builders = builders
     regressor.crops_ = [

@@ -132,7 +132,7 @@ def _guess(stages, augmentations, chips, indices, generator):
         plain = replace(augmentation, mirror=0.0)
         change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
         change = to_device(change, chips.device)
-        guess = read_crops(stage, chips, indices, geometry.compose(change, crops), change)
+        guess = read_crops(stage, chips, indices, geometry.compose(change, crops), change, guess)
         if not are_found(guess).all():
             raise Diverged("the previous stages return invalid landmarks")
     return guess

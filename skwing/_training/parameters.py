@@ -9,6 +9,7 @@ import torch
 
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, chosen
 from skwing._crops.random_changes import StageAugmentation
+from skwing._training.automatic import check_networks_or_auto
 from skwing._training.loop import OPTIMIZERS, SCHEDULES
 from skwing._training.start import ModelOrNone
 from skwing._utils.checks import (
@@ -29,7 +30,6 @@ from skwing._utils.checks import (
 )
 from skwing._utils.device import check_device
 from skwing.losses import check_loss
-from skwing.networks import check_networks
 from skwing.schema import check_schema
 
 PRECISIONS = ("auto", "mixed", "float32")
@@ -67,7 +67,7 @@ _PROBABILITY = Number(0, 1)
 
 # Constraints of all parameters of the regressor.
 SETTINGS = {
-    "networks": By(check_networks),
+    "networks": By(check_networks_or_auto),
     "loss": By(check_loss),
     "w": PerStage(_POSITIVE),
     "epsilon": PerStage(_POSITIVE),
@@ -117,6 +117,7 @@ class StageSettings:
 
 # Suitable numbers of epochs of the first and of later stages, for this number of samples.
 _AUTO_EPOCHS = (60, 160)
+_AUTO_EPOCHS_OF_PATCHES = 50  # each sample has one patch per landmark
 _AUTO_SAMPLES = 1600
 _AUTO_RATE = 3e-3
 # With the weights of a start, half of these epochs suffice. Of a start with the same landmarks,
@@ -125,7 +126,7 @@ _STARTED_EPOCHS = 0.5
 _STARTED_RATE = 1e-3
 
 
-def auto_epochs(stage, n_samples, started=False):
+def auto_epochs(stage, n_samples, started=False, reads_patches=False):
     """Number of epochs for ``max_epochs="auto"``.
 
     With few samples, the same number of epochs would be too few steps, and the same number of
@@ -139,6 +140,8 @@ def auto_epochs(stage, n_samples, started=False):
     n_samples : int
     started : bool, default=False
         Whether training begins with the weights of another model.
+    reads_patches : bool, default=False
+        Whether the network of the stage reads patches.
 
     Returns
     -------
@@ -153,11 +156,13 @@ def auto_epochs(stage, n_samples, started=False):
     (240, 12)
     """
     epochs = per_stage(_AUTO_EPOCHS, stage + 1)[stage]
+    if reads_patches:
+        epochs = _AUTO_EPOCHS_OF_PATCHES
     share = _STARTED_EPOCHS if started else 1
     return max(1, round(share * epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
 
 
-def stage_settings(settings, n_stages, n_samples, start=None):
+def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None):
     """Settings of all stages.
 
     Parameters
@@ -169,6 +174,8 @@ def stage_settings(settings, n_stages, n_samples, start=None):
         Number of training samples.
     start : Start or None
         Model whose weights training begins with.
+    read_patches : list of bool, default=None
+        Whether the network of each stage reads patches; None means that none does.
 
     Returns
     -------
@@ -182,8 +189,10 @@ def stage_settings(settings, n_stages, n_samples, start=None):
         name: per_stage(getattr(settings.augmentation, name), n_stages) for name in AUGMENTATIONS
     }
     columns["max_epochs"] = [
-        auto_epochs(i, n_samples, started) if value == "auto" else value
-        for i, value in enumerate(columns["max_epochs"])
+        auto_epochs(i, n_samples, started, fine) if value == "auto" else value
+        for i, (value, fine) in enumerate(
+            zip(columns["max_epochs"], read_patches or [False] * n_stages, strict=True)
+        )
     ]
     rate = _STARTED_RATE if started and start.same else _AUTO_RATE
     columns["learning_rate"] = [

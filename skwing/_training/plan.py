@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from skwing._training.parameters import StageSettings
+from skwing._training.automatic import networks_for, reads_patches
+from skwing._training.parameters import StageSettings, per_stage, stage_settings
 from skwing._training.samples import Samples
 from skwing._training.start import Start
+from skwing.networks import check_networks
 from skwing.schema import LandmarkSchema
 
 
@@ -61,3 +63,29 @@ class Plan:
     def mirrored(self):
         """Whether each stage is trained on mirrored crops, a list of bool."""
         return [own.augmentation.mirror > 0 for own in self.settings]
+
+
+def planned_stages(given, points, start, kept):
+    """Networks and settings of all stages.
+
+    Parameters
+    ----------
+    given : object
+        Validated parameters as attributes.
+    points : array of shape (n, L, 2)
+        Landmarks of the training samples, in image pixels.
+    start : Start or None
+        Model whose weights training begins with.
+    kept : list of callable
+        Functions that built the networks that are trained further.
+
+    Returns
+    -------
+    builders : list of callable
+    settings : list of StageSettings
+    """
+    margin = per_stage(given.margin, 2)[-1]
+    builders = check_networks(networks_for(given.networks, points, margin))
+    builders = [*kept, *builders[len(kept) :]]
+    patches = [reads_patches(build) for build in builders]
+    return builders, stage_settings(given, len(builders), len(points), start, patches)

@@ -45,6 +45,11 @@ def training_crops(regressor, X, y, stage, n_variants):
         raise ValueError(f"stage is {stage}, but there are {n_stages} stages, counted from 1.")
     with drawing(plan.seed):
         chips, stages = _stages(regressor, plan, stage)
+        if stages[stage - 1].patch_size is not None:
+            raise ValueError(
+                f"stage {stage} reads patches around the landmarks instead of a crop: choose a "
+                "stage before it"
+            )
         images, points = _draw(plan, chips, stages[:stage], n_variants)
     crops = (255 * images).round().to(torch.uint8).permute(0, 1, 3, 4, 2)
     return crops.cpu().numpy(), points.cpu().numpy(), plan.schema

@@ -14,12 +14,13 @@ import torch
 from skwing._prediction.plain import NotInFile
 from skwing._prediction.saved import described, read_file
 from skwing._prediction.state import put
+from skwing._training.automatic import networks_of_model
 from skwing._utils.checks import Constraint, told
 from skwing._utils.random import redirected
 from skwing._utils.unwrap import check_order, predictor_of
 from skwing._utils.warnings import warn_caller
 from skwing.exceptions import NoticeWarning
-from skwing.networks import check_alike, landmark_axes, of_entry, take_weights
+from skwing.networks import check_alike, check_first, landmark_axes, of_entry, take_weights
 from skwing.schema._schema import can_mirror
 
 _REMEDIES = (
@@ -122,7 +123,8 @@ def beginning(regressor, given, n_landmarks, schema):
     ----------
     regressor : CascadeLandmarkRegressor
     given : object
-        Validated parameters as attributes.
+        Validated parameters as attributes. If training does not begin anew, "auto" of
+        `networks` is replaced by the networks of the previous fit or of the start.
     n_landmarks : int
     schema : LandmarkSchema or None
         Schema of the parameters or of the data.
@@ -144,11 +146,14 @@ def beginning(regressor, given, n_landmarks, schema):
     """
     before = start = None
     if given.warm_start and hasattr(regressor, "networks_"):
+        n_planned = getattr(regressor, "_n_planned", len(regressor.networks_))
+        given.networks = networks_of_model(given.networks, n_planned)
         _check_warm_start(regressor, n_landmarks, len(given.networks))
         check_order(regressor.schema_, schema)
         before = regressor
     elif given.start is not None:
         start = read_start(given.start, given.networks, n_landmarks, schema)
+        given.networks = networks_of_model(given.networks, len(start.model.networks_))
         before = start.model if start.same else None
     known = getattr(before, "schema_", None)
     keeps = given.schema is None and known is not None and not can_mirror(schema)
@@ -173,6 +178,7 @@ def make_networks(plan):
     for i, build in enumerate(plan.builders[len(networks) :], start=len(networks)):
         with of_entry(i), redirected():
             networks.append(build(len(plan.mean_shape)))
+    check_first(networks)
     if plan.start is not None:
         plan.start.check(networks, plan.builders)
     return networks
@@ -184,7 +190,7 @@ def read_start(value, networks, n_landmarks, schema):
     Parameters
     ----------
     value : path or fitted model
-    networks : sequence of str or callable
+    networks : sequence of str or callable, or "auto"
         Networks of the new model. Those of the start that are not in its file are taken from
         there.
     n_landmarks : int
@@ -205,7 +211,8 @@ def read_start(value, networks, n_landmarks, schema):
     NoticeWarning
         If the file has a notice.
     """
-    what, model = _read_model(value, networks)
+    what, model = _read_model(value, networks_of_model(networks, None))
+    networks = networks_of_model(networks, len(model.networks_))
     if len(model.networks_) != len(networks):
         raise ValueError(
             f"start: {what} has {len(model.networks_)} networks, expected {len(networks)}, the "

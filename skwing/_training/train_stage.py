@@ -11,6 +11,7 @@ from skwing._training.asymmetry import WithAsymmetry
 from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
 from skwing._training.divergence import check_predictions
 from skwing._training.parameters import check_mixed
+from skwing._training.patch_batches import patch_batches, patch_places
 from skwing._utils.graphs import can_record
 from skwing._utils.threads import made_ahead
 from skwing.losses import LOSSES
@@ -62,8 +63,6 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
     """
     stage, own = stages[-1], settings[-1]
     generator = torch.Generator().manual_seed(seed)
-    augmentations = [each.augmentation for each in settings]
-    variants = crop_variants(stages, augmentations, chips, truth, own.refine_on, generator)
     # Copy, because torch warns of read-only arrays.
     draws = endless_draws(torch.tensor(repeats), own.batch_size, generator)
     mirrors = own.augmentation.mirror > 0
@@ -80,7 +79,7 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
         stage.asymmetry = sided.asymmetry
         check_predictions(stages, chips, truth)
 
-    batches = training_batches(stage, own.augmentation, variants, chips, truth, draws, generator)
+    batches = _batches(stages, settings, chips, truth, draws, generator)
     # A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
@@ -109,3 +108,14 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
             )
     finally:
         stage.asymmetry = sided.asymmetry
+
+
+def _batches(stages, settings, chips, truth, draws, generator):
+    """Iterator over the training batches of the last stage."""
+    stage, own = stages[-1], settings[-1]
+    if stage.patch_size is not None:
+        places = patch_places(stages, chips, truth)
+        return patch_batches(stage, own.augmentation, places, chips, truth, draws, generator)
+    augmentations = [each.augmentation for each in settings]
+    variants = crop_variants(stages, augmentations, chips, truth, own.refine_on, generator)
+    return training_batches(stage, own.augmentation, variants, chips, truth, draws, generator)

@@ -227,7 +227,8 @@ class LossDisplay:
         """
         import_pyplot(cls)
         regressor = find_fitted(estimator, "loss", "a CascadeLandmarkRegressor")
-        n_stages = len(regressor.networks)
+        given = getattr(regressor, "networks_", regressor.networks)
+        n_stages = 2 if isinstance(given, str) else len(given)  # "auto" before a fit
         pairs = zip(
             per_stage(regressor.w, n_stages), per_stage(regressor.epsilon, n_stages), strict=True
         )

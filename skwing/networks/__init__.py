@@ -11,8 +11,16 @@ from torch import nn
 
 from skwing._utils.checks import told
 from skwing.networks._cnn import PlainCNN, cnn6, cnn7
-from skwing.networks._contract import LandmarkNetwork, build_and_try, locate, start_at
+from skwing.networks._contract import (
+    LandmarkNetwork,
+    build_and_try,
+    check_first,
+    locate,
+    patch_size_of,
+    start_at,
+)
 from skwing.networks._folding import folded
+from skwing.networks._patches import PatchCNN, patches_256
 from skwing.networks._resnet import ResNet, resnet50, without_weights
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
 from skwing.networks._storage import as_array, as_arrays, as_tensor, rebuild
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NETWORKS",
     "LandmarkNetwork",
+    "PatchCNN",
     "PlainCNN",
     "ResNet",
     "ShapeIndexedCNN",
@@ -33,6 +42,7 @@ __all__ = [
     "as_arrays",
     "as_tensor",
     "check_alike",
+    "check_first",
     "check_network",
     "check_networks",
     "cnn6",
@@ -42,6 +52,8 @@ __all__ = [
     "landmark_axes",
     "locate",
     "of_entry",
+    "patch_size_of",
+    "patches_256",
     "rebuild",
     "resnet50",
     "shape_indexed_64",
@@ -60,11 +72,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "cnn7_plain": cnn7,
     "shape_indexed_64": shape_indexed_64,
     "shape_indexed_128": shape_indexed_128,
+    "patches_256": patches_256,
     "resnet50": resnet50,
 }
 PUBLIC_PARTS: tuple[Callable[..., nn.Module], ...] = (
-    *(cnn6, cnn7, shape_indexed_64, shape_indexed_128, resnet50),
-    *(PlainCNN, ResNet, ShapeIndexedCNN),
+    *(cnn6, cnn7, shape_indexed_64, shape_indexed_128, patches_256, resnet50),
+    *(PatchCNN, PlainCNN, ResNet, ShapeIndexedCNN),
 )
 # Pickles refer to the public names.
 for _part in PUBLIC_PARTS:
@@ -90,6 +103,13 @@ def check_network(network: str | NetworkBuilder) -> partial[nn.Module]:
         weights that it was built with. It may have an attribute `landmark_axes`, so that
         landmarks of a `start` keep their weights among other landmarks, see
         :func:`landmark_axes`.
+        A module with an attribute `reads_patches` that is True reads patches around the
+        landmarks of the previous stage instead of a crop, see :class:`PatchCNN`: it takes
+        images of shape (n_samples, n_landmarks, 3, patch_size, patch_size), where `patch_size`
+        is an attribute, and returns the offsets of the landmarks from the centres of their
+        patches. `input_size` is then the side of the frame that patches are cut from. An
+        attribute `scatter` gives the displacement of patches in training, as a fraction of
+        this side.
         In a regressor, random numbers that the module draws with torch, such as initial
         weights and dropout, come from the generators of the fit. Exceptions are regions
         of ``torch.utils.checkpoint``, which uses the global generators. Do not use the

@@ -11,7 +11,7 @@ from torch import nn
 from skwing._utils import random
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, TypeAlias
 
     from numpy.typing import ArrayLike
@@ -193,7 +193,7 @@ def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
             f"{type(network).__name__} needs an integer attribute input_size, the side of its "
             f"square input in pixels; found {size!r}"
         )
-    shape = tuple(_answer_to_black(network, size).shape)
+    shape = tuple(_answer_to_black(network, size, n_landmarks).shape)
     if shape not in ((1, n_landmarks, 2), (1, 2 * n_landmarks)):
         raise ValueError(
             f"{type(network).__name__} returns an array of shape {shape} for one image; "
@@ -202,12 +202,67 @@ def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
     return network
 
 
-def _answer_to_black(network: nn.Module, size: Any) -> torch.Tensor:
+def patch_size_of(network: nn.Module) -> int | None:
+    """Side of the patches that a network reads, or None if it reads a crop.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        See :func:`check_network`.
+
+    Returns
+    -------
+    size : int or None
+        In pixels.
+
+    Examples
+    --------
+    >>> from skwing.networks import cnn6, patch_size_of, patches_256
+    >>> patch_size_of(patches_256(5)), patch_size_of(cnn6(5))
+    (48, None)
+    """
+    if not getattr(network, "reads_patches", False):
+        return None
+    size: int = network.patch_size  # type: ignore[assignment]
+    return size
+
+
+def check_first(networks: Sequence[nn.Module]) -> None:
+    """Check that the first network of a cascade does not need the landmarks of another one.
+
+    Parameters
+    ----------
+    networks : sequence of torch.nn.Module
+
+    Raises
+    ------
+    ValueError
+        If it reads patches.
+
+    Examples
+    --------
+    >>> from skwing.networks import check_first, cnn6, patches_256
+    >>> check_first([cnn6(5), patches_256(5)])
+    >>> check_first([patches_256(5)])
+    Traceback (most recent call last):
+    ...
+    ValueError: networks[0]: PatchCNN reads patches around the landmarks of the previous stage; ...
+    """
+    if networks and patch_size_of(networks[0]) is not None:
+        raise ValueError(
+            f"networks[0]: {type(networks[0]).__name__} reads patches around the landmarks of the "
+            "previous stage; it cannot be the network of the first stage"
+        )
+
+
+def _answer_to_black(network: nn.Module, size: Any, n_landmarks: int) -> torch.Tensor:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    patch = patch_size_of(network)
+    shape = (1, 3, size, size) if patch is None else (1, n_landmarks, 3, patch, patch)
     was_training = network.training
     # Evaluation mode does not update running statistics and draws no random numbers.
     network.eval()
     with torch.no_grad():
-        answer = network(torch.zeros(1, 3, size, size, device=device))
+        answer = network(torch.zeros(shape, device=device))
     network.train(was_training)
     return answer

@@ -6,7 +6,7 @@ import pytest
 
 from skwing import CascadeLandmarkRegressor
 from skwing._crops import chip_size
-from skwing._crops.chip_size import cut_to_learn_on, finer_frame
+from skwing._crops.chip_size import cut_to_learn_on, finer_frame, frame_for_patches
 from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
 from skwing.images import BoxedImages
 from skwing.networks import PlainCNN
@@ -68,6 +68,31 @@ def test_chips_stay_in_memory(monkeypatch):
     assert finer_frame(chips, points, SIZES, MARGINS).size == 128
     monkeypatch.setattr(chip_size, "_MOST_BYTES", 1)
     assert finer_frame(chips, points, SIZES, MARGINS) == chips.frame
+
+
+@pytest.mark.parametrize(
+    ("extent", "image_side", "size"),
+    [
+        (63, 4000, 256),  # as fine as a frame of 256 pixels that shows the shape alone
+        (59, 4000, 256),  # 273 pixels, rounded to a multiple of 32
+        (40, 4000, 384),
+        (40, 256, 256),  # the image has no more
+        (40, 60, 64),
+        (1000, 4000, 64),  # at least what the other stages need
+    ],
+)
+def test_chips_are_as_fine_as_patches_need(extent, image_side, size):
+    chips, points = chips_of(64, image_side), shapes_of([extent, extent])
+    assert frame_for_patches(chips.frame, chips, points, 256, 0.0) == ChipFrame(size, 0.0)
+
+
+def test_chips_for_patches_stay_in_memory_and_need_a_shape(monkeypatch):
+    chips, points = chips_of(64, 4000), shapes_of([40.0, 40.0])
+    assert frame_for_patches(chips.frame, chips, points * np.nan, 256, 0.0) == chips.frame
+    monkeypatch.setattr(chip_size, "_MOST_BYTES", 9 * chips.pixels.nbytes)
+    assert frame_for_patches(chips.frame, chips, points, 256, 0.0).size == 3 * 64
+    monkeypatch.setattr(chip_size, "_MOST_BYTES", 1)
+    assert frame_for_patches(chips.frame, chips, points, 256, 0.0) == chips.frame
 
 
 def crosses(n, side=256, seed=0):

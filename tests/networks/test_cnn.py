@@ -7,7 +7,16 @@ from small import first_fast
 from torch import nn
 from torch.nn import functional as F
 
-from skwing.networks import NETWORKS, PlainCNN, check_network, cnn6, cnn7, locate, start_at
+from skwing.networks import (
+    NETWORKS,
+    PlainCNN,
+    check_network,
+    cnn6,
+    cnn7,
+    locate,
+    patch_size_of,
+    start_at,
+)
 
 WIDTHS = {"cnn6": (32, 64, 128, 256, 512), "cnn7": (64, 64, 128, 256, 512, 512)}
 SIZES = {
@@ -17,6 +26,7 @@ SIZES = {
     "cnn7_plain": 128,
     "shape_indexed_64": 64,
     "shape_indexed_128": 128,
+    "patches_256": 256,
     "resnet50": 224,
 }
 
@@ -68,7 +78,9 @@ def test_every_named_network_maps_images_to_points(name):
     network = NETWORKS[name](29).eval()
     size = network.input_size
     assert size == SIZES[name]
-    assert network(torch.rand(2, 3, size, size)).shape == (2, 29, 2)
+    patch = patch_size_of(network)
+    shape = (2, 3, size, size) if patch is None else (2, 29, 3, patch, patch)
+    assert network(torch.rand(shape)).shape == (2, 29, 2)
 
 
 def test_gray_images_have_one_channel():

@@ -1,0 +1,90 @@
+"""Networks of the stages for ``networks="auto"``: the default cascade, finer for large images."""
+
+from functools import partial
+
+import numpy as np
+
+from skwing.geometry import boxes_of
+from skwing.networks import NETWORKS, PatchCNN, check_networks, given_network, patches_256
+
+_CASCADE, _FINE = ("shape_indexed_64", "shape_indexed_128"), "patches_256"
+_LAST_SIZE = 128  # side of the input of the last stage of the cascade, in pixels
+_FINER = 2.0  # minimum resolution of images for the fine stage, relative to the last crop
+
+
+def check_networks_or_auto(networks):
+    """Validate the parameter `networks`, see :func:`skwing.networks.check_networks`."""
+    if not (isinstance(networks, str) and networks == "auto"):
+        check_networks(networks)
+
+
+def networks_of_model(networks, n_stages):
+    """Networks of a cascade that continues a model with this number of stages.
+
+    Parameters
+    ----------
+    networks : sequence or "auto"
+        The parameter of the regressor; "auto" has as many stages as the model.
+    n_stages : int
+
+    Returns
+    -------
+    networks : sequence
+    """
+    return (*_CASCADE, _FINE)[:n_stages] if isinstance(networks, str) else networks
+
+
+def networks_for(networks, points, margin):
+    """Networks of a new cascade.
+
+    Parameters
+    ----------
+    networks : sequence or "auto"
+        The parameter of the regressor. "auto" is the cascade of two networks, followed by
+        one that reads patches if :func:`are_fine`.
+    points : array of shape (n, L, 2)
+        Landmarks of the training samples, in image pixels.
+    margin : float
+        Margin of the last crop of the default cascade.
+
+    Returns
+    -------
+    networks : sequence
+    """
+    if not isinstance(networks, str):
+        return networks
+    return (*_CASCADE, _FINE) if are_fine(points, margin) else _CASCADE
+
+
+def are_fine(points, margin):
+    """Whether images have at least twice the resolution of the last crop of the cascade.
+
+    Parameters
+    ----------
+    points : array of shape (n, L, 2)
+        Landmarks in image pixels, NaN = missing.
+    margin : float
+        Margin of the last crop around the mean shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._training.automatic import are_fine
+    >>> square = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
+    >>> are_fine(200 * square, margin=0.08), are_fine(400 * square, margin=0.08)
+    (False, True)
+    """
+    extents = boxes_of(points)[:, 2:].max(-1)
+    extents = extents[extents > 1]  # ignore samples with a single landmark
+    if not len(extents):
+        return False
+    return bool(np.median(extents) >= _FINER * _LAST_SIZE / (1 + 2 * margin))
+
+
+def reads_patches(build):
+    """Whether a result of :func:`skwing.networks.check_network` builds a network of patches."""
+    part = given_network(build)
+    part = NETWORKS[part] if isinstance(part, str) else part
+    while isinstance(part, partial):
+        part = part.func
+    return part in (patches_256, PatchCNN)
