@@ -128,7 +128,13 @@ def _paper(record, part="full"):
 
 
 def markdown_table(rows):
-    """Lines of a Markdown table from rows of texts; the first row is the header."""
+    """Lines of a Markdown table from rows of texts; the first row is the header.
+
+    Columns without any value are left out.
+    """
+    places = range(len(rows[0]))
+    filled = [i for i in places if len(rows) == 1 or any(row[i] != "-" for row in rows[1:])]
+    rows = [[row[i] for i in filled] for row in rows]
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
     return [head, "|" + " --- |" * len(rows[0]), *body]
 
@@ -251,7 +257,7 @@ def _notes(args, runs, n_missing):
         *([f"- Changed: {args.settings}."] if args.settings else []),
         f"- The paper's figures are of {_whose(args, rows)}. "
         + "; ".join(f"{mark or 'unmarked'}: {what}" for mark, what in MARKS.items())
-        + ".",
+        + "; -: not reported or not measured.",
         *(
             f"- {key}: {'; '.join(told[key])}"
             for key in ("date", "machine", "device", "versions", "commit")

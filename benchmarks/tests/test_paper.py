@@ -193,3 +193,12 @@ def test_a_dask_cluster_gives_the_same_figures(load, measured, tmp_path):
         for lines in (lines_of(tmp_path), lines_of(measured))
     )
     assert there == here
+
+
+def test_columns_without_any_value_are_left_out(load):
+    load("paper")
+    from _paper_report import markdown_table
+
+    rows = [["a", "b", "c"], ["1", "-", "-"], ["2", "-", "3"]]
+    assert markdown_table(rows) == ["| a | c |", "| --- | --- |", "| 1 | - |", "| 2 | 3 |"]
+    assert markdown_table(rows[:1])[0] == "| a | b | c |"
