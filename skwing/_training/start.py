@@ -13,7 +13,7 @@ import torch
 
 from skwing._prediction.plain import NotInFile
 from skwing._prediction.saved import described, read_file
-from skwing._prediction.state import put
+from skwing._prediction.state import check_fitted, put
 from skwing._training.automatic import networks_of_model
 from skwing._utils.checks import Constraint, told
 from skwing._utils.random import redirected
@@ -243,6 +243,7 @@ def _read_file(path, networks):
     try:
         content, arrays, what, _ = read_file(path)
         _, fitted = described(content["estimator"], arrays, what)
+        check_fitted(fitted, what, finite=True)
     except (ValueError, FileNotFoundError, IsADirectoryError) as error:
         raise type(error)(f"start: {error}") from error
     except RecursionError:

@@ -351,6 +351,9 @@ def test_a_file_that_is_no_model_is_an_error(X, y, tmp_path):
     (tmp_path / "text.safetensors").write_text("no model")
     with pytest.raises(ValueError, match=r"start: .*text\.safetensors cannot be read as a model"):
         tiny(start=tmp_path / "text.safetensors").fit(X, y)
+    save_model(PoseBalancer().fit(X, y), tmp_path / "balance.safetensors")
+    with pytest.raises(ValueError, match=r"start: .*balance\.safetensors, .* lacks 'networks'"):
+        tiny(start=tmp_path / "balance.safetensors").fit(X, y)
     with pytest.raises(ValueError, match=r"start: .* is not a regular file"):
         tiny(start=tmp_path).fit(X, y)
 
