@@ -18,7 +18,7 @@ from skwing._training.automatic import networks_of_model
 from skwing._utils.checks import Constraint, told
 from skwing._utils.random import redirected
 from skwing._utils.unwrap import check_order, predictor_of
-from skwing._utils.warnings import warn_caller
+from skwing._utils.warnings import warn_caller, warn_of_data
 from skwing.exceptions import NoticeWarning
 from skwing.networks import check_alike, check_first, landmark_axes, of_entry, take_weights
 from skwing.schema._schema import can_mirror
@@ -210,6 +210,8 @@ def read_start(value, networks, n_landmarks, schema):
     -----
     NoticeWarning
         If the file has a notice.
+    DataWarning
+        If there are as many landmarks, all of other names.
     """
     what, model = _read_model(value, networks_of_model(networks, None))
     networks = networks_of_model(networks, len(model.networks_))
@@ -219,6 +221,13 @@ def read_start(value, networks, n_landmarks, schema):
             f"number of networks of this regressor, {told(networks)}"
         )
     same, rows = matching_rows(schema, n_landmarks, model.schema_, model.n_landmarks_)
+    if n_landmarks == model.n_landmarks_ and max(rows) < 0:
+        warn_of_data(
+            f"none of the {n_landmarks} landmarks has the name of one of the {n_landmarks} of "
+            f"{what}, start: only weights that do not depend on landmarks are taken. If they are "
+            f"the same landmarks in the same order, pass their schema, {model.schema_.name!r}, to "
+            "the regressor"
+        )
     return Start(what, model, rows, same)
 
 

@@ -25,7 +25,7 @@ from skwing import (
 )
 from skwing._training.start import matching_rows
 from skwing.datasets import make_faces
-from skwing.exceptions import NoticeWarning
+from skwing.exceptions import DataWarning, NoticeWarning
 from skwing.networks import (
     NETWORKS,
     PlainCNN,
@@ -154,6 +154,7 @@ def test_a_smaller_crop_moves_the_output_of_known_landmarks(X, y):
     np.testing.assert_allclose(moved.detach().reshape(-1, 2), new - old, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:none of the 5 landmarks")
 @pytest.mark.parametrize("network", [NORMED, SHAPE_INDEXED, RES, Pooled])
 @pytest.mark.parametrize("n", [5, 3])
 def test_other_landmarks_take_what_does_not_depend_on_landmarks(X, y, network, n):
@@ -203,6 +204,17 @@ NUMBERED = LandmarkSchema("tps", [f"lm_{i}" for i in range(5)])
 )
 def test_landmarks_are_matched_by_names_that_are_no_numbers(schema, n, start_schema, same, rows):
     assert matching_rows(schema, n, start_schema, 5) == (same, rows)
+
+
+def test_as_many_landmarks_of_other_names_are_told(X, y, start, recwarn):
+    own = LandmarkSchema("own", [f"{name} by hand" for name in NAMES])
+    with pytest.warns(DataWarning, match=r"none of the 5 .*pass their schema, 'five'"):
+        tiny(start=start, schema=own).fit(X, y)
+    recwarn.clear()
+    for names in (NAMES, ["nose", *"abcd"], "abcd"):  # the same, one of them, another number
+        schema = LandmarkSchema("some", names)
+        tiny(start=start, schema=schema).fit(X, y[:, : len(names)])
+    assert not [warning for warning in recwarn if warning.category is DataWarning]
 
 
 def test_the_schema_of_the_start_is_kept_if_data_have_none(X, y, start):
