@@ -158,7 +158,8 @@ class CascadeLandmarkRegressor(
     refine_on : {"predicted", "truth"}, default="predicted"
         Whether the training crops of later stages are placed by the predictions of the
         previous stages, with their augmentation, or by the true landmarks. In both cases,
-        the augmentation of the stage is applied too.
+        the augmentation of the stage is applied too. Stages that read patches are always
+        trained around the true landmarks.
     average_mirrored : bool, default=True
         Whether predictions are averaged over each crop and its mirror image. This lowers the
         error on 300-W by about 1.5 % and at most doubles the time of `predict`. Has no effect

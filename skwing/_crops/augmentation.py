@@ -20,7 +20,8 @@ class Augmentation(DocLinkMixin, BaseEstimator):
     """Strength of the random augmentation of training crops.
 
     Each parameter is one value for all stages of the cascade, or a sequence with one value per
-    stage; the last value of a sequence is repeated. 0 disables a transform.
+    stage; the last value of a sequence is repeated. 0 disables a transform. In stages that read
+    patches, `shift`, `occlusion` and `deformation` have no effect.
 
     Parameters
     ----------
