@@ -110,8 +110,8 @@ class CascadeLandmarkRegressor(
         ``("shape_indexed_64", "shape_indexed_128")`` and, for large images, ``"patches_256"``
         as a third stage, which reads patches around the landmarks at higher resolution. Images
         are large if the landmarks extend over 221 pixels or more in the median, twice as many
-        as in the crop of the second stage. With a `start`, "auto" is as many of these networks
-        as the start has. The cascade of the paper is
+        as in the crop of the second stage. With a `start`, "auto" is at least as many of these
+        networks as the start has. The cascade of the paper is
         ``("cnn6_plain", "cnn7_plain")``. ``("cnn6", "cnn7")`` are the same networks with batch
         normalisation, which need far fewer training steps.
     loss : str or callable, default="wing"
@@ -182,9 +182,10 @@ class CascadeLandmarkRegressor(
     start : path, fitted model or None, default=None
         Model whose weights training begins with, for data with few labels: a file of
         :func:`skwing.save_model`, or a fitted regressor, pipeline or search, which is not
-        changed. It must have the same kinds of networks as `networks`. If the landmarks are
-        as many, and have the same names or none, all weights, the crops and the mean shape
-        are taken, and `margin` is ignored. Of other landmarks, the convolutions and all other
+        changed. It must have the same kinds of networks as `networks`, or as the first of
+        them; further ones begin anew. If the landmarks are as many, and have the same names
+        or none, all weights are taken, and if the networks are as many too, the crops and the
+        mean shape, and `margin` is ignored. Of other landmarks, the convolutions and all other
         weights that do not depend on landmarks are taken, and those of the landmarks that the
         schemas of both name alike. Names that all contain a number, such as ``lm_1``, are not
         compared. Clones, as in searches, lose the fit of a regressor that is a parameter: use a
@@ -398,7 +399,7 @@ class CascadeLandmarkRegressor(
         n_landmarks = train.points.shape[1]
         schema = check_schema(given.schema or train.data.schema, n_landmarks)
         check_order(schema, train.data.schema)
-        before, start, schema = beginning(self, given, n_landmarks, schema)
+        before, start, schema = beginning(self, given, train.points, schema)
         fraction = given.validation_fraction if given.early_stopping else None
         train, held_out = hold_out(train, X_val, y_val, fraction, rng)
         known = 0 if before is None else len(before.networks_)

@@ -26,6 +26,7 @@ from skwing._utils.checks import (
     check_choice,
     check_table,
     count,
+    per_stage,
     told,
 )
 from skwing._utils.device import check_device
@@ -33,17 +34,6 @@ from skwing.losses import check_loss
 from skwing.schema import check_schema
 
 PRECISIONS = ("auto", "mixed", "float32")
-
-
-def per_stage(value, n_stages):
-    """Convert a parameter to a list with one value per stage.
-
-    The last value of a tuple or list is repeated, and extra values are ignored.
-    """
-    if not isinstance(value, (list, tuple)):
-        return [value] * n_stages
-    value = list(value)
-    return (value + value[-1:] * n_stages)[:n_stages]
 
 
 class AugmentationOrNone(Constraint):

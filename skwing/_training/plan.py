@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from skwing._training.automatic import networks_for, reads_patches
-from skwing._training.parameters import StageSettings, per_stage, stage_settings
+from skwing._training.parameters import StageSettings, stage_settings
 from skwing._training.samples import Samples
 from skwing._training.start import Start
+from skwing._utils.checks import per_stage
 from skwing.networks import check_networks
 from skwing.schema import LandmarkSchema
 

@@ -14,8 +14,8 @@ import torch
 from skwing._prediction.plain import NotInFile
 from skwing._prediction.saved import described, read_file
 from skwing._prediction.state import check_fitted, put
-from skwing._training.automatic import networks_of_model
-from skwing._utils.checks import Constraint, told
+from skwing._training.automatic import networks_for, networks_of_model
+from skwing._utils.checks import Constraint, per_stage, told
 from skwing._utils.random import redirected
 from skwing._utils.unwrap import check_order, predictor_of
 from skwing._utils.warnings import warn_caller, warn_of_data
@@ -80,10 +80,11 @@ class Start:
         ValueError
             If a network is of another kind.
         """
-        for i, (network, build) in enumerate(zip(networks, builders, strict=True)):
+        own = zip(networks, builders, self.model.networks_, strict=False)
+        for i, (network, build, other) in enumerate(own):
             axes = self._axes(network, build)
             try:
-                check_alike(network, self.model.networks_[i], axes)
+                check_alike(network, other, axes)
             except ValueError as error:
                 raise ValueError(
                     f"networks[{i}] is not of the kind of {self.what}, start: {error}"
@@ -103,20 +104,21 @@ class Start:
         """
         rows = np.array(self.rows)
         known = rows >= 0
-        for i, (network, build) in enumerate(zip(networks, builders, strict=True)):
+        own = zip(networks, builders, self.model.networks_, strict=False)
+        for i, (network, build, other) in enumerate(own):
             shift = torch.zeros(len(rows), 2)
             if crops[i].shape is not None:
                 moved = crops[i].shape[known] - self.model.crops_[i].shape[rows[known]]
                 shift[known] = torch.tensor(np.nan_to_num(moved))
             axes = {} if self.same else self._axes(network, build)
-            take_weights(network, self.model.networks_[i], self.rows, shift, axes)
+            take_weights(network, other, self.rows, shift, axes)
 
     def _axes(self, network, build):
         with redirected():  # custom networks are built for this
             return landmark_axes(network, build, len(self.rows))
 
 
-def beginning(regressor, given, n_landmarks, schema):
+def beginning(regressor, given, points, schema):
     """Determine where training begins: anew, from the previous fit or from a start.
 
     Parameters
@@ -125,7 +127,8 @@ def beginning(regressor, given, n_landmarks, schema):
     given : object
         Validated parameters as attributes. If training does not begin anew, "auto" of
         `networks` is replaced by the networks of the previous fit or of the start.
-    n_landmarks : int
+    points : array of shape (n, L, 2)
+        Landmarks of the samples, in image pixels.
     schema : LandmarkSchema or None
         Schema of the parameters or of the data.
 
@@ -133,7 +136,7 @@ def beginning(regressor, given, n_landmarks, schema):
     -------
     before : object or None
         Fitted model whose networks and crops are trained further: the regressor itself, or
-        a start with the same landmarks.
+        a start with the same landmarks and as many networks.
     start : Start or None
     schema : LandmarkSchema or None
         That of `before`, if neither parameters nor data say which landmarks swap places in a
@@ -144,18 +147,22 @@ def beginning(regressor, given, n_landmarks, schema):
     ValueError, TypeError, FileNotFoundError
         If the previous fit or the start does not suit the parameters and the data.
     """
-    before = start = None
+    before = start = known = None
+    n_landmarks = points.shape[1]
     if given.warm_start and hasattr(regressor, "networks_"):
         n_planned = getattr(regressor, "_n_planned", len(regressor.networks_))
         given.networks = networks_of_model(given.networks, n_planned)
         _check_warm_start(regressor, n_landmarks, len(given.networks))
         check_order(regressor.schema_, schema)
-        before = regressor
+        before, known = regressor, regressor.schema_
     elif given.start is not None:
         start = read_start(given.start, given.networks, n_landmarks, schema)
-        given.networks = networks_of_model(given.networks, len(start.model.networks_))
-        before = start.model if start.same else None
-    known = getattr(before, "schema_", None)
+        n_start = len(start.model.networks_)
+        if isinstance(given.networks, str):  # more than those of the start for large images
+            wanted = networks_for(given.networks, points, per_stage(given.margin, 2)[-1])
+            given.networks = networks_of_model("auto", max(len(wanted), n_start))
+        before = start.model if start.same and len(given.networks) == n_start else None
+        known = start.model.schema_ if start.same else None
     keeps = given.schema is None and known is not None and not can_mirror(schema)
     return before, start, known if keeps else schema
 
@@ -215,10 +222,10 @@ def read_start(value, networks, n_landmarks, schema):
     """
     what, model = _read_model(value, networks_of_model(networks, None))
     networks = networks_of_model(networks, len(model.networks_))
-    if len(model.networks_) != len(networks):
+    if len(model.networks_) > len(networks):
         raise ValueError(
             f"start: {what} has {len(model.networks_)} networks, expected {len(networks)}, the "
-            f"number of networks of this regressor, {told(networks)}"
+            f"number of networks of this regressor, {told(networks)}, or fewer"
         )
     same, rows = matching_rows(schema, n_landmarks, model.schema_, model.n_landmarks_)
     if n_landmarks == model.n_landmarks_ and max(rows) < 0:

@@ -36,6 +36,7 @@ __all__ = [
     "check_number",
     "check_table",
     "count",
+    "per_stage",
     "told",
 ]
 
@@ -213,6 +214,17 @@ class PerStage(Constraint):
                     f"{name} must be {self.part}, got {told(own)} for stage {stage}"
                 ) from None
         return tuple(cleaned)
+
+
+def per_stage(value: Any, n_stages: int) -> list[Any]:
+    """Convert a parameter to a list with one value per stage.
+
+    The last value of a tuple or list is repeated, and extra values are ignored.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value] * n_stages
+    value = list(value)
+    return (value + value[-1:] * n_stages)[:n_stages]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skwing._training.parameters import per_stage
+from skwing._utils.checks import per_stage
 from skwing.display._figures import (
     aliases_resolved,
     curve_style,

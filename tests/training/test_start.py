@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from skwing import (
     load_model,
     save_model,
 )
-from skwing._training.start import matching_rows
+from skwing._training.start import beginning, matching_rows
 from skwing.datasets import make_faces
 from skwing.exceptions import DataWarning, NoticeWarning
 from skwing.networks import (
@@ -186,6 +187,34 @@ def test_networks_know_which_of_their_parameters_have_landmarks(name):
             assert shapes[key].shape[axis] * 3 == value.shape[axis] * 5
 
 
+@pytest.mark.parametrize("n", [5, 3])
+def test_further_networks_than_those_of_the_start_begin_anew(X, y, start, n):
+    """And then crops and the mean shape are those of the new data."""
+    regressor = frozen(PLAIN, PLAIN, start=start, schema=None).fit(X[:5], y[:5, :n])
+    assert regressor.n_iter_ == [1, 1]  # all are trained
+    first, second = (network.features[0].weight for network in regressor.networks_)
+    torch.testing.assert_close(first, start.networks_[0].features[0].weight, atol=1e-6, rtol=0)
+    fresh = frozen(PLAIN, PLAIN, schema=None).fit(X[:5], y[:5, :n])
+    torch.testing.assert_close(second, fresh.networks_[1].features[0].weight, atol=1e-6, rtol=0)
+    assert regressor.schema_ == (FIVE if n == 5 else None)
+    assert np.abs(regressor.mean_shape_ - start.mean_shape_[:n]).max() > 1e-3
+    if n == 5:
+        found, before = next(regressor.staged_predict(X)), start.predict(X)
+        np.testing.assert_allclose(found, before, atol=5 * ROUNDING)
+
+
+@pytest.mark.parametrize(("size", "n_stages"), [(1, 2), (20, 3)])
+def test_large_images_get_a_stage_that_the_start_lacks(y, size, n_stages):
+    model = SimpleNamespace(networks_=[None, None], n_landmarks_=5, schema_=FIVE)
+    given = SimpleNamespace(
+        warm_start=False, start=model, networks="auto", margin=(0.0, 0.08), schema=None
+    )
+    before, start, schema = beginning(tiny(), given, size * y, None)
+    assert len(given.networks) == n_stages
+    assert (before is model) == (n_stages == 2)
+    assert start.same and schema == FIVE
+
+
 NUMBERED = LandmarkSchema("tps", [f"lm_{i}" for i in range(5)])
 
 
@@ -343,7 +372,7 @@ ROUND = partial(shape_indexed_64, radius=0.1)
 @pytest.mark.parametrize(
     ("own", "networks", "match"),
     [
-        ((PLAIN,), (PLAIN, PLAIN), "has 1 networks, expected 2"),
+        ((PLAIN, PLAIN), (PLAIN,), "has 2 networks, expected 1"),
         ((PLAIN,), (SHAPE_INDEXED,), "found a PlainCNN, expected ShapeIndexedCNN"),
         ((PLAIN,), (LARGE,), "found input_size 16, expected 32"),
         ((PLAIN,), (WIDE,), r"found features.3.weight of shape \(16, 8, 3, 3\), expected \(32"),
