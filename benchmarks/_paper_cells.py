@@ -100,7 +100,9 @@ class Measure:
         append({**cell, **result}, self.out)
         errors = ", ".join(f"{stage['nme']:.2f} %" for stage in stages)
         where = f"split {cell['fold']}, seed {cell['seed']}"
-        print(f"{cell['trial']}, {where}: {errors}, {result['seconds_of_stages']} s", flush=True)
+        n_done = sum(key in self.cells for key in read_rows(self.out))
+        name = f"{n_done} of {len(self.cells)}: {cell['trial']}"
+        print(f"{name}, {where}: {errors}, {result['seconds_of_stages']} s", flush=True)
         return -stages[-1]["nme"]
 
 

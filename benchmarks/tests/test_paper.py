@@ -1,7 +1,9 @@
 """The command that makes the paper's tables again, on a handful of faces."""
 
+import io
 import json
 from argparse import Namespace
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
@@ -15,14 +17,22 @@ TINY = ["--n-faces", "16", "--threads", "1", "--set", "max_epochs=1", "batch_siz
 
 @pytest.fixture(scope="module")
 def measured(load, tmp_path_factory):
-    """Folder of results of the losses on made faces."""
+    """Folder of results of the losses on made faces, and what was printed as printed.txt."""
     out = tmp_path_factory.mktemp("results")
-    load("paper").main(["losses", "--protocol", "faces", *TINY, "--out", str(out)])
+    with redirect_stdout(io.StringIO()) as printed:
+        load("paper").main(["losses", "--protocol", "faces", *TINY, "--out", str(out)])
+    (out / "printed.txt").write_text(printed.getvalue())
     return out
 
 
 def lines_of(folder, protocol="faces"):
     return (folder / f"paper_{protocol}.jsonl").read_text().splitlines()
+
+
+def test_the_command_says_how_many_are_done(measured):
+    lines = (measured / "printed.txt").read_text().splitlines()
+    done = [line.partition(":")[0] for line in lines if ", split " in line]
+    assert done == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
 
 
 def test_results_stand_beside_the_papers(measured):
