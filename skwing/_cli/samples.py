@@ -68,11 +68,15 @@ def images_to_read(args):
 def landmarks_to_keep(samples, model, args):
     """Landmarks of the annotation file in the order of the model, NaN for samples to predict.
 
+    None with ``--all-faces``, which makes other samples.
+
     Raises
     ------
     ValueError
         If ``--keep`` is for images without an annotation file, or for other landmarks.
     """
+    if args.all_faces:
+        return None
     n_landmarks = predictor_of(model).n_landmarks_
     nothing = np.full((len(samples.data), n_landmarks, 2), np.nan)
     if samples.known is None or not samples.known.shape[1]:
