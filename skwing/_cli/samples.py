@@ -27,6 +27,7 @@ __all__ = [
     "with_boxes",
 ]
 
+_VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
 _LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face
 
 
@@ -56,6 +57,9 @@ class Samples:
 
 def images_to_read(args):
     """Samples to predict, of images or of an annotation file."""
+    for path in map(Path, args.images):
+        if path.suffix.lower() in _VIDEO_SUFFIXES:
+            raise ValueError(f"{path} is a video: `skwing track` follows faces through videos")
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):

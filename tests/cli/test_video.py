@@ -127,6 +127,11 @@ def test_errors_come_before_the_work(clip, run, monkeypatch, args, told):
     assert code == 1 and told in err
 
 
+def test_predict_names_the_command_for_videos(clip, run):
+    code, _, told = run("predict", "clip.avi", "--model", "knows")
+    assert code == 1 and "clip.avi is a video: `skwing track`" in told
+
+
 @pytest.fixture
 def points(photos, folder):
     """Table of five landmarks of photographs without boxes; one photograph has no face."""
