@@ -153,4 +153,4 @@ class _Cascade(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         chips = Chips(pixels, np.eye(2, 3)[None], self.frame)
-        return read_stages(self.stages, chips, torch.arange(pixels.shape[0]))[-1]
+        return read_stages(self.stages, chips, torch.arange(pixels.shape[0])).points[-1]

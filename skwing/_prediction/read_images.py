@@ -1,11 +1,14 @@
 """Prediction for many images: in portions of images, and batches of crops."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from skwing import geometry
 from skwing._crops.chips import iter_chips
 from skwing._prediction.confidence import crop_spread
+from skwing._prediction.retry import doubts_of, read_again
 from skwing._prediction.stages import read_stages
 from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
 from skwing._utils.random import drawing
@@ -53,23 +56,41 @@ def for_each_batch(function, stages, chips):
     return [compute(batch) for batch in batches]
 
 
-def read_chips(stages, chips):
+def read_chips(stages, chips, retry=None, changes=None):
     """Predict the landmarks of all stages on all chips.
+
+    Parameters
+    ----------
+    stages : list of Stage
+    chips : Chips
+    retry : Retry or None, default=None
+        If given, doubtful predictions are repeated from other crops.
+    changes : float32 tensor of shape (n, 2, 3), default=None
+        Transforms of the crop of the first stage, in pixels of its input; None uses the crop of
+        the box.
 
     Returns
     -------
     points : list of float64 arrays of shape (n, L, 2)
         In image pixels, one array per stage.
+    doubts : float64 array of shape (n,)
+        See :func:`skwing._prediction.retry.doubts_of`.
     """
 
     def read(indices):
-        return [points.cpu().numpy() for points in read_stages(stages, chips, indices)]
+        crops = stages[0].crop.matrices(len(indices), chips.device)
+        if changes is not None:
+            crops = geometry.compose(changes[indices].to(chips.device), crops)
+        reading = read_stages(stages, chips, indices, crops)
+        if retry is not None:
+            reading = read_again(stages, chips, indices, reading, retry, crops)
+        return [value.cpu().numpy() for value in (*reading.points, doubts_of(reading))]
 
     answers = for_each_batch(read, stages, chips)
-    return [
-        chips.to_image(np.concatenate(points).astype(np.float64))
-        for points in zip(*answers, strict=True)
-    ]
+    *points, doubts = (
+        np.concatenate(values).astype(np.float64) for values in zip(*answers, strict=True)
+    )
+    return [chips.to_image(own) for own in points], doubts
 
 
 def chip_spread(stages, chips, before):
@@ -100,7 +121,40 @@ def chip_spread(stages, chips, before):
     return np.concatenate(spreads) / geometry.scale_of(chips.matrices)[:, None]
 
 
-def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_error="raise"):
+@dataclass(frozen=True)
+class Found:
+    """Predictions for n samples, in image pixels.
+
+    Attributes
+    ----------
+    points : list of float64 arrays of shape (n, L, 2)
+        One array for each stage that was asked for; NaN for samples without a box.
+    doubt : float64 array of shape (n,)
+        See :func:`skwing._prediction.retry.doubts_of`; NaN for samples without a box.
+    spread : float64 array of shape (n, L)
+        See :func:`chip_spread`; of shape (n, 0) if it was not asked for.
+    sides : float64 array of shape (n,)
+        Side of the square around each box.
+    """
+
+    points: list[np.ndarray]
+    doubt: np.ndarray
+    spread: np.ndarray
+    sides: np.ndarray
+
+
+def read_images(
+    data,
+    stages,
+    frame,
+    n_landmarks,
+    *,
+    first,
+    spread=False,
+    on_error="raise",
+    retry=None,
+    changes=None,
+):
     """Predict landmarks in image pixels, reading the images in portions.
 
     Parameters
@@ -115,25 +169,26 @@ def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_err
         Whether to compute the spread of the landmarks of the last stage.
     on_error : {"raise", "skip"}, default="raise"
         Whether samples that cannot be read raise an error, or give NaN and a warning.
+    retry : Retry or None, default=None
+        If given, doubtful predictions are repeated from other crops.
+    changes : float32 tensor of shape (n, 2, 3), default=None
+        See :func:`read_chips`.
 
     Returns
     -------
-    points : list of float64 arrays of shape (n, L, 2)
-        One array for each stage from `first` on; NaN for samples without a box.
-    spread : float64 array of shape (n, L)
-        See :func:`chip_spread`; of shape (n, 0) unless `spread`.
-    sides : float64 array of shape (n,)
-        Side of the square around each box, in image pixels.
+    found : Found
     """
     n, boxed = len(data), np.flatnonzero(~data.missing_boxes)
     # Filled in place, because concatenating portions would double the memory.
     answers = [np.full((n, n_landmarks, 2), np.nan) for _ in stages[first:]]
     spreads, sides = np.full((n, n_landmarks if spread else 0), np.nan), np.full(n, np.nan)
+    doubts = np.full(n, np.nan)
     sizes, failures, lost, start = np.full((n, 2), np.nan), {}, [], 0
     device = next(stages[0].network.parameters()).device
     for chips in iter_chips(data[boxed], frame, device, on_error=on_error):
         rows = boxed[start : start + len(chips)]
-        found = read_chips(stages, chips)
+        own = None if changes is None else changes[torch.from_numpy(rows)]
+        found, doubts[rows] = read_chips(stages, chips, retry, own)
         for answer, points in zip(answers, found[first:], strict=True):
             answer[rows] = points
         if spread:
@@ -142,9 +197,9 @@ def read_images(data, stages, frame, n_landmarks, *, first, spread=False, on_err
         lost.extend(rows[np.isnan(found[-1]).any((1, 2))])
         failures.update((rows[i], message) for i, message in chips.failures.items())
         start += len(chips)
-    for array in (*answers, spreads):
+    for array in (*answers, spreads, doubts):
         array[list(failures)] = np.nan
     warn_of_lost(lost, n)
     warn_of_corners(data, sizes)
     warn_of_unread(failures, n)
-    return answers, spreads, sides
+    return Found(answers, doubts, spreads, sides)

@@ -4,6 +4,7 @@ All points are in chip pixels; the matrix of a crop maps them to the input of th
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -43,8 +44,34 @@ class Stage:
         return patch_size_of(self.network)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Predictions of a batch by all stages of a cascade.
+
+    Attributes
+    ----------
+    points : list of float32 tensors of shape (b, L, 2)
+        In chip pixels, one tensor per stage. If the prediction of a stage is invalid, all
+        landmarks of this sample are NaN in later stages.
+    apart : float32 tensor of shape (b,) or None
+        Mean distance between the predictions of the last stage for a crop and for its mirror
+        image, in chip pixels; None if mirrored crops are not used.
+    sides : float32 tensor of shape (b,)
+        Side of the crop of the last stage, in chip pixels.
+    """
+
+    points: list[torch.Tensor]
+    apart: torch.Tensor | None
+    sides: torch.Tensor
+
+
 def read_crops(stage, chips, indices, matrices, change=None, before=None):
-    """Predict the landmarks of a stage in crops.
+    """Predict the landmarks of a stage in crops, see :func:`read_both`."""
+    return read_both(stage, chips, indices, matrices, change, before)[0]
+
+
+def read_both(stage, chips, indices, matrices, change=None, before=None):
+    """Predict the landmarks of a stage in crops and, if asked for, in their mirror images.
 
     Parameters
     ----------
@@ -64,26 +91,36 @@ def read_crops(stage, chips, indices, matrices, change=None, before=None):
     -------
     points : float32 tensor of shape (b, L, 2)
         In chip pixels.
+    apart : float32 tensor of shape (b,) or None
+        See :class:`Reading`.
     """
-    if stage.patch_size is None:
-        points = _in_crops(stage, chips, indices, matrices)
-    else:
-        points = read_patches(stage, chips, indices, matrices, before)
+    read = _read_crops if stage.patch_size is None else partial(read_patches, before=before)
+    points, mirrored = read(stage, chips, indices, matrices)
+    apart = None
+    if mirrored is not None:
+        apart = mean_distance(points, mirrored) / geometry.scale_of(matrices)
+        points = (points + mirrored) / 2
     if stage.asymmetry is not None:
         points = points + _turned(stage.asymmetry, change)
-    return geometry.apply(geometry.invert(matrices), points)
+    return geometry.apply(geometry.invert(matrices), points), apart
 
 
-def _in_crops(stage, chips, indices, matrices):
+def mean_distance(points, others):
+    """Mean distance of corresponding landmarks, of shape (b,)."""
+    return torch.linalg.vector_norm(points - others, dim=-1).mean(-1)
+
+
+def _read_crops(stage, chips, indices, matrices):
+    """Predictions for crops, and those for their mirror images or None, in input pixels."""
     images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
     points = locate(stage.network, images).float()
     if stage.permutation is None:
-        return points
+        return points, None
     # The crop of the mirrored image equals the mirrored crop.
     seen = locate(stage.network, images.flip(-1)).float()
     reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
     mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
-    return (points + mirrored[:, stage.permutation]) / 2
+    return points, mirrored[:, stage.permutation]
 
 
 def _turned(offsets, change):
@@ -109,26 +146,43 @@ def are_found(points):
 
 
 @torch.no_grad()
-def read_stages(stages, chips, indices):
+def read_stages(stages, chips, indices, matrices=None):
     """Predict the landmarks of all stages, each in the crop placed by the previous stage.
+
+    Parameters
+    ----------
+    stages : list of Stage
+    chips : Chips
+    indices : int tensor of shape (b,)
+    matrices : float32 tensor of shape (b, 2, 3), default=None
+        Crops of the first stage, from chip pixels to input pixels. None uses the crops of the
+        boxes.
 
     Returns
     -------
-    points : list of tensors of shape (b, L, 2)
-        In chip pixels, one tensor per stage. If the prediction of a stage is invalid, all
-        landmarks of this sample are NaN in later stages.
+    reading : Reading
     """
-    answers, found = [], None
-    for stage in stages:
-        before = answers[-1] if answers else None
-        matrices = stage.crop.matrices(indices.shape[0], chips.device, before)
-        points = read_crops(stage, chips, indices, matrices, before=before)
-        points = torch.where(points.isfinite(), points, torch.nan)
-        if found is not None:
-            points = torch.where(found[:, None, None], points, torch.nan)
+    if matrices is None:
+        matrices = stages[0].crop.matrices(indices.shape[0], chips.device)
+    points, apart = read_both(stages[0], chips, indices, matrices)
+    return continue_reading(stages, chips, indices, points, apart, matrices)
+
+
+def continue_reading(stages, chips, indices, points, apart, matrices):
+    """Predict the landmarks of later stages, given those of the first and its crops.
+
+    Returns
+    -------
+    reading : Reading
+    """
+    answers, found = [points.where(points.isfinite(), torch.nan)], are_found(points)
+    for stage in stages[1:]:
+        matrices = stage.crop.matrices(indices.shape[0], chips.device, answers[-1])
+        points, apart = read_both(stage, chips, indices, matrices, before=answers[-1])
+        points = points.where(points.isfinite() & found[:, None, None], torch.nan)
         found = are_found(points)
         answers.append(points)
-    return answers
+    return Reading(answers, apart, stages[-1].crop.size / geometry.scale_of(matrices))
 
 
 def mirror_permutation(schema, device):

@@ -11,7 +11,9 @@ import numpy as np
 
 from skwing._crops.chips import ChipFrame
 from skwing._crops.crop import Crop
+from skwing._prediction.certainty import Certainty
 from skwing._prediction.confidence import Calibration
+from skwing._prediction.retry import Retry
 from skwing._utils.pickle_format import check_keys
 from skwing.networks import as_arrays, check_first, check_network, given_network, rebuild
 from skwing.schema import check_schema
@@ -32,6 +34,8 @@ ATTRIBUTES = (
     "box_relation_",
     "calibration_",
     "notice_",
+    "_retry",
+    "_certainty",
     "_builders",
     "_n_planned",
     "_frame",
@@ -40,10 +44,14 @@ ATTRIBUTES = (
 _KEYS = (
     *("networks", "crops", "frame", "asymmetry", "mean_shape", "schema", "flat"),
     *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration", "notice"),
+    *("retry", "certainty"),
 )
 # Keys that were added later. In models without them, None stands for the behaviour at that time.
-_LATER_KEYS = ("mirrored", "n_planned", "notice")
-NOT_TOLD = {"mirrored_": None, "_n_planned": None, "notice_": None}
+_LATER_KEYS = ("mirrored", "n_planned", "notice", "retry", "certainty")
+NOT_TOLD = {
+    **{"mirrored_": None, "_n_planned": None, "notice_": None},
+    **{"_retry": None, "_certainty": None},
+}
 _NETWORK_KEYS = ("network", "weights")
 
 
@@ -79,6 +87,8 @@ def as_data(own, weights):
         "box_relation": own.get("box_relation_"),
         "calibration": _parts(own.get("calibration_")),
         "notice": own.get("notice_"),
+        "retry": _parts(own.get("_retry")),
+        "certainty": _parts(own.get("_certainty")),
     }
 
 
@@ -134,10 +144,20 @@ def put(regressor, fitted, what):
     regressor._n_planned = int(fitted["n_planned"])
     regressor.box_relation_ = fitted["box_relation"]
     regressor.notice_ = fitted.get("notice")
+    regressor._retry = _retry_of(fitted.get("retry"))
+    told = fitted.get("certainty")
+    regressor._certainty = None if told is None else Certainty(**told)
     vars(regressor).pop("calibration_", None)
     if (found := fitted["calibration"]) is not None:
         own = np.array(found["own"])
         regressor.calibration_ = Calibration(own, float(found["near"]), float(found["whole"]))
+
+
+def _retry_of(parts):
+    """When predictions are repeated; in models of earlier versions, never."""
+    if parts is None:
+        return None
+    return Retry(_floats(parts["start"]), float(parts["limit"]))
 
 
 def _completed(fitted):
@@ -236,6 +256,14 @@ def _check_rest(fitted, n_landmarks, what, finite):
             raise ValueError(f"{what}: mirrored is {mirrored!r:.60}, expected a bool per stage")
     if fitted.get("n_planned") is not None:
         _check_number(fitted["n_planned"], f"{what}: n_planned", Integral, n_stages)
+    if (retry := fitted.get("retry")) is not None:
+        check_keys(retry, _names_of(Retry), f"{what}: retry")
+        _check_array(retry["start"], f"{what}: start of retry", (n_landmarks, 2), finite)
+        _check_number(retry["limit"], f"{what}: limit of retry", Real, 0)
+    if (certainty := fitted.get("certainty")) is not None:
+        check_keys(certainty, _names_of(Certainty), f"{what}: certainty")
+        for name in _names_of(Certainty):
+            _check_number(certainty[name], f"{what}: {name} of certainty", Real)
     if not isinstance(fitted["box_relation"], dict | None):
         raise ValueError(f"{what}: box_relation is {fitted['box_relation']!r:.40}")
     if (found := fitted["calibration"]) is not None:

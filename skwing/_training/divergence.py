@@ -32,7 +32,7 @@ def check_predictions(stages, chips, truth):
     """
     step = max(1, math.ceil(len(chips) / _N_CHECKED))
     rows = torch.arange(0, len(chips), step)
-    found = torch.cat([read_stages(stages, chips, part)[-1] for part in rows.split(_A_PASS)])
+    found = torch.cat([read_stages(stages, chips, part).points[-1] for part in rows.split(_A_PASS)])
     broken = ~found.isfinite().flatten(1).all(1)
     if broken.any():
         raise Diverged(

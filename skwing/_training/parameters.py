@@ -73,6 +73,7 @@ SETTINGS = {
     "augmentation": AugmentationOrNone(),
     "refine_on": Choice(("predicted", "truth")),
     "average_mirrored": Flag(),
+    "retry": Flag(),
     "early_stopping": Flag(),
     "validation_fraction": _PROBABILITY,
     "n_iter_no_change": count(),

@@ -68,7 +68,7 @@ def _validation(plan, chips):
     held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
 
     def validate(stages):
-        points = read_chips(stages, held_out_chips)[-1]
+        points = read_chips(stages, held_out_chips)[0][-1]
         if np.isnan(points).any():
             return np.nan
         errors = nme(held_out.points, points, schema=plan.schema, per_sample=True)

@@ -281,7 +281,7 @@ def test_predictions_under_augmentation_differ_between_variants(chips):
 
 def test_stages_find_landmarks_one_after_the_other(chips):
     stages = [Stage(Finder(), box_crop()), Stage(Finder(), shape_crop(chips))]
-    answers = read_stages(stages, chips, torch.arange(N))
+    answers = read_stages(stages, chips, torch.arange(N)).points
     for points in answers:
         np.testing.assert_allclose(chips.to_image(points.numpy()), SHAPES, atol=0.4)
     # The second stage saw every shape upright, in the place of the mean shape.
@@ -293,9 +293,9 @@ def test_stages_find_landmarks_one_after_the_other(chips):
 
 def test_what_a_stage_finds_does_not_depend_on_the_batch(chips):
     stages = [Stage(Finder(), box_crop(60)), Stage(Finder(), shape_crop(chips))]
-    together = read_stages(stages, chips, torch.arange(N))
+    together = read_stages(stages, chips, torch.arange(N)).points
     for i in range(N):
-        alone = read_stages(stages, chips, torch.tensor([i]))
+        alone = read_stages(stages, chips, torch.tensor([i])).points
         for points, point in zip(together, alone, strict=True):
             torch.testing.assert_close(point[0], points[i], atol=1e-3, rtol=0)
 

@@ -196,5 +196,5 @@ def test_guesses_for_later_stages_have_it_turned_as_well():
     stage = Stage(Perfect(2), Crop.of_box(32, 0.5, frame), asymmetry=asymmetry)
     indices = torch.arange(6)
     guess = _guess([stage], [changes], chips, indices, torch.Generator().manual_seed(0))
-    (plain,) = read_stages([stage], chips, indices)
+    (plain,) = read_stages([stage], chips, indices).points
     torch.testing.assert_close(guess, plain, atol=0.15, rtol=0)

@@ -1,0 +1,184 @@
+"""Turned faces, poor boxes, and the confidence of predictions.
+
+    python benchmarks/robust.py --data DIR
+    python benchmarks/robust.py --data DIR --model fold1.safetensors
+
+The default regressor is trained on a fold of 300-W (see `_gpu_data.py`), or loaded from a model
+file that was trained on it. Its test faces are predicted in four versions: as they are, turned by
+up to 180 degrees about the centre of their boxes, with boxes that are moved by up to 20 % of
+their side and scaled by 0.7 to 1.4, and with both changes; with and without repeated predictions
+(`retry`). Then half of the photographs calibrate the confidence, which is measured on all
+versions of the other half. The shares of right predictions are compared with the mean confidence
+in five ranges.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from _errors import sample_errors
+from _gpu_data import FOLD, load_split
+from _report import add_out, append, environment
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+
+from skwing import CascadeLandmarkRegressor, PoseBalancer, load_model
+from skwing._prediction.certainty import relative_errors
+from skwing.images import BoxedImages, concatenate
+
+LOST = 10.0  # inter-pupil error in percent
+SHIFT, SCALE = 0.2, (0.7, 1.4)
+RANGES = (0, 0.2, 0.4, 0.6, 0.8, 1)
+TINY = {"networks": ("cnn6",), "max_epochs": 1}
+
+
+def turned(image, box, points, degrees):
+    """Turn an image about the centre of a box; the border is replicated."""
+    center = box[:2] + box[2:] / 2 - 0.5
+    matrix = cv2.getRotationMatrix2D(tuple(map(float, center)), degrees, 1.0)
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
+    corners = corners @ matrix[:, :2].T + matrix[:, 2]
+    matrix[:, 2] -= corners.min(0)
+    size = np.ceil(np.ptp(corners, axis=0)).astype(int)
+    image = cv2.warpAffine(
+        image, matrix, tuple(map(int, size)), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+    )
+    center = matrix[:, :2] @ center + matrix[:, 2]
+    box = np.array([*(center - box[2:] / 2 + 0.5), *box[2:]])
+    return image, box, points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def misplaced(box, rng):
+    """Move and scale a box."""
+    middle = box[:2] + box[2:] / 2 + rng.uniform(-SHIFT, SHIFT, 2) * box[2:].max()
+    sides = box[2:] * np.exp(rng.uniform(*np.log(SCALE)))
+    return np.array([*(middle - sides / 2), *sides])
+
+
+def version(data, target, seed, *, turn, move):
+    """Images, boxes and landmarks with changes."""
+    rng, images, boxes, points = np.random.RandomState(seed), [], [], []
+    for i in range(len(data)):
+        one = data.decode(i), np.array(data.boxes[i], dtype=np.float64), target[i]
+        if turn:
+            one = turned(*one, rng.uniform(-180, 180))
+        images.append(one[0])
+        boxes.append(misplaced(one[1], rng) if move else one[1])
+        points.append(one[2])
+    return BoxedImages(images, np.array(boxes), schema=data.schema), np.array(points)
+
+
+VERSIONS = {
+    "as they are": {"turn": False, "move": False},
+    "turned": {"turn": True, "move": False},
+    "poor boxes": {"turn": False, "move": True},
+    "both": {"turn": True, "move": True},
+}
+
+
+def trained(args, split):
+    """The regressor to measure."""
+    if args.model is not None:
+        return load_model(args.model).set_params(device=args.device)
+    tiny = TINY if args.tiny else {}
+    regressor = CascadeLandmarkRegressor(
+        random_state=0, device=args.device, verbose=args.verbose, **tiny
+    )
+    rows = split.rows["few"]
+    make_pipeline(PoseBalancer(), regressor).fit(split.faces.data[rows], split.faces.target[rows])
+    return regressor
+
+
+def errors_of(regressor, X, y):
+    """Inter-pupil errors in percent, and seconds."""
+    start = time.perf_counter()
+    errors = sample_errors(y, regressor.predict(X))["pupil"]
+    return errors, time.perf_counter() - start
+
+
+def measure_errors(regressor, faces):
+    """Errors of all versions, with and without repeated predictions."""
+    rows = {}
+    for name, (X, y) in faces.items():
+        off, seconds_off = errors_of(regressor.set_params(retry=False), X, y)
+        on, seconds_on = errors_of(regressor.set_params(retry=True), X, y)
+        rows[name] = {
+            "nme_pupil": round(on.mean(), 3),
+            "nme_pupil_without": round(off.mean(), 3),
+            "median_pupil": round(float(np.median(on)), 3),
+            "lost": round(100 * (on > LOST).mean(), 2),
+            "lost_without": round(100 * (off > LOST).mean(), 2),
+            "seconds_ratio": round(seconds_on / seconds_off, 3),
+        }
+        print(f"{name}: {rows[name]}", flush=True)
+    return rows
+
+
+def measure_confidence(regressor, faces, half):
+    """Area under the ROC curve and calibration, on the other half of the photographs."""
+    X, y = faces["as they are"]
+    regressor.calibrate(X[half], y[half])
+    X = concatenate([X[~half] for X, _ in faces.values()])
+    y = np.concatenate([y[~half] for _, y in faces.values()])
+    points, confidence = regressor.predict(X, return_confidence=True)
+    lost = sample_errors(y, points)["pupil"] > LOST
+    right = relative_errors(points, y, np.full(len(y), np.nan)) < 0.1
+    bins = np.digitize(confidence, RANGES[1:-1])
+    table = [
+        {
+            "from": RANGES[i],
+            "n": int((bins == i).sum()),
+            "confidence": round(float(confidence[bins == i].mean()), 3),
+            "right": round(float(right[bins == i].mean()), 3),
+        }
+        for i in range(len(RANGES) - 1)
+        if (bins == i).any()
+    ]
+    row = {
+        "n": len(y),
+        "auc_lost": round(roc_auc_score(lost, -confidence), 4) if 0 < lost.mean() < 1 else None,
+        "mean_confidence": round(float(confidence.mean()), 4),
+        "share_right": round(float(right.mean()), 4),
+        "calibration": table,
+    }
+    print(row, flush=True)
+    return row
+
+
+def parse(argv=None):
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help="folder that contains 300w; without it, generated faces")
+    parser.add_argument("--model", type=Path, help="model trained on the fold, instead of a fit")
+    parser.add_argument("--fold", type=int, default=FOLD)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--verbose", type=int, default=1)
+    parser.add_argument("--tiny", action="store_true", help="few faces and one epoch")
+    add_out(parser, "robust")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the benchmark."""
+    args = parse(argv)
+    split = load_split(args.data, args.tiny, args.fold)
+    regressor = trained(args, split)
+    X, y = split.faces.data[split.test], split.faces.target[split.test]
+    faces = {name: version(X, y, 0, **changes) for name, changes in VERSIONS.items()}
+    groups = split.faces.get("groups", np.arange(len(split.faces.target)))[split.test]
+    half = np.isin(groups, np.unique(groups)[::2])
+    row = {
+        **environment(args.device if args.device != "auto" else "cpu"),
+        "fold": args.fold,
+        "n_test": len(y),
+        "errors": measure_errors(regressor, faces),
+        "confidence": measure_confidence(regressor, faces, half),
+    }
+    append(row, args.out)
+
+
+if __name__ == "__main__":
+    main()

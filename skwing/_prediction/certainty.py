@@ -1,0 +1,161 @@
+"""Probability that a prediction is right, from its doubt.
+
+Failures are rare among held-out samples with good boxes. Therefore, the relation between doubt
+and failure is also learned from samples whose crops are turned, scaled and shifted, some of them
+so far that there is no object in them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from skwing import geometry
+
+__all__ = ["Certainty", "calibrate_certainty", "disturbances", "fit_certainty", "relative_errors"]
+
+_RIGHT = 0.1  # error of a prediction that counts as right, relative to the size of the shape
+_SCALE = math.log(1.4)
+_SHIFT, _OFF = 0.2, (0.6, 0.9)  # relative to the side of the crop
+_N_DISTURBED = 200  # maximum number of samples to disturb
+_SEED = 0
+_LEAST, _MOST = 1e-6, 1e3  # range of the doubt, for its logarithm
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """Logistic model of the probability that a prediction is right.
+
+    Attributes
+    ----------
+    intercept, slope : float
+        Log-odds are ``intercept + slope * log(doubt)``.
+    """
+
+    intercept: float
+    slope: float
+
+    def probability(self, doubt):
+        """Probability that the mean error is less than a tenth of the size of the shape.
+
+        Parameters
+        ----------
+        doubt : float64 array of shape (n,)
+            See :func:`skwing._prediction.retry.doubts_of`; NaN for samples without a
+            prediction.
+
+        Returns
+        -------
+        probability : float64 array of shape (n,)
+        """
+        return expit(self.intercept + self.slope * _logarithm(doubt))
+
+
+def _logarithm(doubt):
+    return np.log(np.clip(doubt, _LEAST, _MOST))
+
+
+def disturbances(n, size, rng):
+    """Random transforms of the first crop: two turned ones per sample, and one far off.
+
+    Parameters
+    ----------
+    n : int
+    size : int
+        Side of the input of the first stage.
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    changes : list of float32 tensors of shape (n, 2, 3)
+    """
+    changes = []
+    for low, high in ((0, _SHIFT), (0, _SHIFT), _OFF):
+        angle, direction = rng.uniform(-math.pi, math.pi, (2, n))
+        way = rng.uniform(low, high, n) * size
+        shift = way[:, None] * np.stack([np.cos(direction), np.sin(direction)], 1)
+        scale = np.exp(rng.uniform(-_SCALE, _SCALE, n))
+        parts = (torch.tensor(part, dtype=torch.float32) for part in (angle, scale, shift))
+        changes.append(geometry.from_parts(*parts, (size - 1) / 2))
+    return changes
+
+
+def fit_certainty(doubt, right):
+    """Fit the probability of right predictions.
+
+    Parameters
+    ----------
+    doubt : float64 array of shape (n,)
+        NaN is ignored.
+    right : bool array of shape (n,)
+
+    Returns
+    -------
+    certainty : Certainty
+        Logistic regression. One right prediction with the least and one wrong prediction with
+        the largest doubt are added, so that it is defined if all are right or wrong.
+    """
+    known = ~np.isnan(doubt)
+    x = _logarithm(doubt[known])
+    x = np.concatenate([x, [x.min(), x.max()]])
+    y = np.concatenate([right[known], [True, False]])
+    model = LogisticRegression(C=100.0).fit(x[:, None], y)
+    return Certainty(float(model.intercept_[0]), float(model.coef_[0, 0]))
+
+
+def relative_errors(points, truth, sides):
+    """Mean error of each sample, relative to the size of the true shape.
+
+    Parameters
+    ----------
+    points, truth : array of shape (n, L, 2)
+        In image pixels, NaN = missing.
+    sides : array of shape (n,)
+        Sides of the boxes, which are the unit if there is only one landmark.
+
+    Returns
+    -------
+    errors : array of shape (n,)
+        Infinite if the prediction is missing, NaN if the true landmarks are.
+    """
+    known = ~np.isnan(truth).any(-1)
+    lost = np.isnan(points).any((1, 2))
+    errors = np.linalg.norm(np.where(lost[:, None, None], 0.0, points) - truth, axis=-1)
+    mean = np.ma.masked_array(errors, ~known).mean(1).filled(np.nan)
+    spread = np.ma.masked_array(truth, np.isnan(truth)).var(1).sum(-1).filled(np.nan)
+    size = np.sqrt(spread) if truth.shape[1] > 1 else sides
+    return np.where(lost, np.inf, mean / np.where(size > 0, size, np.nan))
+
+
+def calibrate_certainty(locate, truth, found, size):
+    """Fit the probability of right predictions to held-out samples.
+
+    Parameters
+    ----------
+    locate : callable
+        Predicts landmarks of images with given transforms of the first crop.
+    truth : Samples
+        Held-out samples.
+    found : Found
+        Predictions for them.
+    size : int
+        Side of the input of the first stage.
+
+    Returns
+    -------
+    certainty : Certainty
+    """
+    rows = np.arange(0, len(truth), max(1, math.ceil(len(truth) / _N_DISTURBED)))
+    rng = np.random.RandomState(_SEED)
+    answers = [(found, truth.points)] + [
+        (locate(truth.data[rows], changes=changes), truth.points[rows])
+        for changes in disturbances(len(rows), size, rng)
+    ]
+    doubts, errors = [], []
+    for one, points in answers:
+        errors.append(relative_errors(one.points[-1], points, one.sides))
+        doubts.append(np.where(np.isnan(errors[-1]), np.nan, one.doubt))
+    return fit_certainty(np.concatenate(doubts), np.concatenate(errors) < _RIGHT)

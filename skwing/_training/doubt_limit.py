@@ -1,0 +1,56 @@
+"""Doubt above which predictions of a trained cascade are repeated, see `_prediction.retry`."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from skwing import geometry
+from skwing._prediction.retry import Retry, doubts_of
+from skwing._prediction.stages import mirror_permutation, read_stages
+
+_N_SAMPLES = 256
+_A_PASS = 32
+_QUANTILE = 0.95
+_FACTOR = 1.5  # predictions on new samples have more doubt than those on training samples
+_NEVER = 1e9
+
+
+@torch.no_grad()
+def make_retry(stages, chips, plan, mirrored):
+    """Determine when predictions of a trained cascade are doubtful.
+
+    Parameters
+    ----------
+    stages : list of Stage
+        Trained stages.
+    chips : Chips
+        Chips of the training samples.
+    plan : Plan
+    mirrored : list of bool
+        Whether each stage was trained on mirrored crops.
+
+    Returns
+    -------
+    retry : Retry
+        The limit is 1.5 times the 95th percentile of the doubt on training samples.
+    """
+    mean_points = np.nanmean(chips.to_chip(plan.train.points), axis=0)
+    start = np.float32(geometry.apply(stages[0].crop.matrix, mean_points))
+    names = mirror_permutation(plan.schema, chips.device)
+    both = [
+        replace(stage, permutation=names if known else None)
+        for stage, known in zip(stages, mirrored, strict=True)
+    ]
+    return Retry(start, _limit(both, chips) if mirrored[-1] else _NEVER)
+
+
+def _limit(stages, chips):
+    rows = torch.arange(0, len(chips), max(1, math.ceil(len(chips) / _N_SAMPLES)))
+    readings = [read_stages(stages, chips, some) for some in rows.split(_A_PASS)]
+    doubts = torch.cat([doubts_of(reading) for reading in readings])
+    doubts = doubts[doubts.isfinite()]
+    if not len(doubts) or not doubts.any():
+        return _NEVER
+    return _FACTOR * float(doubts.quantile(_QUANTILE))

@@ -1,0 +1,206 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from skwing import CascadeLandmarkRegressor, geometry, load_model, save_model
+from skwing._crops.chips import ChipFrame, Chips
+from skwing._crops.crop import Crop
+from skwing._prediction.read_images import read_chips
+from skwing._prediction.retry import Retry, doubts_of, read_again
+from skwing._prediction.stages import Reading, Stage, read_stages
+from skwing._training.doubt_limit import _NEVER
+from skwing.datasets import make_faces
+
+# Two eyes (red) above a tip (green); the eyes swap places in a mirrored image.
+SHAPE = np.array([[-14.0, -12.0], [14.0, -12.0], [0.0, 16.0]])
+MIRROR = torch.tensor([1, 0, 2])
+SIDE = 160
+FRAME = ChipFrame(SIDE, 0.5)
+ANGLES = np.radians([0, 10, -20, 60, 90, 137, 180, -100])
+OFF = np.array([[0, 0], [9, -7], [0, 0], [0, 0], [8, 5], [0, 0], [-6, 6], [0, 0.0]])
+
+
+def shapes(angles=ANGLES, scales=1.0, off=OFF):
+    n = len(angles)
+    shift = np.full((n, 2), (SIDE - 1) / 2) + off
+    return geometry.apply(geometry.from_parts(angles, np.full(n, scales), shift, 0.0), SHAPE)
+
+
+def draw(points):
+    rows, columns = np.indices((SIDE, SIDE))
+    spots = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18) for x, y in points]
+    image = np.stack([spots[0] + spots[1], spots[2], np.zeros_like(spots[0])], -1)
+    return np.round(255 * image.clip(0, 1)).astype(np.uint8)
+
+
+def chips_of(points):
+    pixels = np.stack([draw(each) for each in points])
+    return Chips(pixels, np.repeat(np.eye(2, 3)[None], len(points), 0), FRAME)
+
+
+class Upright(torch.nn.Module):
+    """Finds upright shapes; takes those that are rolled for an upright one, a bit to the right."""
+
+    def __init__(self, size):
+        super().__init__()
+        upright = SHAPE * size / 64 + (size - 1) / 2 + [6, 0]
+        self.upright = torch.tensor(upright, dtype=torch.float32)
+
+    def forward(self, images):
+        eyes, tip = images[:, 0] ** 2, images[:, 1] ** 2
+        y, x = torch.meshgrid(*map(torch.arange, eyes.shape[-2:]), indexing="ij")
+
+        def middle(weight):
+            total = weight.sum((1, 2)).clamp_min(1e-6)
+            return torch.stack([(weight * each).sum((1, 2)) / total for each in (x, y)], -1)
+
+        center = middle(eyes)
+        left = x[None] < center[:, :1, None]
+        points = torch.stack([middle(eyes * left), middle(eyes * ~left), middle(tip)], 1)
+        down = points[:, 2] - center
+        rolled = torch.atan2(down[:, 0], down[:, 1]).abs() > math.radians(30)
+        return torch.where(rolled[:, None, None], self.upright, points)
+
+
+def cascade(mirrored=True):
+    names = MIRROR if mirrored else None
+    mean = SHAPE + (SIDE - 1) / 2
+    crops = Crop.of_box(64, 0.1, FRAME), Crop.of_shape(48, 0.3, SHAPE, mean)
+    start = np.float32(geometry.apply(crops[0].matrix, mean))
+    return [Stage(Upright(crop.size), crop, names) for crop in crops], Retry(start, 0.02)
+
+
+def test_shapes_of_any_roll_are_found():
+    stages, retry = cascade()
+    truth = shapes()
+    chips = chips_of(truth)
+    before, doubt = read_chips(stages, chips)
+    (first, last), after = read_chips(stages, chips, retry)
+    error = np.linalg.norm(before[-1] - truth, axis=-1).mean(1)
+    assert (error[:3] < 0.5).all() and (error[3:] > 2).all()
+    assert (doubt[3:] > retry.limit).all()
+    np.testing.assert_allclose(last, truth, atol=0.6)
+    np.testing.assert_allclose(first, truth, atol=0.8)  # both stages are those of the same attempt
+    assert (after <= doubt).all() and (after < retry.limit).all()
+
+
+def test_small_and_far_off_shapes_are_found():
+    stages, retry = cascade()
+    for scale in (0.7, 1.4):
+        truth = shapes(ANGLES, scale, 2 * OFF)
+        (_, last), _ = read_chips(stages, chips_of(truth), retry)
+        np.testing.assert_allclose(last, truth, atol=1)
+
+
+def test_predictions_without_doubt_are_not_repeated():
+    stages, retry = cascade()
+    chips = chips_of(shapes())
+    before, doubt = read_chips(stages, chips)
+    after, _ = read_chips(stages, chips, retry)
+    sure = doubt <= retry.limit
+    assert sure.any()
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one[sure], other[sure])
+    never, _ = read_chips(stages, chips, Retry(retry.start, _NEVER))
+    np.testing.assert_array_equal(never[-1], before[-1])
+
+
+def test_without_mirrored_crops_nothing_is_repeated():
+    stages, retry = cascade(mirrored=False)
+    chips = chips_of(shapes())
+    rows = torch.arange(len(chips))
+    crops = stages[0].crop.matrices(len(rows), chips.device)
+    reading = read_stages(stages, chips, rows)
+    assert read_again(stages, chips, rows, reading, retry, crops) is reading
+
+
+def test_what_is_found_does_not_depend_on_the_batch():
+    stages, retry = cascade()
+    truth = shapes()
+    (_, together), _ = read_chips(stages, chips_of(truth), retry)
+    for i in range(len(truth)):
+        (_, alone), _ = read_chips(stages, chips_of(truth[[i]]), retry)
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-3)
+
+
+class Fickle(torch.nn.Module):
+    """Answers something else for every image."""
+
+    def forward(self, images):
+        seen = images.mean((2, 3))
+        return 20 + 24 * torch.sin(977 * seen[:, :, None] + torch.tensor([0.0, 1.3]))
+
+
+def test_a_prediction_gives_way_only_to_one_of_less_doubt():
+    (first, last), retry = cascade()
+    stages = [first, Stage(Fickle(), last.crop, MIRROR)]
+    rng = np.random.default_rng(0)
+    chips = chips_of(shapes(rng.uniform(-3, 3, 40), 1.0, rng.uniform(-9, 9, (40, 2))))
+    before, doubt = read_chips(stages, chips)
+    after, now = read_chips(stages, chips, retry)
+    changed = (before[-1] != after[-1]).any((1, 2))
+    assert changed.any()
+    assert (now[changed] < doubt[changed]).all()
+    np.testing.assert_array_equal(now[~changed], doubt[~changed])
+
+
+def reading(points, before=None, apart=None, sides=None):
+    n = len(points)
+    points = torch.as_tensor(points, dtype=torch.float32)
+    earlier = [] if before is None else [torch.as_tensor(before, dtype=torch.float32)]
+    apart = None if apart is None else torch.as_tensor(apart, dtype=torch.float32)
+    sides = torch.full((n,), 10.0) if sides is None else torch.as_tensor(sides)
+    return Reading([*earlier, points], apart, sides)
+
+
+def test_doubt_is_relative_to_the_size_of_the_shape():
+    size = np.sqrt(SHAPE.var(0).sum())
+    for scale in (0.1, 1.0, 30.0):
+        points = scale * SHAPE[None]
+        found = doubts_of(reading(points, points + [3 * scale, 0], [12 * scale]))
+        np.testing.assert_allclose(found, [6 / size], rtol=1e-5)  # the mean of 3 and 12 is 6
+    np.testing.assert_allclose(doubts_of(reading(points, apart=[30.0])), [1 / size], rtol=1e-5)
+    one = reading(points[:, :1], points[:, :1] + [0, 4], sides=[8.0])
+    np.testing.assert_allclose(doubts_of(one), [0.5])
+    assert doubts_of(reading(points)) == 0
+    points = np.where([[True], [False], [False]], np.nan, points)
+    assert doubts_of(reading(points, SHAPE[None])) == np.inf
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    faces = make_faces(16, image_size=48, random_state=0)
+    reg = CascadeLandmarkRegressor(
+        networks=("cnn6", "cnn6"), max_epochs=1, random_state=0, device="cpu"
+    )
+    return reg.fit(faces.data[:12], faces.target[:12]), faces.data
+
+
+def test_retry_is_off_where_it_is_not_wanted(fitted, monkeypatch):
+    from skwing._prediction import read_images
+
+    reg, X = fitted
+    asked = []
+
+    def spy(stages, chips, indices, reading, retry, crops):
+        asked.append(retry)
+        return reading
+
+    monkeypatch.setattr(read_images, "read_again", spy)
+    reg.predict(X)
+    assert asked == [reg._retry]
+    assert 0 < reg._retry.limit < _NEVER and reg._retry.start.shape == (68, 2)
+    reg.set_params(retry=False).predict(X)
+    assert len(asked) == 1
+    reg.set_params(retry=True)
+
+
+def test_models_keep_when_to_repeat(fitted, tmp_path):
+    reg, X = fitted
+    save_model(reg, tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert again._retry.limit == reg._retry.limit
+    np.testing.assert_array_equal(again._retry.start, reg._retry.start)
+    np.testing.assert_array_equal(again.predict(X), reg.predict(X))
