@@ -9,7 +9,7 @@ from skwing import geometry
 from skwing._crops.chips import iter_chips
 from skwing._prediction.confidence import crop_spread
 from skwing._prediction.retry import doubts_of, read_again
-from skwing._prediction.stages import read_stages
+from skwing._prediction.stages import Reading, read_stages
 from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
 from skwing._utils.random import drawing
 from skwing._utils.threads import side_by_side
@@ -27,7 +27,7 @@ def crops_a_pass(device):
     return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
 
 
-def for_each_batch(function, stages, chips):
+def for_each_batch(function, stages, chips, rows=None):
     """Apply a function to the indices of each batch of chips.
 
     Parameters
@@ -37,13 +37,16 @@ def for_each_batch(function, stages, chips):
     stages : list of Stage
         The stages whose networks the function uses.
     chips : Chips
+    rows : int tensor, default=None
+        Indices of the chips to use, on the CPU; None means all.
 
     Returns
     -------
     results : list
         In the order of the chips.
     """
-    batches = list(enumerate(torch.arange(len(chips)).split(crops_a_pass(chips.device))))
+    rows = torch.arange(len(chips)) if rows is None else rows
+    batches = list(enumerate(rows.split(crops_a_pass(chips.device))))
 
     def compute(batch):
         number, indices = batch
@@ -77,19 +80,27 @@ def read_chips(stages, chips, retry=None, changes=None):
         See :func:`skwing._prediction.retry.doubts_of`.
     """
 
-    def read(indices):
-        crops = stages[0].crop.matrices(len(indices), chips.device)
+    def crops_of(rows):
+        crops = stages[0].crop.matrices(len(rows), chips.device)
         if changes is not None:
-            crops = geometry.compose(changes[indices].to(chips.device), crops)
-        reading = read_stages(stages, chips, indices, crops)
-        if retry is not None:
-            reading = read_again(stages, chips, indices, reading, retry, crops)
-        return [value.cpu().numpy() for value in (*reading.points, doubts_of(reading))]
+            crops = geometry.compose(changes[rows].to(chips.device), crops)
+        return crops
 
-    answers = for_each_batch(read, stages, chips)
-    *points, doubts = (
-        np.concatenate(values).astype(np.float64) for values in zip(*answers, strict=True)
-    )
+    def read(rows):
+        return read_stages(stages, chips, rows, crops_of(rows))
+
+    def repeat(rows):
+        some = reading.rows(rows.to(chips.device))
+        return read_again(stages, chips, rows, some, retry, crops_of(rows))
+
+    reading = Reading.joined(for_each_batch(read, stages, chips))
+    if retry is not None:
+        rows = torch.nonzero(doubts_of(reading) > retry.limit)[:, 0]
+        if len(rows):
+            repeated = Reading.joined(for_each_batch(repeat, stages, chips, rows.cpu()))
+            reading = reading.replaced(rows, repeated)
+    points = [own.cpu().numpy().astype(np.float64) for own in reading.points]
+    doubts = doubts_of(reading).cpu().numpy().astype(np.float64)
     return [chips.to_image(own) for own in points], doubts
 
 

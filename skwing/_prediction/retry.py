@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from skwing import geometry
-from skwing._prediction.stages import Reading, continue_reading, mean_distance, read_both
+from skwing._prediction.stages import continue_reading, mean_distance, read_both
 
 __all__ = ["Retry", "doubts_of", "read_again"]
 
@@ -111,11 +111,11 @@ def read_again(stages, chips, indices, reading, retry, crops):
         rows = torch.nonzero(doubt > retry.limit)[:, 0]
         if not len(rows):
             break
-        some = _rows(reading, rows)
+        some = reading.rows(rows)
         again = attempt(stages, chips, indices[rows.to(indices.device)], some, retry, crops[rows])
         now = doubts_of(again)
         better = torch.nonzero((now < factor * doubt[rows]) & (now < most))[:, 0]
-        reading = _replace(reading, rows[better], _rows(again, better))
+        reading = reading.replaced(rows[better], again.rows(better))
     return reading
 
 
@@ -141,7 +141,7 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
             best = final
         else:
             better = torch.nonzero(doubts_of(final) < doubts_of(best))[:, 0]
-            best = _replace(best, better, _rows(final, better))
+            best = best.replaced(better, final.rows(better))
     return best
 
 
@@ -175,19 +175,3 @@ def _pick(choices, order):
     if choices[0] is None:
         return None
     return torch.stack(choices)[order, torch.arange(len(order), device=order.device)]
-
-
-def _rows(reading, rows):
-    apart = None if reading.apart is None else reading.apart[rows]
-    return Reading([points[rows] for points in reading.points], apart, reading.sides[rows])
-
-
-def _replace(reading, rows, other):
-    """Put the rows of another reading in place of those given."""
-    points = [_put(own, rows, new) for own, new in zip(reading.points, other.points, strict=True)]
-    apart = None if reading.apart is None else _put(reading.apart, rows, other.apart)
-    return Reading(points, apart, _put(reading.sides, rows, other.sides))
-
-
-def _put(values, rows, new):
-    return values.index_copy(0, rows, new)

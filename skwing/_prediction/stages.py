@@ -64,6 +64,26 @@ class Reading:
     apart: torch.Tensor | None
     sides: torch.Tensor
 
+    @classmethod
+    def joined(cls, parts):
+        """Readings of several batches as one."""
+        points = [torch.cat(own) for own in zip(*(part.points for part in parts), strict=True)]
+        apart = None if parts[0].apart is None else torch.cat([part.apart for part in parts])
+        return cls(points, apart, torch.cat([part.sides for part in parts]))
+
+    def rows(self, rows):
+        """Reading of some of the samples, given by an int tensor."""
+        apart = None if self.apart is None else self.apart[rows]
+        return Reading([points[rows] for points in self.points], apart, self.sides[rows])
+
+    def replaced(self, rows, other):
+        """Reading with that of other crops in place of some samples."""
+        points = [
+            own.index_copy(0, rows, new) for own, new in zip(self.points, other.points, strict=True)
+        ]
+        apart = None if self.apart is None else self.apart.index_copy(0, rows, other.apart)
+        return Reading(points, apart, self.sides.index_copy(0, rows, other.sides))
+
 
 def read_crops(stage, chips, indices, matrices, change=None, before=None):
     """Predict the landmarks of a stage in crops, see :func:`read_both`."""

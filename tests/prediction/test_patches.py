@@ -102,7 +102,7 @@ def test_landmarks_are_found_around_those_of_the_stage_before(chips, truth, mirr
     box = Crop.of_box(FRAME.size, FRAME.margin, FRAME)  # chip pixels
     first = Stage(Guesses(truth.points, off), box)
     stages = [first, patch_stage(chips, permutation=MIRROR if mirrored else None)]
-    before, after = read_stages(stages, chips, torch.arange(N))
+    before, after = read_stages(stages, chips, torch.arange(N)).points
     torch.testing.assert_close(before, truth.points + off)
     torch.testing.assert_close(after, truth.points, atol=0.2, rtol=0)
 
@@ -121,7 +121,7 @@ def test_lost_landmarks_of_the_stage_before_stay_lost(chips, truth):
     off = torch.zeros(N, L, 2)
     off[1, 2, 0] = torch.nan
     first = Stage(Guesses(truth.points, off), Crop.of_box(FRAME.size, FRAME.margin, FRAME))
-    _, after = read_stages([first, patch_stage(chips)], chips, torch.arange(N))
+    _, after = read_stages([first, patch_stage(chips)], chips, torch.arange(N)).points
     assert after.isnan().all((1, 2)).tolist() == [False, True, False, False]
     assert after[[0, 2, 3]].isfinite().all()
 

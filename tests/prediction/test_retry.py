@@ -182,19 +182,20 @@ def test_retry_is_off_where_it_is_not_wanted(fitted, monkeypatch):
     from skwing._prediction import read_images
 
     reg, X = fitted
+    assert 0 < reg._retry.limit < _NEVER and reg._retry.start.shape == (68, 2)
+    monkeypatch.setattr(reg, "_retry", Retry(reg._retry.start, 0.0))  # everything is doubtful
     asked = []
 
     def spy(stages, chips, indices, reading, retry, crops):
-        asked.append(retry)
+        asked.extend(indices.tolist())
         return reading
 
     monkeypatch.setattr(read_images, "read_again", spy)
     reg.predict(X)
-    assert asked == [reg._retry]
-    assert 0 < reg._retry.limit < _NEVER and reg._retry.start.shape == (68, 2)
-    reg.set_params(retry=False).predict(X)
-    assert len(asked) == 1
-    reg.set_params(retry=True)
+    assert sorted(asked) == list(range(len(X)))
+    monkeypatch.setattr(reg, "retry", False)
+    reg.predict(X)
+    assert len(asked) == len(X)
 
 
 def test_models_keep_when_to_repeat(fitted, tmp_path):
