@@ -102,7 +102,7 @@ def fit_certainty(doubt, right):
     x = _logarithm(doubt[known])
     x = np.concatenate([x, [x.min(), x.max()]])
     y = np.concatenate([right[known], [True, False]])
-    model = LogisticRegression(C=100.0).fit(x[:, None], y)
+    model = LogisticRegression().fit(x[:, None], y)
     return Certainty(float(model.intercept_[0]), float(model.coef_[0, 0]))
 
 

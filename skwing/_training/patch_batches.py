@@ -47,7 +47,7 @@ def patch_places(stages, chips, truth):
     if not missing.any():
         return truth.points
     rows = torch.arange(len(chips)).split(_A_PASS)
-    guess = torch.cat([read_stages(stages[:-1], chips, part)[-1] for part in rows])
+    guess = torch.cat([read_stages(stages[:-1], chips, part).points[-1] for part in rows])
     if not are_found(guess).all():
         raise Diverged("the previous stages return invalid landmarks")
     return torch.where(missing, guess, truth.points)
