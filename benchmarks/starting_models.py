@@ -49,8 +49,8 @@ N_DRAWN, N_PER_SEED = 16000, 500
 DRAWN = {"jaw": "outline", "max_yaw": 60, "faces_per_identity": 1, "image_size": 192}
 SIZE_EDGES = (0, 60, 90, 130, 10_000)  # longer side of the landmark bounding box, in pixels
 PARTS = {"jaw": (0, 17), "brows": (17, 27), "nose": (27, 36), "eyes": (36, 48), "mouth": (48, 68)}
-# Predictions for photographs have about twice the doubt of those for generated faces.
-DOUBT_OF_PHOTOGRAPHS = 2.2
+# Predictions for photographs have more doubt than those for generated faces.
+DOUBT_OF_PHOTOGRAPHS = 1.7
 TINY = {"networks": ("cnn6",), "max_epochs": 1}
 PHOTOGRAPHS = (
     "This model was trained on photographs of 300-W (LFPW, HELEN, AFW), which are available for "

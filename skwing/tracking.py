@@ -21,6 +21,7 @@ from skwing._utils.boxes import check_box_inside, check_boxes
 from skwing._utils.checks import check_number, count
 from skwing._utils.landmarks import as_points
 from skwing._utils.opencv import cv2
+from skwing._utils.unwrap import gives_confidence
 from skwing._utils.warnings import warn_caller
 from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
@@ -68,8 +69,9 @@ class TrackedFrame:
     boxes : ndarray of shape (n_faces, 4)
         Boxes ``(x, y, width, height)`` in image pixels that the landmarks were predicted in.
     scores : ndarray of shape (n_faces,)
-        Stability of the predictions: 1 if landmarks do not move when the box is shifted, 0 if
-        they move as far as the box, negative if they move further. NaN if not computed.
+        Confidence of the predictions, if the regressor was calibrated. Otherwise their
+        stability: 1 if landmarks do not move when the box is shifted, 0 if they move as far as
+        the box, negative if they move further. NaN if not computed.
     lost : ndarray of int
         Identifiers of the faces that were dropped in this frame.
 
@@ -144,7 +146,7 @@ def track(
     Parameters
     ----------
     regressor : estimator
-        A fitted regressor; only its `predict` is used.
+        A fitted regressor of landmarks, or a pipeline or search with one.
     frames : iterable of arrays of shape (height, width[, 3]) or of paths
         RGB images in temporal order; see :func:`read_video`. Only one is held in memory.
     boxes : array-like of shape (n_faces, 4), default=None
@@ -158,11 +160,12 @@ def track(
         Interval of detections. The detector is called in frames whose index is a multiple of
         this number; in the first frame only if `boxes` is None.
     threshold : float or None, default=0.5
-        Minimum score of an accepted fit, below 1. To compute the score, landmarks are
-        predicted a second time with the box shifted by a tenth of its side. With None, no
-        scores are computed, which halves the cost. A face is then dropped only if it leaves
-        the image, changes its size by more than half between two frames, or coincides with
-        another face.
+        Minimum score of an accepted fit, below 1. If the regressor was calibrated (see
+        :meth:`skwing.CascadeLandmarkRegressor.calibrate`), the score is the confidence of its
+        prediction. Otherwise, landmarks are predicted a second time with the box shifted by a
+        tenth of its side, to compute their stability. With None, no scores are computed. A
+        face is then dropped only if it leaves the image, changes its size by more than half
+        between two frames, or coincides with another face.
     patience : int, default=5
         Number of consecutive frames without an accepted fit after which a face is dropped in
         the next such frame. Meanwhile, its box stays in place and its landmarks are NaN. A
@@ -355,10 +358,14 @@ class _Search:
 
     def locate(self, image: NDArray[np.uint8], faces: list[_Face]) -> tuple[Floats, Floats]:
         """Predict landmarks (k, L, 2) and scores (k,) in the boxes of faces."""
-        boxes = _stack(faces)
+        boxes, name = _stack(faces), "the prediction of the regressor"
+        if self.threshold is not None and gives_confidence(self.regressor):
+            data = BoxedImages([image] * len(boxes), boxes)
+            found: Any = self.regressor.predict(data, return_confidence=True)  # type: ignore[call-arg]
+            return as_points(found[0], name=name), found[1]
         probes = np.empty((0, 4)) if self.threshold is None else _moved(boxes, image.shape)
         data = BoxedImages([image] * (len(boxes) + len(probes)), np.concatenate([boxes, probes]))
-        points = as_points(self.regressor.predict(data), name="the prediction of the regressor")
+        points = as_points(self.regressor.predict(data), name=name)
         if self.threshold is None:
             return points, np.full(len(points), np.nan)
         points, again = np.split(points, 2)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["check_order", "parts_of", "predictor_of", "schema_of"]
+__all__ = ["check_order", "gives_confidence", "parts_of", "predictor_of", "schema_of"]
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
@@ -50,6 +50,19 @@ def predictor_of(estimator: Any) -> Any:
     'CascadeLandmarkRegressor'
     """
     return _path_of(estimator)[-1]
+
+
+def gives_confidence(estimator: Any) -> bool:
+    """Whether ``predict(X, return_confidence=True)`` is possible, after `calibrate`.
+
+    Examples
+    --------
+    >>> from skwing import CascadeLandmarkRegressor
+    >>> from skwing._utils.unwrap import gives_confidence
+    >>> gives_confidence(CascadeLandmarkRegressor())
+    False
+    """
+    return getattr(predictor_of(estimator), "_certainty", None) is not None
 
 
 def schema_of(estimator: Any = None, data: Any = None) -> Any:

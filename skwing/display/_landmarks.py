@@ -9,7 +9,7 @@ import numpy as np
 
 from skwing._utils.landmarks import as_points
 from skwing._utils.random import check_random_state
-from skwing._utils.unwrap import schema_of
+from skwing._utils.unwrap import gives_confidence, schema_of
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import boxes_of_data, pose_text, poses_of, sample_errors, unit_of
 from skwing.display._marks import draw_circles, number_labels, ring_handle, write_labels
@@ -67,6 +67,8 @@ class LandmarkDisplay:
         Standard deviation of each predicted landmark, in image pixels.
     pose_label : str, default="Pose"
         Name of the poses, with the unit in brackets.
+    confidence : ndarray of shape (n_shown,) or None, default=None
+        Probability that the predicted landmarks of each sample are right.
 
     Attributes
     ----------
@@ -106,6 +108,7 @@ class LandmarkDisplay:
         names: list[str] | None = None,
         std: Floats | None = None,
         pose_label: str = "Pose",
+        confidence: Floats | None = None,
     ) -> None:
         self.crops = crops
         self.indices = indices
@@ -118,6 +121,7 @@ class LandmarkDisplay:
         self.names = names
         self.std = std
         self.pose_label = pose_label
+        self.confidence = confidence
 
     def plot(
         self,
@@ -248,6 +252,8 @@ class LandmarkDisplay:
             parts.append(f"{unit.factor * self.errors[i]:.1f}{unit.sign}" if known else "no error")
         if self.std is not None and not np.isnan(self.std[i]).all():
             parts.append(f"s.d. {np.nanmean(self.std[i]):.1f} px")
+        if self.confidence is not None and not np.isnan(self.confidence[i]):
+            parts.append(f"{100 * self.confidence[i]:.0f} % sure")
         if self.poses is not None:
             parts.append(pose_text(self.poses[i], self.pose_label))
         return ", ".join(parts)
@@ -288,7 +294,9 @@ class LandmarkDisplay:
             None uses the schema of the estimator or of X.
         uncertainty : bool, default=False
             Whether to draw the standard deviations of ``predict(X, return_std=True)``, which
-            requires a calibrated estimator. ``order="least sure"`` implies it.
+            requires a calibrated estimator, and to write the confidence of
+            ``predict(X, return_confidence=True)``, if it gives one, into the titles.
+            ``order="least sure"`` implies it.
 
         Returns
         -------
@@ -296,12 +304,13 @@ class LandmarkDisplay:
         """
         import_pyplot(cls)
         is_least_sure = isinstance(order, str) and order == "least sure"
-        y_pred, y_std = _predict(estimator, X, uncertainty or is_least_sure)
+        y_pred, y_std, confidence = _predict(estimator, X, uncertainty or is_least_sure)
         return cls.from_predictions(
             X,
             y,
             y_pred,
             y_std=y_std,
+            confidence=confidence,
             n_images=n_images,
             order=order,
             poses=poses,
@@ -323,6 +332,7 @@ class LandmarkDisplay:
         y_pred: ArrayLike | None = None,
         *,
         y_std: ArrayLike | None = None,
+        confidence: ArrayLike | None = None,
         n_images: int = 12,
         order: Order | ArrayLike | None = None,
         poses: ArrayLike | BaseEstimator | None = None,
@@ -347,14 +357,17 @@ class LandmarkDisplay:
         y_std : array-like of shape (n_samples, n_landmarks), default=None
             Standard deviation of each predicted landmark in image pixels, as
             ``predict(X, return_std=True)`` returns it.
+        confidence : array-like of shape (n_samples,), default=None
+            Probability that the landmarks of each sample are right, as
+            ``predict(X, return_confidence=True)`` returns it.
         n_images : int, default=12
             Maximum number of images.
         order : {"worst", "best", "least sure", "pose", "random", "first"} or sequence of int, \
                 default=None
             Which samples are shown, and in which order: those with the largest or smallest
-            errors; those with the largest mean of `y_std`, relative to the extent of the
-            predicted landmarks; samples spread evenly over the sorted `poses`; random samples;
-            or the first ones. A sequence contains positions in X. None is "worst" if errors
+            errors; those with the least `confidence` or, without it, with the largest mean of
+            `y_std`, relative to the extent of the predicted landmarks; samples spread evenly
+            over the sorted `poses`; random samples; or the first ones. A sequence contains positions in X. None is "worst" if errors
             are known, else "first".
         poses : array-like of shape (n_samples,), or fitted PoseBalancer, default=None
             For ``order="pose"``, and to be written over the pictures. A balancer gives the
@@ -405,7 +418,9 @@ class LandmarkDisplay:
         if order is None:
             order = "first" if errors is None else "worst"
         std = None if y_std is None else _check_std(y_std, pred)
-        keys = {"worst": errors, "best": errors, "least sure": _doubt(std, pred), "pose": values}
+        sure = None if confidence is None else _check_confidence(confidence, pred)
+        doubt = _doubt(std, pred) if sure is None else -sure
+        keys = {"worst": errors, "best": errors, "least sure": doubt, "pose": values}
         chosen = _choose(order, n_images, len(images), keys, random_state)
         points: Any = pred if true is None else true
         paths = images.paths
@@ -421,6 +436,7 @@ class LandmarkDisplay:
             schema=schema,
             normalizer=word,
             pose_label=label if pose_label is None else pose_label,
+            confidence=None if sure is None else sure[chosen],
         )
         return display.plot(ax, **plot_kwargs)
 
@@ -485,14 +501,26 @@ def _choose(
 _REQUIRED = {
     "worst": "errors: pass both y_true and y_pred",
     "best": "errors: pass both y_true and y_pred",
-    "least sure": "y_std: pass that of predict(X, return_std=True)",
+    "least sure": "confidence or y_std: pass that of predict(X, return_confidence=True)",
     "pose": "poses: numbers, or a fitted PoseBalancer",
 }
 
 
-def _predict(estimator: Any, X: Any, with_std: bool) -> tuple[Floats, Floats | None]:
-    """Predictions and, if wanted, their standard deviations."""
-    return estimator.predict(X, return_std=True) if with_std else (estimator.predict(X), None)
+def _predict(estimator: Any, X: Any, with_std: bool) -> Any:
+    """Predictions and, if wanted, their standard deviations and confidence."""
+    if not with_std:
+        return estimator.predict(X), None, None
+    if gives_confidence(estimator):
+        return estimator.predict(X, return_std=True, return_confidence=True)
+    return *estimator.predict(X, return_std=True), None
+
+
+def _check_confidence(confidence: ArrayLike, pred: Floats | None) -> Floats:
+    sure = np.asarray(confidence, dtype=np.float64)
+    if pred is None or sure.shape != (len(pred),):
+        expected = "y_pred as well" if pred is None else f"shape {(len(pred),)}"
+        raise ValueError(f"confidence has shape {sure.shape}; expected {expected}.")
+    return sure
 
 
 def _check_std(y_std: ArrayLike, pred: Floats | None) -> Floats:
