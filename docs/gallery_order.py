@@ -9,6 +9,7 @@ PAGES = (
         "missing_landmarks",
         "own_landmarks",
         "large_images",
+        "rolled",
         "tps",
         "other_detector",
         "video",

@@ -1,5 +1,6 @@
 """The models of the repository load, find landmarks, and tell their terms."""
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -50,5 +51,6 @@ def test_the_onnx_file_has_the_same_landmarks(model, faces):
     session = runtime.InferenceSession(MODELS / f"{name}.onnx")
     (points,) = session.run(None, {"chips": chips.pixels})
     found = chips.to_image(points.astype(float))
-    np.testing.assert_allclose(found, regressor.predict(faces.data), atol=0.5)
+    once = copy.deepcopy(regressor).set_params(retry=False).predict(faces.data)
+    np.testing.assert_allclose(found, once, atol=0.5)
     assert ("notice" in session.get_modelmeta().custom_metadata_map) == (TERMS[name] is not None)

@@ -309,6 +309,28 @@ def test_all_faces_of_a_frame_are_predicted_together():
     assert regressor.n_calls == 3
 
 
+class Sure(Perfect):
+    """Has a confidence, as a calibrated regressor, which is low for faces on the left."""
+
+    _certainty = "calibrated"
+
+    def predict(self, X, return_confidence=False):
+        points = super().predict(X)
+        return (
+            (points, np.where(points[:, 0, 0] < WIDTH / 2, 0.2, 0.9))
+            if return_confidence
+            else points
+        )
+
+
+def test_the_confidence_of_a_calibrated_regressor_is_the_score():
+    paths = still(3, [WIDTH / 4, HEIGHT / 2], [3 * WIDTH / 4, HEIGHT / 2])
+    regressor = Sure(paths)
+    for frame in follow(paths, regressor=regressor):
+        np.testing.assert_array_equal(frame.scores, [0.2, 0.9])
+        assert np.isnan(frame.landmarks[0]).all() and not np.isnan(frame.landmarks[1]).any()
+
+
 def test_without_a_threshold_there_are_no_scores():
     (frame,) = follow(still(1, [80, 60]), threshold=None)
     assert np.isnan(frame.scores).all()

@@ -44,7 +44,7 @@ def packed_of_0_6(state):
         )
     if "networks_" not in own:
         return packed
-    later = ("calibration_", "box_relation_", "mirrored_", "_n_planned", "notice_")
+    later = ("calibration_", "box_relation_", *NOT_TOLD)
     needed = [key for key in ATTRIBUTES if key not in later]
     what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
     check_keys({key: own[key] for key in needed if key in own}, needed, what)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_model", "write_model"]
 
-FORMAT = 2  # 1: before 0.9, without float16 weights and notices
+# 1: before 0.9, without float16 weights and notices. 2: before 0.10, without confidence.
+FORMAT = 3
 _KEY = "skwing"  # key in the metadata; its value is a JSON text with the following keys
 _KEYS = ("format", "skwing", "sha256", "model")
 

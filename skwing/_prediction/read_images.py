@@ -139,11 +139,11 @@ class Found:
     Attributes
     ----------
     points : list of float64 arrays of shape (n, L, 2)
-        One array for each stage that was asked for; NaN for samples without a box.
+        One array for each stage to return; NaN for samples without a box.
     doubt : float64 array of shape (n,)
         See :func:`skwing._prediction.retry.doubts_of`; NaN for samples without a box.
     spread : float64 array of shape (n, L)
-        See :func:`chip_spread`; of shape (n, 0) if it was not asked for.
+        See :func:`chip_spread`; of shape (n, 0) unless `spread`.
     sides : float64 array of shape (n,)
         Side of the square around each box.
     """

@@ -91,7 +91,7 @@ def read_crops(stage, chips, indices, matrices, change=None, before=None):
 
 
 def read_both(stage, chips, indices, matrices, change=None, before=None):
-    """Predict the landmarks of a stage in crops and, if asked for, in their mirror images.
+    """Predict the landmarks of a stage in crops, and in their mirror images if these are used.
 
     Parameters
     ----------

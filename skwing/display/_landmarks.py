@@ -367,8 +367,8 @@ class LandmarkDisplay:
             Which samples are shown, and in which order: those with the largest or smallest
             errors; those with the least `confidence` or, without it, with the largest mean of
             `y_std`, relative to the extent of the predicted landmarks; samples spread evenly
-            over the sorted `poses`; random samples; or the first ones. A sequence contains positions in X. None is "worst" if errors
-            are known, else "first".
+            over the sorted `poses`; random samples; or the first ones. A sequence contains
+            positions in X. None is "worst" if errors are known, else "first".
         poses : array-like of shape (n_samples,), or fitted PoseBalancer, default=None
             For ``order="pose"``, and to be written over the pictures. A balancer gives the
             coefficients of its component in `y_true`.

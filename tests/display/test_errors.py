@@ -283,7 +283,8 @@ def test_legend_and_titles_of_landmarks_do_not_overlap(faces, predicted):
         ({"order": "odd"}, "order must be one of worst, best, least sure, pose, random, first"),
         ({"order": [30]}, "order contains 30, but X has 30 samples"),
         ({"order": "pose"}, "requires poses"),
-        ({"order": "least sure"}, "requires y_std"),
+        ({"order": "least sure"}, "requires confidence or y_std"),
+        ({"confidence": np.ones(3)}, "confidence has shape"),
         ({"y_std": np.ones((30, 2))}, "y_std has shape"),
         ({"order": "worst", "y_pred": None}, "pass both y_true and y_pred"),
         ({"y_true": None, "y_pred": None}, "no landmarks to plot"),
@@ -435,6 +436,20 @@ def test_the_least_sure_come_first_with_their_circles(faces, predicted):
     assert "2 s.d." in legend_texts(display) and "2 s.d." not in legend_texts(plain)
     assert [circle.radius for circle in display.plot(n_std=1).axes_[0].patches] == [8.0] * 68
     assert "1 s.d." in legend_texts(display)
+
+
+def test_the_least_confident_come_first(faces, predicted):
+    sure, std = np.linspace(0.5, 0.9, 30), np.full((30, 68), 2.0)
+    sure[[7, 3]], sure[5], std[1] = (0.1, 0.25), np.nan, 50.0
+    display = LandmarkDisplay.from_predictions(
+        faces.data, y_pred=predicted, y_std=std, confidence=sure, order="least sure", n_images=3
+    )
+    assert display.indices.tolist() == [7, 3, 0]
+    assert display.axes_[1].get_title() == "#3, s.d. 2.0 px, 25 % sure"
+    nothing = LandmarkDisplay.from_predictions(
+        faces.data, y_pred=predicted, confidence=sure, order=[5]
+    )
+    assert nothing.axes_[0].get_title() == "#5"
 
 
 def legend_texts(display):

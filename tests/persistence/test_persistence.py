@@ -715,7 +715,7 @@ def test_loading_neither_reads_nor_moves_torchs_random_state(file):
 # ---------------------------------------------------------------------------------------
 # Earlier versions
 # ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["format-1", "version-0.8", "format-2"])
+@pytest.mark.parametrize("name", ["format-1", "version-0.8", "format-2", "format-3"])
 def test_files_of_earlier_versions_load_and_predict_the_same(name):
     known = np.load(MODELS / f"{name}.npz")
     model = load_model(MODELS / f"{name}.safetensors")
@@ -726,4 +726,7 @@ def test_files_of_earlier_versions_load_and_predict_the_same(name):
     np.testing.assert_allclose(std, known["std"], atol=0.05)
     np.testing.assert_allclose(next(reg.staged_predict(known["images"])), known["first"], atol=0.05)
     np.testing.assert_array_equal(balancer.repeats_, known["repeats"])
+    if "confidence" in known:
+        confidence = reg.predict(known["images"], return_confidence=True)[1]
+        np.testing.assert_allclose(confidence, known["confidence"], atol=0.02)
     assert reg.w == (5.0, 10.0) and reg.schema_.name == "dots" and len(reg.history_) == 80

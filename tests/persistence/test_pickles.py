@@ -202,7 +202,13 @@ def test_a_missing_part_is_an_error_of_loading(fitted, part):
         restored(state)
 
 
-LATER = ("mirrored", "n_planned", "notice")  # which the first files of this format do not have
+LATER = (
+    "mirrored",
+    "n_planned",
+    "notice",
+    "retry",
+    "certainty",
+)  # which the first files of this format do not have
 
 
 def test_a_missing_piece_is_an_error_of_loading():
@@ -315,7 +321,7 @@ def test_images_check_their_state_too():
 # ---------------------------------------------------------------------------------------
 # Earlier versions
 # ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["format-0", "format-1", "version-0.8"])
+@pytest.mark.parametrize("name", ["format-0", "format-1", "version-0.8", "format-3"])
 def test_pickles_of_earlier_versions_load_and_predict_the_same(name):
     known = np.load(MODELS / f"{name}.npz")
     model = pickle.loads((MODELS / f"{name}.pickle").read_bytes())

@@ -5,8 +5,9 @@
 writes NAME.npz and NAME.pickle beside this script and, where skwing has `save_model`,
 NAME.safetensors. ``format-0`` was made by skwing 0.6.0, ``format-1`` by the first version
 that saved models in files of its own, ``version-0.8`` by the first with an `Augmentation`, and
-``format-2``, with halved weights, by the first that writes format 2. Each is made once,
-by the version that it stands for.
+``format-2``, with halved weights, by the first that writes format 2, and ``format-3``, with a
+confidence, by the first that writes format 3. Each is made once, by the version that it stands
+for.
 """
 
 import pickle
@@ -90,10 +91,19 @@ def main(name):
     regressor = model.named_steps["reg"]
     first, _ = regressor.staged_predict(images)
     points, std = regressor.predict(images, return_std=True)
+    further = {}
+    if getattr(regressor, "_certainty", None) is not None:
+        further["confidence"] = regressor.predict(images, return_confidence=True)[1]
     print("mean error in pixels:", np.linalg.norm(points - truth, axis=-1).mean())
     repeats = model.named_steps["balance"].repeats_
     np.savez_compressed(
-        HERE / f"{name}.npz", images=images, first=first, points=points, std=std, repeats=repeats
+        HERE / f"{name}.npz",
+        images=images,
+        first=first,
+        points=points,
+        std=std,
+        repeats=repeats,
+        **further,
     )
     (HERE / f"{name}.pickle").write_bytes(pickle.dumps(model, protocol=4))
     if hasattr(skwing, "save_model"):
