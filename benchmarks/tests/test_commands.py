@@ -387,3 +387,33 @@ def test_a_fault_is_found_and_counted(run, load, monkeypatch):
     assert [part["n_faults"] for part in row["checks"]] == [1, 1]
     assert row["checks"][0]["faults"] == ["broken"]
     assert "ZeroDivisionError" in row["checks"][1]["faults"][0]
+
+
+def test_turned_faces_and_poor_boxes_are_measured(run):
+    (row,) = run("robust", "--tiny", "--device", "cpu", "--verbose", "0")
+    assert list(row["errors"]) == ["as they are", "turned", "poor boxes", "both"]
+    for one in row["errors"].values():
+        assert one["nme_pupil"] > 0 and 0 <= one["lost"] <= 100 and one["seconds_ratio"] > 0
+    confidence = row["confidence"]
+    assert confidence["n"] == sum(part["n"] for part in confidence["calibration"])
+    assert 0 < confidence["mean_confidence"] < 1
+
+
+def test_a_turned_image_has_its_box_and_landmarks_at_the_same_places(load):
+    robust, drawn = load("robust"), make_faces(1, image_size=96, random_state=0)
+    image, box, points = drawn.data.decode(0), drawn.data.boxes[0], drawn.target[0]
+    for degrees in (0, 90, 180, 33):
+        other, new_box, new_points = robust.turned(image, box, points, degrees)
+        np.testing.assert_allclose(new_box[2:], box[2:])
+        inside = new_points - new_box[:2] - (new_box[2:] - 1) / 2
+        before = points - box[:2] - (box[2:] - 1) / 2
+        np.testing.assert_allclose(
+            np.linalg.norm(inside, axis=1), np.linalg.norm(before, axis=1), atol=1e-6
+        )
+        x, y = new_points[30].round().astype(int)
+        x0, y0 = points[30].round().astype(int)
+        around = np.abs(
+            other[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1))
+            - image[y0 - 2 : y0 + 3, x0 - 2 : x0 + 3].mean((0, 1))
+        )
+        assert around.max() < 25
