@@ -626,7 +626,7 @@ def test_predict_reads_the_networks_as_they_are_now(X, y, monkeypatch):
     reg.networks_[0].features[1].running_mean.add_(0.5)
     changed = reg.predict(X)
     assert np.abs(changed - before).max() > 10 * ROUNDING
-    monkeypatch.setattr("skwing.cascade.folded", lambda network: network)
+    monkeypatch.setattr("skwing._prediction.prediction_mixin.folded", lambda network: network)
     np.testing.assert_allclose(reg.predict(X), changed, atol=ROUNDING)
 
 

@@ -1,6 +1,5 @@
 """Functions of the commands: each takes parsed arguments and returns an exit code."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ from skwing._cli.training import hold_out, make_model, note_of_schema
 from skwing._cli.video import VIDEOS, about_video, open_table, open_video
 from skwing._cli.words import count, say
 from skwing._utils.unwrap import predictor_of, schema_of
+from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer
 from skwing.datasets._common import Dataset
 from skwing.display._inputs import sample_errors
@@ -182,7 +182,7 @@ def track(args):
     model = load_model(args.model)
     detect = None if args.box else detector_of(args)
     if getattr(predictor_of(model), "box_relation_", None) is None:
-        warnings.warn(NOT_BOXED, stacklevel=1)
+        warn_caller(NOT_BOXED)
     every, found, faces, n_seen = args.detect_every, 0, set(), 0
     tracked = tracking.track(model, frames, args.box, detect=detect, detect_every=every)
     bar = tqdm(tracked, total=n_frames, disable=args.quiet, unit=" frames")

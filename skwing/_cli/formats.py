@@ -1,6 +1,5 @@
 """File formats of the command line, with their readers and writers."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from skwing import datasets
 from skwing._cli.further import Further, of_coco, of_csv, of_deeplabcut, of_dlib, of_tps
 from skwing._cli.names import are_named
 from skwing._cli.words import count
+from skwing._utils.warnings import warn_caller
 from skwing.datasets._formats.csv_write import readable_columns
 from skwing.geometry import boxes_of
 
@@ -325,7 +325,7 @@ def warn_of_lost(path, data, further, kept, *, boxes=True, names=True):
         lost.append(NAMES)
     lost += further.left_out
     if lost:
-        warnings.warn(f"{path} does not contain: {'; '.join(lost)}", stacklevel=2)
+        warn_caller(f"{path} does not contain: {'; '.join(lost)}")
 
 
 def find_images(paths):
