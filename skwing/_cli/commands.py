@@ -27,12 +27,13 @@ from skwing._cli.samples import (
     landmarks_to_keep,
     needs_detector,
     tell_missing,
+    tell_unsure,
     with_boxes,
 )
-from skwing._cli.training import hold_out, make_model, note_of_schema
+from skwing._cli.training import can_calibrate, hold_out, make_model, note_of_schema
 from skwing._cli.video import VIDEOS, about_video, open_table, open_video
 from skwing._cli.words import count, say
-from skwing._utils.unwrap import predictor_of, schema_of
+from skwing._utils.unwrap import gives_confidence, predictor_of, schema_of
 from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer
 from skwing.datasets._common import Dataset
@@ -75,9 +76,10 @@ def predict(args):
     kept = landmarks_to_keep(samples, model, args)
     samples = with_boxes(samples, model, args)
     data = samples.data
-    points = _predict_all(model, data, args.skip_unreadable, kept)
+    points, confidence = _predict_all(model, data, args.skip_unreadable, kept)
     found = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
     tell_missing(samples)
+    tell_unsure(samples, confidence)
     if out is not None:
         named, further = _named(data, schema, form), samples.further.for_other_landmarks()
         _write(out, named, points, further, args.to, writing, boxes=False, names=False)
@@ -109,8 +111,12 @@ def train(args):
     if len(held_out):
         data, target = data[held_out], target[held_out]
         say(f"error on {_photographs(data)} held out:")
-        points = _predict_all(model, data, skip=False)
+        points, _ = _predict_all(model, data, skip=False)
         print_errors(target, points, data, Measure(schema=schema_of(model, data)))
+        if can_calibrate(target):
+            predictor_of(model).calibrate(data, target)
+            save_model(model, args.out)
+            say("the held-out samples calibrated the model: predict names doubtful predictions")
     elif args.hold_out is None:
         say("no error is measured: there is only one photograph")
     return 0
@@ -130,7 +136,7 @@ def evaluate(args):
         rows, data, target = rows[hits], data[hits], target[hits]
     scales = dataset.scale[rows] if "scale" in dataset else None
     measure = Measure.of(args, model, data, scales)
-    points = _predict_all(model, data, skip=False)
+    points, _ = _predict_all(model, data, skip=False)
     errors = print_errors(target, points, data, measure)
     if args.landmarks:
         print_landmarks(target, points, data, measure)
@@ -227,7 +233,7 @@ def plot(args):
         points, schema = None, schema_of(model, data)
         if model is not None:  # all rows, so that numbers in the picture are those of the file
             points = np.full_like(dataset.target, np.nan)
-            points[rows] = _predict_all(model, data, skip=False)
+            points[rows], _ = _predict_all(model, data, skip=False)
             errors, _ = sample_errors(target, points[rows], "auto", schema, None)
             rows = rows[np.argsort(-errors, kind="stable")]
         draw_landmarks(
@@ -309,13 +315,24 @@ def _predict_all(model, data, skip, known=None):
     """Predict the landmarks of all images, NaN without a box; a progress bar if there are many.
 
     Samples with `known` landmarks are not predicted.
+
+    Returns
+    -------
+    points : array of shape (n, L, 2)
+    confidence : array of shape (n,)
+        NaN if it is not known.
     """
     on_error = {"on_error": "skip"} if skip else {}
+    sure = {"return_confidence": True} if gives_confidence(model) else {}
     points = np.full((len(data), predictor_of(model).n_landmarks_, 2), np.nan)
     points = points if known is None else known.copy()
+    confidence = np.full(len(data), np.nan)
     rows = np.flatnonzero(~data.missing_boxes & np.isnan(points).any(axis=2).all(axis=1))
     starts = range(0, len(rows), _A_PASS)
     for start in tqdm(starts, disable=len(starts) < 2, unit_scale=_A_PASS, unit=" images"):
         part = rows[start : start + _A_PASS]
-        points[part] = model.predict(data[part], **on_error).reshape(len(part), -1, 2)
-    return points
+        found = model.predict(data[part], **on_error, **sure)
+        if sure:
+            found, confidence[part] = found
+        points[part] = found.reshape(len(part), -1, 2)
+    return points, confidence

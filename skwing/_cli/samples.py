@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
+_UNSURE = 0.5  # confidence below which predictions are named
 _LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face
 
 
@@ -224,6 +225,16 @@ def tell_missing(samples):
         what, n_missing, n_all, unit = "no box", missing.sum(), len(data), "samples"
     empty = "its row is empty" if n_missing == 1 else "their rows are empty"
     say(f"{what} in {n_missing} of {count(n_all, unit)}: {_names(data, missing)} ({empty})")
+
+
+def tell_unsure(samples, confidence):
+    """Name the samples whose landmarks are probably wrong; `confidence` is NaN if unknown."""
+    unsure = confidence < _UNSURE
+    if unsure.any():
+        say(
+            f"the landmarks of {unsure.sum()} of {count(len(unsure), samples.noun)} are probably "
+            f"wrong (confidence below {_UNSURE:.0%}): {_names(samples.data, unsure)}"
+        )
 
 
 def count_found(samples, points):

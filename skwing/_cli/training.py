@@ -16,9 +16,10 @@ from skwing.exceptions import NoticeWarning
 from skwing.persistence import load_model
 from skwing.schema import SCHEMAS, check_schema
 
-__all__ = ["hold_out", "make_model", "note_of_schema"]
+__all__ = ["can_calibrate", "hold_out", "make_model", "note_of_schema"]
 
 _HELD_OUT = 0.1
+_CALIBRATING = 10  # minimum number of held-out samples to calibrate a model with
 
 
 def make_model(args, dataset):
@@ -126,3 +127,9 @@ def hold_out(data, fraction, seed):
     parts = [images[i] for i in order]
     held_out = np.concatenate([*parts[:n_images], np.empty(0, int)]).astype(int)
     return np.setdiff1d(np.arange(len(data)), held_out), np.sort(held_out)
+
+
+def can_calibrate(target):
+    """Whether held-out samples are enough to calibrate a model, with each landmark in some."""
+    known = ~np.isnan(target).any(axis=-1)
+    return len(target) >= _CALIBRATING and bool(known.any(axis=0).all())

@@ -5,6 +5,7 @@ import pytest
 
 from skwing import CascadeLandmarkRegressor, load_model
 from skwing._cli.formats import read_landmarks
+from skwing._cli.training import can_calibrate
 from skwing.datasets import write_csv, write_dlib_xml, write_tps
 from skwing.images import BoxedImages
 
@@ -229,3 +230,22 @@ def test_what_is_kept_is_matched_by_name(folder, run):
 def test_what_cannot_be_kept_is_an_error(run, args):
     code, _, told = run("predict", *args, "--model", "whole.safetensors", "--out", "k.csv")
     assert code == 1 and "--keep" in told
+
+
+def test_held_out_samples_calibrate_the_model_and_doubtful_predictions_are_named(folder, run):
+    code, _, told = train(run, "faces.csv", "--hold-out", 0.85)
+    assert code == 0 and "calibrated the model" in told
+    X = read_landmarks("faces.csv").data
+    assert (load_model("new.safetensors").predict(X, return_confidence=True)[1] < 0.5).all()
+    _, _, told = run("predict", "00.png", "01.png", "--model", "new.safetensors", "--whole")
+    assert "landmarks of 2 of 2 samples are probably wrong" in told and "00.png, 01.png" in told
+    _, _, told = train(run, "faces.csv", "--hold-out", 0.5)
+    assert "calibrated" not in told  # too few
+
+
+def test_samples_that_calibrate_have_each_landmark():
+    target = np.zeros((12, 3, 2))
+    assert can_calibrate(target)
+    assert not can_calibrate(target[:9])
+    target[:, 1] = np.nan
+    assert not can_calibrate(target)
