@@ -93,7 +93,7 @@ def readable_columns(names, has_boxes, further):
     --------
     >>> from skwing.datasets._formats.csv_write import readable_columns
     >>> readable_columns(["nose"], False, ["sex", "tail_x", "path", "tail_y"])
-    ['sex', 'tail_x', 'path']
+    ['sex', 'tail_x']
     """
     readable = []
     for name in further:
