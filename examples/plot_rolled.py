@@ -10,8 +10,8 @@ crops (``retry=True``, the default).
 # %%
 # Rolled faces
 # ------------
-# The model was trained on generated faces that are rolled by up to 30 degrees. Here, images and
-# boxes of new faces are turned by up to 180 degrees.
+# The model was trained on generated faces that are nearly upright. Here, images and boxes of new
+# faces are turned by up to 165 degrees.
 
 from pathlib import Path
 
@@ -23,10 +23,8 @@ from skwing.datasets import make_faces
 from skwing.display import LandmarkDisplay
 
 here = Path(__file__).parent if "__file__" in globals() else Path()
-model_file = (
-    next(p for p in (here / "../models", here / "models") if p.is_dir()) / "drawn.safetensors"
-)
-model = load_model(model_file)
+folder = here / "models" if (here / "models").is_dir() else here / "../models"
+model = load_model(folder / "drawn.safetensors")
 
 faces = make_faces(12, max_yaw=30, image_size=128, random_state=7)
 images, boxes, target = [], [], []
