@@ -529,7 +529,8 @@ class CascadeLandmarkRegressor(
         points = found.points[-1]
         errors = np.linalg.norm(points - truth.points, axis=-1)
         self.calibration_ = calibrate(errors, found.spread, error_units(points, found.sides))
-        self._certainty = calibrate_certainty(self._locate, truth, found, self.crops_[0].size)
+        size, averaged = self.crops_[0].size, bool(self.average_mirrored)
+        self._certainty = calibrate_certainty(self._locate, truth, found, size, averaged)
         return self
 
     @plain_state()

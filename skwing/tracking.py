@@ -21,7 +21,7 @@ from skwing._utils.boxes import check_box_inside, check_boxes
 from skwing._utils.checks import check_number, count
 from skwing._utils.landmarks import as_points
 from skwing._utils.opencv import cv2
-from skwing._utils.unwrap import gives_confidence
+from skwing._utils.unwrap import gives_confidence, without_search
 from skwing._utils.warnings import warn_caller
 from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
@@ -361,7 +361,7 @@ class _Search:
         boxes, name = _stack(faces), "the prediction of the regressor"
         if self.threshold is not None and gives_confidence(self.regressor):
             data = BoxedImages([image] * len(boxes), boxes)
-            found: Any = self.regressor.predict(data, return_confidence=True)  # type: ignore[call-arg]
+            found = without_search(self.regressor).predict(data, return_confidence=True)
             return as_points(found[0], name=name), found[1]
         probes = np.empty((0, 4)) if self.threshold is None else _moved(boxes, image.shape)
         data = BoxedImages([image] * (len(boxes) + len(probes)), np.concatenate([boxes, probes]))

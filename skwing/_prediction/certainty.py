@@ -33,10 +33,14 @@ class Certainty:
     ----------
     intercept, slope : float
         Log-odds are ``intercept + slope * log(doubt)``.
+    averaged : bool
+        Parameter `average_mirrored` of the regressor: the doubt without mirrored crops is
+        another one.
     """
 
     intercept: float
     slope: float
+    averaged: bool = True
 
     def probability(self, doubt):
         """Probability that the mean error is less than a tenth of the size of the shape.
@@ -83,7 +87,7 @@ def disturbances(n, size, rng):
     return changes
 
 
-def fit_certainty(doubt, right):
+def fit_certainty(doubt, right, averaged=True):
     """Fit the probability of right predictions.
 
     Parameters
@@ -91,19 +95,24 @@ def fit_certainty(doubt, right):
     doubt : float64 array of shape (n,)
         NaN is ignored.
     right : bool array of shape (n,)
+    averaged : bool, default=True
+        See :class:`Certainty`.
 
     Returns
     -------
-    certainty : Certainty
-        Logistic regression. One right prediction with the least and one wrong prediction with
-        the largest doubt are added, so that it is defined if all are right or wrong.
+    certainty : Certainty or None
+        Logistic regression; None if no doubt is known. One right prediction with the least and
+        one wrong prediction with the largest doubt are added, so that it is defined if all are
+        right or wrong.
     """
     known = ~np.isnan(doubt)
+    if not known.any():
+        return None
     x = _logarithm(doubt[known])
     x = np.concatenate([x, [x.min(), x.max()]])
     y = np.concatenate([right[known], [True, False]])
     model = LogisticRegression().fit(x[:, None], y)
-    return Certainty(float(model.intercept_[0]), float(model.coef_[0, 0]))
+    return Certainty(float(model.intercept_[0]), float(model.coef_[0, 0]), averaged)
 
 
 def relative_errors(points, truth, sides):
@@ -130,7 +139,7 @@ def relative_errors(points, truth, sides):
     return np.where(lost, np.inf, mean / np.where(size > 0, size, np.nan))
 
 
-def calibrate_certainty(locate, truth, found, size):
+def calibrate_certainty(locate, truth, found, size, averaged):
     """Fit the probability of right predictions to held-out samples.
 
     Parameters
@@ -143,10 +152,14 @@ def calibrate_certainty(locate, truth, found, size):
         Predictions for them.
     size : int
         Side of the input of the first stage.
+    averaged : bool
+        See :class:`Certainty`.
 
     Returns
     -------
-    certainty : Certainty
+    certainty : Certainty or None
+        None if no error is known relative to the size of the shape, because no sample has two
+        known landmarks.
     """
     rows = np.arange(0, len(truth), max(1, math.ceil(len(truth) / _N_DISTURBED)))
     rng = np.random.RandomState(_SEED)
@@ -158,4 +171,4 @@ def calibrate_certainty(locate, truth, found, size):
     for one, points in answers:
         errors.append(relative_errors(one.points[-1], points, one.sides))
         doubts.append(np.where(np.isnan(errors[-1]), np.nan, one.doubt))
-    return fit_certainty(np.concatenate(doubts), np.concatenate(errors) < _RIGHT)
+    return fit_certainty(np.concatenate(doubts), np.concatenate(errors) < _RIGHT, averaged)

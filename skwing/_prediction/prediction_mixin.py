@@ -144,12 +144,13 @@ class PredictionMixin:
             `calibrate`.
         ValueError, TypeError, FileNotFoundError
             If an image or a box is invalid, unless `on_error` is "skip"; the message names
-            the sample.
+            the sample. ValueError also if the confidence was calibrated with another value of
+            `average_mirrored`.
         """
         if check_flag(return_std, "return_std"):
             check_is_fitted(self, "calibration_", msg=_NOT_CALIBRATED.format("return_std"))
-        if check_flag(return_confidence, "return_confidence") and self._certainty is None:
-            raise NotFittedError(_NOT_CALIBRATED.format("return_confidence"))
+        if check_flag(return_confidence, "return_confidence"):
+            self._check_confidence()
         found = self._locate(X, spread=return_std, on_error=on_error)
         points = found.points[-1]
         answer = [as_layout(points, self._flat)]
@@ -158,6 +159,17 @@ class PredictionMixin:
         if return_confidence:
             answer.append(self._certainty.probability(found.doubt))
         return answer[0] if len(answer) == 1 else tuple(answer)
+
+    def _check_confidence(self) -> None:
+        """Check that the confidence was calibrated, with the same kind of predictions."""
+        if self._certainty is None:
+            raise NotFittedError(_NOT_CALIBRATED.format("return_confidence"))
+        average = check_flag(self.average_mirrored, "average_mirrored")
+        if self._certainty.averaged != average:
+            raise ValueError(
+                f"the confidence was calibrated with average_mirrored={not average}, but it is "
+                f"{average} now: call calibrate(X, y) again"
+            )
 
     def staged_predict(self, X: ImagesLike, on_error: OnError = "raise") -> Iterator[Floats]:
         """Predict the landmarks of each stage.

@@ -50,6 +50,7 @@ def described(node: Any, arrays: dict[str, Any], what: str) -> tuple[list[str], 
 
 
 def read_part(plain: Any, arrays: dict[str, Any], what: str) -> Any:
+    """Value of a part of the model, see :func:`skwing._prediction.plain.from_plain`."""
     try:
         return from_plain(plain, arrays)
     except ValueError as error:
@@ -59,6 +60,7 @@ def read_part(plain: Any, arrays: dict[str, Any], what: str) -> Any:
 
 
 def check_node(node: Any, what: str) -> None:
+    """Check that a part is an estimator with its class, parameters and content."""
     if not isinstance(node, dict) or node.get("class") not in ("Pipeline", _REGRESSOR, _BALANCER):
         raise ValueError(f"{what} contains {node!r:.60}, expected an estimator")
     content = "steps" if node["class"] == "Pipeline" else "fitted"
@@ -66,6 +68,7 @@ def check_node(node: Any, what: str) -> None:
 
 
 def check_steps(steps: Any, what: str) -> list[Any]:
+    """Check the steps of a pipeline: balancers, or steps without effect, before a regressor."""
     right = isinstance(steps, list) and all(map(_is_step, steps)) and bool(steps)
     if right:
         *first, last = (part for _, part in steps)

@@ -262,8 +262,10 @@ def _check_rest(fitted, n_landmarks, what, finite):
         _check_number(retry["limit"], f"{what}: limit of retry", Real, 0)
     if (certainty := fitted.get("certainty")) is not None:
         check_keys(certainty, _names_of(Certainty), f"{what}: certainty")
-        for name in _names_of(Certainty):
+        for name in ("intercept", "slope"):
             _check_number(certainty[name], f"{what}: {name} of certainty", Real)
+        if not isinstance(certainty["averaged"], (bool, np.bool_)):
+            raise ValueError(f"{what}: averaged of certainty is {certainty['averaged']!r:.40}")
     if not isinstance(fitted["box_relation"], dict | None):
         raise ValueError(f"{what}: box_relation is {fitted['box_relation']!r:.40}")
     if (found := fitted["calibration"]) is not None:

@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["check_order", "gives_confidence", "parts_of", "predictor_of", "schema_of"]
+__all__ = [
+    "check_order",
+    "gives_confidence",
+    "parts_of",
+    "predictor_of",
+    "schema_of",
+    "without_search",
+]
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
@@ -50,6 +57,21 @@ def predictor_of(estimator: Any) -> Any:
     'CascadeLandmarkRegressor'
     """
     return _path_of(estimator)[-1]
+
+
+def without_search(estimator: Any) -> Any:
+    """Best estimator of a fitted search, whose `predict` has no further parameters.
+
+    Examples
+    --------
+    >>> from skwing import CascadeLandmarkRegressor
+    >>> from skwing._utils.unwrap import without_search
+    >>> without_search(CascadeLandmarkRegressor())
+    CascadeLandmarkRegressor()
+    """
+    while hasattr(estimator, "best_estimator_"):
+        estimator = estimator.best_estimator_
+    return estimator
 
 
 def gives_confidence(estimator: Any) -> bool:

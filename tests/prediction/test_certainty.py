@@ -115,3 +115,17 @@ def test_models_keep_their_confidence(faces, tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_is_learned_from_samples_of_unknown_size():
+    assert fit_certainty(np.full(3, np.nan), np.full(3, False)) is None
+
+
+def test_a_confidence_is_for_the_kind_of_predictions_it_was_calibrated_with(faces):
+    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0, device="cpu")
+    reg.fit(faces.data[:8], faces.target[:8]).calibrate(faces.data[8:16], faces.target[8:16])
+    reg.set_params(average_mirrored=False)
+    with pytest.raises(ValueError, match="average_mirrored=True, but it is False now"):
+        reg.predict(faces.data[:2], return_confidence=True)
+    reg.calibrate(faces.data[8:16], faces.target[8:16])
+    assert reg.predict(faces.data[:2], return_confidence=True)[1].shape == (2,)
