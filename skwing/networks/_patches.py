@@ -5,25 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from skwing._crops.warp import read_at
-from skwing.networks._dropout import dropout, dropout_rows
-from skwing.networks._shape_indexed import (
-    _circle,
-    _convolution,
-    _exactly,
-    _LinearEach,
-    _off_middle,
-    _Residual,
-)
+from skwing.networks._dropout import dropout
+from skwing.networks._refinement import Refinement, Residual, circle, convolution, off_middle
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-class PatchCNN(nn.Module):
+class PatchCNN(Refinement):
     """Refinement of a shape from patches around its landmarks, for images of high resolution.
 
     The network does not read a crop of the whole shape, but one small patch for each landmark,
@@ -90,6 +82,7 @@ class PatchCNN(nn.Module):
     torch.Size([2, 5, 2])
     """
 
+    _by_landmark = ("score", *Refinement._by_landmark)
     # Training in bfloat16 is safe: coordinates stay in float32.
     mixed_precision = True
     reads_patches = True
@@ -127,35 +120,15 @@ class PatchCNN(nn.Module):
         self.dropout = dropout
         self.landmark_dropout = landmark_dropout
         self.features = nn.Sequential(
-            *_convolution(in_channels, width // 2, 5, 2, batch_norm),
-            *_convolution(width // 2, width, 3, 2, batch_norm),
-            *[_Residual(width, batch_norm) for _ in range(n_blocks)],
+            *convolution(in_channels, width // 2, 5, 2, batch_norm),
+            *convolution(width // 2, width, 3, 2, batch_norm),
+            *[Residual(width, batch_norm) for _ in range(n_blocks)],
         )
         self.score = nn.Parameter(torch.zeros(n_landmarks, width))
         self.readable = nn.Conv2d(width, n_features, 1)
-        sizes = (n_landmarks, n_features * (1 + n_around), n_condensed)
-        self.condense = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
-        n_in = n_landmarks * n_condensed
-        self.hidden = nn.ModuleList([nn.Linear(n_in, n_hidden) for _ in range(n_steps)])
-        self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
-        sizes = (n_landmarks, n_condensed, 2)
-        self.own_moves = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
-        for layer in (*self.moves, *self.own_moves):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.register_buffer("around", _circle(n_around, radius))
-
-    @property
-    def landmark_axes(self) -> dict[str, int]:
-        """Axis of the landmarks in each parameter that has one, by name."""
-        axes = {}
-        for key, value in self.named_parameters():
-            part = key.partition(".")[0]
-            if part in ("score", "moves", "own_moves", "condense"):
-                axes[key] = 0
-            elif part == "hidden" and value.ndim > 1:
-                axes[key] = 1  # columns
-        return axes
+        n_read = n_features * (1 + n_around)
+        self._add_steps(n_landmarks, n_read, n_condensed, n_hidden, n_steps)
+        self.register_buffer("around", circle(n_around, radius))
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Predict the position of each landmark in its patch.
@@ -174,25 +147,14 @@ class PatchCNN(nn.Module):
         n = patches.shape[0]
         features = self.features(2 * patches.flatten(0, 1) - 1)
         offsets = _STRIDE * self._found(features).unflatten(0, (n, self.n_landmarks))
-        shapes = [offsets]
-        maps = self.readable(features).float()
-        steps = zip(self.condense, self.hidden, self.moves, self.own_moves, strict=True)
-        for condense, hidden, move_all, move_each in steps:
-            condensed = F.relu(condense(self._read(maps, offsets)))
-            # Rows are landmarks; dropout applies to whole rows.
-            kept = dropout_rows(condensed.transpose(0, 1), self.landmark_dropout, self.training)
-            move = _exactly(move_all, F.relu(hidden(kept.flatten(1))))
-            own_move = _exactly(move_each, condensed).transpose(0, 1)
-            offsets = offsets + move.unflatten(1, (self.n_landmarks, 2)) + own_move
-            shapes.append(offsets)
-        return torch.stack(shapes, 1) if self.training else offsets
+        return self._refine(self.readable(features).float(), offsets)
 
     def _found(self, features: torch.Tensor) -> torch.Tensor:
         """Mean position by the scores of the cells, from the centre, of shape (n * L, 2)."""
         maps = features.float().unflatten(0, (-1, self.n_landmarks))
         # Explicit sums, because a matrix product could be computed in bfloat16.
         scores = (maps * self.score[:, :, None, None]).sum(2)
-        return _off_middle(scores.flatten(0, 1))
+        return off_middle(scores.flatten(0, 1))
 
     def _read(self, maps: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
         """Sample features at and around each landmark, of shape (n_landmarks, n, n_read)."""

@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from skwing._crops.warp import read_at
 from skwing.networks._contract import fill
-from skwing.networks._dropout import Dropout, dropout, dropout_rows
+from skwing.networks._dropout import Dropout, dropout
+from skwing.networks._refinement import (
+    Refinement,
+    Residual,
+    circle,
+    convolution,
+    exactly,
+    off_middle,
+    start_at_zero,
+)
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-class ShapeIndexedCNN(nn.Module):
+class ShapeIndexedCNN(Refinement):
     """Refinement of a shape in steps, with features sampled from a map at its landmarks.
 
     Convolutions compute a feature map. The shape is initialised with `start` for all images.
@@ -91,6 +99,7 @@ class ShapeIndexedCNN(nn.Module):
     [[[20.0, 30.0], [40.0, 30.0]]]
     """
 
+    _by_landmark = ("first_move", *Refinement._by_landmark)
     # Training in bfloat16 is safe: coordinates stay in float32.
     mixed_precision = True
     landmark_position = "start"
@@ -131,39 +140,24 @@ class ShapeIndexedCNN(nn.Module):
         self.dropout = dropout
         self.landmark_dropout = landmark_dropout
         self.features = nn.Sequential(
-            *_convolution(in_channels, 32, 5, 2, batch_norm),
-            *_convolution(32, width, 3, stride // 2, batch_norm),
-            *[_Residual(width, batch_norm) for _ in range(n_blocks)],
+            *convolution(in_channels, 32, 5, 2, batch_norm),
+            *convolution(32, width, 3, stride // 2, batch_norm),
+            *[Residual(width, batch_norm) for _ in range(n_blocks)],
         )
         self.score = nn.Conv2d(width, 1, 1)
         self.overview = _overview(width, input_size // stride, n_overview, dropout, batch_norm)
         self.first_move = nn.Linear(n_overview, 2 * n_landmarks)
         self.readable = nn.Conv2d(width, n_features, 1)
         n_read = n_features * (1 + n_around)
-        sizes = (n_landmarks, n_read, n_condensed)
-        self.condense = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
-        n_in = n_landmarks * n_condensed
-        self.hidden = nn.ModuleList([nn.Linear(n_in, n_hidden) for _ in range(n_steps)])
-        self.moves = nn.ModuleList([nn.Linear(n_hidden, 2 * n_landmarks) for _ in range(n_steps)])
-        sizes = (n_landmarks, n_condensed, 2)
-        self.own_moves = nn.ModuleList([_LinearEach(*sizes) for _ in range(n_steps)])
-        for layer in (self.score, self.first_move, *self.moves, *self.own_moves):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.register_buffer("around", _circle(n_around, radius * input_size))
+        self._add_steps(n_landmarks, n_read, n_condensed, n_hidden, n_steps)
+        start_at_zero(self.score, self.first_move)
+        self.register_buffer("around", circle(n_around, radius * input_size))
         self.register_buffer("start", torch.full((n_landmarks, 2), (input_size - 1) / 2))
 
     @property
     def landmark_axes(self) -> dict[str, int]:
-        """Axis of the landmarks in each parameter that has one, by name."""
-        axes = {"start": 0}
-        for key, value in self.named_parameters():
-            part = key.partition(".")[0]
-            if part in ("first_move", "moves", "own_moves", "condense"):
-                axes[key] = 0
-            elif part == "hidden" and value.ndim > 1:
-                axes[key] = 1  # columns
-        return axes
+        """Axis of the landmarks in each parameter or buffer that has one, by name."""
+        return {"start": 0} | super().landmark_axes
 
     def start_at(self, points: torch.Tensor) -> None:
         """Initialise the output with a shape.
@@ -190,21 +184,10 @@ class ShapeIndexedCNN(nn.Module):
             In pixels of the input, float32.
         """
         features = self.features(2 * images - 1)
-        found = self.stride * _off_middle(_exactly(self.score, features)[:, 0])
-        move = _exactly(self.first_move, self.overview(features))
+        found = self.stride * off_middle(exactly(self.score, features)[:, 0])
+        move = exactly(self.first_move, self.overview(features))
         points = self.start + found[:, None] + move.unflatten(1, (self.n_landmarks, 2))
-        shapes = [points]
-        maps = self.readable(features).float()
-        steps = zip(self.condense, self.hidden, self.moves, self.own_moves, strict=True)
-        for condense, hidden, move_all, move_each in steps:
-            condensed = F.relu(condense(self._read(maps, points)))
-            # Rows are landmarks; dropout applies to whole rows.
-            kept = dropout_rows(condensed.transpose(0, 1), self.landmark_dropout, self.training)
-            move = _exactly(move_all, F.relu(hidden(kept.flatten(1))))
-            own_move = _exactly(move_each, condensed).transpose(0, 1)
-            points = points + move.unflatten(1, (self.n_landmarks, 2)) + own_move
-            shapes.append(points)
-        return torch.stack(shapes, 1) if self.training else points
+        return self._refine(self.readable(features).float(), points)
 
     def _read(self, maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Sample features at and around each landmark, of shape (n_landmarks, n, n_read)."""
@@ -267,79 +250,15 @@ def shape_indexed_128(
     return ShapeIndexedCNN(n_landmarks, 128, batch_norm=batch_norm, **settings)
 
 
-class _LinearEach(nn.Module):
-    """A separate linear layer for each landmark."""
-
-    def __init__(self, n_landmarks: int, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_landmarks, n_in, n_out) / n_in**0.5)
-        # One-dimensional, because the optimiser applies weight decay to other shapes only.
-        self.bias = nn.Parameter(torch.zeros(n_landmarks * n_out))
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        bias = self.bias.reshape(len(self.weight), 1, -1)
-        return torch.baddbmm(bias, values, self.weight)
-
-
-class _Residual(nn.Module):
-    """Residual block of two convolutions, initialised as the identity."""
-
-    def __init__(self, width: int, batch_norm: bool) -> None:
-        super().__init__()
-        self.first = nn.Sequential(*_convolution(width, width, 3, 1, batch_norm))
-        *layers, _ = _convolution(width, width, 3, 1, batch_norm)
-        nn.init.zeros_(layers[-1].weight)
-        if layers[-1].bias is not None:
-            nn.init.zeros_(layers[-1].bias)
-        self.second = nn.Sequential(*layers)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        return F.relu(maps + self.second(self.first(maps)), inplace=True)
-
-
-def _convolution(n_in: int, n_out: int, size: int, stride: int, batch_norm: bool) -> list[Any]:
-    """Layers of a block: convolution, optional batch normalisation, ReLU."""
-    # Batch norm has its own shift, so the preceding convolution has no bias.
-    layers: list[nn.Module] = [nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=not batch_norm)]
-    if batch_norm:
-        layers.append(nn.BatchNorm2d(n_out))
-    return [*layers, nn.ReLU(inplace=True)]
-
-
-def _exactly(layer: nn.Module, values: torch.Tensor) -> torch.Tensor:
-    """Run a layer in float32; bfloat16 would round coordinates near 100 to half a pixel."""
-    with torch.autocast(values.device.type, enabled=False):
-        return layer(values.float())
-
-
-def _off_middle(scores: torch.Tensor) -> torch.Tensor:
-    """Offset from the centre of the mean position under a softmax over square maps.
-
-    Takes scores of shape (n, n_cells, n_cells) and returns x and y in cells, of shape (n, 2).
-    """
-    n_cells = scores.shape[-1]
-    share = scores.flatten(1).softmax(1).unflatten(1, (n_cells, n_cells))
-    offset = torch.arange(n_cells, device=scores.device) - (n_cells - 1) / 2
-    # Not a matrix product, which could be computed in bfloat16.
-    return torch.stack([(share.sum(i) * offset).sum(1) for i in (1, 2)], -1)
-
-
 def _overview(
     width: int, side: int, n_units: int, dropout: float, batch_norm: bool
 ) -> nn.Sequential:
     """Layers that summarise a whole map in `n_units` features."""
     layers = []
     while side > 8:
-        layers += _convolution(width, 32, 3, 2, batch_norm)
+        layers += convolution(width, 32, 3, 2, batch_norm)
         width, side = 32, (side + 1) // 2
     n_in = width * side * side
     return nn.Sequential(
         *layers, nn.Flatten(), Dropout(dropout), nn.Linear(n_in, n_units), nn.ReLU()
     )
-
-
-def _circle(n_points: int, radius: float) -> torch.Tensor:
-    """Centre of a circle and points on it, as a tensor of shape (1 + n_points, 2)."""
-    angle = torch.arange(n_points) * (2 * torch.pi / max(n_points, 1))
-    circle = radius * torch.stack([torch.cos(angle), torch.sin(angle)], -1)
-    return torch.cat([torch.zeros(1, 2), circle])

@@ -9,7 +9,7 @@ from skwing._utils.random import drawing
 from skwing.losses import wing
 from skwing.networks import ShapeIndexedCNN, locate, shape_indexed_64, start_at
 from skwing.networks._dropout import dropout
-from skwing.networks._shape_indexed import _off_middle
+from skwing.networks._refinement import off_middle
 
 SMALL = {
     "input_size": 16,
@@ -127,14 +127,14 @@ def error_after_training(network, side=16, n_images=None, **where):
 
 
 def test_the_shape_starts_where_scores_are_high_and_in_the_middle_without_any():
-    torch.testing.assert_close(_off_middle(torch.zeros(1, 9, 9)), torch.zeros(1, 2))
+    torch.testing.assert_close(off_middle(torch.zeros(1, 9, 9)), torch.zeros(1, 2))
     scores = torch.full((2, 9, 9), -50.0)
     scores[0, 2, 7] = 50.0  # row, column
     scores[1, 0, 3] = scores[1, 0, 5] = 50.0
     expected = torch.tensor([[7.0 - 4, 2 - 4], [4 - 4, 0 - 4]])
-    torch.testing.assert_close(_off_middle(scores), expected)
+    torch.testing.assert_close(off_middle(scores), expected)
     torch.testing.assert_close(
-        _off_middle(scores.roll((1, -2), (1, 2)))[0], expected[0] + torch.tensor([-2.0, 1])
+        off_middle(scores.roll((1, -2), (1, 2)))[0], expected[0] + torch.tensor([-2.0, 1])
     )
 
 
@@ -198,7 +198,7 @@ def test_batch_norm_is_there_or_not_and_blocks_start_as_the_identity(batch_norm)
     normalised = [m for m in convolutions if m.kernel_size != (1, 1)]
     assert all((m.bias is None) == batch_norm for m in normalised)
     maps = torch.rand(2, 48, 8, 8)
-    blocks = [m for m in network.features if type(m).__name__ == "_Residual"]
+    blocks = [m for m in network.features if type(m).__name__ == "Residual"]
     assert len(blocks) == 2
     for block in blocks:
         torch.testing.assert_close(block(maps), maps)
