@@ -83,7 +83,8 @@ def files(tmp_path_factory):
     wings = read_tps(folder / "wings.tps")
     to_sleap_io(wings.data, wings.target).save(str(folder / "flies.slp"))
     small = CascadeLandmarkRegressor(networks=(TINY, TINY), max_epochs=1, random_state=0)
-    save_model(small.fit(data, faces.target), folder / "model.safetensors")
+    small.fit(data, faces.target).calibrate(data, faces.target)
+    save_model(small, folder / "model.safetensors")
     (folder / "models").mkdir()
     for name in ("faces", "drawn"):
         save_model(small, folder / f"models/{name}.safetensors")

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skwing._utils.boxes import check_box_inside, check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
 from skwing._utils.landmarks import as_points
+from skwing._utils.unwrap import gives_confidence, without_search
 from skwing._utils.warnings import warn_caller
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.detection._detectors import SkimageCascade
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from skwing._utils.types import Flags, Floats, Ints, OnError
+    from skwing._utils.types import Flags, Floats, Ints, OnError, Predictor
     from skwing.boxes import BoxRelation
     from skwing.detection._detectors import Detector
     from skwing.images import BoxedImages
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["detect_all", "detect_boxes"]
 
 _CHUNK = 8  # number of photos per task
-_NAMED = 10  # maximum number of missed samples named in a report
+_NAMED = 10  # maximum number of samples named in a line of a report
+_DOUBTFUL = 0.5  # confidence below which a report names samples
 
 
 class DetectedBoxes(Bunch):
@@ -56,6 +60,7 @@ class DetectedBoxes(Bunch):
     data: BoxedImages
     boxes: Floats
     scores: Floats
+    confidence: Floats | None
     overlaps: Floats
     hits: Flags
     missed: Ints
@@ -82,6 +87,7 @@ class Detections(Bunch):
     data: BoxedImages
     source: Ints
     scores: Floats
+    confidence: Floats | None
     missed: Ints
     unreadable: Ints
     report: str
@@ -96,6 +102,7 @@ def detect_boxes(
     min_overlap: float = 0.3,
     prefer: Preference = "largest",
     fallback: Fallback = "nan",
+    regressor: Predictor | None = None,
     n_jobs: int | None = None,
     verbose: int = False,
     on_error: OnError = "raise",
@@ -133,6 +140,10 @@ def detect_boxes(
         Box of missed samples. "nan" gives NaN: regressors ignore such samples in training
         and predict NaN. "reference" gives the reference box, shifted and scaled by the
         median relation of the detector's boxes to their references.
+    regressor : fitted regressor, pipeline or search, default=None
+        A calibrated regressor (see `CascadeLandmarkRegressor.calibrate`), which tells how
+        likely its landmarks in each box are right. Boxes that contain no object, or only a
+        part of one, have a low confidence.
     n_jobs : int, default=None
         Number of processes, as in joblib; None means one.
     verbose : bool, default=False
@@ -153,6 +164,9 @@ def detect_boxes(
             Box of each sample.
         scores : ndarray of shape (n,)
             Score of each box; NaN if missed or without scores.
+        confidence : ndarray of shape (n,) or None
+            With `regressor`, its ``predict(found.data, return_confidence=True)``; NaN
+            without a box.
         overlaps : ndarray of shape (n,)
             Overlap with the reference; NaN if missed or without a reference.
         hits : ndarray of bool of shape (n,)
@@ -173,6 +187,8 @@ def detect_boxes(
 
     Raises
     ------
+    NotFittedError
+        If the regressor is not fitted or not calibrated.
     TypeError
         If the detector cannot be called.
     ValueError
@@ -218,6 +234,7 @@ def detect_boxes(
     check_choice(fallback, "fallback", ("nan", "reference"))
     VERBOSE.check(verbose, "verbose")
     check_on_error(on_error)
+    regressor = _check_regressor(regressor)
     reference = _check_reference(images, target, reference)
     if reference is None and fallback == "reference":
         raise ValueError("fallback='reference' requires a target or a reference.")
@@ -244,6 +261,7 @@ def detect_boxes(
         box_relation=relation,
     )
     found.data = images.with_boxes(found.boxes)
+    found.confidence = _confidence(regressor, found.data)
     found.report = _report(images, found, len(photos), fallback)
     return found
 
@@ -253,6 +271,7 @@ def detect_all(
     detector: Detector | None = None,
     *,
     prefer: Preference = "largest",
+    regressor: Predictor | None = None,
     n_jobs: int | None = None,
     verbose: int = False,
     on_error: OnError = "raise",
@@ -263,7 +282,7 @@ def detect_all(
     ----------
     images : array, sequence, DataFrame or BoxedImages of shape (n,)
         Images. A photo that occurs several times is searched once, at its first position.
-    detector, n_jobs, verbose, on_error
+    detector, regressor, n_jobs, verbose, on_error
         See :func:`detect_boxes`.
     prefer : {"largest", "score"}, default="largest"
         Order of the detections of a photo.
@@ -279,6 +298,9 @@ def detect_all(
             Index of the photo of each sample in `images`.
         scores : ndarray of shape (m,)
             Score of each detection; NaN without scores.
+        confidence : ndarray of shape (m,) or None
+            With `regressor`, the probability that its landmarks are right. Use
+            ``found.data[found.confidence > 0.5]`` to drop false detections.
         missed : ndarray of int
             Indices in `images` of the photos without a detection.
         unreadable : ndarray of int
@@ -288,7 +310,7 @@ def detect_all(
 
     Raises
     ------
-    TypeError, ValueError, RuntimeError, FileNotFoundError
+    NotFittedError, TypeError, ValueError, RuntimeError, FileNotFoundError
         See :func:`detect_boxes`.
 
     Examples
@@ -311,6 +333,7 @@ def detect_all(
     check_choice(prefer, "prefer", ("largest", "score"))
     VERBOSE.check(verbose, "verbose")
     check_on_error(on_error)
+    regressor = _check_regressor(regressor)
     photos = images.by_image()
     detections, unreadable = _detect(images, photos, detector, prefer, n_jobs, verbose, on_error)
     first = np.array([samples[0] for samples in photos], dtype=np.int64)
@@ -318,14 +341,18 @@ def detect_all(
     rows = np.concatenate([np.empty((0, 5)), *detections])
     empty = [samples for samples, rows in zip(photos, detections, strict=True) if not len(rows)]
     missed = np.sort(np.concatenate([np.empty(0, np.int64), *empty]))
+    data = images[source].with_boxes(rows[:, :4])
+    confidence = _confidence(regressor, data)
     report = f"{len(rows)} detections in {len(photos)} photos, none in {len(empty)} of them."
+    doubtful = _doubtful(data, confidence, "detections")
     return Detections(
-        data=images[source].with_boxes(rows[:, :4]),
+        data=data,
         source=source,
         scores=rows[:, 4],
+        confidence=confidence,
         missed=missed,
         unreadable=unreadable,
-        report="\n".join([report, *_names(images, missed)]),
+        report="\n".join([report, *_names("Missed", images, missed), *doubtful]),
     )
 
 
@@ -338,6 +365,29 @@ def _check_detector(detector: Detector | None) -> Detector:
             f"width, height), or SkimageCascade or YuNet; got {detector!r:.60}."
         )
     return detector
+
+
+def _check_regressor(regressor: Any) -> Any:
+    """Predictor of a fitted estimator that gives confidences, or None."""
+    if regressor is None:
+        return None
+    check_is_fitted(regressor)
+    if not gives_confidence(regressor):
+        raise NotFittedError(
+            "the regressor gives no confidence: call calibrate(X, y) with held-out samples."
+        )
+    return without_search(regressor)
+
+
+def _confidence(regressor: Any, data: BoxedImages) -> Floats | None:
+    """Confidence of a regressor in each box, NaN without a box."""
+    if regressor is None:
+        return None
+    confidence = np.full(len(data), np.nan)
+    boxed = np.flatnonzero(~data.missing_boxes)
+    if len(boxed):
+        confidence[boxed] = regressor.predict(data[boxed], return_confidence=True)[1]
+    return confidence
 
 
 def _check_reference(
@@ -498,12 +548,21 @@ def _filled(boxes: Floats, hits: Flags, reference: Any, relation: Any) -> Floats
     return np.where(hits[:, None], boxes, made)
 
 
-def _names(images: BoxedImages, missed: Ints) -> list[str]:
-    """Line that names the first missed samples."""
-    if not len(missed):
+def _names(what: str, images: BoxedImages, rows: Ints) -> list[str]:
+    """Line that names the first of some samples."""
+    if not len(rows):
         return []
-    more = f" and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
-    return [f"Missed: {', '.join(images.describe(i) for i in missed[:_NAMED])}{more}."]
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    return [f"{what}: {', '.join(images.describe(i) for i in rows[:_NAMED])}{more}."]
+
+
+def _doubtful(images: BoxedImages, confidence: Floats | None, what: str) -> list[str]:
+    """Lines about boxes in which the landmarks are probably wrong."""
+    if confidence is None:
+        return []
+    rows = np.flatnonzero(confidence < _DOUBTFUL)
+    line = f"{len(rows)} of {len(images)} {what} have a confidence below {_DOUBTFUL}."
+    return [line, *_names("Doubtful", images, rows[np.argsort(confidence[rows])])]
 
 
 def _report(images: BoxedImages, found: Any, n_photos: int, fallback: Fallback) -> str:
@@ -528,4 +587,5 @@ def _report(images: BoxedImages, found: Any, n_photos: int, fallback: Fallback) 
     if len(found.missed):
         gets = "no box (NaN)" if fallback == "nan" else "a box computed from its reference"
         lines.append(f"Each of the {len(found.missed)} missed samples has {gets}.")
-    return "\n".join(lines + _names(images, found.missed))
+    lines += _names("Missed", images, found.missed)
+    return "\n".join(lines + _doubtful(images, found.confidence, "samples"))

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
+from skwing import CascadeLandmarkRegressor
 from skwing._utils.opencv import cv2
 from skwing.boxes import landmark_boxes
-from skwing.datasets import load_300w
+from skwing.datasets import load_300w, make_faces
 from skwing.detection._detect import detect_all, detect_boxes
 from skwing.detection._detectors import SkimageCascade, YuNet, _load_once
 from skwing.images import BoxedImages
@@ -517,3 +521,44 @@ def test_a_detector_that_fails_is_not_skipped(detect):
 
     with pytest.raises(RuntimeError, match="the detector failed"):
         detect(photos(), fails, on_error="skip")
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    faces = make_faces(24, image_size=48, random_state=0)
+    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0, device="cpu")
+    return reg.fit(faces.data, faces.target).calibrate(faces.data, faces.target)
+
+
+@pytest.mark.parametrize("detect", [detect_boxes, detect_all])
+def test_a_calibrated_regressor_tells_how_sure_each_box_is(detect, calibrated):
+    def none_in_dark_photos(image):
+        return rectangles(image) if image.max() > 101 else None
+
+    found = detect(photos(), none_in_dark_photos, regressor=make_pipeline(calibrated))
+    boxed = ~found.data.missing_boxes
+    assert boxed.any() and found.missed.tolist() == [1]
+    _, wanted = calibrated.predict(found.data[boxed], return_confidence=True)
+    np.testing.assert_array_equal(found.confidence[boxed], wanted)
+    assert np.isnan(found.confidence[~boxed]).all()
+    assert f"{(wanted < 0.5).sum()} of {len(found.data)}" in found.report
+    assert ("Doubtful: sample 0" in found.report) == (wanted[0] < 0.5)
+    assert detect(photos(), rectangles).confidence is None
+
+
+@pytest.mark.parametrize("detect", [detect_boxes, detect_all])
+def test_a_regressor_must_be_calibrated_which_is_checked_first(detect, calibrated):
+    counting = Counting()
+    with pytest.raises(NotFittedError):
+        detect(photos(), counting, regressor=CascadeLandmarkRegressor())
+    other = clone(calibrated)
+    other.fit(*make_faces(8, image_size=48, random_state=0, return_X_y=True))
+    with pytest.raises(NotFittedError, match=r"calibrate\(X, y\)"):
+        detect(photos(), counting, regressor=other)
+    assert counting.calls == 0
+
+
+def test_nothing_found_has_no_confidence(calibrated):
+    found = detect_boxes(photos(), lambda image: None, regressor=calibrated)
+    assert np.isnan(found.confidence).all() and "0 of 2 samples have a conf" in found.report
+    assert detect_all(photos(), lambda image: None, regressor=calibrated).confidence.shape == (0,)
