@@ -11,7 +11,10 @@ from skwing.metrics import ced_auc, failure_rate, nme
 
 YAW_EDGES = (0, 15, 30, 90)
 YAW_BINS = [f"yaw_{low}_{high}" for low, high in pairwise(YAW_EDGES)]
-FIGURES = ("nme_pupil", "nme_ocular", "nme_box", *(f"nme_pupil_{name}" for name in YAW_BINS))
+FIGURES = (
+    *("nme_pupil", "nme_ocular", "nme_box"),
+    *(f"nme_{by}_{name}" for by in ("pupil", "box") for name in YAW_BINS),
+)
 N_TRAIN = 400  # number of training faces for the training error
 
 
@@ -20,7 +23,7 @@ def _rounded(value):
 
 
 def sample_errors(true, predicted):
-    """Errors of each face in percent, by normalising length.
+    """Errors of each face in percent, by normalising length; NaN if the length is unknown.
 
     ``box`` is the geometric mean of the sides of the landmark bounding box. Unlike the
     inter-ocular distance, it hardly depends on the yaw.
@@ -36,14 +39,14 @@ def sample_errors(true, predicted):
 def summarize(true, predicted):
     """Statistics of errors in percent: means, upper quantiles, and by yaw."""
     errors, yaw = sample_errors(true, predicted), np.abs(estimate_yaw(true))
-    row = {f"nme_{name}": values.mean() for name, values in errors.items()}
-    row["median_pupil"] = np.median(errors["pupil"])
+    row = {f"nme_{name}": np.nanmean(values) for name, values in errors.items()}
+    row["median_pupil"] = np.nanmedian(errors["pupil"])
     row["failures_pupil_10"] = 100 * failure_rate(errors["pupil"], 10.0)
     row["auc_pupil_10"] = 100 * ced_auc(errors["pupil"], 10.0)
     for name, (low, high) in zip(YAW_BINS, pairwise(YAW_EDGES), strict=True):
         faces = (yaw >= low) & (yaw < high)
         for by in ("pupil", "box"):
-            row[f"nme_{by}_{name}"] = errors[by][faces].mean() if faces.any() else None
+            row[f"nme_{by}_{name}"] = np.nanmean(errors[by][faces]) if faces.any() else None
     row = {key: _rounded(value) for key, value in row.items()}
     counts = np.histogram(yaw, YAW_EDGES)[0].tolist()
     return row | {f"n_{name}": count for name, count in zip(YAW_BINS, counts, strict=True)}
@@ -75,7 +78,7 @@ def error_table(faces, train, test, locate):
         "stages": [summarize(faces.target[test], stage) for stage in stages],
         "by_subset": {
             str(name): {
-                f"nme_{by}": _rounded(values.mean())
+                f"nme_{by}": _rounded(np.nanmean(values))
                 for by, values in sample_errors(
                     faces.target[test][subset == name], stages[-1][subset == name]
                 ).items()

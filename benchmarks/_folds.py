@@ -9,6 +9,10 @@ The folds depend only on the faces, and are the same for all trials, peers and s
   the column ``fold``. Frames without a detected box are excluded. For duplicate names, the last
   row is used: the name denotes two frames, and the image file is that of the later one. The
   label definition differs from 300-W, so errors on the two data sets are not comparable.
+- ``turned``: the faces of ``300w``, and faces of AFLW with the 68 landmarks of MERL-RAV, many
+  of them far turned, as a folder with ``300w``, ``mtfl`` (images) and ``aflw_mtfl_merlrav``
+  (landmarks, NaN where the head itself hides them). Boxes of AFLW are the landmarks' boxes,
+  shifted and scaled at random; one face in a photograph.
 """
 
 from dataclasses import dataclass
@@ -19,8 +23,11 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch
 
+from skwing import BoxedImages
+from skwing.boxes import landmark_boxes
 from skwing.datasets import load_300w, read_csv
 from skwing.geometry import boxes_of
+from skwing.images import concatenate
 
 FOLD_SEED = 2018
 SUBSETS_300W = ("lfpw/trainset", "helen/trainset", "afw")
@@ -77,7 +84,23 @@ def _load_youtube(root, boxes):
     )
 
 
-LOADERS = {"300w": _load_300w, "youtube": _load_youtube}
+def _load_turned(root, boxes):
+    root = Path(root)
+    faces = _load_300w(root / "300w", boxes)
+    labels = np.load(root / "aflw_mtfl_merlrav" / "landmarks_68.npz")
+    target = labels["landmarks"].astype(float)
+    paths = [str(root / "mtfl" / name.replace("\\", "/")) for name in labels["image"]]
+    placed = landmark_boxes(target, square=True, jitter=0.05, random_state=FOLD_SEED)
+    return Bunch(
+        data=concatenate([faces.data, BoxedImages(paths, placed, schema="ibug68")]),
+        target=np.concatenate([faces.target, target]),
+        groups=np.concatenate([faces.groups, labels["merl_rav_name"]]),
+        subset=np.concatenate([faces.subset, np.full(len(target), "aflw")]),
+        fold=None,
+    )
+
+
+LOADERS = {"300w": _load_300w, "youtube": _load_youtube, "turned": _load_turned}
 
 
 @lru_cache(maxsize=2)

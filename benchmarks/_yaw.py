@@ -24,17 +24,23 @@ def estimate_yaw(points):
     Parameters
     ----------
     points : array of shape (n, 68, 2)
+        NaN = missing.
 
     Returns
     -------
     yaw : array of shape (n,)
     """
     # Points on the outline of the far cheek depend on the yaw.
-    inner = np.arange(17, 68)
-    solid = rigid_face()[inner]
-    solid = solid - solid.mean(0)
-    flat = points[:, inner] - points[:, inner].mean(1, keepdims=True)
-    camera = np.einsum("kl,nlc->nck", np.linalg.pinv(solid), flat)  # (n, 2, 3)
+    solid, flat = rigid_face()[17:], points[:, 17:]
+    known = ~np.isnan(flat).any(-1)
+    camera = np.empty((len(points), 2, 3))
+    for seen in np.unique(known, axis=0):
+        rows = (known == seen).all(1)
+        if seen.sum() < 8:
+            raise ValueError(f"{seen.sum()} of the inner landmarks are known, expected 8 or more")
+        part, shape = flat[rows][:, seen], solid[seen] - solid[seen].mean(0)
+        part = part - part.mean(1, keepdims=True)
+        camera[rows] = np.einsum("kl,nlc->nck", np.linalg.pinv(shape), part)
     u, _, vt = np.linalg.svd(camera, full_matrices=False)
     across, down = np.moveaxis(u @ vt, 1, 0)
     toward = np.cross(across, down)
