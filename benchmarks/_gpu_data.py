@@ -78,11 +78,33 @@ def load_all(data):
     )
 
 
-@lru_cache(maxsize=1)
-def load_split(data, tiny, fold=FOLD):
-    """Split of :func:`load_all`; the test faces are those of a fold of `_folds.py`."""
+def has_turned(data):
+    """Whether a folder contains the far turned faces of `_folds.py`."""
+    return data is not None and (Path(data) / "aflw_mtfl_merlrav").is_dir()
+
+
+@lru_cache(maxsize=8)
+def load_split(data, tiny, fold=FOLD, turned=False):
+    """Split of the faces of a folder; the test faces are those of a fold of `_folds.py`.
+
+    Parameters
+    ----------
+    data : str or None
+        Folder of :func:`load_all`; None draws faces.
+    tiny : bool
+        Whether to select few faces.
+    fold : int, default=1
+    turned : bool, default=False
+        Whether to add the far turned faces of `_folds.py`.
+
+    Returns
+    -------
+    split : Split
+    """
     if data is None:
         return _drawn_split(N_TINY if tiny else 2000)
+    if turned:
+        return _turned_split(data, tiny, fold)
     faces = load_all(data)
     groups = faces.groups
     source = Source(str(Path(data) / "300w"))
@@ -90,11 +112,22 @@ def load_split(data, tiny, fold=FOLD):
     # Faces of photographs in the test set are excluded from training.
     clean = ~np.isin(groups, groups[test])
     rows = {"few": train[clean[train]], "all": np.flatnonzero(clean)}
+    return _made_split(faces, rows, test, tiny, {"faces": "300w", "fold": fold})
+
+
+def _turned_split(data, tiny, fold):
+    source = Source(data, "turned")
+    faces = load_faces(source)
+    train, test = make_folds(faces, source)[fold]
+    told = {"faces": "turned", "fold": fold}
+    return _made_split(faces, {"few": train, "all": train}, test, tiny, told)
+
+
+def _made_split(faces, rows, test, tiny, told):
     if tiny:
         rows = {name: some[:: max(1, len(some) // N_TINY)] for name, some in rows.items()}
         test = test[:: max(1, len(test) // N_TINY)]
-    told = {"faces": "300w", "fold": fold, "n_test": len(test)}
-    return Split(faces, rows, test, told)
+    return Split(faces, rows, test, {**told, "n_test": len(test)})
 
 
 def _drawn_split(n):

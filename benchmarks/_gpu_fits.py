@@ -1,13 +1,13 @@
 """Trainings of `on_gpu.py`, with a deadline."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from unittest import mock
 
 import torch
 from _errors import error_table
-from _gpu_data import load_split
+from _gpu_data import FOLD, has_turned, load_split
 from _paper_figures import GRID_EPSILON, GRID_W, LOSSES
 from _report import environment
 from _runs import plain
@@ -22,22 +22,29 @@ from skwing.networks import PlainCNN
 # Batches of 8 images are too small for a GPU. Batches of 64 with 8 times the learning rate and
 # the same number of samples are nearly equivalent.
 LARGER = 8
+N_FOLDS = 5
 TINY_WIDTHS = (4, 8, 8, 8, 8)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A training: name, parameters, training indices and seed."""
+    """A training: name, parameters, seed, training indices, and the faces they are of."""
 
     name: str
     settings: tuple
     rows: str = "few"
     seed: int = 0
+    fold: int = FOLD
+    turned: bool = False
     tiny: bool = False
 
+    def split(self, data):
+        """Faces of the training and of its test."""
+        return load_split(data, self.tiny, self.fold, self.turned)
 
-def _fit(name, rows="few", seed=0, **settings):
-    return Fit(name, tuple(settings.items()), rows, seed)
+
+def _fit(name, rows="few", seed=0, fold=FOLD, turned=False, **settings):
+    return Fit(name, tuple(settings.items()), rows, seed, fold, turned)
 
 
 def _schedule(n_train, n_landmarks, **settings):
@@ -56,12 +63,17 @@ def _schedule(n_train, n_landmarks, **settings):
     }
 
 
-def all_fits(n_few, tiny):
+def all_fits(data, tiny):
     """Trainings in order of priority."""
-    schedule = partial(_schedule, n_few, 68)
+    schedule = partial(_schedule, len(load_split(data, tiny).rows["few"]), 68)
     fits = [
         _fit("default", balance=False),
         _fit("default, all faces", "all", balance=False),
+        *[
+            _fit(f"default, fold {fold}", fold=fold, balance=False)
+            for fold in range(N_FOLDS)
+            if fold != FOLD and data is not None
+        ],
         _fit(
             "as the paper: CNN-6/7, batch 8",
             recipe="paper",
@@ -70,15 +82,10 @@ def all_fits(n_few, tiny):
         ),
     ]
     for seed in (0, 1, 2):
-        fits += [
-            _fit(
-                f"CNN-6, {word}, {'balanced' if balance else 'not balanced'}",
-                seed=seed,
-                **schedule(loss=loss, balance=balance),
-            )
-            for loss, word in reversed(LOSSES.items())
-            for balance in (False, True)
-        ]
+        if has_turned(data):
+            n_turned = len(load_split(data, tiny, turned=True).rows["few"])
+            fits += _losses(partial(_schedule, n_turned, 68), seed, turned=True)
+        fits += _losses(schedule, seed)
         if seed == 0:
             fits.append(_fit("best, all faces", "all", recipe="best", balance=False))
     fits += [
@@ -87,7 +94,22 @@ def all_fits(n_few, tiny):
         for w in GRID_W
     ]
     fits.append(_fit("ResNet-50", networks=("resnet50",), max_epochs=30, w=20.0, epsilon=4.0))
-    return [Fit(f.name, _tiny(f.settings), f.rows, f.seed, True) for f in fits] if tiny else fits
+    return [replace(f, settings=_tiny(f.settings), tiny=True) for f in fits] if tiny else fits
+
+
+def _losses(schedule, seed, *, turned=False):
+    """Each loss with and without balancing."""
+    return [
+        _fit(
+            f"CNN-6, {word}, {'balanced' if balance else 'not balanced'}"
+            f"{', with turned faces' if turned else ''}",
+            seed=seed,
+            turned=turned,
+            **schedule(loss=loss, balance=balance),
+        )
+        for loss, word in reversed(LOSSES.items())
+        for balance in (False, True)
+    ]
 
 
 def _tiny(settings):
@@ -133,7 +155,7 @@ def run_fit(fit, data, device, deadline):
     because the learning-rate schedule is incomplete.
     """
     torch.set_num_threads(1)
-    split = load_split(data, fit.tiny)
+    split = fit.split(data)
     told = told_of(fit, split)
     if time.time() > deadline:
         return None

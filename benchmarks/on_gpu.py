@@ -12,12 +12,14 @@ results that are already in the file are skipped:
    CNN-6, CNN-7, the default and ResNet-50, with several batch sizes, with memory usage and the
    utilisation of the device (see `_gpu_speed.py`);
 3. trainings, ``--jobs`` concurrent processes on the same device until the time limit: the
-   default, the paper's full schedule of 960,000 samples, losses with and without balancing with
-   this schedule, `recipes.best`, w by epsilon, ResNet-50 (see `_gpu_fits.py`). Their seconds
+   default in five folds, the paper's full schedule of 960,000 samples, losses with and without
+   balancing with this schedule, also with far turned faces, `recipes.best`, w by epsilon,
+   ResNet-50 (see `_gpu_fits.py`). Their seconds
    are those of processes that share a device. Trainings stopped by the time limit are marked.
 
-``--data`` is a folder that contains ``300w`` and, for more faces, ``300w_helen_rest``. Without
-it, generated faces are used.
+``--data`` is a folder that contains ``300w`` and, for more faces, ``300w_helen_rest``, and for
+turned ones ``mtfl`` and ``aflw_mtfl_merlrav`` (see `_folds.py`). Without it, generated faces are
+used.
 """
 
 import argparse
@@ -34,7 +36,6 @@ from pathlib import Path
 import _gpu_fits
 import _gpu_speed
 import torch
-from _gpu_data import load_split
 from _gpu_report import write_report
 from _report import append, environment
 from _runs import read_lines
@@ -133,9 +134,8 @@ def measure_speeds(args, device, results, until):
 
 def measure_fits(args, device, results, deadline):
     """Train concurrently until the deadline."""
-    split = load_split(args.data, args.tiny)
-    fits = _gpu_fits.all_fits(len(split.rows["few"]), args.tiny)
-    told = {fit: _gpu_fits.told_of(fit, split) for fit in fits}
+    fits = _gpu_fits.all_fits(args.data, args.tiny)
+    told = {fit: _gpu_fits.told_of(fit, fit.split(args.data)) for fit in fits}
     wanted = [fit for fit in fits if re.search(args.only, fit.name)]
     waiting = [fit for fit in wanted if not results.has(told[fit])][: args.most_fits]
     pool = ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn"))

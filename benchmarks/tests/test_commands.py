@@ -3,6 +3,7 @@
 import importlib
 import json
 import signal
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -267,6 +268,41 @@ def landmark_boxes(load, monkeypatch):
         monkeypatch.setattr(
             module, "load_300w", lambda *a, _read=read, **k: _read(*a, **k | {"boxes": "landmarks"})
         )
+
+
+@pytest.fixture
+def turned(folder_300w):
+    """The same folder with four far turned faces, some with a hidden half."""
+    drawn = make_faces(4, image_size=96, random_state=3)
+    names = [f"AFLW\\{i}.jpg" for i in range(4)]
+    (folder_300w / "mtfl" / "AFLW").mkdir(parents=True)
+    for i in range(4):
+        path = folder_300w / "mtfl" / "AFLW" / f"{i}.jpg"
+        cv2.imwrite(str(path), drawn.data.decode(i)[..., ::-1])
+    points = drawn.target.copy()
+    points[:2, 36:42] = np.nan  # without this eye, the distance of the pupils is unknown
+    (folder_300w / "aflw_mtfl_merlrav").mkdir()
+    labels = {"landmarks": points, "image": names, "merl_rav_name": names}
+    np.savez(folder_300w / "aflw_mtfl_merlrav" / "landmarks_68.npz", **labels)
+    return folder_300w
+
+
+def test_folds_and_turned_faces_are_trained_on_where_they_are_at_hand(
+    load, turned, landmark_boxes, monkeypatch, tmp_path
+):
+    folds, data, fits = load("_folds"), load("_gpu_data"), load("_gpu_fits")
+    # The drawn faces have no published boxes.
+    at_landmarks = partial(folds.Source, boxes="landmarks")
+    monkeypatch.setattr(data, "Source", at_landmarks)
+    split = data.load_split(str(turned), True, 0, turned=True)
+    subsets, counts = np.unique(split.faces.subset, return_counts=True)
+    assert dict(zip(subsets, counts, strict=True))["aflw"] == 4
+    assert len(split.rows["few"]) + len(split.test) == counts.sum()
+    names = [fit.name for fit in fits.all_fits(str(turned), True)]
+    assert sum("turned" in name for name in names) == 24 and "default, fold 4" in names
+    assert not any("turned" in fit.name for fit in fits.all_fits(None, True))
+    errors = load("_errors").summarize(split.faces.target, split.faces.target + 1)
+    assert errors["nme_pupil"] > 0 and errors["nme_box"] > 0
 
 
 def test_starting_models_are_trained_measured_and_reported(
