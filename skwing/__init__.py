@@ -5,7 +5,7 @@
     PoseBalancer               balance poses, as a step of a pipeline
     BoxedImages                images or files with boxes, as X; see images
     LandmarkSchema             names and mirror pairs of landmarks; see schema
-    save_model, load_model     model files; see persistence, export (ONNX)
+    save_model, load_model     model files; see persistence, export (ONNX), runtime (run ONNX)
     datasets                   read, write and generate data sets
     detection, boxes           detect, create and compare boxes
     metrics, display           compute and plot errors
@@ -14,7 +14,7 @@
     shapes, geometry           statistics of shapes, affine transforms
     exceptions                 warning classes
 
-All modules are available after ``import skwing``; most of them are imported on first use.
+All modules are available after ``import skwing``; they are imported on first use.
 """
 
 from __future__ import annotations
@@ -22,13 +22,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from skwing._crops.augmentation import Augmentation
 from skwing._utils.version import __version__
-from skwing.balance import PoseBalancer, PoseResampler
-from skwing.cascade import CascadeLandmarkRegressor
-from skwing.images import BoxedImages
-from skwing.persistence import load_model, save_model
-from skwing.schema import LandmarkSchema
 
 if TYPE_CHECKING:
     from skwing import balance as balance
@@ -46,9 +40,16 @@ if TYPE_CHECKING:
     from skwing import networks as networks
     from skwing import persistence as persistence
     from skwing import recipes as recipes
+    from skwing import runtime as runtime
     from skwing import schema as schema
     from skwing import shapes as shapes
     from skwing import tracking as tracking
+    from skwing._crops.augmentation import Augmentation
+    from skwing.balance import PoseBalancer, PoseResampler
+    from skwing.cascade import CascadeLandmarkRegressor
+    from skwing.images import BoxedImages
+    from skwing.persistence import load_model, save_model
+    from skwing.schema import LandmarkSchema
 
 __all__ = [
     "Augmentation",
@@ -64,9 +65,19 @@ __all__ = [
 
 _MODULES = (
     *("balance", "boxes", "cascade", "datasets", "detection", "display", "exceptions", "export"),
-    *("geometry", "images", "losses", "metrics", "networks", "persistence", "recipes", "schema"),
-    *("shapes", "tracking"),
+    *("geometry", "images", "losses", "metrics", "networks", "persistence", "recipes", "runtime"),
+    *("schema", "shapes", "tracking"),
 )
+_HOMES = {
+    "Augmentation": "skwing._crops.augmentation",
+    "BoxedImages": "skwing.images",
+    "CascadeLandmarkRegressor": "skwing.cascade",
+    "LandmarkSchema": "skwing.schema",
+    "PoseBalancer": "skwing.balance",
+    "PoseResampler": "skwing.balance",
+    "load_model": "skwing.persistence",
+    "save_model": "skwing.persistence",
+}
 
 
 if not TYPE_CHECKING:  # to a type checker, any name would be there
@@ -74,8 +85,11 @@ if not TYPE_CHECKING:  # to a type checker, any name would be there
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             return import_module(f"skwing.{name}")
+        if name in _HOMES:
+            value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+            return value
         raise AttributeError(f"module 'skwing' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_MODULES, *_HOMES})

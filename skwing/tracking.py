@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.boxes import check_box_inside, check_boxes
+from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import check_number, count
 from skwing._utils.landmarks import as_points
 from skwing._utils.opencv import cv2
@@ -27,6 +27,7 @@ from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages, as_boxed_images
+from skwing.runtime import check_box_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,12 +1,11 @@
 """What is written to ONNX answers as predict does, run by ONNX Runtime."""
 
-import importlib.util
 import json
 import random
 import sys
 from functools import partial
-from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,8 +19,8 @@ from skwing._crops.chips import cut_chips
 from skwing.datasets import make_faces
 from skwing.export import to_onnx
 from skwing.networks import PlainCNN, ShapeIndexedCNN
+from skwing.runtime import OnnxLocalizer
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"widths": (8, 16), "input_size": 16, "n_hidden": 32, "batch_norm": True}
 PLAIN = partial(PlainCNN, **SMALL)
 INDEXED = partial(ShapeIndexedCNN, input_size=32, width=8, n_hidden=16, n_overview=16)
@@ -171,12 +170,17 @@ def test_what_is_to_be_installed_is_told(cascade, tmp_path, monkeypatch):
 
 
 @slow
-def test_the_lines_of_the_example_give_what_predict_gives(model, faces, wanted):
-    spec = importlib.util.spec_from_file_location("deploy", ROOT / "examples" / "deploy.py")
-    deploy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deploy)
-    locator = deploy.Locator(model)
-    for i, box in enumerate(faces.data.boxes):
-        (found,) = locator(faces.data.decode(i), [box])
-        # Chips that are shrunk are averaged over other blocks there.
-        np.testing.assert_allclose(found, wanted[i], atol=0.1)
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_the_runtime_gives_what_predict_gives(model, cascade, faces, wanted, engine):
+    pytest.importorskip(engine)
+    localizer = OnnxLocalizer(model, engine=engine)
+    images = [faces.data.decode(i) for i in range(12)]
+    # Crops are rounded to whole grey levels in `predict`.
+    np.testing.assert_allclose(localizer.predict(images, faces.data.boxes), wanted, atol=0.02)
+    found = localizer.predict(images[3], faces.data.boxes[3])
+    np.testing.assert_allclose(found, wanted[3], atol=0.02)
+    resized = cv2.resize(images[3], None, fx=5, fy=5), images[3][::2, ::2]
+    boxes = np.outer([5, 0.5], faces.data.boxes[3])
+    wanted = cascade.set_params(retry=False).predict(BoxedImages(resized, boxes))
+    np.testing.assert_allclose(localizer.predict(resized, boxes), wanted, atol=0.1)
+    assert localizer.landmark_names_ == list(cascade.schema_.landmark_names)

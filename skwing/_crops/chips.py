@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from skwing import geometry
-from skwing._crops.warp import cut, halve, sample, sample_patches, to_device
-from skwing._utils.boxes import check_box_inside
+from skwing._crops.warp import halve, sample, sample_patches, to_device
 from skwing.images._decode import decoding_threads
+from skwing.runtime import check_box_inside, cut_chip
 
 _CPU = torch.device("cpu")
 _PORTION = 48e6  # maximum number of bytes of pixels that are decoded in advance
@@ -232,7 +232,7 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
         image = data.decode(i)
         sizes[i] = image.shape[1::-1]
         boxes[i] = check_box_inside(boxes[i], image.shape, data.describe(i))
-        pixels[i] = cut(image, frame.matrices(boxes[i]), frame.size)
+        pixels[i] = cut_chip(image, frame.matrices(boxes[i]), frame.size)
 
     def try_one(i):
         try:

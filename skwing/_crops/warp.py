@@ -1,11 +1,9 @@
-"""All resampling of images.
+"""All resampling of images, except for chips, which :func:`skwing.runtime.cut_chip` cuts.
 
 All functions use the convention of :mod:`skwing.geometry`: integer coordinates are pixel
 centres, and matrices map source pixels to result pixels. Outside an image, border pixels are
 replicated.
 """
-
-import math
 
 import numpy as np
 import torch
@@ -15,61 +13,6 @@ from skwing import geometry
 from skwing._utils.opencv import cv2
 
 _BORDER = cv2.BORDER_REPLICATE
-
-
-def cut(image, matrix, size):
-    """Cut a square from an image without aliasing.
-
-    If the image is downsampled, pixels are averaged over areas first, because bilinear
-    interpolation reads only four pixels.
-
-    Parameters
-    ----------
-    image : uint8 array of shape (height, width, 3)
-    matrix : array of shape (2, 3)
-        Scale and translation only, from image pixels to pixels of the result.
-    size : int
-        Side of the result in pixels.
-
-    Returns
-    -------
-    chip : uint8 array of shape (size, size, 3)
-    """
-    scale = float(geometry.scale_of(matrix))
-    corner = geometry.apply(geometry.invert(matrix), np.array([[-0.5, -0.5]]))[0]
-    spans = _blocks if scale < 1 else _pixels
-    left, right, width = spans(corner[0] + 0.5, 1 / scale, size, image.shape[1])
-    top, bottom, height = spans(corner[1] + 0.5, 1 / scale, size, image.shape[0])
-    part = image[top:bottom, left:right]
-    if scale < 1:
-        part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
-    sx, sy = width / (right - left), height / (bottom - top)
-    to_part = np.array(
-        [[sx, 0, (0.5 - left) * sx - 0.5], [0, sy, (0.5 - top) * sy - 0.5]], dtype=float
-    )
-    return _warp_one(part, geometry.compose(matrix, geometry.invert(to_part)), size)
-
-
-# Consider a square whose edge is `start` pixels from the edge of the image and whose pixels are
-# `step` image pixels wide. These functions return the range of image pixels for it (first and
-# end), and the number of pixels to resize them to. Bilinear interpolation reads one pixel
-# outside the square.
-
-
-def _pixels(start, step, size, length):
-    first = min(max(math.floor(start) - 2, 0), length - 1)
-    end = max(min(math.ceil(start + size * step) + 2, length), first + 1)
-    return first, end, end - first
-
-
-def _blocks(start, step, size, length):
-    # Align averaged blocks with the pixel grid of the square, up to whole pixels, to minimise
-    # the subsequent interpolation and its blur.
-    first = max(math.ceil(-start / step - 1e-6), -2)
-    n_blocks = max(min(math.floor((length - start) / step + 1e-6), size + 2) - first, 1)
-    low = min(max(round(start + first * step), 0), length - 1)
-    high = max(min(round(start + (first + n_blocks) * step), length), low + 1)
-    return low, high, n_blocks
 
 
 def _warp_one(image, matrix, size, out=None):

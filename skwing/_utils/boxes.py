@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.landmarks import FARTHEST, as_numbers
+from skwing._utils.landmarks import as_numbers
+from skwing.runtime import check_box_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from skwing._utils.types import Column, Flags, Floats
-
-_LEAST_SIDE = 1e-6  # minimum side for which matrices have finite values
 
 
 def check_boxes(
@@ -57,61 +56,8 @@ def check_boxes(
             f"boxes have shape {boxes.shape}, expected ({n_samples}, 4): x, y, width, height "
             "for each sample."
         )
-    absent = np.isnan(boxes).all(axis=1)
-    for wrong, expected in (
-        (~np.isfinite(boxes).all(axis=1), "finite values, or NaN in all four for no box"),
-        ((abs(boxes) > FARTHEST).any(axis=1), f"image pixels, at most {FARTHEST:g} from 0"),
-        ((boxes[:, 2:] < _LEAST_SIDE).any(axis=1), "a width and height above 0"),
-    ):
-        if (wrong := wrong & ~absent).any():
-            first = int(np.flatnonzero(wrong)[0])
-            raise ValueError(
-                f"{describe(first)}: the box (x, y, width, height) is "
-                f"{tuple(boxes[first].tolist())}, expected {expected}."
-            )
+    check_box_values(boxes, describe)
     return boxes
-
-
-def check_box_inside(box: Floats, image_shape: tuple[int, ...], describe: str) -> Floats:
-    """Return the box of a decoded image, or the whole image if the box is NaN.
-
-    Parameters
-    ----------
-    box : array of shape (4,)
-        ``(x, y, width, height)`` in image pixels; NaN for no box.
-    image_shape : tuple
-        ``(height, width, ...)`` in pixels.
-    describe : str
-        Description of the sample for error messages, see
-        :meth:`skwing.BoxedImages.describe`.
-
-    Returns
-    -------
-    box : ndarray of shape (4,)
-        `box`, or ``(0, 0, width, height)`` of the image if `box` is NaN.
-
-    Raises
-    ------
-    ValueError
-        If the box is outside the image.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skwing._utils.boxes import check_box_inside
-    >>> check_box_inside(np.full(4, np.nan), (48, 64, 3), "sample 0")
-    array([ 0.,  0., 64., 48.])
-    """
-    height, width = image_shape[:2]
-    if np.isnan(box).any():
-        return np.array([0.0, 0.0, width, height])
-    x, y, box_width, box_height = box
-    if x >= width or y >= height or x + box_width <= 0 or y + box_height <= 0:
-        raise ValueError(
-            f"{describe}: the box (x, y, width, height) = {tuple(np.asarray(box).tolist())} lies "
-            f"outside the image, which is {width} pixels wide and {height} high."
-        )
-    return np.asarray(box, dtype=np.float64)
 
 
 def without_box(data: Any, which: Flags) -> str:

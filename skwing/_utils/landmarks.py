@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing.runtime import FARTHEST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from skwing._utils.types import Floats
 
 __all__ = [
-    "FARTHEST",
     "as_layout",
     "as_points",
     "check_reach",
@@ -24,8 +25,6 @@ __all__ = [
     "numbered",
     "whole_points",
 ]
-
-FARTHEST = 1e9  # maximum absolute coordinate in pixels
 
 
 def as_points(

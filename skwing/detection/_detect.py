@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skwing._utils.boxes import check_box_inside, check_boxes
+from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
 from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import gives_confidence, without_search
@@ -21,6 +21,7 @@ from skwing.detection._detectors import SkimageCascade
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error, listed
+from skwing.runtime import check_box_inside
 
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias

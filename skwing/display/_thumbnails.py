@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.boxes import check_box_inside
+from skwing.runtime import check_box_inside
 
 if TYPE_CHECKING:
     from typing import Any

@@ -14,6 +14,7 @@ from joblib import cpu_count
 from skwing._utils.files import read_bytes
 from skwing._utils.opencv import cv2
 from skwing.images._headers import read_header
+from skwing.runtime import as_rgb, as_uint8, check_array, check_dtype, on_white
 
 if TYPE_CHECKING:
     from typing import Any
@@ -121,8 +122,8 @@ def read_image(path: str, describe: str) -> NDArray[np.uint8]:
     image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
     if header is not None and header.kind == "TIFF":
         # libtiff applies the orientation in any case, and returns premultiplied colours.
-        return _on_white(image, is_multiplied=True)
-    return _on_white(image if header is None else _turn(image, header.orientation))
+        return on_white(image, is_multiplied=True)
+    return on_white(image if header is None else _turn(image, header.orientation))
 
 
 def _decode_by_opencv(data: bytes, flags: int, describe: str) -> NDArray[Any]:
@@ -170,52 +171,6 @@ def _turn(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return image
 
 
-def _on_white(image: NDArray[np.uint8], is_multiplied: bool = False) -> NDArray[np.uint8]:
-    """Convert RGBA to RGB by blending with white, as viewers do.
-
-    Constant alpha, as in arrays with an unused fourth channel, is ignored.
-    """
-    colors, alpha = image[..., :3], image[..., 3:]
-    if alpha.min() == alpha.max():
-        return np.ascontiguousarray(colors)
-    colors, alpha = colors.astype(np.uint16), alpha.astype(np.uint16)
-    shown = colors * 255 if is_multiplied else colors * alpha
-    shown = np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255)
-    return shown.astype(np.uint8, order="C")
-
-
-def _check_dtype(dtype: np.dtype[Any], describe: str) -> None:
-    if dtype != np.uint8 and dtype.kind != "f":
-        raise ValueError(
-            f"{describe}: the image is of dtype {dtype}, expected uint8 or float in [0, 1]. "
-            "Choose the relevant range of grey levels and rescale it to uint8."
-        )
-
-
-def as_uint8(image: NDArray[Any], describe: str) -> NDArray[np.uint8]:
-    """Convert uint8, or float in [0, 1], to uint8."""
-    _check_dtype(image.dtype, describe)
-    if image.dtype == np.uint8:
-        return image
-    low, high = image.min(), image.max()
-    # Tolerate rounding errors of resizing; larger values have another range. NaN fails too.
-    if not (low >= -1e-3 and high <= 1 + 1e-3):
-        raise ValueError(
-            f"{describe}: float images must lie in [0, 1], found values from {low:g} to "
-            f"{high:g}. Images in [0, 255] should be passed as uint8."
-        )
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
-def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Convert to three channels: grey is repeated, transparency is blended with white."""
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.shape[2] == 1:
-        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
-    return np.ascontiguousarray(image) if image.shape[2] == 3 else _on_white(image)
-
-
 def _check_stack(images: NDArray[Any]) -> NDArray[Any]:
     """Validate an array of images; a common mistake is to pass a single image."""
     shape, channels = images.shape, images.shape[-1] if images.ndim else 0
@@ -234,7 +189,7 @@ def _check_stack(images: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(f"X is an array of shape {shape}, {_EXPECTED}.")
     if 0 in shape[1:]:
         raise ValueError(f"X is an array of shape {shape}: its images have no pixels.")
-    _check_dtype(images.dtype, "sample 0, like all of X")
+    check_dtype(images.dtype, "sample 0, like all of X")
     return np.asarray(images)
 
 
@@ -244,20 +199,7 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
         return item
     if isinstance(item, (str, bytes, os.PathLike)):
         return str(os.fsdecode(item))
-    if not isinstance(item, np.ndarray):
-        raise TypeError(
-            f"sample {number} is {item!r:.60} of type {type(item).__name__}, expected a numpy "
-            "array (height, width[, channels]) or a file path."
-        )
-    if item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[2] not in (1, 3, 4)):
-        raise ValueError(
-            f"sample {number} is an array of shape {item.shape}, expected (height, width) or "
-            "(height, width, channels) with 1, 3 or 4 channels."
-        )
-    if item.size == 0:
-        raise ValueError(f"sample {number} is an array of shape {item.shape}: no pixels.")
-    _check_dtype(item.dtype, f"sample {number}")
-    return item
+    return check_array(item, f"sample {number}")
 
 
 def as_source(images: SourceLike) -> NDArray[Any]:

@@ -13,13 +13,14 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, train_test_split
 from sklearn.utils import _safe_indexing, resample, shuffle
 
-from skwing._utils.boxes import check_box_inside, check_boxes
+from skwing._utils.boxes import check_boxes
 from skwing._utils.opencv import cv2
 from skwing.images import (
     BoxedImages,
     as_boxed_images,
     concatenate,
 )
+from skwing.runtime import check_box_inside
 from skwing.schema import IBUG68
 
 N = 10
