@@ -17,8 +17,17 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+
+try:
+    import cv2
+except ImportError as error:
+    raise ImportError(
+        f"skwing requires OpenCV, but `import cv2` failed: {error}. Install `opencv-python`, which "
+        "on Debian and Ubuntu needs `apt-get install libgl1 libglib2.0-0`, or "
+        "`opencv-python-headless`, which does not.",
+        name="cv2",
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +111,7 @@ class OnnxLocalizer:
         library = _import_engine(engine)
         try:
             self._engine = _ENGINES[engine](library, path, n_threads)
-        except Exception as error:  # each engine has errors of its own
+        except Exception as error:
             raise ValueError(f"{path} is no ONNX model that {engine} can run: {error}") from None
         told = self.metadata_ = self._engine.metadata
         missing = [name for name in ("chip_size", "chip_margin") if name not in told]
@@ -114,9 +123,7 @@ class OnnxLocalizer:
         self.chip_size_, self.chip_margin_ = int(told["chip_size"]), float(told["chip_margin"])
         self.landmark_names_: list[str] | None = json.loads(told.get("landmarks", "null"))
         self.notice_: str | None = told.get("notice")
-        self.n_landmarks_: int = self._engine.output_shape[1]
-        n_chips = self._engine.input_shape[0]
-        self._n_chips = n_chips if isinstance(n_chips, int) else None  # None: any number
+        self.n_landmarks_: int = self._engine.n_landmarks
 
     def predict(self, images: Any, boxes: ArrayLike | None = None) -> NDArray[np.float64]:
         """Predict landmarks.
@@ -165,7 +172,7 @@ class OnnxLocalizer:
         samples = _Samples(items, table)
         points = np.full((len(items), self.n_landmarks_, 2), np.nan)
         rows = np.flatnonzero(~np.isnan(table).any(axis=1) | (boxes is None))
-        n_most = self._n_chips or _PORTION
+        n_most = self._engine.n_chips or _PORTION
         for start in range(0, len(rows), n_most):
             part = rows[start : start + n_most]
             points[part] = self._predict_some(samples, part)
@@ -174,7 +181,7 @@ class OnnxLocalizer:
     def _predict_some(self, samples: _Samples, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Landmarks of the samples in `rows`, in image pixels."""
         size = self.chip_size_
-        chips = np.zeros((self._n_chips or len(rows), size, size, 3), np.uint8)
+        chips = np.zeros((self._engine.n_chips or len(rows), size, size, 3), np.uint8)
         matrices = np.empty((len(rows), 2, 3))
         for k, i in enumerate(rows.tolist()):
             image = samples.image(i)
@@ -185,7 +192,7 @@ class OnnxLocalizer:
         return (points - matrices[:, None, :, 2]) / matrices[:, None, :1, 0]
 
 
-# --- Engines: each has `metadata`, `input_shape`, `output_shape` and a thread-safe `run`.
+# --- Engines, each with a thread-safe `run` of `n_chips` chips; None stands for any number.
 
 
 def _import_engine(name: str) -> Any:
@@ -203,7 +210,8 @@ class _OnnxRuntime:
         session = library.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         (inputs,), outputs = session.get_inputs(), session.get_outputs()
-        self.input_shape, self.output_shape = inputs.shape, outputs[0].shape
+        self.n_chips = inputs.shape[0] if isinstance(inputs.shape[0], int) else None
+        self.n_landmarks = outputs[0].shape[1]
         self.run = lambda chips: session.run(None, {inputs.name: chips})[0]
 
 
@@ -214,20 +222,24 @@ class _OpenVino:
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
         settings |= {} if n_threads is None else {"INFERENCE_NUM_THREADS": n_threads}
         model = library.Core().read_model(path)
-        self._compiled = library.compile_model(model, "CPU", settings)
         told = model.get_rt_info(["framework"]).value if model.has_rt_info("framework") else {}
         self.metadata = {name: str(text) for name, text in told.items()}
-        self.input_shape, self.output_shape = (
-            [side.get_length() if side.is_static else str(side) for side in port.partial_shape]
-            for port in (model.input(0), model.output(0))
-        )
+        self.n_landmarks = model.output(0).partial_shape[1].get_length()
+        shape = model.input(0).partial_shape
+        self.n_chips = shape[0].get_length() if shape[0].is_static else None
+        if self.n_chips is None:
+            # Files of skwing 0.10 give other landmarks in a batch, by a fault of OpenVINO.
+            shape[0] = 1
+            model.reshape(shape)
+        self._compiled = library.compile_model(model, "CPU", settings)
         self._own = threading.local()
 
     def run(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         # A request must not be shared by threads.
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        return self._own.request.infer([chips])[0]
+        parts = np.split(chips, len(chips) // (self.n_chips or 1))
+        return np.concatenate([self._own.request.infer([part])[0] for part in parts])
 
 
 _ENGINES: dict[str, Any] = {"onnxruntime": _OnnxRuntime, "openvino": _OpenVino}
@@ -364,10 +376,9 @@ def _as_items(images: Sequence[Any]) -> list[Any]:
 
 def _as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
     try:
-        numbers = np.array(boxes, dtype=np.float64)
+        return np.array(boxes, np.float64) if np.size(boxes) else np.empty((0, 4))
     except (TypeError, ValueError) as error:
         raise ValueError(f"boxes must be numbers (x, y, width, height): {error}.") from None
-    return numbers if numbers.size else numbers.reshape(0, 4)
 
 
 def check_box_values(boxes: NDArray[np.float64], describe: Callable[[int], str]) -> None:
@@ -437,10 +448,8 @@ class _Samples:
         self._items, self.boxes = items, boxes
         self._last: tuple[int, NDArray[np.uint8]] | None = None
         if boxes.shape != (len(items), 4):
-            raise ValueError(
-                f"boxes have shape {boxes.shape}, expected ({len(items)}, 4): x, y, width, height "
-                "for each sample."
-            )
+            expected = f"({len(items)}, 4): x, y, width, height for each sample"
+            raise ValueError(f"boxes have shape {boxes.shape}, expected {expected}.")
         check_box_values(boxes, self.describe)
 
     def describe(self, i: int) -> str:
@@ -530,8 +539,7 @@ def on_white(image: NDArray[np.uint8], is_multiplied: bool = False) -> NDArray[n
     return shown.astype(np.uint8, order="C")
 
 
-# --- Files.
-
+# --- Files: formats by their first bytes.
 _BY_START = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"BM": "BMP", b"RIFF": "WebP"}
 _BY_START |= dict.fromkeys([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"], "TIFF")
 
@@ -547,23 +555,21 @@ def _read_image(path: str, describe: str) -> NDArray[np.uint8]:
         raise type(error)(f"{describe}: the file cannot be read: {error}.") from None
     kind = next((kind for start, kind in _BY_START.items() if data.startswith(start)), None)
     if kind is None:
-        raise ValueError(
-            f"{describe}: expected a JPEG, PNG, BMP, TIFF or WebP file. Decode other files and "
-            "pass an array."
-        )
+        told = "expected a JPEG, PNG, BMP, TIFF or WebP file. Decode others and pass an array."
+        raise ValueError(f"{describe}: {told}")
     # OpenCV decodes in part. The end marker of a JPEG follows the last scan, that of a preview
     # does not.
     ends = {"JPEG": data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda"), "PNG": b"IEND" in data}
     if not ends.get(kind, True):
         raise ValueError(f"{describe}: the {kind} file is damaged: it is truncated.")
     if kind in ("TIFF", "WebP", "PNG") and cv2.imcount(path) > 1:
-        raise ValueError(
-            f"{describe}: the {kind} file contains several pages or frames, expected one image. "
-            "Save the intended one to a separate file."
-        )
+        told = "several pages or frames, expected one image. Save the intended one"
+        raise ValueError(f"{describe}: the {kind} file contains {told} to a separate file.")
     # ANYDEPTH: otherwise OpenCV silently reduces 16 bits to 8.
     image = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH, describe)
-    if kind in ("TIFF", "WebP") or (kind == "PNG" and _may_be_transparent(data)):
+    # In a PNG, a bit of the colour type or a chunk before the pixels.
+    is_clear = kind == "PNG" and (data[25] & 4 or b"tRNS" in data[: data.find(b"IDAT")])
+    if is_clear or kind in ("TIFF", "WebP"):
         # UNCHANGED keeps transparency, but does not apply the orientation.
         stored = _decode(data, cv2.IMREAD_UNCHANGED, describe)
         if stored.shape[2:] == (4,):
@@ -574,11 +580,6 @@ def _read_image(path: str, describe: str) -> NDArray[np.uint8]:
                 )
             return on_white(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
     return as_rgb(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-
-
-def _may_be_transparent(png: bytes) -> bool:
-    """Whether the colour type has alpha, or a chunk before the pixels states transparency."""
-    return bool(png[25] & 4) or b"tRNS" in png[: png.find(b"IDAT")]
 
 
 def _decode(data: bytes, flags: int, describe: str) -> NDArray[Any]:

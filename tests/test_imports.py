@@ -14,7 +14,7 @@ import skwing
 ROOT = Path(skwing.__file__).parent
 # From the bottom up: a part imports from its own row or from rows above it in this list.
 ROWS = [
-    ["_utils", "exceptions"],
+    ["_utils", "exceptions", "runtime"],
     ["geometry", "losses", "schema"],
     ["images", "shapes", "metrics"],
     ["_crops", "balance", "boxes"],
@@ -75,8 +75,9 @@ def test_imports_point_one_way():
 
 
 @pytest.mark.slow
-def test_only_one_module_resamples_pixels():
-    assert users_of("warpAffine", "grid_sample", "affine_grid") == {"_crops/warp.py"}
+def test_only_one_module_besides_the_runtime_resamples_pixels():
+    used = users_of("warpAffine", "grid_sample", "affine_grid")
+    assert used == {"_crops/warp.py", "runtime.py"}
 
 
 def importers_of(package):
@@ -88,7 +89,12 @@ def importers_of(package):
 
 
 def test_only_one_module_imports_opencv():
-    assert importers_of("cv2") == {"_utils/opencv.py"}
+    assert importers_of("cv2") == {"runtime.py"}
+
+
+def test_the_runtime_imports_no_other_module():
+    names = {name.split(".")[0] for name in imported(TREES[Path("runtime.py")])}
+    assert names - sys.stdlib_module_names == {"cv2", "numpy"}
 
 
 @pytest.mark.slow
@@ -125,15 +131,14 @@ MODULES = [
     path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
 ]
 PUBLIC_MODULES = sorted(name for name in MODULES if not name.startswith("_"))
-# What nobody needs who trains and predicts, and what takes long to import.
-NOT_YET = ("datasets", "display", "export", "tracking")
+# What takes long to import, and is not needed to train and predict.
 SLOW = ("matplotlib", "skimage", "sleap_io", "onnx", "h5py")
 CHILD = f"""
 import sys
 import skwing
 names = set(dir(skwing))
 assert names >= set({PUBLIC_MODULES}), set({PUBLIC_MODULES}) - names
-early = [name for name in {NOT_YET} if f"skwing.{{name}}" in sys.modules]
+early = [name for name in sys.modules if name.partition(".")[0] in ("torch", "sklearn", "cv2")]
 assert not early, f"imported already: {{early}}"
 for name in {PUBLIC_MODULES}:
     module = getattr(skwing, name)

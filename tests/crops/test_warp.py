@@ -6,8 +6,9 @@ import torch
 from drawn import draw_dots, find_dots
 
 from skwing import geometry
-from skwing._crops.warp import _grid_sample, cut, halve, sample
+from skwing._crops.warp import _grid_sample, halve, sample
 from skwing._utils.opencv import cv2
+from skwing.runtime import cut_chip
 
 # OpenCV 4 rounds positions to 1/32 of a pixel, which is worth about a grey level.
 GREY = 1.5 / 255
@@ -144,14 +145,14 @@ def noise(height, width):
 
 def test_cut_averages_what_it_shrinks():
     matrix = geometry.from_box(np.array([3.0, 5, 512, 512]), 64)
-    chip = cut(noise(600, 600), matrix, 64)
+    chip = cut_chip(noise(600, 600), matrix, 64)
     # White noise of standard deviation 73.9, the mean of 64 pixels; bilinear leaves 4 times that.
     np.testing.assert_allclose(chip.std(), 256 / 12**0.5 / 8, rtol=0.1)
 
 
 def test_cut_takes_the_exact_means_where_pixels_fit():
     image = noise(64, 64)
-    chip = cut(image, geometry.from_box(np.array([8.0, 24, 32, 32]), 8), 8)
+    chip = cut_chip(image, geometry.from_box(np.array([8.0, 24, 32, 32]), 8), 8)
     blocks = image[24:56, 8:40].reshape(8, 4, 8, 4, 3).mean((1, 3))
     np.testing.assert_allclose(chip, blocks, atol=0.51)
 
@@ -165,12 +166,12 @@ def test_cut_keeps_ramps_to_the_edge(side):
         matrix = geometry.from_box(np.array([offset, offset, side, side]), 30)
         at = geometry.apply(geometry.invert(matrix), np.stack([np.arange(30.0)] * 2, -1))[:, 0]
         expected = np.stack([*np.meshgrid(3 * at, 3 * at), np.zeros((30, 30))], -1)
-        np.testing.assert_allclose(cut(image, matrix, 30), expected, atol=1.1)
+        np.testing.assert_allclose(cut_chip(image, matrix, 30), expected, atol=1.1)
 
 
 def test_cut_copies_where_nothing_changes():
     image = noise(40, 50)
-    chip = cut(image, geometry.from_box(np.array([11.0, 7, 16, 16]), 16), 16)
+    chip = cut_chip(image, geometry.from_box(np.array([11.0, 7, 16, 16]), 16), 16)
     np.testing.assert_array_equal(chip, image[7:23, 11:27])
 
 
@@ -196,7 +197,7 @@ def test_dots_keep_their_place_in_chips(box):
     inside = ((points > 3 * sigma) & (points < np.array([440, 360]) - 3 * sigma)).all(1)
     assert inside.any()
     image = draw_dots(points[inside], (360, 440), sigma)
-    found = find_dots(cut(image, matrix, size)[..., 0], grid[inside] * size, radius)
+    found = find_dots(cut_chip(image, matrix, size)[..., 0], grid[inside] * size, radius)
     np.testing.assert_allclose(found, grid[inside] * size, atol=0.1)
 
 
@@ -207,16 +208,16 @@ def test_cut_goes_on_with_the_border(scale):
     image[:, :30] = [10, 20, 30]
     box = np.array([-30.0, 0, 30 / scale, 30 / scale])
     box[0] = -box[2] - 20  # wholly left of the image
-    assert (cut(image, geometry.from_box(box, 30), 30) == [10, 20, 30]).all()
+    assert (cut_chip(image, geometry.from_box(box, 30), 30) == [10, 20, 30]).all()
     box[0] = 60  # wholly right of it
-    assert (cut(image, geometry.from_box(box, 30), 30) == 200).all()
+    assert (cut_chip(image, geometry.from_box(box, 30), 30) == 200).all()
 
 
 def test_cut_of_a_scan_wider_than_opencv_can_warp():
     width = 40000
     image = np.zeros((24, width, 3), np.uint8)
     image[:, 39900:39950] = 255
-    chip = cut(image, geometry.from_box(np.array([39880.0, 0, 24, 24]), 24), 24)
+    chip = cut_chip(image, geometry.from_box(np.array([39880.0, 0, 24, 24]), 24), 24)
     np.testing.assert_array_equal(chip[:, :20], 0)
     np.testing.assert_array_equal(chip[:, 20:], 255)
 
@@ -228,7 +229,7 @@ def test_odd_boxes_give_a_chip_and_no_warning(box):
     image = np.full((40, 40, 3), 77, np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        chip = cut(image, geometry.from_box(np.array(box, dtype=float), 16), 16)
+        chip = cut_chip(image, geometry.from_box(np.array(box, dtype=float), 16), 16)
     assert (chip == 77).all()
 
 
@@ -236,7 +237,7 @@ def test_cut_reads_arrays_that_forbid_writing():
     image = noise(40, 40)
     image.flags.writeable = False
     for side in (10, 16, 30):
-        cut(image, geometry.from_box(np.array([3.0, 5, side, side]), 16), 16)
+        cut_chip(image, geometry.from_box(np.array([3.0, 5, side, side]), 16), 16)
 
 
 def test_halved_pixels_are_means_of_four():
@@ -265,7 +266,7 @@ def test_every_pixel_counts_alike_in_a_chip_that_shrinks(size):
     for column in range(40):
         image = np.zeros((40, 40, 3), np.uint8)
         image[:, column] = 240
-        share.append(cut(image, matrix, size).mean() / 240 * 40)
+        share.append(cut_chip(image, matrix, size).mean() / 240 * 40)
     np.testing.assert_allclose(share, 1, atol=0.05)
 
 
@@ -277,10 +278,10 @@ def test_a_chip_that_is_not_shrunk_is_sampled_from_the_whole_image(side, corner)
     image += np.random.default_rng(0).integers(0, 9, image.shape, dtype=np.uint8)
     matrix = geometry.from_box(np.array([*corner, side, side]), 16)
     expected = warp(image, matrix[None], 16)
-    chip = cut(image[0], matrix, 16)
+    chip = cut_chip(image[0], matrix, 16)
     for sampled in expected.values():
         np.testing.assert_allclose(chip, sampled[0].permute(1, 2, 0) * 255, atol=1.6)
     rough = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     exact = warp(rough[None], matrix[None], 16)["cv2"][0].permute(1, 2, 0) * 255
     # The same function samples the part and the whole: only its rounding differs.
-    assert np.abs(cut(rough, matrix, 16) - exact.numpy()).max() < 12
+    assert np.abs(cut_chip(rough, matrix, 16) - exact.numpy()).max() < 12

@@ -3,12 +3,12 @@ import sys
 
 import pytest
 
-import skwing._utils.opencv
+import skwing.runtime
 
 
 def import_afresh():
-    """Run skwing/_cv2.py once more, apart from the module that is in use."""
-    spec = importlib.util.spec_from_file_location("cv2_door", skwing._utils.opencv.__file__)
+    """Run skwing/runtime.py once more, apart from the module that is in use."""
+    spec = importlib.util.spec_from_file_location("runtime", skwing.runtime.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
