@@ -17,4 +17,8 @@ skwing.save_model(regressor, "model.safetensors")
 loaded = skwing.load_model("model.safetensors")
 assert np.array_equal(loaded.predict(X), regressor.predict(X))
 to_onnx(loaded, "model.onnx")
+# What .ci/smoke_runtime.py compares.
+images = np.stack([X.decode(i) for i in range(len(X))])
+points = loaded.set_params(retry=False).predict(X)
+np.savez("expected.npz", images=images, boxes=X.boxes, points=points)
 print(f"skwing {skwing.__version__} from its wheel: trained, saved, loaded and exported")

@@ -112,7 +112,8 @@ class OnnxLocalizer:
         try:
             self._engine = _ENGINES[engine](library, path, n_threads)
         except Exception as error:
-            raise ValueError(f"{path} is no ONNX model that {engine} can run: {error}") from None
+            told = f"{error}"[:500]  # OpenVINO lists all nodes
+            raise ValueError(f"{path} is no ONNX model that {engine} can run: {told}") from error
         told = self.metadata_ = self._engine.metadata
         missing = [name for name in ("chip_size", "chip_margin") if name not in told]
         if missing:
@@ -567,7 +568,6 @@ def _read_image(path: str, describe: str) -> NDArray[np.uint8]:
         raise ValueError(f"{describe}: the {kind} file contains {told} to a separate file.")
     # ANYDEPTH: otherwise OpenCV silently reduces 16 bits to 8.
     image = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH, describe)
-    # In a PNG, a bit of the colour type or a chunk before the pixels.
     is_clear = kind == "PNG" and (data[25] & 4 or b"tRNS" in data[: data.find(b"IDAT")])
     if is_clear or kind in ("TIFF", "WebP"):
         # UNCHANGED keeps transparency, but does not apply the orientation.
