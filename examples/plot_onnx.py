@@ -2,8 +2,8 @@
 How do I run a model without PyTorch?
 =====================================
 
-:func:`skwing.export.to_onnx` writes the whole cascade to one file for ONNX Runtime. A few
-lines of OpenCV and the file are all that a program needs. Requires ``pip install ".[onnx]"``.
+:func:`skwing.export.to_onnx` writes the whole cascade to one file, and
+:class:`skwing.runtime.OnnxLocalizer` runs it without PyTorch. Requires ``pip install ".[onnx]"``.
 """
 
 # %%
@@ -39,44 +39,23 @@ print(f"{path.stat().st_size / 1e6:.1f} MB")
 # %%
 # Run the file
 # ------------
-# Its input are chips: the square around each box, with a margin, at a fixed size. Both are
-# written in the file. From here on, only OpenCV and ONNX Runtime are needed.
+# :class:`skwing.runtime.OnnxLocalizer` needs NumPy, OpenCV and ONNX Runtime. ``pip install
+# skwing-runtime`` installs it without PyTorch and scikit-learn, as ``skwing_runtime``.
 
-import cv2
-import numpy as np
-import onnxruntime
+from skwing.runtime import OnnxLocalizer
 
-session = onnxruntime.InferenceSession(path)
-facts = session.get_modelmeta().custom_metadata_map
-size, margin = int(facts["chip_size"]), float(facts["chip_margin"])
-
-
-def predict(image, box):
-    """Landmarks in a box (x, y, width, height) of an RGB image."""
-    x, y, width, height = box
-    scale = size / ((1 + 2 * margin) * max(width, height))  # chip pixels per image pixel
-    middle = np.array([x + (width - 1) / 2, y + (height - 1) / 2])
-    if scale < 1:  # shrink large faces by area averaging, as in training
-        sides = [max(1, round(scale * side)) for side in image.shape[1::-1]]
-        shrunk = sides / np.array(image.shape[1::-1])
-        image = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
-    else:
-        shrunk = np.ones(2)
-    # Integers are pixel centres, and resizing keeps the edges of the image.
-    shift = scale * (0.5 / shrunk - 0.5 - middle) + (size - 1) / 2
-    matrix = np.column_stack([np.diag(scale / shrunk), shift])
-    chip = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    (points,) = session.run(None, {"chips": chip[None]})
-    return (points[0] - (size - 1) / 2) / scale + middle
-
+images = [new.data.decode(i) for i in range(len(new.data))]
+localizer = OnnxLocalizer(path)
+by_onnx = localizer.predict(images, new.data.boxes)
+print(f"{localizer.n_landmarks_} landmarks, the first is {localizer.landmark_names_[0]}")
 
 # %%
 # Compare with `predict` of the model
 # -----------------------------------
 
-images = [new.data.decode(i) for i in range(len(new.data))]
-by_onnx = np.array([predict(image, box) for image, box in zip(images, new.data.boxes, strict=True)])
-by_model = model.predict(new.data)
+import numpy as np
+
+by_model = model.set_params(retry=False).predict(new.data)
 distance = np.linalg.norm(by_onnx - by_model, axis=-1)
 print(f"mean distance {distance.mean():.3f} pixels, largest {distance.max():.3f} pixels")
 

@@ -68,6 +68,8 @@ def folder(tmp_path, monkeypatch):
     faces = make_faces(N_FACES, image_size=96, random_state=0)
     write_300w(tmp_path / "path/to/300w", faces)
     write_table(tmp_path / "faces.csv", faces)
+    portrait = make_faces(1, image_size=256, random_state=0)
+    cv2.imwrite(str(tmp_path / "photo.jpg"), portrait.data.decode(0)[..., ::-1])
     monkeypatch.chdir(tmp_path)
     few = lambda n_samples=50, **settings: make_faces(min(n_samples, 50), **settings)  # noqa: E731
     monkeypatch.setattr("skwing.datasets.make_faces", few)

@@ -1,5 +1,6 @@
 """The runtime finds what predict finds, from a file, without what training needs."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -333,3 +334,20 @@ def test_wrong_parameters_are_errors(colours, monkeypatch):
         monkeypatch.setitem(sys.modules, engine, None)
         with pytest.raises(ImportError, match=f"`pip install {engine}`"):
             OnnxLocalizer(colours, engine=engine)
+
+
+def test_the_example_of_deployment_is_this_class(colours):
+    pytest.importorskip("onnxruntime")
+    path = Path(__file__).parents[1] / "examples" / "deploy.py"
+    spec = importlib.util.spec_from_file_location("deploy", path)
+    deploy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(deploy)
+    wanted = OnnxLocalizer(colours).predict([IMAGE] * 3, BOXES)
+    np.testing.assert_array_equal(deploy.locate(colours, [IMAGE] * 3, BOXES), wanted)
+
+
+def test_the_distribution_has_the_licence_of_the_package():
+    root = Path(__file__).parents[1]
+    if not (root / "runtime").is_dir():
+        pytest.skip("no distribution of the runtime beside the tests")
+    assert (root / "runtime" / "LICENSE").read_text() == (root / "LICENSE").read_text()
