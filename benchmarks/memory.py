@@ -7,6 +7,11 @@ processes. The growth of the peak per face is compared with the size of a chip; 
 an array X is subtracted. All chips and their half-size copies (a quarter more) are kept in
 memory. A second copy of the images would be visible in the results.
 
+fit with a cache: paths of a few files, repeated, each time with another box, so that no two
+chips are equal. A tiny network, which reads 32 pixels from chips of 64, learns five landmarks.
+Chips are in files; what grows is a few numbers per sample. The memory before fit, with X and y,
+is told apart. A second fit in a new process finds all chips.
+
 predict: paths of a few files, repeated, in a separate process for each number of paths. Only
 the predictions, of shape (n, 68, 2), and the list of paths should grow with n.
 
@@ -18,6 +23,8 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,9 +34,12 @@ from _report import add_out, append, environment, peak_bytes, show_environment
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing.datasets import make_faces
+from skwing.networks import PlainCNN
 
 N_FILES = 16
 FIT_SIDE, PREDICT_SIDE = 256, 128  # side of the images, in pixels
+FIVE = (36, 45, 30, 48, 54)  # outer corners of the eyes, tip of the nose, corners of the mouth
+TINY = partial(PlainCNN, widths=(8, 16), input_size=32, n_hidden=32)
 
 
 def write_faces(folder, side):
@@ -72,7 +82,32 @@ def run_predict(folder, n, model):
     return {"peak": peak_bytes(), "answer": answer.nbytes}
 
 
-RUNS = {"fit": run_fit, "predict": run_predict}
+def run_cached_fit(folder, n, cache):
+    """Fit n paths for one epoch with a cache; runs in a separate process."""
+    X, target, rows = read_faces(Path(folder), n, "files")
+    random = np.random.default_rng(0)
+    boxes = X.boxes + random.uniform(-2, 2, (n, 4)).astype(np.float32)
+    X = BoxedImages(X.paths, boxes)
+    y = target[:, FIVE][rows]
+    del target, rows, boxes
+    before, start = peak_bytes(), time.perf_counter()
+    regressor = CascadeLandmarkRegressor(
+        networks=(TINY,), max_epochs=1, batch_size=256, random_state=0, cache=cache, retry=False
+    )
+    regressor.fit(X, y)
+    seconds = time.perf_counter() - start
+    epoch = regressor.history_[0]["seconds"]
+    chips = 3 * regressor._frame.size**2 * n
+    return {
+        "before": before,
+        "peak": peak_bytes(),
+        "seconds": seconds,
+        "epoch": epoch,
+        "chips": chips,
+    }
+
+
+RUNS = {"fit": run_fit, "cached": run_cached_fit, "predict": run_predict}
 
 
 def in_process(run, *arguments):
@@ -122,6 +157,32 @@ def show_fit(row):
     )
 
 
+def measure_cached(folder, sizes, cache):
+    """Rows of results for fits with a cache, two for each number of samples."""
+    rows = []
+    for n in sizes:
+        for chips in ("cut", "found"):
+            run = in_process("cached", folder, n, cache / str(n))
+            rows.append(
+                {
+                    "n_samples": n,
+                    "chips": chips,
+                    "chips_gb": round(run["chips"] / 1e9, 2),
+                    "before_mb": round(run["before"] / 1e6, 1),
+                    "peak_mb": round(run["peak"] / 1e6, 1),
+                    "seconds": round(run["seconds"], 1),
+                    "epoch_seconds": round(run["epoch"], 1),
+                }
+            )
+            print(
+                f"fit with a cache, {n} samples, {rows[-1]['chips_gb']:.2f} GB of chips, {chips}: "
+                f"peak {rows[-1]['peak_mb']:.0f} MB, {rows[-1]['before_mb']:.0f} MB before fit; "
+                f"{run['seconds']:.0f} s, of which the epoch {run['epoch']:.0f} s",
+                flush=True,
+            )
+    return rows
+
+
 def measure_predict(folder, sizes, network):
     """Rows of results, one per number of paths."""
     X, target, rows = read_faces(folder, 2 * N_FILES, "files")
@@ -163,6 +224,13 @@ def main(argv=None):
         default=[500, 3000],
         help="two numbers of faces for fit, or none",
     )
+    parser.add_argument(
+        "--n-cached",
+        type=int,
+        nargs="*",
+        default=[1000, 10_000],
+        help="numbers of samples for fit with a cache, such as 10000 1000000, or none",
+    )
     parser.add_argument("--networks", nargs="+", default=["cnn6", "cnn7"], help="networks to fit")
     parser.add_argument(
         "--n-predict",
@@ -189,6 +257,7 @@ def main(argv=None):
         write_faces(small_faces, PREDICT_SIDE)
         row["networks"], row["predict_network"] = args.networks, args.predict_network
         row["fit"] = measure_fit(faces, args.n_fit, args.networks) if args.n_fit else []
+        row["cached"] = measure_cached(small_faces, args.n_cached, Path(folder) / "cache")
         row["predict"] = (
             measure_predict(small_faces, args.n_predict, args.predict_network)
             if args.n_predict

@@ -171,6 +171,12 @@ class CascadeLandmarkRegressor(
         efficiently and the network allows it. Prediction always uses float32.
     device : str or torch.device, default="auto"
         Device of the networks. "auto" is a CUDA device, or the CPU if there is none.
+    cache : path or None, default=None
+        Folder for the parts of the images that training reads, for data sets that are larger than
+        the memory, and for searches. They are cut once, read from there in each epoch, and found
+        again by later fits and by those of a search, also at the same time. Results do not
+        change. A change of an image file, of a box or of the version of skwing or OpenCV is
+        noticed. None keeps them in memory. See :doc:`/how_to/large_data`.
     start : path, fitted model or None, default=None
         Model whose weights training begins with, for data with few labels: a file of
         :func:`skwing.save_model`, or a fitted regressor, pipeline or search, which is not
@@ -285,6 +291,7 @@ class CascadeLandmarkRegressor(
         n_iter_no_change: int = 10,
         precision: Literal["auto", "mixed", "float32"] = "auto",
         device: str | torch.device = "auto",
+        cache: FilePath | None = None,
         start: FilePath | Predictor | None = None,
         warm_start: bool = False,
         random_state: RandomState = None,
@@ -312,6 +319,7 @@ class CascadeLandmarkRegressor(
         self.n_iter_no_change = n_iter_no_change
         self.precision = precision
         self.device = device
+        self.cache = cache
         self.start = start
         self.warm_start = warm_start
         self.random_state = random_state
@@ -417,6 +425,7 @@ class CascadeLandmarkRegressor(
             seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
             before=before,
             start=start,
+            cache=given.cache,
         )
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:
@@ -425,10 +434,12 @@ class CascadeLandmarkRegressor(
         networks = make_networks(plan)
         sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
         if known:
-            chips = cut_chips(samples.data, plan.before._frame, plan.device, check_sizes=True)
+            chips = cut_chips(
+                samples.data, plan.before._frame, plan.device, check_sizes=True, cache=plan.cache
+            )
         else:
             patches = list(map(patch_size_of, networks))
-            chips = cut_to_learn_on(samples, sizes, margins, plan.device, patches)
+            chips = cut_to_learn_on(samples, sizes, margins, plan.device, patches, plan.cache)
         warn_of_contradictions(samples, chips, plan.schema)
         mean_points = np.nanmean(chips.to_chip(samples.points), axis=0)
         crops = make_crops(sizes, margins, chips.frame, plan.mean_shape, mean_points)

@@ -54,7 +54,8 @@ def test_defaults_are_accepted_and_reach_the_images(cls):
 
 
 @pytest.mark.parametrize(("owner", "name"), PAIRS, ids=lambda part: part)
-def test_bad_values_are_refused_by_the_name_of_the_setting(owner, name):
+def test_bad_values_are_refused_by_the_name_of_the_setting(owner, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # "no" may be a folder to write to
     for kind, value in BAD_VALUES.items():
         message = refusal(owner, name, value)
         if kind in ACCEPTED.get((owner, name), ()):

@@ -209,7 +209,7 @@ def test_a_format_is_read_in_a_process_of_its_own(run):
 
 @pytest.mark.slow
 def test_memory_is_told_for_numbers_of_paths(run):
-    (row,) = run("memory", "--n-fit", "--n-predict", "4", "8")
+    (row,) = run("memory", "--n-fit", "--n-cached", "8", "--n-predict", "4", "8")
     assert [part["n_samples"] for part in row["predict"]] == [4, 8]
     assert all(part["peak_mb"] > 10 for part in row["predict"])
 

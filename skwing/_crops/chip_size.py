@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def frame_for_patches(frame, chips, points, size, margin):
     return replace(frame, size=max(frame.size, wanted))
 
 
-def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None):
+def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None, cache=None):
     """Cut the chips of samples with sufficient resolution for all stages.
 
     Parameters
@@ -103,6 +104,8 @@ def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None):
     device : torch.device
     patch_sizes : list of int or None, default=None
         For each stage, the side of the patches that it reads, or None if it reads crops.
+    cache : str, default=None
+        Folder of chips, see :func:`skwing._crops.chips.cut_chips`.
 
     Returns
     -------
@@ -110,10 +113,11 @@ def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None):
     """
     stages = list(zip(sizes, margins, patch_sizes or [None] * len(sizes), strict=True))
     sizes, margins = zip(*[stage[:2] for stage in stages if stage[2] is None], strict=True)
-    chips = cut_chips(samples.data, chip_frame(sizes, margins), device, check_sizes=True)
+    cut = partial(cut_chips, samples.data, device=device, cache=cache)
+    chips = cut(chip_frame(sizes, margins), check_sizes=True)
     points = chips.to_chip(samples.points)
     frame = finer_frame(chips, points, sizes, margins)
     for size, margin, patch_size in stages:
         if patch_size is not None:
             frame = frame_for_patches(frame, chips, points, size, margin)
-    return chips if frame == chips.frame else cut_chips(samples.data, frame, device)
+    return chips if frame == chips.frame else cut(frame)

@@ -7,12 +7,14 @@ chip's matrix.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 
 from skwing import geometry
+from skwing._crops.chip_cache import stored_chips
+from skwing._crops.pack import StoredPixels
 from skwing._crops.warp import halve, sample, sample_patches, to_device
 from skwing.images._decode import decoding_threads
 from skwing.runtime import check_box_inside, cut_chip
@@ -47,8 +49,8 @@ class Chips:
 
     Attributes
     ----------
-    pixels : uint8 array or tensor of shape (n, size, size, 3)
-        RGB; a tensor if the chips are stored on a GPU.
+    pixels : uint8 array or tensor, or StoredPixels, of shape (n, size, size, 3)
+        RGB; a tensor if the chips are stored on a GPU, `StoredPixels` if they are in files.
     matrices : float64 array of shape (n, 2, 3)
         From image pixels to chip pixels.
     frame : ChipFrame
@@ -60,7 +62,7 @@ class Chips:
         Error messages of skipped samples.
     """
 
-    pixels: np.ndarray | torch.Tensor
+    pixels: np.ndarray | torch.Tensor | StoredPixels
     matrices: np.ndarray
     frame: ChipFrame
     device: torch.device = _CPU
@@ -87,9 +89,9 @@ class Chips:
     @cached_property
     def _half(self):
         # Averaging blocks avoids aliasing when crops are sampled at less than full scale.
-        to_half = geometry.halving()
+        to_half, stored = geometry.halving(), isinstance(self.pixels, StoredPixels)
         return Chips(
-            halve(self.pixels),
+            self.pixels.halved() if stored else halve(self.pixels),
             geometry.compose(to_half, self.matrices),
             ChipFrame(self.frame.size // 2, self.frame.margin),
             self.device,
@@ -199,7 +201,9 @@ def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
             yield waiting.result()
 
 
-def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False):
+def cut_chips(
+    data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False, cache=None
+):
     """Decode each sample of a data set once and cut its chip.
 
     Parameters
@@ -214,6 +218,9 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
         "skip" returns black chips and error messages for samples that cannot be read.
     check_sizes : bool, default=False
         Whether to warn if image sizes differ from those stated in the data's file.
+    cache : str, default=None
+        Folder of chips, which is searched for them and to which others are added. The pixels are
+        read from there when they are sampled. Not with `on_error`.
 
     Returns
     -------
@@ -224,6 +231,13 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
     ValueError, FileNotFoundError
         If an image cannot be read or a box is outside its image; names the sample.
     """
+    device = torch.device(device)
+    if cache is not None:
+        cut_some = partial(cut_chips, frame=frame, n_threads=n_threads)
+        pixels, matrices, sizes = stored_chips(cache, data, frame, cut_some)
+        if check_sizes:
+            data.warn_of_sizes(sizes)
+        return Chips(_placed(pixels, device), matrices, frame, device, {}, sizes)
     pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
     boxes, sizes = np.array(data.boxes, dtype=np.float64), np.full((len(data), 2), np.nan)
     failures = {}
@@ -246,12 +260,16 @@ def cut_chips(data, frame, device="cpu", n_threads=None, *, on_error="raise", ch
             pass
     if check_sizes:
         data.warn_of_sizes(sizes)
-    device = torch.device(device)
-    if _fits(pixels.nbytes, device):
-        pixels = torch.from_numpy(pixels).to(device)
-    return Chips(pixels, frame.matrices(boxes), frame, device, failures, sizes)
+    return Chips(_placed(pixels, device), frame.matrices(boxes), frame, device, failures, sizes)
 
 
-def _fits(n_bytes, device):
-    """Whether to store chips on a device: only on a GPU with twice as much free memory."""
-    return device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]
+def _placed(pixels, device):
+    """Pixels of chips, moved to a GPU that has twice as much free memory."""
+    if device.type != "cuda" or 2 * pixels.nbytes >= torch.cuda.mem_get_info(device)[0]:
+        return pixels
+    if isinstance(pixels, np.ndarray):
+        return torch.from_numpy(pixels).to(device)
+    there = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(pixels), 256):
+        there[start : start + 256] = torch.from_numpy(pixels[start : start + 256]).to(device)
+    return there

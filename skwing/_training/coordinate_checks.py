@@ -11,6 +11,7 @@ from skwing._training.evidence import (
     extents,
     in_images,
     share_in_images,
+    some_of,
     some_rows,
 )
 from skwing._utils.corners import corners_message, fit_as_corners, reaches_beyond, rounded
@@ -23,7 +24,10 @@ _BELOW_EYES = ("mouth", "lip", "nose", "chin")
 
 def fractions(evidence):
     """Detect coordinates in [0, 1], [-0.5, 0.5] or [-1, 1], and shapes of tiny size."""
+    evidence = some_of(evidence)
     points = evidence.points[evidence.known]
+    if not len(points):
+        return None
     if (abs(points) <= _FRACTIONS).all(-1).mean() >= 0.99:
         low = points.min()
         ends = "0 and 1" if low > -0.1 else "-0.5 and 0.5" if low >= -0.6 else "-1 and 1"
@@ -45,6 +49,7 @@ def fractions(evidence):
 
 def per_cent(evidence):
     """Detect coordinates in [0, 100] that are percent of the image size."""
+    evidence = some_of(evidence)
     points, sizes = evidence.points, evidence.sizes
     known = points[evidence.known]
     if len(points) < 3 or not len(known):

@@ -1,7 +1,7 @@
 """Input of the checks for contradictions, and statistics of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,15 @@ def some_rows(evidence):
     """Evenly spaced subset of samples for a statistic."""
     n = len(evidence.points)
     return np.arange(n) if n <= _MOST else np.linspace(0, n - 1, _MOST).astype(int)
+
+
+def some_of(evidence):
+    """Evidence of these samples only, whose indices differ from those for `describe`."""
+    rows = some_rows(evidence)
+    if len(rows) == len(evidence.points):
+        return evidence
+    boxes = None if evidence.boxes is None else evidence.boxes[rows]
+    return replace(evidence, points=evidence.points[rows], boxes=boxes, sizes=evidence.sizes[rows])
 
 
 def extents(points):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import torch
 
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, chosen
+from skwing._crops.chip_cache import FolderOrNone
 from skwing._crops.random_changes import StageAugmentation
 from skwing._training.automatic import check_networks_or_auto
 from skwing._training.loop import OPTIMIZERS, SCHEDULES
@@ -79,6 +80,7 @@ SETTINGS = {
     "n_iter_no_change": count(),
     "precision": Choice(PRECISIONS),
     "device": By(check_device),
+    "cache": FolderOrNone(),
     "start": ModelOrNone(),
     "warm_start": Flag(),
     "random_state": Seed(),

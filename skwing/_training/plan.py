@@ -38,6 +38,8 @@ class Plan:
         Fitted model with these networks and their crops.
     start : Start or None
         Model whose weights the new networks take.
+    cache : str or None
+        Folder of chips, see :func:`skwing._crops.chips.cut_chips`.
     device : torch.device
     seed : int
     """
@@ -54,6 +56,7 @@ class Plan:
     seed: int
     before: Any = None
     start: Start | None = None
+    cache: str | None = None
 
     @property
     def first(self):

@@ -58,7 +58,7 @@ def training_crops(regressor, X, y, stage, n_variants):
 def _stages(regressor, plan, stage):
     """Chips, and the stages that place their crops."""
     if hasattr(regressor, "networks_") and len(regressor.networks_) >= stage:
-        chips = cut_chips(plan.train.data, regressor._frame, plan.device)
+        chips = cut_chips(plan.train.data, regressor._frame, plan.device, cache=plan.cache)
         return chips, copy.deepcopy(regressor)._reading_stages(plan.device)
     if stage > 1:
         raise NotFittedError(

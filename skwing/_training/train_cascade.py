@@ -65,7 +65,7 @@ def _validation(plan, chips):
     held_out = plan.held_out
     if held_out is None:
         return None
-    held_out_chips = cut_chips(held_out.data, chips.frame, chips.device)
+    held_out_chips = cut_chips(held_out.data, chips.frame, chips.device, cache=plan.cache)
 
     def validate(stages):
         points = read_chips(stages, held_out_chips)[0][-1]

@@ -90,11 +90,11 @@ def save_model(
     Notes
     -----
     All parameters and fitted attributes are saved, including those of the balancer. Not
-    saved are the `memory` of a pipeline, callbacks, metadata requests and additional
-    attributes. For custom networks and losses, only the names are saved: pass the networks
-    again to :func:`skwing.load_model`. Of the parameter `start`, a path is saved, a fitted model
-    is not. A ``functools.partial`` of a network of this package with
-    plain arguments is saved completely.
+    saved are the `memory` of a pipeline, the `cache` of a regressor, callbacks, metadata
+    requests and additional attributes. For custom networks and losses, only the names are saved:
+    pass the networks again to :func:`skwing.load_model`. Of the parameter `start`, a path is saved,
+    a fitted model is not. A ``functools.partial`` of a network of this package with plain
+    arguments is saved completely.
 
     Examples
     --------
@@ -281,8 +281,12 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool) 
 
 
 def _params_of(estimator: Any) -> dict[str, Any]:
-    """Parameters of an estimator, with a placeholder for a fitted model to start from."""
+    """Parameters that are saved, with a placeholder for a fitted model to start from.
+
+    A folder of this machine is of no use on others, and not for the eyes of others.
+    """
     params: dict[str, Any] = estimator.get_params(deep=False)
+    params.pop("cache", None)
     if hasattr(start := params.get("start"), "get_params"):
         params["start"] = NotInFile(f"a fitted {type(start).__name__}")
     return params

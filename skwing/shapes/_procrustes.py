@@ -10,7 +10,7 @@ from skwing._utils.landmarks import whole_points
 from skwing.geometry import apply, scale_of, similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -27,6 +27,7 @@ __all__ = [
 _FLIP = np.array([-1.0, 1.0])
 # Minimum radius of the mean of shapes of radius 1 if their orientations are similar.
 _UPRIGHT = 0.3
+_PORTION = 10_000  # number of shapes that are aligned at once
 _LEAST_EXTENT = 1e-140  # the squares of this number and of its inverse do not under- or overflow
 
 
@@ -124,10 +125,12 @@ def _mean_of_points(shapes: Floats) -> Floats:
         return np.where(known, shapes, 0.0).sum(-2, keepdims=True) / count
 
 
-def _mean_of_shapes(shapes: Floats) -> Floats:
+def _mean_of_shapes(parts: Iterable[Floats]) -> Floats:
     """Mean of each landmark over the shapes in which it is known, (n_landmarks, 2)."""
+    sums = [(np.nansum(part, 0), (~np.isnan(part)).sum(0)) for part in parts]
+    total, count = (sum(column[1:], column[0]) for column in zip(*sums, strict=True))
     with np.errstate(invalid="ignore"):
-        return np.nansum(shapes, 0) / (~np.isnan(shapes)).sum(0)
+        return np.asarray(total / count)
 
 
 def normalize(shapes: ArrayLike) -> Floats:
@@ -230,22 +233,34 @@ def mean_shape(shapes: ArrayLike, max_iter: int = 20, tol: float = 1e-4) -> Floa
            [ 0.707,  0.707],
            [-0.707,  0.707]])
     """
-    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
-    shapes = normalize(shapes[is_shape(shapes)])
+    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = np.concatenate([_only_shapes(part) for part in _portions(shapes)])
     if len(shapes) == 0:
         raise ValueError("a mean shape needs at least one shape with two distinct points.")
     mean = _first_mean(shapes)
     for _ in range(max_iter):
         last = mean
-        mean = normalize(_mean_of_shapes(_align_turned(shapes, last)[0]))
+        aligned = (_align_turned(part, last)[0] for part in _portions(shapes))
+        mean = normalize(_mean_of_shapes(aligned))
         if np.nanmax(np.abs(mean - last)) <= tol:
             break
     return normalize(mean)
 
 
+def _portions(shapes: Floats) -> list[Floats]:
+    """Parts of many shapes, whose computation takes little memory; at least one."""
+    return [shapes[i : i + _PORTION] for i in range(0, max(1, len(shapes)), _PORTION)]
+
+
+def _only_shapes(shapes: Floats) -> Floats:
+    """Normalised shapes, without those that cannot be aligned."""
+    shapes = whole_points(shapes)
+    return normalize(shapes[is_shape(shapes)])
+
+
 def _first_mean(shapes: Floats) -> Floats:
     """Mean of normalised shapes, or one of them if their orientations cancel out."""
-    mean = _mean_of_shapes(shapes)
+    mean = _mean_of_shapes(_portions(shapes))
     if np.sqrt(np.nanmean((mean - _mean_of_points(mean)) ** 2) * 2) > _UPRIGHT:
         return normalize(mean)
     return shapes[np.isnan(shapes).sum((-2, -1)).argmin()]

@@ -50,6 +50,7 @@ BAD_VALUES = {
 # What settings do accept of these, by estimator or function.
 ACCEPTED = {
     ("CascadeLandmarkRegressor", "augmentation"): ("None",),
+    ("CascadeLandmarkRegressor", "cache"): ("None", "no"),
     ("CascadeLandmarkRegressor", "schema"): ("None",),
     ("CascadeLandmarkRegressor", "start"): ("None",),
     ("CascadeLandmarkRegressor", "random_state"): ("None",),

@@ -1,0 +1,85 @@
+"""What identifies an image without decoding it, for stores of what is derived from images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from skwing.images._boxed_images import BoxedImages
+
+__all__ = ["sample_keys"]
+
+_REMEMBERED = 4096  # number of images, of which several samples in sequence are common
+_N_BYTES = 16
+
+
+def sample_keys(data: BoxedImages) -> NDArray[np.void]:
+    """Key of each sample, which differs if its image or its box does.
+
+    A file is identified by its absolute path, its size and the time of its last modification,
+    an array by its content.
+
+    Parameters
+    ----------
+    data : BoxedImages
+
+    Returns
+    -------
+    keys : array of 16 bytes, of shape (n,)
+
+    Raises
+    ------
+    FileNotFoundError, OSError, ValueError
+        If a file does not exist or cannot be read; names the sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing import BoxedImages
+    >>> from skwing.images._identity import sample_keys
+    >>> keys = sample_keys(BoxedImages([np.zeros((9, 9)), np.zeros((9, 9)), np.ones((9, 9))]))
+    >>> bool(keys[0] == keys[1]), bool(keys[0] == keys[2])
+    (True, False)
+    """
+    source, index = data._store
+    of_file = lru_cache(_REMEMBERED)(_of_file)
+    of_array = lru_cache(_REMEMBERED)(lambda row: _of_array(source[row]))
+    boxes = data.boxes
+    keys = np.empty(len(data), dtype=f"V{_N_BYTES}")
+    for i, row in enumerate(index.tolist()):
+        item = source[row] if source.dtype == object else None
+        if isinstance(item, str):
+            try:
+                image = of_file(item)
+            except (OSError, ValueError):
+                data.decode(i)  # raises an error that names the sample
+                raise
+        else:
+            image = of_array(row)
+        box = b"" if np.isnan(boxes[i, 0]) else boxes[i].tobytes()
+        keys[i] = _digest(image, box)
+    return keys
+
+
+def _of_file(path: str) -> bytes:
+    found = os.stat(path)
+    state = f"\0{found.st_size}\0{found.st_mtime_ns}"
+    return _digest(b"file", os.fsencode(os.path.abspath(path)), state.encode())
+
+
+def _of_array(image: NDArray[Any]) -> bytes:
+    return _digest(b"array", repr((image.shape, image.dtype.str)).encode(), image.tobytes())
+
+
+def _digest(*parts: bytes) -> bytes:
+    joined = hashlib.blake2b(digest_size=_N_BYTES)
+    for part in parts:
+        joined.update(part)
+    return joined.digest()
