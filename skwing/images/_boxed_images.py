@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -237,10 +238,11 @@ class BoxedImages:
         if source.dtype == object:
             # The same array can occur several times.
             keys = [item if isinstance(item, str) else id(item) for item in source[index]]
-        samples: dict[int | str, list[int]] = {}
-        for position, key in enumerate(keys):
-            samples.setdefault(key, []).append(position)
-        return [np.array(positions) for positions in samples.values()]
+        numbers: dict[int | str, int] = {}
+        image = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+        samples = np.argsort(image, kind="stable")
+        ends = np.cumsum(np.bincount(image)).tolist()
+        return [samples[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -449,6 +451,17 @@ class BoxedImages:
         if self._schema is not None:
             parts.append(f"schema={self._schema.name!r}")
         return f"BoxedImages({', '.join(parts)})"
+
+    def __sizeof__(self) -> int:
+        # Schedulers ask for it: joblib's Dask backend sends what is large once, not in each task.
+        source, index = self._store
+        arrays = [source, index, self._numbers, self._boxes, self._repeats, self._stated_sizes]
+        n_bytes = object.__sizeof__(self) + sum(a.nbytes for a in arrays if a is not None)
+        if source.dtype == object and len(source):
+            first = source[0]
+            each = first.nbytes if isinstance(first, np.ndarray) else sys.getsizeof(first)
+            n_bytes += len(source) * each
+        return n_bytes
 
     def __getstate__(self) -> dict[str, Any]:
         # Keep the selected rows for later calls: grid searches pickle X once per task, and

@@ -199,6 +199,7 @@ print(zlib.crc32(stored.pixels[:].tobytes()))
 """
 
 
+@pytest.mark.slow
 def test_processes_at_the_same_time_get_the_same_chips(files, tmp_path):
     np.savez(tmp_path / "data.npz", paths=files.paths.astype(str), boxes=files.boxes)
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data.npz"), str(tmp_path / "chips")]
@@ -296,6 +297,7 @@ def weights(reg):
     return [p.detach().numpy() for network in reg.networks_ for p in network.state_dict().values()]
 
 
+@pytest.mark.slow
 def test_a_fit_is_the_same_with_and_without(tmp_path, cut):
     X, y = make_faces(N, image_size=160, random_state=0, return_X_y=True)
     # In wide boxes, faces are small, and chips are cut a second time at higher resolution.
@@ -315,6 +317,7 @@ def test_a_fit_is_the_same_with_and_without(tmp_path, cut):
         np.testing.assert_array_equal(weight, other)
 
 
+@pytest.mark.slow
 def test_a_search_cuts_every_chip_once(tmp_path, cut):
     X, y = make_faces(N, image_size=48, random_state=0, return_X_y=True)
     reg = regressor(networks=(SHAPE_INDEXED,), cache=tmp_path)
@@ -324,6 +327,7 @@ def test_a_search_cuts_every_chip_once(tmp_path, cut):
     assert search.best_estimator_.cache == tmp_path
 
 
+@pytest.mark.slow
 def test_a_saved_model_does_not_tell_the_folder(tmp_path):
     X, y = make_faces(6, image_size=48, random_state=0, return_X_y=True)
     reg = regressor(networks=(skwing.networks.NETWORKS["cnn6"],), cache=tmp_path / "secret")
