@@ -19,11 +19,14 @@ from skwing._prediction.confidence import calibrate, error_units
 from skwing._prediction.prediction_mixin import PredictionMixin
 from skwing._prediction.state import ATTRIBUTES, put, taken
 from skwing._training.augmentation_mixin import AugmentationMixin
+from skwing._training.checkpoint import find_checkpoint
 from skwing._training.doubt_limit import make_retry
+from skwing._training.identity import identity_of
 from skwing._training.mirrored_stages import mirrored_as_known
 from skwing._training.parameters import SETTINGS
 from skwing._training.plan import Plan, planned_stages
 from skwing._training.samples import (
+    check_held_out,
     check_learnable,
     check_samples,
     drop_unboxed,
@@ -55,7 +58,7 @@ from skwing.schema import check_schema
 from skwing.shapes._reference import reference_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, Literal, Self
 
     from numpy.typing import ArrayLike, NDArray
@@ -194,6 +197,19 @@ class CascadeLandmarkRegressor(
         parameters `networks`, `margin` and `start` are then ignored. If neither `schema` nor
         the data say which landmarks swap places in a mirrored image, the previous schema is
         kept.
+    checkpoint : path or None, default=None
+        Where `fit` writes its state, so that it can continue after the process was killed: `fit`
+        with the same parameters and data continues from the last state, and gives the same
+        model, on a CPU bit by bit. A path that ends in ``.safetensors`` is a file; other data or
+        parameters are then an error. Any other path is a folder, which is created and has a file
+        for each set of parameters and data, as in searches. The state is written once per
+        minute, or less often if this would take more than a hundredth of the time, and after
+        each stage. After training, the file holds the result, which the same `fit` returns
+        without training. Of custom networks and losses, only the names are compared.
+    callbacks : list of callable or None, default=None
+        Functions that are called after each epoch with its row of `history_`, a dict. If one
+        returns True, the stage ends. They are not part of model files. Callbacks of scikit-learn
+        are set by `set_callbacks`.
     random_state : int, RandomState instance or None, default=None
         Seed of all random numbers. The same integer gives the same result on the same CPU,
         also if fits run in several threads. Global random states are neither read nor
@@ -294,6 +310,8 @@ class CascadeLandmarkRegressor(
         cache: FilePath | None = None,
         start: FilePath | Predictor | None = None,
         warm_start: bool = False,
+        checkpoint: FilePath | None = None,
+        callbacks: Sequence[Callable[[HistoryRow], bool | None]] | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -322,6 +340,8 @@ class CascadeLandmarkRegressor(
         self.cache = cache
         self.start = start
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
@@ -374,15 +394,15 @@ class CascadeLandmarkRegressor(
         completed epoch. After Ctrl-C, `fit` emits a warning and returns, so that a search
         continues with its next fit; errors are raised. If no epoch was completed, the
         regressor is unchanged. The next `fit` with ``warm_start=True`` trains only the
-        missing stages.
+        missing stages. With a `checkpoint`, the same `fit` continues where it was last written.
         """
-        plan = self._check(X, y, sample_weight, X_val, y_val)
+        plan = self._check(X, y, sample_weight, X_val, y_val, resumes=True)
         with drawing(plan.seed):
             chips, stages = self._prepare(plan)
             history = [self._rows_of(i) for i in range(plan.first)]
             run = train_cascade(plan, chips, stages, history=history, estimator=self)
             self._keep(run, plan, chips, flat=is_flat(y))
-        run.tell()
+        run.tell(plan.checkpoint)
         return self
 
     def _check(
@@ -392,18 +412,26 @@ class CascadeLandmarkRegressor(
         sample_weight: ArrayLike | None,
         X_val: ImagesLike | None,
         y_val: ArrayLike | None,
+        *,
+        resumes: bool = False,
     ) -> Plan:
         """Validate everything that does not require decoded images; return a plan."""
         given = check_table(self._constraints, self)
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
-        rng = check_random_state(given.random_state)
         n_landmarks = train.points.shape[1]
         schema = check_schema(given.schema or train.data.schema, n_landmarks)
         check_order(schema, train.data.schema)
         before, start, schema = beginning(self, given, train.points, schema)
         fraction = given.validation_fraction if given.early_stopping else None
-        train, held_out = hold_out(train, X_val, y_val, fraction, rng)
+        held_out, checkpoint = check_held_out(X_val, y_val, n_landmarks), None
+        if resumes and given.checkpoint is not None:
+            source = before if start is None else start.model
+            identity = identity_of(given, source, train, held_out)
+            checkpoint = find_checkpoint(given.checkpoint, identity)
+            given.random_state = checkpoint.random_state(given.random_state)
+        rng = check_random_state(given.random_state)
+        train, held_out = hold_out(train, held_out, fraction, rng)
         known = 0 if before is None else len(before.networks_)
         kept = self._builders if before is self else []
         # "auto" depends on the number of training samples, without held-out samples.
@@ -426,6 +454,7 @@ class CascadeLandmarkRegressor(
             before=before,
             start=start,
             cache=given.cache,
+            checkpoint=checkpoint,
         )
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:

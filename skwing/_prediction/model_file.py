@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,21 +25,61 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["read_model", "write_model"]
+__all__ = ["Kind", "read_content", "read_model", "write_content", "write_model"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Kind of content of a file.
+
+    Attributes
+    ----------
+    name : str
+        For error messages.
+    key : str
+        Key in the metadata of the file; its value is a JSON text with the header.
+    newest : int
+        Number of the newest format.
+    writer : str
+        What writes such files, for error messages.
+    """
+
+    name: str
+    key: str
+    newest: int
+    writer: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the header."""
+        return ("format", "skwing", "sha256", self.name)
+
 
 # 1: before 0.9, without float16 weights and notices. 2: before 0.10, without confidence.
 FORMAT = 3
-_KEY = "skwing"  # key in the metadata; its value is a JSON text with the following keys
-_KEYS = ("format", "skwing", "sha256", "model")
+MODEL = Kind("model", "skwing", FORMAT, "save_model (load files of joblib or pickle with these)")
 
 
 def write_model(path: FilePath, model: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Write a model to a file atomically.
+    """Write a model to a file atomically, see :func:`write_content`."""
+    write_content(path, MODEL, model, arrays)
+
+
+def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
+    """Read a file written by :func:`write_model`, see :func:`read_content`."""
+    return read_content(path, MODEL)
+
+
+def write_content(
+    path: FilePath, kind: Kind, content: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Write content to a file atomically.
 
     Parameters
     ----------
     path : str or path-like
-    model : dict
+    kind : Kind
+    content : dict
         Must be serialisable as JSON.
     arrays : dict of str to ndarray
         Arrays from :func:`skwing.networks.as_array`.
@@ -49,17 +90,17 @@ def write_model(path: FilePath, model: dict[str, Any], arrays: dict[str, NDArray
         If the file cannot be written.
     """
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
-    header = {"format": FORMAT, "skwing": __version__, "model": model}
+    header = {"format": kind.newest, "skwing": __version__, kind.name: content}
     header["sha256"] = _checksum(header, tensors)
-    write_bytes(path, save(tensors, {_KEY: json.dumps(header, allow_nan=False)}))
+    write_bytes(path, save(tensors, {kind.key: json.dumps(header, allow_nan=False)}))
 
 
-def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
-    """Read a file written by :func:`write_model`.
+def read_content(path: FilePath, kind: Kind) -> tuple[Any, dict[str, NDArray[Any]], str]:
+    """Read a file written by :func:`write_content`.
 
     Returns
     -------
-    model : dict
+    content : dict
     arrays : dict of str to ndarray
     version : str
         Version of skwing that wrote the file.
@@ -69,44 +110,49 @@ def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file is not a model file, damaged, or of a newer format.
+        If the file is of another kind, damaged, or of a newer format.
     """
     path = os.fsdecode(path)
-    if not stat.S_ISREG(_stat(path).st_mode):
-        raise ValueError(f"{path} is not a regular file, expected a file written by save_model")
+    if not stat.S_ISREG(_stat(path, kind).st_mode):
+        written = f"expected a file written by {kind.writer.partition(' (')[0]}"
+        raise ValueError(f"{path} is not a regular file, {written}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = _read_header(file.metadata() or {}, path)
+            header = _read_header(file.metadata() or {}, path, kind)
             version = check_format(
-                header["format"], header["skwing"], f"the model in {path}", newest=FORMAT
+                header["format"],
+                header["skwing"],
+                f"the {kind.name} in {path}",
+                newest=kind.newest,
             )
             # Copy the tensors, because the file may be replaced while they are in use.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:
         raise ValueError(
-            f"{path} cannot be read as a model: it is damaged, or was not written by save_model "
-            f"(load files of joblib or pickle with these) ({error})"
+            f"{path} cannot be read as a {kind.name}: it is damaged, or was not written by "
+            f"{kind.writer} ({error})"
         ) from error
     if header.pop("sha256") != _checksum(header, tensors):
         raise ValueError(f"{path} is damaged: its content does not match its checksum")
-    return header["model"], {name: as_array(tensor) for name, tensor in tensors.items()}, version
+    return header[kind.name], {name: as_array(tensor) for name, tensor in tensors.items()}, version
 
 
-def _stat(path: str) -> os.stat_result:
+def _stat(path: str, kind: Kind) -> os.stat_result:
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"there is no file {path} to load a model from") from None
+        raise FileNotFoundError(f"there is no file {path} to load a {kind.name} from") from None
 
 
-def _read_header(metadata: dict[str, str], path: str) -> dict[str, Any]:
-    if _KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file, but not one written by save_model")
+def _read_header(metadata: dict[str, str], path: str, kind: Kind) -> dict[str, Any]:
+    if kind.key not in metadata:
+        writer = kind.writer.partition(" (")[0]
+        raise ValueError(f"{path} is a safetensors file, but not one written by {writer}")
     try:
-        header = json.loads(metadata[_KEY])
+        header = json.loads(metadata[kind.key])
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: its header is not JSON") from error
-    check_keys(header, _KEYS, f"the header of {path}")
+    check_keys(header, kind.keys, f"the header of {path}")
     return header
 
 
@@ -116,5 +162,7 @@ def _checksum(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         told = [name, str(tensor.dtype), list(tensor.shape)]
         total.update(json.dumps(told).encode())
-        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+        if tensor.numel():  # others have no view as bytes
+            flat = tensor.contiguous().reshape(-1)
+            total.update(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
     return total.hexdigest()

@@ -5,15 +5,19 @@ tuple of arguments of the network, `targets` has shape (b, L, 2) in input pixels
 missing points, and `weights` has shape (b,) or is None.
 """
 
+import itertools
 import math
 import time
 from contextlib import nullcontext
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from skwing._training.loop_state import LoopState
 from skwing._training.weights import Diverged, EpochWeights, broken_part, finite_parts
 from skwing._utils.graphs import Replayed
 from skwing._utils.random import generator_on
+from skwing._utils.warnings import warn_caller
 
 
 def average_loss(values, weights=None):
@@ -119,22 +123,82 @@ def autocast(device, mixed):
 class TrainingStep:
     """A training step on one batch, which returns the (detached) loss before the step.
 
-    It is called with targets, weights and the inputs of the network.
+    It is called with targets, weights and the inputs of the network. If memory does not suffice,
+    the gradients of parts of the batch are computed one after the other and added, with a
+    warning. The loss and the step are then the same except for rounding, unless the network
+    normalises by statistics of the batch, or draws random numbers.
     """
 
     def __init__(self, network, loss, optimizer, mixed=False):
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.mixed = mixed
+        self._at_once = None  # number of samples that memory suffices for, if it is known
 
     def __call__(self, targets, weights, *inputs):
         """Run the step."""
+        n_samples, value, told = len(targets), None, self._at_once is not None
+        while value is None:
+            try:
+                value = self._gradients(targets, weights, inputs)
+            except torch.OutOfMemoryError as error:
+                n_tried = min(self._at_once or n_samples, n_samples)
+                if n_tried < 2:
+                    error.add_note(_TOO_LARGE)
+                    raise
+                self._at_once = (n_tried + 1) // 2
+            if value is None:  # the exception, which held tensors, is gone
+                self.optimizer.zero_grad(set_to_none=True)
+                if targets.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        if self._at_once is not None and not told:
+            self._tell(n_samples)
+        self.optimizer.step()
+        return value
+
+    def _gradients(self, targets, weights, inputs):
+        """Compute the gradients of a batch, and return its loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._at_once is None or self._at_once >= len(targets):
+            return self._add_gradients(targets, weights, inputs)
+        amounts = (~torch.isnan(targets).any(-1)).sum(-1).to(torch.float32)
+        if weights is not None:
+            amounts = amounts * weights
+        shares = amounts / amounts.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        total = torch.zeros((), device=targets.device)
+        for rows in _parts(len(targets), self._at_once):
+            own = None if weights is None else weights[rows]
+            part = tuple(each[rows] for each in inputs)
+            total += self._add_gradients(targets[rows], own, part, shares[rows].sum())
+        return total
+
+    def _add_gradients(self, targets, weights, inputs, share=None):
+        """Add the gradients of a part of a batch, and return its share of the loss."""
         with autocast(targets.device, self.mixed):
             points = self.network(*inputs)
         value = batch_loss(points.float(), targets, weights, self.loss)
-        self.optimizer.zero_grad(set_to_none=True)
+        if share is not None:
+            value = value * share
         value.backward()
-        self.optimizer.step()
         return value.detach()
+
+    def _tell(self, n_samples):
+        normalised = any(isinstance(m, _BatchNorm) for m in self.network.modules())
+        warn_caller(
+            f"memory does not suffice for a training step on {n_samples} samples at once: steps "
+            f"compute {self._at_once} at a time and add their gradients, which takes longer. "
+            + (_OF_PARTS if normalised else "The result is the same except for rounding.")
+        )
+
+
+_TOO_LARGE = "memory does not suffice for a training step on one sample at a time"
+_OF_PARTS = "Batch normalisation uses the statistics of these parts instead of the whole batch."
+
+
+def _parts(n_samples, at_once):
+    """Slices of nearly equal lengths of at most `at_once`."""
+    n_parts = math.ceil(n_samples / at_once)
+    ends = [n_samples * i // n_parts for i in range(n_parts + 1)]
+    return [slice(first, last) for first, last in itertools.pairwise(ends)]
 
 
 _LOW_RATE = 0.1  # fraction of the peak learning rate below which early stopping is active
@@ -156,6 +220,7 @@ def train(
     patience=None,
     on_epoch=None,
     check=None,
+    keeper=None,
 ):
     """Train a network.
 
@@ -195,6 +260,10 @@ def train(
     check : callable, default=None
         Called without arguments at the end; raises
         :class:`skwing._training.weights.Diverged` if the network is not usable.
+    keeper : object, default=None
+        Its method `begin` is called with the :class:`LoopState` before the first step, and may
+        load a saved state, from which training continues. Its method `keep` is called with it
+        after each step and epoch.
 
     Returns
     -------
@@ -214,22 +283,28 @@ def train(
     if recorded:
         step = Replayed(step, generator_on(next(network.parameters()).device))
     sound, weights_kept = finite_parts(network), EpochWeights(network)
-    first_low, rows, waited = _first_low_epoch(schedule, n_epochs), [], 0
+    state = LoopState(network, optimizer, scheduler, weights_kept)
+    if keeper is not None:
+        keeper.begin(state)
+    first_low, n_before = _first_low_epoch(schedule, n_epochs), len(state.rows)
+    epoch = n_before
     try:
-        for epoch in range(1, n_epochs + 1):
-            row = _train_epoch(network, batches, step, scheduler, n_steps)
-            row = {"epoch": epoch, **row}
+        for epoch in range(n_before + 1, n_epochs + 1):
+            row = {"epoch": epoch, **_train_epoch(network, batches, step, state, n_steps, keeper)}
             _check_epoch(row, network, sound)
             if validate is not None:
                 row["validation_error"] = validate()
             if epoch == first_low:
                 weights_kept.forget_best()
             is_best = weights_kept.update(row.get("validation_error", row["loss"]))
-            waited = 0 if is_best or epoch < first_low else waited + 1
-            rows.append(row)
+            state.waited = 0 if is_best or epoch < first_low else state.waited + 1
+            state.end_epoch(row)
             stops = on_epoch is not None and on_epoch(row)
-            if stops or (patience is not None and validate is not None and waited >= patience):
+            is_late = patience is not None and validate is not None and state.waited >= patience
+            if stops or is_late:
                 break
+            if keeper is not None:
+                keeper.keep(state)
         if patience is not None and validate is not None:
             weights_kept.restore_best()
         if check is not None:
@@ -243,26 +318,32 @@ def train(
         raise
     finally:
         network.eval()
-    return rows
+    return state.rows
 
 
-def _train_epoch(network, batches, step, scheduler, n_steps):
-    """Train for one epoch and return its row of history, without the epoch number."""
-    device = next(network.parameters()).device
-    start, total, n_samples = time.perf_counter(), torch.zeros((), device=device), 0
+def _train_epoch(network, batches, step, state, n_steps, keeper=None):
+    """Train for the rest of an epoch and return its row of history, without the epoch number."""
+    start, tally = time.perf_counter(), state.tally
+    earlier = tally.seconds
+    if tally.loss is None:
+        tally.loss = torch.zeros((), device=next(network.parameters()).device)
     network.train()
-    for _ in range(n_steps):
+    while tally.n_steps < n_steps:
         inputs, targets, weights = next(batches)
         # Accumulate on the device, because reading a number would force a GPU sync.
-        total += step(targets, weights, *inputs)
-        scheduler.step()
-        n_samples += len(targets)
+        tally.loss += step(targets, weights, *inputs)
+        state.scheduler.step()
+        tally.n_samples += len(targets)
+        tally.n_steps += 1
+        if keeper is not None:
+            tally.seconds = earlier + time.perf_counter() - start
+            keeper.keep(state)
     network.eval()
     return {
-        "loss": float(total) / n_steps,
-        "learning_rate": float(scheduler.get_last_lr()[0]),
-        "seconds": time.perf_counter() - start,
-        "n_samples": n_samples,
+        "loss": float(tally.loss) / n_steps,
+        "learning_rate": float(state.scheduler.get_last_lr()[0]),
+        "seconds": earlier + time.perf_counter() - start,
+        "n_samples": tally.n_samples,
     }
 
 

@@ -1,6 +1,7 @@
 """Parameters of the regressor: constraints, and conversion to settings of each stage."""
 
 import math
+import os
 import platform
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from skwing._utils.checks import (
     Number,
     Only,
     PerStage,
+    Refused,
     Seed,
     check_choice,
     check_table,
@@ -51,6 +53,40 @@ class AugmentationOrNone(Constraint):
         if not isinstance(value, Augmentation):
             raise ValueError(f"{name} must be {self}, got {told(value)}")
         return check_table(Augmentation._constraints, value, prefix=f"{name}.")
+
+
+class PathOrNone(Constraint):
+    """A path, which is checked by :func:`find_checkpoint`."""
+
+    def __str__(self):
+        return "the path of a file or a folder, or None"
+
+    def clean(self, value):
+        if value is None or (isinstance(value, (str, os.PathLike)) and os.fspath(value)):
+            return value
+        raise Refused
+
+
+class Callables(Constraint):
+    """Functions that are called after each epoch, or None."""
+
+    def __str__(self):
+        return "a list of functions of a row of history, or None"
+
+    def check(self, value, name):
+        """Return a list of functions."""
+        if value is None:
+            return []
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{name} must be {self}, got {told(value)}")
+        for i, own in enumerate(value):
+            if hasattr(own, "on_fit_task_end"):
+                raise ValueError(
+                    f"{name}[{i}] is a callback of scikit-learn: pass it to set_callbacks instead"
+                )
+            if not callable(own) or isinstance(own, type):
+                raise ValueError(f"{name} must be {self}, got {told(own)} for {name}[{i}]")
+        return list(value)
 
 
 _POSITIVE = Number(0, ends="(]")
@@ -83,6 +119,8 @@ SETTINGS = {
     "cache": FolderOrNone(),
     "start": ModelOrNone(),
     "warm_start": Flag(),
+    "checkpoint": PathOrNone(),
+    "callbacks": Callables(),
     "random_state": Seed(),
     "verbose": VERBOSE,
 }

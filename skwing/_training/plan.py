@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from skwing._training.automatic import networks_for, reads_patches
+from skwing._training.checkpoint import Checkpoint
 from skwing._training.parameters import StageSettings, stage_settings
 from skwing._training.samples import Samples
 from skwing._training.start import Start
@@ -40,6 +41,8 @@ class Plan:
         Model whose weights the new networks take.
     cache : str or None
         Folder of chips, see :func:`skwing._crops.chips.cut_chips`.
+    checkpoint : Checkpoint or None
+        State of this fit in a file.
     device : torch.device
     seed : int
     """
@@ -57,6 +60,7 @@ class Plan:
     before: Any = None
     start: Start | None = None
     cache: str | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def first(self):

@@ -1,5 +1,6 @@
 """Progress reporting during `fit`: progress bar, printed lines, and scikit-learn's callbacks."""
 
+import numpy as np
 from tqdm.auto import tqdm
 
 
@@ -9,7 +10,8 @@ class FitProgress:
     Parameters
     ----------
     estimator : estimator
-        Its `verbose` is 1 for a progress bar, 2 for a line per epoch.
+        Its `verbose` is 1 for a progress bar, 2 for a line per epoch; its `callbacks` are
+        called with the row of each epoch.
     n_epochs : int
         Total number of epochs of all stages.
     """
@@ -31,6 +33,14 @@ class FitProgress:
         if self.context is not None and error is None:
             self.context.call_on_fit_task_end(estimator=self.estimator)
 
+    def known(self, stage, row):
+        """Count an epoch that an earlier process has trained and reported."""
+        if not self.bar.disable:
+            self.bar.initial += 1
+        self.bar.update()
+        if self.context is not None:
+            self.context.subcontext(task_name=f"stage {stage}, epoch {row['epoch']}")
+
     def epoch(self, stage, row):
         """Report an epoch of a stage (counted from 1); True if a callback requests to stop."""
         self.bar.update()
@@ -42,11 +52,15 @@ class FitProgress:
                 f"stage {stage}, epoch {row['epoch']}: {told}, {row['seconds']:.1f} s",
                 flush=True,
             )
+        calls = self.estimator.callbacks or ()
+        answers = [call({"stage": stage, **row}) for call in calls]
+        # Not any true value, because functions that log may return objects.
+        stops = any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
         if self.context is None:
-            return False
+            return stops
         task = self.context.subcontext(task_name=f"stage {stage}, epoch {row['epoch']}")
         task.call_on_fit_task_begin(estimator=self.estimator)
-        return task.call_on_fit_task_end(estimator=self.estimator)
+        return task.call_on_fit_task_end(estimator=self.estimator) or stops
 
     def skip(self, n_epochs):
         """Reduce the total by epochs that are not run."""

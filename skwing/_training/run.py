@@ -40,11 +40,20 @@ class Run:
         for stage in self._before:
             stage.network = copy.deepcopy(stage.network)
 
-    def start_stage(self, progress):
-        """Callback for the rows of the next stage; it returns True to stop the stage."""
-        rows = []
+    def start_stage(self, progress, known=()):
+        """Callback for the rows of the next stage; it returns True to stop the stage.
+
+        Parameters
+        ----------
+        progress : FitProgress
+        known : sequence of dict
+            Rows of epochs that are known from a checkpoint.
+        """
+        number = len(self.history) + 1
+        rows = [{"stage": number, **row} for row in known]
         self.history.append(rows)
-        number = len(self.history)
+        for row in rows:
+            progress.known(number, row)
 
         def report(row):
             rows.append({"stage": number, **row})
@@ -90,8 +99,13 @@ class Run:
             found, self.failure = self.failure, Diverged(f"{words}diverged; {cause}")
             self.failure.__cause__ = found
 
-    def tell(self):
+    def tell(self, checkpoint=None):
         """Warn if the user interrupted training; raise any other exception that ended it.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint or None, default=None
+            From which the next fit continues.
 
         Raises
         ------
@@ -105,9 +119,10 @@ class Run:
         )
         kept = f"The regressor is fitted with the completed training: {epochs}"
         if isinstance(self.failure, KeyboardInterrupt):
-            warn_caller(
-                f"training was interrupted by the user. {kept}. With warm_start=True, fit continues"
-            )
+            then = "With warm_start=True, fit continues"
+            if checkpoint is not None:
+                then = f"The same fit continues from {checkpoint.path}"
+            warn_caller(f"training was interrupted by the user. {kept}. {then}")
             return
         self.failure.add_note(f"{kept}.")
         raise self.failure

@@ -194,17 +194,36 @@ def warn_of_contradictions(samples, chips, schema):
         warn_of_data(message)
 
 
-def hold_out(train, X_val, y_val, fraction, rng):
-    """Split off held-out samples for validation.
+def check_held_out(X_val, y_val, n_landmarks):
+    """Validate held-out samples, if the user passed any.
+
+    Returns
+    -------
+    held_out : Samples or None
+
+    Raises
+    ------
+    ValueError
+        If `X_val` and `y_val` are inconsistent.
+    """
+    if (X_val is None) != (y_val is None):
+        raise ValueError("X_val and y_val must be passed together: only one of them was passed")
+    if X_val is None:
+        return None
+    held_out = check_samples(X_val, y_val, None, n_landmarks, name="y_val")
+    return drop_unboxed(held_out, "X_val")
+
+
+def hold_out(train, held_out, fraction, rng):
+    """Split off samples for validation, unless the user passed some.
 
     Parameters
     ----------
     train : Samples
-    X_val, y_val : images and landmarks
-        Held-out samples passed by the user, or None.
+    held_out : Samples or None
+        Held-out samples passed by the user.
     fraction : float or None
-        Fraction of `train` to hold out at random, if the user did not pass held-out samples;
-        None holds out nothing.
+        Fraction of `train` to hold out at random otherwise; None holds out nothing.
     rng : RandomState
 
     Returns
@@ -215,14 +234,11 @@ def hold_out(train, X_val, y_val, fraction, rng):
     Raises
     ------
     ValueError
-        If `X_val` and `y_val` are inconsistent, or there are too few samples to split.
+        If there are too few samples to split.
     """
-    if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val must be passed together: only one of them was passed")
-    if X_val is not None:
-        held_out = check_samples(X_val, y_val, None, train.points.shape[1], name="y_val")
-        return train, drop_unboxed(held_out, "X_val")
-    return (train, None) if fraction is None else split_samples(train, fraction, rng)
+    if held_out is not None or fraction is None:
+        return train, held_out
+    return split_samples(train, fraction, rng)
 
 
 def split_samples(samples, fraction, rng):

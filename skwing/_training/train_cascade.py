@@ -6,6 +6,7 @@ import numpy as np
 
 from skwing._crops.chips import cut_chips
 from skwing._prediction.read_images import read_chips
+from skwing._training.identity import chips_digest
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
 from skwing._training.train_stage import make_truth, train_stage
@@ -36,12 +37,20 @@ def train_cascade(plan, chips, stages, *, history, estimator):
     BaseException
         If training ends early without a usable result.
     """
-    truth, validate = make_truth(chips, plan.train, plan.schema), _validation(plan, chips)
+    truth, checkpoint = make_truth(chips, plan.train, plan.schema), plan.checkpoint
+    held_out = None if plan.held_out is None else _chips_of(plan.held_out, chips, plan.cache)
+    validate = _validation(plan, held_out)
+    if checkpoint is not None:
+        checkpoint.check_pixels(chips_digest(chips, held_out))
     run = Run(stages, plan.n_known, history)
     n_epochs = sum(own.max_epochs for own in plan.settings[plan.first :])
     with run.ended_by_failure(), FitProgress(estimator, n_epochs) as progress:
         for i in range(plan.first, len(stages)):
-            ready = stages[: i + 1]
+            ready, known = stages[: i + 1], [] if checkpoint is None else checkpoint.rows_of(i)
+            report = run.start_stage(progress, known)
+            if checkpoint is not None and checkpoint.take(i, stages[i]):
+                progress.skip(plan.settings[i].max_epochs - len(known))
+                continue
             rows = train_stage(
                 ready,
                 plan.settings[: i + 1],
@@ -51,8 +60,11 @@ def train_cascade(plan, chips, stages, *, history, estimator):
                 plan.losses[i],
                 seed=plan.seed + i,
                 validate=None if validate is None else partial(validate, ready),
-                report=run.start_stage(progress),
+                report=report,
+                keeper=None if checkpoint is None else checkpoint.keeper(i),
             )
+            if checkpoint is not None:
+                checkpoint.finish(i, stages[i], rows)
             progress.skip(plan.settings[i].max_epochs - len(rows))
     run.settle(chips, truth, plan.train, plan.settings)
     if run.is_empty:
@@ -60,12 +72,16 @@ def train_cascade(plan, chips, stages, *, history, estimator):
     return run
 
 
-def _validation(plan, chips):
+def _chips_of(held_out, chips, cache):
+    """Chips of held-out samples, like those of the training samples."""
+    return cut_chips(held_out.data, chips.frame, chips.device, cache=cache)
+
+
+def _validation(plan, held_out_chips):
     """Function that computes the mean error of stages on held-out samples, or None."""
     held_out = plan.held_out
     if held_out is None:
         return None
-    held_out_chips = cut_chips(held_out.data, chips.frame, chips.device, cache=plan.cache)
 
     def validate(stages):
         points = read_chips(stages, held_out_chips)[0][-1]

@@ -8,7 +8,16 @@ import torch
 from skwing._prediction.stages import mirror_permutation
 from skwing._training import loop
 from skwing._training.asymmetry import WithAsymmetry
-from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
+from skwing._training.batches import (
+    EndlessDraws,
+    Taken,
+    TrainingTargets,
+    crop_variants,
+    go_to,
+    place_of,
+    training_batches,
+    with_places,
+)
 from skwing._training.divergence import check_predictions
 from skwing._training.parameters import check_mixed
 from skwing._training.patch_batches import patch_batches, patch_places
@@ -30,7 +39,9 @@ def make_truth(chips, samples, schema):
     return TrainingTargets(points, permutation, weights)
 
 
-def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate, report):
+def train_stage(
+    stages, settings, chips, truth, repeats, loss, *, seed, validate, report, keeper=None
+):
     """Train the last of some stages, on crops placed by the previous stages.
 
     Parameters
@@ -50,6 +61,8 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
         Called without arguments; returns the error of the stages on held-out data.
     report : callable
         Called with each row of history; training stops if it returns True.
+    keeper : StageKeeper or None, default=None
+        Saves the state of training, from which it continues.
 
     Returns
     -------
@@ -64,7 +77,7 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
     stage, own = stages[-1], settings[-1]
     generator = torch.Generator().manual_seed(seed)
     # Copy, because torch warns of read-only arrays.
-    draws = endless_draws(torch.tensor(repeats), own.batch_size, generator)
+    draws = EndlessDraws(torch.tensor(repeats), own.batch_size, generator)
     mirrors = own.augmentation.mirror > 0
     unit = stage.crop.size / _ASYMMETRY_UNITS
     sided = WithAsymmetry(
@@ -80,10 +93,16 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
         check_predictions(stages, chips, truth)
 
     batches = _batches(stages, settings, chips, truth, draws, generator)
+    if keeper is not None:
+        if keeper.place is not None:
+            go_to(keeper.place, draws, generator)
+        place, batches = place_of(draws, generator), with_places(batches, draws, generator)
     # A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
         with ready as batches:
+            if keeper is not None:
+                batches = keeper.batches = Taken(batches, place)
             return loop.train(
                 sided,
                 batches,
@@ -105,6 +124,7 @@ def train_stage(stages, settings, chips, truth, repeats, loss, *, seed, validate
                 patience=own.patience,
                 on_epoch=report,
                 check=check_now,
+                keeper=keeper,
             )
     finally:
         stage.asymmetry = sided.asymmetry

@@ -77,3 +77,20 @@ class EpochWeights:
     def restore_best(self):
         """Restore the best weights, or the last ones if all errors were NaN."""
         self._network.load_state_dict(self._best if self._least < math.inf else self._last)
+
+    def state(self):
+        """Both copies and the smallest error, see :meth:`load`."""
+        best = None if self._best is self._last else dict(self._best)
+        return {"last": dict(self._last), "best": best, "least": self._least}
+
+    def load(self, state):
+        """Set the copies from the result of :meth:`state`."""
+        self._last = _copied(self._last, state["last"])
+        best = state["best"]
+        self._best = self._last if best is None else _copied(self._last, best)
+        self._least = state["least"]
+
+
+def _copied(present, state):
+    """Copy of a state dict on the devices of another."""
+    return {name: value.to(present[name].device, copy=True) for name, value in state.items()}

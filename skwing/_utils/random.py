@@ -139,6 +139,25 @@ def generator_on(device: torch.device) -> torch.Generator | None:
     return None if draws is None else draws.on(device)
 
 
+def draws_state() -> dict[str, torch.Tensor]:
+    """States of the current generators, by the name of their device."""
+    draws = _DRAWS.get()
+    if draws is None:
+        return {}
+    return {str(device): own.get_state() for device, own in draws._generators.items()}
+
+
+def load_draws(states: dict[str, torch.Tensor]) -> None:
+    """Set the current generators to the result of :func:`draws_state`.
+
+    Generators of devices that this machine does not have are left out.
+    """
+    draws = _DRAWS.get()
+    for name, state in states.items():
+        if draws is not None and (name == "cpu" or torch.cuda.is_available()):
+            draws.on(name).set_state(state)
+
+
 def redirected() -> contextlib.AbstractContextManager[Any]:
     """Context manager in which all torch operations use the generators of :func:`drawing`.
 

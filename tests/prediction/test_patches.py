@@ -13,7 +13,7 @@ from skwing._crops.crop import Crop
 from skwing._crops.random_changes import StageAugmentation
 from skwing._prediction.confidence import crop_spread
 from skwing._prediction.stages import Stage, read_crops, read_stages
-from skwing._training.batches import TrainingTargets, endless_draws
+from skwing._training.batches import TrainingTargets, EndlessDraws
 from skwing._training.patch_batches import patch_batches, patch_places
 
 LAYOUT = np.array([[0, 0], [80, 8], [40, 40], [10, 90], [70, 85.0]])
@@ -147,7 +147,7 @@ def test_spread_is_that_of_guesses_and_not_of_what_the_image_shows(chips, truth)
 
 def draw_batches(stage, places, chips, truth, augmentation, n_batches=6):
     generator = torch.Generator().manual_seed(0)
-    draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
+    draws = EndlessDraws(torch.ones(N, dtype=torch.int64), 16, generator)
     batches = patch_batches(stage, augmentation, places, chips, truth, draws, generator)
     return list(islice(batches, n_batches))
 

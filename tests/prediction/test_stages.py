@@ -13,7 +13,7 @@ from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop, place_shape
 from skwing._crops.random_changes import StageAugmentation
 from skwing._prediction.stages import Stage, read_crops, read_stages
-from skwing._training.batches import TrainingTargets, crop_variants, endless_draws, training_batches
+from skwing._training.batches import TrainingTargets, crop_variants, EndlessDraws, training_batches
 
 # Seven landmarks without symmetry, each a disc of its own colour.
 LAYOUT = np.array([[0, 0], [56, 4], [26, 26], [6, 60], [50, 52], [-20, 30], [84, 33.0]])
@@ -103,7 +103,7 @@ def make_batches(
 ):
     generator = torch.Generator().manual_seed(seed)
     variants = crop_variants(stages, changes, chips, truth, refine_on, generator)
-    draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
+    draws = EndlessDraws(torch.ones(N, dtype=torch.int64), 16, generator)
     batches = training_batches(
         stages[-1], changes[len(stages) - 1], variants, chips, truth, draws, generator
     )
@@ -214,7 +214,7 @@ def test_every_variant_of_a_crop_is_drawn_as_often(chips):
     variants[..., 0, 2] = shifts
     truth = make_truth(chips)
     generator = torch.Generator().manual_seed(0)
-    draws = endless_draws(torch.ones(N, dtype=torch.int64), 500, generator)
+    draws = EndlessDraws(torch.ones(N, dtype=torch.int64), 500, generator)
     stage = Stage(None, Crop(8, np.eye(2, 3, dtype=np.float32)))
     _, targets, _ = next(
         training_batches(stage, PLAIN[0], variants, chips, truth, draws, generator)
@@ -352,7 +352,7 @@ def test_gradients_flow_between_batches_but_not_in_them(chips):
     generator = torch.Generator().manual_seed(0)
     truth = make_truth(chips)
     variants = crop_variants(stages, PLAIN, chips, truth, "predicted", generator)
-    draws = endless_draws(torch.ones(N, dtype=torch.int64), 4, generator)
+    draws = EndlessDraws(torch.ones(N, dtype=torch.int64), 4, generator)
     batches = training_batches(stages[1], PLAIN[1], variants, chips, truth, draws, generator)
     (images, *_), targets, _ = next(batches)
     assert torch.is_grad_enabled()
@@ -365,7 +365,7 @@ def test_gradients_flow_between_batches_but_not_in_them(chips):
     st.integers(0, 100),
 )
 def test_every_pass_draws_each_sample_as_often_as_it_repeats(repeats, batch_size, seed):
-    draws = endless_draws(torch.tensor(repeats), batch_size, torch.Generator().manual_seed(seed))
+    draws = EndlessDraws(torch.tensor(repeats), batch_size, torch.Generator().manual_seed(seed))
     n, n_passes = sum(repeats), 3
     batches = list(islice(draws, -(-n * n_passes // batch_size)))
     assert {len(batch) for batch in batches} == {batch_size}
@@ -378,7 +378,7 @@ def test_a_pass_in_parts_draws_each_sample_as_often_as_it_repeats(monkeypatch, r
     """And each part has its share, so that those drawn once do not come last."""
     monkeypatch.setattr("skwing._training.batches._MOST_WAITING", 20)
     n = sum(repeats)
-    draws = endless_draws(torch.tensor(repeats), 1, torch.Generator().manual_seed(0))
+    draws = EndlessDraws(torch.tensor(repeats), 1, torch.Generator().manual_seed(0))
     drawn = torch.cat(list(islice(draws, 2 * n))).numpy()
     for part in (drawn[:n], drawn[n:]):
         assert np.bincount(part, minlength=len(repeats)).tolist() == repeats
@@ -393,7 +393,7 @@ def test_a_pass_in_parts_draws_each_sample_as_often_as_it_repeats(monkeypatch, r
 
 
 def test_passes_are_shuffled_anew():
-    draws = endless_draws(torch.ones(50, dtype=torch.int64), 50, torch.Generator().manual_seed(0))
+    draws = EndlessDraws(torch.ones(50, dtype=torch.int64), 50, torch.Generator().manual_seed(0))
     first, second = islice(draws, 2)
     assert not torch.equal(first, torch.arange(50))
     assert not torch.equal(first, second)
@@ -401,7 +401,7 @@ def test_passes_are_shuffled_anew():
 
 def test_nothing_to_draw_is_an_error_and_no_endless_loop():
     with pytest.raises(ValueError, match=r"repeats .* are 0"):
-        next(endless_draws(torch.zeros(3, dtype=torch.int64), 4, torch.Generator()))
+        next(EndlessDraws(torch.zeros(3, dtype=torch.int64), 4, torch.Generator()))
 
 
 @pytest.mark.parametrize("margin", [-0.2, 0.0, 0.25])
@@ -476,7 +476,7 @@ def test_batches_never_wait_for_the_gpu(chips):
     truth = TrainingTargets(truth.points.cuda(), truth.permutation.cuda())
     generator = torch.Generator().manual_seed(0)
     variants = crop_variants([stage], [changes], on_gpu, truth, "predicted", generator)
-    draws = endless_draws(torch.ones(N, dtype=torch.int64), 16, generator)
+    draws = EndlessDraws(torch.ones(N, dtype=torch.int64), 16, generator)
     batches = training_batches(stage, changes, variants, on_gpu, truth, draws, generator)
     next(batches)
     torch.cuda.set_sync_debug_mode("error")
