@@ -356,3 +356,61 @@ def test_progress_bars_of_a_search(callbacks, faces, n_jobs, capsys):
     out = capsys.readouterr().out
     assert "GridSearchCV" in out and "100%" in out
     assert "CascadeLandmarkRegressor" in out
+
+
+# ---------------------------------------------------------------------------------------
+# Functions that hear of each epoch
+# ---------------------------------------------------------------------------------------
+def test_functions_hear_of_each_epoch(faces):
+    rows = []
+    reg = tiny(max_epochs=(2, 1), callbacks=[rows.append]).fit(faces.data, faces.target)
+    assert rows == reg.history_
+    assert rows[0] is not reg.history_[0]  # what a function does with its row changes nothing
+
+
+@pytest.mark.parametrize("answer", [True, np.True_])
+def test_a_function_may_end_a_stage(faces, answer):
+    reg = tiny(max_epochs=3, callbacks=[lambda row: answer if row["epoch"] == 2 else None])
+    assert reg.fit(faces.data, faces.target).n_iter_ == [2, 2]
+
+
+def test_other_answers_end_nothing(faces):
+    """Functions that log may answer with an object."""
+    reg = tiny(max_epochs=2, callbacks=(lambda row: object(), lambda row: 1))
+    assert reg.fit(faces.data, faces.target).n_iter_ == [2, 2]
+
+
+def test_functions_are_heard_in_searches(faces):
+    rows = []
+    search = GridSearchCV(tiny(callbacks=[rows.append]), {"w": [2.0, 10.0]}, cv=2)
+    search.fit(faces.data, faces.target)
+    assert len(rows) == 5 * sum(search.best_estimator_.n_iter_)
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()])
+def test_an_error_of_a_function_is_that_of_the_fit(faces, error):
+    def fail(row):
+        raise error
+
+    reg = tiny(callbacks=[fail])
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.warns(UserWarning, match="interrupted"):
+            reg.fit(faces.data, faces.target)
+    else:
+        with pytest.raises(ValueError, match="mine"):
+            reg.fit(faces.data, faces.target)
+    assert reg.n_iter_ == [1]
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (print, "must be a list of functions"),
+        ([print, "print"], r"got 'print' for callbacks\[1\]"),
+        ([Recorder()], r"callbacks\[0\] is a callback of scikit-learn: pass it to set_callbacks"),
+        ([dict], r"for callbacks\[0\]"),
+    ],
+)
+def test_what_is_no_function_is_named(faces, callbacks, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(callbacks=callbacks).fit(faces.data, faces.target)

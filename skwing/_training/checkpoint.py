@@ -8,6 +8,7 @@ import torch
 
 from skwing._prediction.model_file import Kind, read_content, write_content
 from skwing._prediction.plain import from_plain, to_plain
+from skwing._training.batches import Taken, go_to, place_of, with_places
 from skwing._training.identity import differences, digest_of
 from skwing._utils.files import check_target
 from skwing._utils.random import draws_state, load_draws
@@ -205,26 +206,36 @@ class Checkpoint:
 class StageKeeper:
     """Saves the state of one stage in training, see :func:`skwing._training.loop.train`.
 
-    Attributes
+    Parameters
     ----------
-    place : dict or None
-        Place in the draws to continue from.
-    batches : Taken
-        Batches of the stage; to be set before training.
+    checkpoint : Checkpoint
+    number : int
+        Number of the stage, from 0.
     """
 
     def __init__(self, checkpoint, number):
         self._checkpoint, self._number = checkpoint, number
-        self.place = checkpoint.place(number)
-        self.batches = None
+        self._first = self._taken = None
+
+    def placed(self, batches, draws, generator):
+        """Batches from the saved place on, each with the place after it, for :meth:`taken`."""
+        if (place := self._checkpoint.place(self._number)) is not None:
+            go_to(place, draws, generator)
+        self._first = place_of(draws, generator)
+        return with_places(batches, draws, generator)
+
+    def taken(self, pairs):
+        """Batches whose place is saved with the state."""
+        self._taken = Taken(pairs, self._first)
+        return self._taken
 
     def begin(self, state):
         """Continue from a saved state, if there is one."""
-        self._checkpoint.begin(self._number, state, self.batches.place)
+        self._checkpoint.begin(self._number, state, self._taken.place)
 
     def keep(self, state):
         """Save the state, if the last write is long enough ago."""
-        self._checkpoint.keep(self._number, state, self.batches.place)
+        self._checkpoint.keep(self._number, state, self._taken.place)
 
 
 def _told(others):

@@ -8,16 +8,7 @@ import torch
 from skwing._prediction.stages import mirror_permutation
 from skwing._training import loop
 from skwing._training.asymmetry import WithAsymmetry
-from skwing._training.batches import (
-    EndlessDraws,
-    Taken,
-    TrainingTargets,
-    crop_variants,
-    go_to,
-    place_of,
-    training_batches,
-    with_places,
-)
+from skwing._training.batches import EndlessDraws, TrainingTargets, crop_variants, training_batches
 from skwing._training.divergence import check_predictions
 from skwing._training.parameters import check_mixed
 from skwing._training.patch_batches import patch_batches, patch_places
@@ -94,26 +85,16 @@ def train_stage(
 
     batches = _batches(stages, settings, chips, truth, draws, generator)
     if keeper is not None:
-        if keeper.place is not None:
-            go_to(keeper.place, draws, generator)
-        place, batches = place_of(draws, generator), with_places(batches, draws, generator)
+        batches = keeper.placed(batches, draws, generator)
     # A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
         with ready as batches:
-            if keeper is not None:
-                batches = keeper.batches = Taken(batches, place)
             return loop.train(
                 sided,
-                batches,
+                batches if keeper is None else keeper.taken(batches),
                 loss,
-                loop.make_optimizer(
-                    own.optimizer,
-                    sided.parameters(),
-                    own.learning_rate,
-                    own.momentum,
-                    own.weight_decay,
-                ),
+                _optimizer(own, sided),
                 loop.SCHEDULES[own.schedule],
                 n_epochs=own.max_epochs,
                 n_steps=math.ceil(len(chips) / own.batch_size),
@@ -128,6 +109,12 @@ def train_stage(
             )
     finally:
         stage.asymmetry = sided.asymmetry
+
+
+def _optimizer(own, network):
+    return loop.make_optimizer(
+        own.optimizer, network.parameters(), own.learning_rate, own.momentum, own.weight_decay
+    )
 
 
 def _batches(stages, settings, chips, truth, draws, generator):

@@ -19,6 +19,8 @@ _INSIDE = (
     str(Path(sklearn.__file__).parent / "callback"),
     contextlib.__file__,
 )
+# Its decorators, such as torch.no_grad; torch is not imported for this.
+_OF_TORCH = str(Path("torch", "utils", "_contextlib.py"))
 
 
 def warn_of_data(message: str) -> None:
@@ -29,6 +31,10 @@ def warn_of_data(message: str) -> None:
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
     """Emit a warning at the location of the user's call."""
     level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+    while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def _is_inside(file: str) -> bool:
+    return file.startswith(_INSIDE) or file.endswith(_OF_TORCH)

@@ -41,6 +41,7 @@ __all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
 
 # Parameters of pipelines to save; `memory` (a cache) is specific to a machine.
 _PIPELINE_PARAMS = ("transform_input", "verbose")
+_OF_ONE_FIT = ("cache", "callbacks", "checkpoint")
 _DTYPES = ("float32", "float16")
 
 
@@ -90,11 +91,11 @@ def save_model(
     Notes
     -----
     All parameters and fitted attributes are saved, including those of the balancer. Not
-    saved are the `memory` of a pipeline, the `cache` of a regressor, callbacks, metadata
-    requests and additional attributes. For custom networks and losses, only the names are saved:
-    pass the networks again to :func:`skwing.load_model`. Of the parameter `start`, a path is saved,
-    a fitted model is not. A ``functools.partial`` of a network of this package with plain
-    arguments is saved completely.
+    saved are the `memory` of a pipeline, the `cache` and the `checkpoint` of a regressor,
+    callbacks, metadata requests and additional attributes. For custom networks and losses, only
+    the names are saved: pass the networks again to :func:`skwing.load_model`. Of the parameter
+    `start`, a path is saved, a fitted model is not. A ``functools.partial`` of a network of this
+    package with plain arguments is saved completely.
 
     Examples
     --------
@@ -283,10 +284,11 @@ def _to_node(estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool) 
 def _params_of(estimator: Any) -> dict[str, Any]:
     """Parameters that are saved, with a placeholder for a fitted model to start from.
 
-    A folder of this machine is of no use on others, and not for the eyes of others.
+    Functions and paths of one fit on this machine are of no use on others, and not for the eyes
+    of others.
     """
     params: dict[str, Any] = estimator.get_params(deep=False)
-    params.pop("cache", None)
+    params = {name: value for name, value in params.items() if name not in _OF_ONE_FIT}
     if hasattr(start := params.get("start"), "get_params"):
         params["start"] = NotInFile(f"a fitted {type(start).__name__}")
     return params

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from skwing import (
     load_model,
     save_model,
 )
+from skwing._prediction import model_file
 from skwing._prediction.model_file import read_model, write_model
 from skwing.exceptions import NoticeWarning
 from skwing.losses import rectified_wing
@@ -530,13 +532,14 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
 
 def test_a_newer_format_names_the_version_that_wrote_it(fitted, file, monkeypatch):
-    monkeypatch.setattr("skwing._prediction.model_file.FORMAT", 99)
+    newer = replace(model_file.MODEL, newest=99)
+    monkeypatch.setattr(model_file, "MODEL", newer)
     monkeypatch.setattr("skwing._prediction.model_file.__version__", "9.8")
     save_model(fitted, file)
     with pytest.raises(
         ValueError, match=r"model\.safetensors was written by skwing 9\.8 in format 99"
     ):
-        monkeypatch.setattr("skwing._prediction.model_file.FORMAT", 98)
+        monkeypatch.setattr(model_file, "MODEL", replace(newer, newest=98))
         load_model(file)
 
 

@@ -13,7 +13,7 @@ from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop, place_shape
 from skwing._crops.random_changes import StageAugmentation
 from skwing._prediction.stages import Stage, read_crops, read_stages
-from skwing._training.batches import TrainingTargets, crop_variants, EndlessDraws, training_batches
+from skwing._training.batches import EndlessDraws, TrainingTargets, crop_variants, training_batches
 
 # Seven landmarks without symmetry, each a disc of its own colour.
 LAYOUT = np.array([[0, 0], [56, 4], [26, 26], [6, 60], [50, 52], [-20, 30], [84, 33.0]])

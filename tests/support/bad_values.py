@@ -53,6 +53,8 @@ ACCEPTED = {
     ("CascadeLandmarkRegressor", "cache"): ("None", "no"),
     ("CascadeLandmarkRegressor", "schema"): ("None",),
     ("CascadeLandmarkRegressor", "start"): ("None",),
+    ("CascadeLandmarkRegressor", "checkpoint"): ("None", "no"),
+    ("CascadeLandmarkRegressor", "callbacks"): ("None", "list"),
     ("CascadeLandmarkRegressor", "random_state"): ("None",),
     ("PoseBalancer", "schema"): ("None",),
     ("PoseBalancer", "max_repeats"): ("None",),
