@@ -222,6 +222,12 @@ def _add_train(subparsers):
     )
     parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
     parser.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help="file (.safetensors) or folder for the state of training, once per minute: after an "
+        "interruption, the same command continues from it",
+    )
+    parser.add_argument(
         "--balance", action="store_true", help="balance the pose distribution of the samples"
     )
     parser.add_argument(

@@ -28,6 +28,7 @@ def make_model(args, dataset):
         "random_state": args.seed,
         "device": args.device,
         "verbose": 0 if args.quiet else 1,
+        "checkpoint": args.checkpoint,
         **dict(map(_setting, args.set)),
     }
     if args.epochs is not None:

@@ -21,6 +21,10 @@ REPLACED = {
     'mirroring, --set "augmentation__mirror=(0.5, 0)" keeps this behaviour without the warning',
     "The regressor is fitted with": "The model is that of",
     "With warm_start=True, fit continues": "train --start MODEL continues",
+    "The same fit continues from": "The same command continues from",
+    "is that of another fit": "is that of another training",
+    "continue with the same parameters and data": "repeat the command with the same options and "
+    "data",
     ": pass X_val and y_val": "",
     "all landmarks of y lie": "all landmarks lie",
     "pixels (medians): y must be": "pixels (medians): they must be",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from skwing.images._boxed_images import BoxedImages
 
-__all__ = ["sample_keys"]
+__all__ = ["images_digest", "sample_keys"]
 
 _REMEMBERED = 4096  # number of images, of which several samples in sequence are common
 _N_BYTES = 16
@@ -66,6 +66,45 @@ def sample_keys(data: BoxedImages) -> NDArray[np.void]:
         box = b"" if np.isnan(boxes[i, 0]) else boxes[i].tobytes()
         keys[i] = _digest(image, box)
     return keys
+
+
+def images_digest(data: BoxedImages) -> str:
+    """Digest of the images of all samples, in their order, without boxes and repeats.
+
+    An array is identified by its content, a file only by its size, since it may have been moved.
+
+    Parameters
+    ----------
+    data : BoxedImages
+
+    Returns
+    -------
+    digest : str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing import BoxedImages
+    >>> from skwing.images._identity import images_digest
+    >>> images = BoxedImages(np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
+    >>> images_digest(images) == images_digest(images[[0, 1]])
+    True
+    >>> images_digest(images) == images_digest(images[[1, 0]])
+    False
+    """
+    source, index = data._store
+    total = hashlib.blake2b(digest_size=_N_BYTES)
+    for row in index.tolist():
+        item = source[row]
+        total.update(_of_size(item) if isinstance(item, str) else _of_array(item))
+    return total.hexdigest()
+
+
+def _of_size(path: str) -> bytes:
+    try:
+        return _digest(b"size", str(os.stat(path).st_size).encode())
+    except (OSError, ValueError):  # is reported where the image is read
+        return _digest(b"missing")
 
 
 def _of_file(path: str) -> bytes:

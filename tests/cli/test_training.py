@@ -6,6 +6,7 @@ import pytest
 from skwing import CascadeLandmarkRegressor, load_model
 from skwing._cli.formats import read_landmarks
 from skwing._cli.training import can_calibrate
+from skwing._training import loop
 from skwing.datasets import write_csv, write_dlib_xml, write_tps
 from skwing.images import BoxedImages
 
@@ -249,3 +250,27 @@ def test_samples_that_calibrate_have_each_landmark():
     assert not can_calibrate(target[:9])
     target[:, 1] = np.nan
     assert not can_calibrate(target)
+
+
+def test_the_same_command_continues_from_a_checkpoint(folder, run, monkeypatch):
+    epoch, done = loop._train_epoch, []
+
+    def interrupted(*args, **options):
+        done.append(True)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return epoch(*args, **options)
+
+    args = ("--checkpoint", "night.safetensors", "--epochs", 2, "--set", "networks=('cnn6',)", "-q")
+    command = ("train", "faces.csv", "--out", "new.safetensors", *args)
+    monkeypatch.setattr("skwing._training.checkpoint._INTERVAL", 0.0)
+    monkeypatch.setattr("skwing._training.checkpoint._SHARE", float("inf"))
+    monkeypatch.setattr(loop, "_train_epoch", interrupted)
+    code, _, told = run(*command)
+    assert code == 0 and "The same command continues from" in told and "night.safetensors" in told
+    assert load_model("new.safetensors").n_iter_ == [1]
+    assert run(*command)[0] == 0
+    assert load_model("new.safetensors").n_iter_ == [2] and len(done) == 3
+    code, _, told = run(*command, "--set", "w=5")
+    assert code == 1 and "w was 10.0, is 5" in told
+    assert "that of another training" in told and "repeat the command with the same options" in told
