@@ -34,8 +34,10 @@ import argparse
 import time
 from importlib import import_module
 
+import _dlib
 import numpy as np
 import torch
+from _dlib import dlib_box, grey_part
 from _errors import error_table, show_differences, show_row, show_spread
 from _folds import add_options as add_face_options
 from _folds import chosen, load_faces, make_folds
@@ -47,11 +49,8 @@ from torch import nn
 from skwing import geometry
 from skwing._crops.chips import ChipFrame, cut_chips
 from skwing._utils.device import check_device
-from skwing._utils.opencv import cv2
 from skwing.networks import cnn6
 from skwing.schema import IBUG68
-
-AROUND = 0.5  # margin of the images for dlib, as a fraction of the longer side of the box
 
 DLIB = {
     "cascade_depth": 10,
@@ -85,41 +84,14 @@ def mirrored(points, width):
 # ---------------------------------------------------------------------------------------
 # dlib
 # ---------------------------------------------------------------------------------------
-def grey_part(data, i, scale):
-    """Grey image around a box, and the matrix from image pixels to its pixels.
-
-    The image is cropped, so that memory does not depend on the size of the photograph.
-    """
-    image = data.decode(i)
-    x, y, width, height = data.boxes[i]
-    pad = AROUND * max(width, height)
-    left, top = max(int(x - pad), 0), max(int(y - pad), 0)
-    part = image[top : int(np.ceil(y + height + pad)), left : int(np.ceil(x + width + pad))]
-    part = cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
-    matrix = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
-    if scale != 1:
-        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        shift = (scale - 1) / 2  # keeps the outer edges of pixels
-        enlarge = np.array([[scale, 0.0, shift], [0.0, scale, shift]])
-        matrix = geometry.compose(enlarge, matrix)
-    return part, matrix
-
-
-def dlib_box(dlib, box, matrix):
-    """Box as a dlib rectangle: integer coordinates of the first and the last pixel."""
-    x, y, width, height = box
-    corners = geometry.apply(matrix, np.array([[x, y], [x + width - 1, y + height - 1]]))
-    return dlib.rectangle(*(round(float(value)) for value in corners.ravel()))
-
-
 def dlib_face(dlib, box, points):
     """Box and landmarks in the format of dlib's training."""
     points = [dlib.point(int(x), int(y)) for x, y in np.rint(points)]
     return dlib.full_object_detection(box, points)
 
 
-def fit_dlib(data, points, settings, seed, threads, device):
-    """Train a shape predictor; return a function that locates landmarks."""
+def train_dlib(data, points, settings, seed, threads):
+    """Train a shape predictor of dlib."""
     dlib = import_or_say("dlib")
     own = dict(settings)
     mirror, scale = own.pop("mirror"), own.pop("scale")
@@ -129,7 +101,7 @@ def fit_dlib(data, points, settings, seed, threads, device):
     options.num_threads, options.random_seed, options.be_verbose = threads, str(seed), False
     pictures, detections = [], []
     for i in range(len(data)):
-        picture, matrix = grey_part(data, i, scale)
+        picture, matrix = grey_part(data.decode(i), data.boxes[i], scale)
         box, shape = data.boxes[i], geometry.apply(matrix, points[i])
         rectangle = dlib_box(dlib, box, matrix)
         pictures.append(picture)
@@ -144,16 +116,17 @@ def fit_dlib(data, points, settings, seed, threads, device):
             )
             pictures.append(np.ascontiguousarray(picture[:, ::-1]))
             detections.append([dlib_face(dlib, rectangle, mirrored(shape, width))])
-    predictor = dlib.train_shape_predictor(pictures, detections, options)
+    return dlib.train_shape_predictor(pictures, detections, options)
+
+
+def fit_dlib(data, points, settings, seed, threads, device):
+    """Train a shape predictor; return a function that locates landmarks."""
+    predictor = train_dlib(data, points, settings, seed, threads)
 
     def locate(images):
-        answer = np.empty((len(images), points.shape[1], 2))
-        for i in range(len(images)):
-            picture, matrix = grey_part(images, i, scale)
-            found = predictor(picture, dlib_box(dlib, images.boxes[i], matrix))
-            found = np.array([[part.x, part.y] for part in found.parts()], dtype=float)
-            answer[i] = geometry.apply(geometry.invert(matrix), found)
-        return [answer]
+        dlib, scale = import_or_say("dlib"), settings["scale"]
+        faces = [(images.decode(i), images.boxes[i]) for i in range(len(images))]
+        return [np.stack([_dlib.locate(dlib, predictor, *face, scale) for face in faces])]
 
     return locate
 
