@@ -101,6 +101,8 @@ def contenders(args, train, folder):
         warnings.simplefilter("ignore", NoticeWarning)
         model = load_model(args.model).set_params(device="cpu")
     for average, looks in LOOKS.items():
+        if looks not in args.looks:
+            continue
         options = {"path": str(args.model), "average_mirrored": average}
         rows.append(_row(f"skwing, PyTorch, {looks}", "torch", args.model, options))
         path = folder / f"{looks}.onnx"
@@ -187,6 +189,7 @@ def parse(argv=None):
     parser.add_argument("--dlib", type=Path, help="file of a shape predictor; written if missing")
     parser.add_argument("--n-train", type=int, default=300, help="generated faces for dlib")
     parser.add_argument("--n-test", type=int, default=200, help="faces for the errors")
+    parser.add_argument("--looks", nargs="+", default=[*LOOKS.values()], choices=[*LOOKS.values()])
     parser.add_argument("--rounds", type=int, default=3, help="processes of each row")
     parser.add_argument("--repeats", type=int, default=3, help="repeats in a process")
     parser.add_argument("--core", type=int, help="core to use; by default, the first available")

@@ -14,6 +14,7 @@ import torch
 from skwing import CascadeLandmarkRegressor, save_model
 from skwing.datasets import make_faces, write_csv, write_pts, write_tps
 from skwing.images import BoxedImages
+from skwing.networks import PlainCNN
 from skwing.persistence import describe_model
 
 BRIEF = ["--networks", "shape_indexed_64", "--epochs", "1"]
@@ -227,6 +228,29 @@ def test_dlib_is_measured_on_the_same_folds(run, faces_300w):
     brief = ["--set", "cascade_depth=2", "num_trees_per_cascade_level=5", "--threads", "1"]
     rows = run("peers", *faces_300w, "--peers", "dlib", *brief)
     assert [(row["fold"], row["n_test"]) for row in rows] == [(0, 10), (1, 10)]
+
+
+@pytest.mark.slow
+def test_latency_is_measured_of_every_engine(run, tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    network = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
+    faces = make_faces(40, random_state=0)
+    tiny = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0)
+    save_model(tiny.fit(faces.data, faces.target), tmp_path / "tiny.safetensors")
+    few = ["--n-test", "4", "--n-train", "4", "--rounds", "2", "--repeats", "1"]
+    model = ["--model", str(tmp_path / "tiny.safetensors"), "--looks", "one look"]
+    (row,) = run("latency", *few, *model)
+    rows = {part["name"]: part for part in row["rows"]}
+    assert "skwing, PyTorch, one look" in rows
+    assert len(rows) + len(row["left_out"]) >= 4
+    for part in rows.values():
+        assert part["ms_64"] > 0 and part["ms_1"] > 0 and part["disk_mb"] > 0
+        assert part["memory_mb"] > 0 and part["import_cpu_seconds"] > 0
+    # All read the same chips, with the same weights.
+    errors = [p["errors"]["nme_pupil"] for name, p in rows.items() if name.startswith("skwing")]
+    np.testing.assert_allclose(errors, errors[0], rtol=0.01)
+    printed = capsys.readouterr().out
+    assert all(f"| {name} |" in printed for name in rows)
 
 
 def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, tmp_path, capsys):
