@@ -215,6 +215,13 @@ def test_memory_is_told_for_numbers_of_paths(run):
     assert all(part["peak_mb"] > 10 for part in row["predict"])
 
 
+def test_what_handles_all_samples_is_timed(run):
+    (row,) = run("many_samples", "--n-samples", "300")
+    assert row["n_samples"] == 300
+    assert len(row["steps"]) > 10
+    assert all(step["cpu_seconds"] >= 0 for step in row["steps"].values())
+
+
 def test_balancing_is_timed_on_shapes_with_missing_points(run, tmp_path):
     points = make_faces(60, random_state=0).target
     points[::3, :8] = np.nan

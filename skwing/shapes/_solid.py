@@ -90,23 +90,32 @@ def _fit_turns(
     cross = np.moveaxis(rows @ solid, 0, 1) / count[..., None]
     cross += _FRONTAL * np.eye(2, 3) - middle[:, :, None] * centre[:, None, :]
     if turns is None:
-        turns = _nearest_turn(np.linalg.solve(spread, cross.mT).mT)
-    step = 1.0 / np.linalg.norm(spread, axis=(1, 2))[:, None, None]
+        turns = np.moveaxis(_nearest(_views_last(np.linalg.solve(spread, cross.mT).mT)), -1, 0)
+    step = 1.0 / np.linalg.norm(spread, axis=(1, 2))
+    # With the views in the last axis, operations on tiny matrices take a tenth of the time.
+    best, pull, gram = _views_last(turns), _views_last(cross), _views_last(spread)
     for _ in range(_TURN_STEPS):
-        turns = _nearest_turn(turns + step * (cross - turns @ spread))
+        best = _nearest(best + step * (pull - np.einsum("ijn,jkn->ikn", best, gram)))
+    turns = np.ascontiguousarray(np.moveaxis(best, -1, 0))
     return turns, middle - (turns @ centre[..., None])[..., 0]
 
 
-def _nearest_turn(matrix: Floats) -> Floats:
-    """Nearest matrices with orthogonal rows of equal length, for matrices (..., 2, 3).
+def _views_last(matrices: Floats) -> Floats:
+    return np.ascontiguousarray(np.moveaxis(matrices, 0, -1))
+
+
+def _nearest(matrix: Floats) -> Floats:
+    """Nearest matrices with orthogonal rows of equal length, for matrices (2, 3, n_views).
 
     This is the polar factor times the mean singular value, in closed form.
     """
-    gram = matrix @ matrix.mT
-    a, b, c = gram[..., 0, 0], gram[..., 1, 1], gram[..., 0, 1]
+    first, second = matrix
+    a, b, c = (
+        np.einsum("jn,jn->n", u, v) for u, v in ((first, first), (second, second), (first, second))
+    )
     root = np.sqrt(np.maximum(a * b - c * c, _TINY))
-    outer = (a + b + root)[..., None, None] * np.eye(2) - gram
-    return outer @ matrix / (2.0 * root)[..., None, None]
+    turned = np.stack([(b + root) * first - c * second, (a + root) * second - c * first])
+    return turned / (2.0 * root)
 
 
 def _fit_solid(
