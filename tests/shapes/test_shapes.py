@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from skwing.geometry import apply, from_parts
 from skwing.shapes import (
+    _procrustes,
     align,
     coefficients,
     complete_shapes,
@@ -311,3 +314,15 @@ def test_a_point_that_lacks_one_coordinate_moves_nothing(coordinate):
     same(coefficients(half, modes), coefficients(missing, modes))
     with pytest.raises(ValueError, match="landmark 4 of shape 0 is missing"):
         shape_pca(half)
+
+
+def test_the_mean_of_many_shapes_takes_little_memory(monkeypatch):
+    random = np.random.default_rng(0)
+    shapes = random.normal(size=(1, 5, 2)) * 20 + random.normal(size=(50_000, 5, 2))
+    tracemalloc.start()
+    mean = mean_shape(shapes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * shapes.nbytes
+    monkeypatch.setattr(_procrustes, "_PORTION", 10**9)
+    np.testing.assert_allclose(mean_shape(shapes), mean, rtol=0, atol=1e-12)

@@ -304,3 +304,14 @@ def test_tables_with_missing_values_and_tensors():
     assert BoxedImages(np.zeros((1, 9, 9), np.uint8), boxes).boxes.tolist() == [[1, 2, 3, 4]]
     with pytest.raises(ValueError, match=r"not numbers|cannot be read"):
         as_points(pd.DataFrame([["a", "b"]]))
+
+
+@pytest.mark.parametrize("factor", [1 / 128, 100 / 128], ids=["fractions", "per cent"])
+def test_units_of_many_samples_are_judged_by_some_of_them(factor):
+    rows = np.arange(5000) % len(FACES.target)
+    points, boxes, sizes = factor * FACES.target, 2 * FACES.data.boxes, 2 * SIZES
+    many = _evidence(points[rows], boxes[rows], sizes[rows], FACES.schema)
+    few = _evidence(points, boxes, sizes, FACES.schema)
+    (message,) = contradictions(many)
+    assert "pixels of the image" in message
+    assert [message] == contradictions(few)
