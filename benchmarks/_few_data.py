@@ -88,18 +88,22 @@ OBJECTS = {
 
 @lru_cache(maxsize=2)
 def load_objects(name, data, n_train, draw, fold, tiny):
-    """Images and landmarks with training and test rows.
+    """Images and landmarks with training and test rows, and rows of images without labels.
 
     Faces are trained on a random choice from the training faces of a fold of 300-W, and tested
-    on all test faces of the fold. Of other objects, those that are not chosen are the test.
+    on all test faces of the fold; its other training faces count as unlabelled. Of other objects,
+    those that are not chosen are the test, and unlabelled.
     """
     found = OBJECTS[name](data, draw, fold, tiny)
     random = np.random.RandomState(draw)
     if "train" in found:
-        found.train = random.choice(found.train, n_train, replace=False)
+        chosen = random.choice(found.train, n_train, replace=False)
+        found.unlabelled = np.setdiff1d(found.train, chosen)
+        found.train = chosen
         return found
     order = random.permutation(len(found.target))
     found.train, found.test = order[:n_train], order[n_train:]
+    found.unlabelled = found.test
     return found
 
 

@@ -4,9 +4,11 @@
 
 For each number of labels, ``--draws`` random subsets of the training faces of a fold of 300-W (see
 `_folds.py`) are used, and the test faces of the fold measure the error. ``scratch`` is the default
-regressor, ``drawn`` the default one with ``start=--model``. ``--objects`` names other objects
-than faces with 68 landmarks: see `_few_data.py`. ``--set`` changes parameters of ``drawn``. Each
-result is appended to ``--out``; results that the file contains are skipped.
+regressor, ``drawn`` the default one with ``start=--model``, and ``unlabelled`` continues ``drawn``
+on images without labels, for which it predicts landmarks: the other training faces of the fold, or
+the test images of other objects. ``--objects`` names other objects than faces with 68 landmarks:
+see `_few_data.py`. ``--set`` changes parameters of ``drawn``. Each result is appended to ``--out``;
+results that the file contains are skipped.
 """
 
 import argparse
@@ -20,11 +22,16 @@ from _few_data import OBJECTS, errors_of, load_objects
 from _report import add_out, append, environment
 from _runs import read_lines
 from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
 from skwing import CascadeLandmarkRegressor, __version__
 from skwing._utils.device import check_device
+from skwing.images import concatenate
 
 FOLD = 1
+STARTS = ("scratch", "drawn", "unlabelled")
+DRAWS = (5000, 16000)  # of each stage, in the training with images without labels
 TINY = {"max_epochs": 1}
 KEYS = ("skwing", "start", "set", "objects", "n_train", "draw", "fold", "device")
 # Length by which errors of each kind of object are reported.
@@ -34,11 +41,30 @@ NORMS = {"faces68": "nme_pupil", "faces19": "nme_inter_ocular", "cats": "nme_int
 def make_regressor(args, start, draw, schema):
     """Regressor before training."""
     settings = {"random_state": draw, "device": args.device, "schema": schema}
-    if start == "drawn":
+    if start != "scratch":
         settings |= {"start": args.model, **args.set}
     if args.tiny:
         settings |= {"networks": ("cnn6",), **TINY}
     return CascadeLandmarkRegressor(**settings)
+
+
+def fit_with_unlabelled(first, data, target, unlabelled):
+    """Continue a fit on its labelled images and on others with its own predictions."""
+    first.fit(data, target)
+    n_labelled, n_others = len(data), len(unlabelled)
+    # The labelled images are a quarter of all draws.
+    repeats = np.ones(n_labelled + n_others, dtype=int)
+    repeats[:n_labelled] = max(1, round(n_others / n_labelled / 3))
+    settings = {
+        "start": FrozenEstimator(first),
+        "learning_rate": 1e-3,
+        "max_epochs": tuple(max(1, round(draws / repeats.sum())) for draws in DRAWS),
+    }
+    images = concatenate([data, unlabelled]).with_repeats(repeats)
+    points = np.concatenate([target, first.predict(unlabelled)])
+    found = ~np.isnan(points).any((1, 2))
+    found[:n_labelled] = True
+    return clone(first).set_params(**settings).fit(images[found], points[found])
 
 
 def run(args, objects, start, n_train, draw):
@@ -46,7 +72,11 @@ def run(args, objects, start, n_train, draw):
     found = load_objects(objects, args.data, n_train, draw, args.fold, args.tiny)
     regressor = make_regressor(args, start, draw, found.schema)
     begun, cpu = time.perf_counter(), time.process_time()
-    regressor.fit(found.data[found.train], found.target[found.train])
+    labelled = found.data[found.train], found.target[found.train]
+    if start == "unlabelled":
+        regressor = fit_with_unlabelled(regressor, *labelled, found.data[found.unlabelled])
+    else:
+        regressor.fit(*labelled)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     true, predicted = found.target[found.test], regressor.predict(found.data[found.test])
     errors = summarize(true, predicted) if objects == "faces68" else {}
@@ -92,7 +122,9 @@ def parse(argv=None):
     parser.add_argument("--data", required=True, help="folder that contains 300w")
     parser.add_argument("--model", type=Path, help="model to start from")
     parser.add_argument("--objects", nargs="+", default=["faces68"], choices=list(OBJECTS))
-    parser.add_argument("--starts", nargs="+", default=["scratch", "drawn"])
+    parser.add_argument(
+        "--starts", nargs="+", default=["scratch", "drawn"], choices=STARTS, metavar="START"
+    )
     parser.add_argument("--sizes", nargs="+", type=int, default=[25, 50, 100, 200])
     parser.add_argument("--draws", nargs="+", type=int, default=list(range(5)), help="seeds")
     parser.add_argument("--fold", type=int, default=FOLD, help="fold of 300-W")
@@ -118,7 +150,7 @@ class Settings(argparse.Action):
 def main(argv=None):
     """Run the benchmark."""
     args = parse(argv)
-    if "drawn" in args.starts and args.model is None:
+    if set(args.starts) - {"scratch"} and args.model is None:
         raise SystemExit("pass --model to start from, or --starts scratch")
     known = [[row.get(key) for key in KEYS] for row in read_lines(args.out)]
     tasks = [
