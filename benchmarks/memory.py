@@ -33,6 +33,7 @@ import numpy as np
 from _report import add_out, append, environment, peak_bytes, show_environment
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
+from skwing._training import loop
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
@@ -82,12 +83,30 @@ def run_predict(folder, n, model):
     return {"peak": peak_bytes(), "answer": answer.nbytes}
 
 
-def run_cached_fit(folder, n, cache):
+def limit_steps(n_steps):
+    """Let epochs have at most this number of steps; the memory does not depend on it."""
+    train = loop.train
+
+    def train_less(*arguments, **keywords):
+        keywords["n_steps"] = min(n_steps, keywords["n_steps"])
+        return train(*arguments, **keywords)
+
+    loop.train = train_less
+
+
+def run_cached_fit(folder, n, cache, source, n_steps):
     """Fit n paths for one epoch with a cache; runs in a separate process."""
+    if n_steps:
+        limit_steps(n_steps)
     X, target, rows = read_faces(Path(folder), n, "files")
     random = np.random.default_rng(0)
     boxes = X.boxes + random.uniform(-2, 2, (n, 4)).astype(np.float32)
-    X = BoxedImages(X.paths, boxes)
+    images = X.paths
+    if source == "arrays":
+        few = [X.decode(i) for i in range(N_FILES)]
+        images = [few[row] for row in rows]
+    X = BoxedImages(images, boxes)
+    del images
     y = target[:, FIVE][rows]
     del target, rows, boxes
     before, start = peak_bytes(), time.perf_counter()
@@ -157,15 +176,17 @@ def show_fit(row):
     )
 
 
-def measure_cached(folder, sizes, cache):
+def measure_cached(folder, sizes, cache, source, n_steps):
     """Rows of results for fits with a cache, two for each number of samples."""
     rows = []
     for n in sizes:
         for chips in ("cut", "found"):
-            run = in_process("cached", folder, n, cache / str(n))
+            run = in_process("cached", folder, n, cache / str(n), source, n_steps)
             rows.append(
                 {
                     "n_samples": n,
+                    "source": source,
+                    "n_steps": n_steps,
                     "chips": chips,
                     "chips_gb": round(run["chips"] / 1e9, 2),
                     "before_mb": round(run["before"] / 1e6, 1),
@@ -231,6 +252,15 @@ def main(argv=None):
         default=[1000, 10_000],
         help="numbers of samples for fit with a cache, such as 10000 1000000, or none",
     )
+    parser.add_argument(
+        "--cached-source",
+        choices=("files", "arrays"),
+        default="files",
+        help="arrays are cut faster, as nothing is decoded",
+    )
+    parser.add_argument(
+        "--cached-steps", type=int, help="maximum number of steps of fits with a cache"
+    )
     parser.add_argument("--networks", nargs="+", default=["cnn6", "cnn7"], help="networks to fit")
     parser.add_argument(
         "--n-predict",
@@ -257,7 +287,13 @@ def main(argv=None):
         write_faces(small_faces, PREDICT_SIDE)
         row["networks"], row["predict_network"] = args.networks, args.predict_network
         row["fit"] = measure_fit(faces, args.n_fit, args.networks) if args.n_fit else []
-        row["cached"] = measure_cached(small_faces, args.n_cached, Path(folder) / "cache")
+        row["cached"] = measure_cached(
+            small_faces,
+            args.n_cached,
+            Path(folder) / "cache",
+            args.cached_source,
+            args.cached_steps,
+        )
         row["predict"] = (
             measure_predict(small_faces, args.n_predict, args.predict_network)
             if args.n_predict

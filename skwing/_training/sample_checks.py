@@ -15,9 +15,11 @@ _FEW = 8  # minimum number of samples for a statistic
 
 def sentinels(evidence):
     """Detect placeholders for missing points, such as (0, 0) or (-1, -1)."""
-    found = []
-    for value in _repeated(evidence):
-        rows = _far_at(evidence, value)
+    points, known, found = evidence.points, evidence.known, []
+    usual = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)  # as for most placeholders
+    n_known = known.sum(0)
+    for value in _repeated(points, known, usual, some_rows(evidence)):
+        rows = _far_at(points, known, usual, n_known, value)
         least = 2 if value[0] == value[1] <= 0 else 3
         if len(rows) >= least:
             found.append((value, rows))
@@ -37,11 +39,8 @@ def sentinels(evidence):
     )
 
 
-def _repeated(evidence):
+def _repeated(points, known, usual, rows):
     """Positions that occur several times, an array of shape (k, 2)."""
-    points, known = evidence.points, evidence.known
-    usual = known & (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)
-    rows = some_rows(evidence)
     values = [np.unique(points[usual], axis=0)[:8]]
     # Complex numbers, which are sorted faster than rows.
     places = np.ascontiguousarray(points[rows][known[rows]]).view(np.complex128).ravel()
@@ -51,17 +50,16 @@ def _repeated(evidence):
     return np.unique(np.concatenate(values), axis=0)
 
 
-def _far_at(evidence, value):
+def _far_at(points, known, usual, n_known, value):
     """Samples with a landmark at a position that is far from their other landmarks."""
-    points, known = evidence.points, evidence.known
-    there = known & (points == value).all(-1)
+    there = (points[..., 0] == value[0]) & (points[..., 1] == value[1])
     if (value >= 0).all():
         # A landmark with the same position in nearly all images, such as of a scale bar, is valid.
-        fixed = there.sum(0) > 0.8 * np.maximum(known.sum(0), 1)
+        fixed = there.sum(0) > 0.8 * np.maximum(n_known, 1)
         there = there & ~fixed
     rows = np.flatnonzero(there.any(1))
-    usual = (points[..., 0] == points[..., 1]) & (points[..., 0] <= 0)  # other placeholders
-    others = np.where((known & ~there & ~usual)[rows, :, None], points[rows], np.nan)
+    shown = known[rows] & ~there[rows] & ~usual[rows]  # without other placeholders
+    others = np.where(shown[..., None], points[rows], np.nan)
     around = geometry.boxes_of(others)
     low, high = around[:, :2], around[:, :2] + around[:, 2:] - 1
     away = np.maximum(np.maximum(low - value, value - high), 0)
