@@ -70,10 +70,9 @@ def apply(matrix: Array, points: Array) -> Array:
     """
     # Explicit sums: a matrix product of this shape is slower, and its result for NaN in one
     # coordinate depends on the order of summation.
-    x, y = points[..., 0], points[..., 1]
-    a, b, c = (matrix[..., 0, i, None] for i in range(3))
-    d, e, f = (matrix[..., 1, i, None] for i in range(3))
-    return _namespace(points).stack([a * x + b * y + c, d * x + e * y + f], -1)
+    columns = matrix.mT
+    moved = points[..., :1] * columns[..., :1, :] + points[..., 1:] * columns[..., 1:2, :]
+    return moved + columns[..., 2:, :]
 
 
 def compose(outer: Array, inner: Array) -> Array:

@@ -121,7 +121,10 @@ def sample_patches(images, matrices, size):
 
 def _grid_sample(images, matrices, size, field=None):
     places = _places(matrices.to(images.device), size, field).permute(0, 2, 3, 1)
-    batch = _bilinear(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), places)
+    pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+    if torch.compiler.is_exporting():  # a crop has fewer pixels than a chip
+        return _bilinear(pixels, places) / 255
+    batch = _bilinear(pixels.div_(255), places)
     return batch.contiguous(memory_format=torch.channels_last)
 
 
@@ -132,7 +135,9 @@ def _places(matrices, size, field):
     nodes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))
     nodes = nodes[None] if field is None else nodes + field
     inverse = geometry.invert(matrices.to(torch.float32))
-    places = geometry.apply(inverse, nodes.flatten(2).mT).mT.unflatten(2, (n_nodes, n_nodes))
+    x, y = nodes.flatten(2)[:, :1], nodes.flatten(2)[:, 1:]
+    places = inverse[..., :1] * x + inverse[..., 1:2] * y + inverse[..., 2:]
+    places = places.unflatten(2, (n_nodes, n_nodes))
     if n_nodes == size:
         return places
     # Linear interpolation and affine maps commute, so nodes are mapped before interpolation.
@@ -166,14 +171,19 @@ def read_at(maps, points, stride):
     >>> read_at(columns, torch.tensor([[[0.5, 0.5], [1.5, 0.5], [9.0, 0.5]]]), stride=2)
     tensor([[[0.0000, 0.5000, 3.0000]]])
     """
-    cells = (points + 0.5) / stride - 0.5
-    return _bilinear(maps, cells[:, :, None])[..., 0]
+    return _bilinear(maps, points[:, :, None], stride)[..., 0]
 
 
-def _bilinear(maps, points):
-    """Sample maps (n, c, height, width) at points (n, a, b, 2) in pixels of the maps."""
+def _bilinear(maps, points, stride=1):
+    """Sample maps (n, c, height, width) at points (n, a, b, 2), see :func:`read_at`."""
     height, width = maps.shape[2:]
-    x, y = points.unbind(-1)
+    if width == height and torch.compiler.is_exporting():
+        # Few operations, and with scalars: runtimes execute them one by one.
+        part = 1 / width
+        grid = (points * (2 * part / stride) + (part / stride - 1)).clamp(part - 1, 1 - part)
+        return F.grid_sample(maps, grid, mode="bilinear", align_corners=False)
+    cells = points if stride == 1 else (points + 0.5) / stride - 0.5
+    x, y = cells.unbind(-1)
     # Equivalent to padding_mode="border", which is not available on all devices.
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     # With align_corners=False, -1 and 1 are the outer edges of the border pixels.

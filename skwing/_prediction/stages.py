@@ -133,14 +133,21 @@ def mean_distance(points, others):
 def _read_crops(stage, chips, indices, matrices):
     """Predictions for crops, and those for their mirror images or None, in input pixels."""
     images = chips.sample(indices, matrices, stage.crop.size, stage.crop.scale)
-    points = locate(stage.network, images).float()
     if stage.permutation is None:
-        return points, None
+        return locate(stage.network, images).float(), None
     # The crop of the mirrored image equals the mirrored crop.
-    seen = locate(stage.network, images.flip(-1)).float()
+    points, seen = _located_both(stage.network, images, images.flip(-1))
     reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
     mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
     return points, mirrored[:, stage.permutation]
+
+
+def _located_both(network, images, others):
+    """Predictions for two batches of crops of the same number."""
+    if torch.compiler.is_exporting():  # one pass, which reads the weights once
+        both = locate(network, torch.cat([images, others])).float()
+        return both.unflatten(0, (2, images.shape[0])).unbind()
+    return locate(network, images).float(), locate(network, others).float()
 
 
 def _turned(offsets, change):

@@ -127,8 +127,12 @@ def off_middle(scores: torch.Tensor) -> torch.Tensor:
     Takes scores of shape (n, n_cells, n_cells) and returns x and y in cells, of shape (n, 2).
     """
     n_cells = scores.shape[-1]
-    share = scores.flatten(1).softmax(1).unflatten(1, (n_cells, n_cells))
+    share = scores.flatten(1).softmax(1)
     offset = torch.arange(n_cells, device=scores.device) - (n_cells - 1) / 2
+    if torch.compiler.is_exporting():  # fewer operations; OpenVINO fails at sums of several axes
+        offsets = torch.stack(torch.meshgrid(offset, offset, indexing="xy")).flatten(1)
+        return (share[:, None] * offsets).sum(-1)
+    share = share.unflatten(1, (n_cells, n_cells))
     # Not a matrix product, which could be computed in bfloat16.
     return torch.stack([(share.sum(i) * offset).sum(1) for i in (1, 2)], -1)
 

@@ -1,0 +1,115 @@
+"""The graph of a cascade: from chips to landmarks, including the crops of all stages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from skwing import geometry
+from skwing._crops.chips import Chips
+from skwing._prediction.stages import continue_reading, read_both
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from skwing._crops.chips import ChipFrame
+
+_OPSET = 20  # the first version in which GridSample has a mode "linear"
+_N_TRACED = 3  # batch size for tracing; the exporter may treat 1 or 2 as constants
+
+
+def graph_of(stages: Any, frame: ChipFrame, batch_size: int | None = None) -> Any:
+    """ONNX model of a cascade, with the input ``chips`` and the output ``points``.
+
+    Parameters
+    ----------
+    stages : list of Stage
+        On the CPU.
+    frame : ChipFrame
+    batch_size : int, default=None
+        Number of chips; None stands for any number.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+    """
+    n = _N_TRACED if batch_size is None else batch_size
+    program: Any = torch.onnx.export(
+        _Cascade(stages, frame).eval(),
+        (torch.zeros(n, frame.size, frame.size, 3, dtype=torch.uint8),),
+        dynamo=True,
+        opset_version=_OPSET,
+        dynamic_shapes=({0: torch.export.Dim("n")},) if batch_size is None else None,
+        input_names=["chips"],
+        output_names=["points"],
+        verbose=False,
+    )
+    model = program.model_proto
+    # The exporter notes the lines of source code that each operation is from.
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+    return model
+
+
+class _Cascade(nn.Module):
+    """Module that maps chips to the landmarks of the last stage, in chip pixels."""
+
+    def __init__(self, stages: Any, frame: ChipFrame) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(stage.network for stage in stages)
+        self.stages = stages
+        self.frame = frame
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        first, indices = self.stages[0], torch.arange(pixels.shape[0])
+        chips = Chips(pixels, np.eye(2, 3)[None], self.frame)
+        # One matrix for all chips, so that what follows from it is computed in advance.
+        matrices = first.crop.matrices(1, chips.device)
+        points, apart = read_both(first, _BoxCrop(pixels, first.crop), indices, matrices)
+        return continue_reading(self.stages, chips, indices, points, apart, matrices).points[-1]
+
+
+class _BoxCrop:
+    """Chips whose only crop is that of the box.
+
+    This crop is not rotated, and it is the same in all chips. Its resampling is therefore a
+    product with a constant matrix on each side, which is faster than sampling single pixels.
+    """
+
+    def __init__(self, pixels: torch.Tensor, crop: Any) -> None:
+        self.pixels = pixels
+        self.crop = crop
+
+    def sample(self, indices: Any, matrices: Any, size: int, scale: float) -> torch.Tensor:
+        """Crop of each chip, see :meth:`skwing._crops.chips.Chips.sample`."""
+        side = self.pixels.shape[1]
+        columns, rows = (_resampling(self.crop.matrix[i, [i, 2]], side, size) for i in (0, 1))
+        pixels = self.pixels.permute(0, 3, 1, 2).to(torch.float32)
+        return torch.tensor(rows / 255) @ (pixels @ torch.tensor(columns.T))
+
+
+def _resampling(line: NDArray[Any], side: int, size: int) -> NDArray[np.float32]:
+    """Matrix of shape (size, side) that resamples a row of pixels.
+
+    Crops of small scale are sampled from pairs of pixels, as `Chips.sample` does.
+
+    Parameters
+    ----------
+    line : float array of shape (2,)
+        Scale and shift, from pixels of the row to pixels of the result.
+    side, size : int
+        Number of pixels of the row and of the result.
+    """
+    n_together = 2 if line[0] < 0.75 and side % 2 == 0 else 1
+    cells = np.kron(np.eye(side // n_together), np.full(n_together, 1 / n_together))
+    to_cells = geometry.halving(n_together - 1)[0, [0, 2]]
+    places = to_cells[0] * (np.arange(size) - line[1]) / line[0] + to_cells[1]
+    places = places.clip(0, len(cells) - 1)
+    low = np.floor(places).astype(int).clip(max=len(cells) - 2)
+    part = (places - low)[:, None]
+    return np.float32((1 - part) * cells[low] + part * cells[low + 1])

@@ -1,0 +1,207 @@
+"""Smaller ONNX files: how far their landmarks are from the others, and what the files tell."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+
+from skwing import CascadeLandmarkRegressor
+from skwing._crops.chips import cut_chips
+from skwing.datasets import make_faces
+from skwing.export import _loss, to_onnx
+from skwing.export._graph import _resampling
+from skwing.networks import PlainCNN, ShapeIndexedCNN
+
+PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
+INDEXED = partial(ShapeIndexedCNN, input_size=32, width=16, n_hidden=32, n_overview=16)
+SETTINGS = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
+slow = pytest.mark.slow  # the exporter of torch takes seconds, however small the network
+
+
+@pytest.fixture(scope="module")
+def onnx():
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    return pytest.importorskip("onnx")
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_faces(24, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def cascade(faces):
+    regressor = CascadeLandmarkRegressor(networks=(PLAIN, INDEXED), **SETTINGS)
+    return regressor.fit(faces.data, faces.target)
+
+
+@pytest.fixture(scope="module")
+def files(onnx, cascade, faces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("precision")
+    to_onnx(cascade, folder / "float32.onnx")
+    with pytest.warns(UserWarning, match="calibration has 24 samples"):
+        to_onnx(
+            cascade,
+            folder / "int8.onnx",
+            precision="int8",
+            calibration=faces.data,
+            calibration_target=faces.target,
+        )
+    to_onnx(cascade, folder / "float16.onnx", precision="float16", calibration=faces.data)
+    return folder
+
+
+def landmarks(path, pixels):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"chips": pixels})[0]
+
+
+def told(onnx, path):
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+@slow
+def test_the_file_tells_the_precision_and_what_it_costs(onnx, files, cascade, faces):
+    chips = cut_chips(faces.data, cascade._frame)
+    found = {name: landmarks(files / f"{name}.onnx", chips.pixels) for name in ("float32", "int8")}
+    by = told(onnx, files / "int8.onnx")
+    assert (by["precision"], by["calibration_n"]) == ("int8", "24")
+    side = cascade._frame.size / (1 + 2 * cascade._frame.margin)
+    apart = np.linalg.norm(found["int8"] - found["float32"], axis=-1).mean() / side
+    assert 0 < apart < 0.005
+    np.testing.assert_allclose(float(by["difference"]), 100 * apart, rtol=0.01, atol=1e-4)
+    score = cascade.set_params(retry=False).score(faces.data, faces.target)
+    cascade.set_params(retry=True)
+    np.testing.assert_allclose(float(by["error_float32"]), -100 * score, rtol=0.01)
+    np.testing.assert_allclose(float(by["error"]), -100 * score, rtol=0.05)
+    half = told(onnx, files / "float16.onnx")
+    assert half["precision"] == "float16" and 0 < float(half["difference"]) < 0.1
+    assert "error" not in half
+    plain = told(onnx, files / "float32.onnx")
+    assert plain["precision"] == "float32" and "difference" not in plain
+
+
+@slow
+def test_coordinates_and_first_convolutions_stay_in_float(onnx, files):
+    graph = onnx.load(files / "int8.onnx").graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    weights = {w.name: w for w in graph.initializer}
+    kinds = {"Conv": set(), "Gemm": set(), "GridSample": set()}
+    for node in graph.node:
+        if node.op_type in kinds:
+            source = made_by.get(node.input[1])
+            is_whole = source is not None and source.op_type == "DequantizeLinear"
+            stored = weights[source.input[0]] if is_whole else weights.get(node.input[1])
+            first = stored is not None and node.op_type == "Conv" and stored.dims[1] == 3
+            kinds[node.op_type].add((first, is_whole))
+            if is_whole:  # a scale for each output channel
+                assert len(weights[source.input[1]].dims) == 1
+    assert kinds["Conv"] == {(True, False), (False, True), (False, False)}
+    assert (False, True) in kinds["Gemm"]
+    assert kinds["GridSample"] == {(False, False)}
+    (last,) = (node for node in graph.node if "points" in node.output)
+    assert last.op_type != "DequantizeLinear"
+
+
+@slow
+def test_files_are_smaller_and_name_no_source_code(files):
+    sizes = [(files / f"{kind}.onnx").stat().st_size for kind in ("float32", "float16", "int8")]
+    assert sizes[0] > sizes[1] > 0.5 * sizes[0]
+    assert sizes[2] < sizes[0]
+    assert b"stages.py" not in (files / "float32.onnx").read_bytes()
+
+
+@slow
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_openvino_reads_the_same_file(files, cascade, faces, kind):
+    openvino = pytest.importorskip("openvino")
+    pixels = cut_chips(faces.data, cascade._frame).pixels
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(files / f"{kind}.onnx", "CPU", options)
+    wanted = landmarks(files / f"{kind}.onnx", pixels)
+    found = compiled({"chips": pixels})["points"]
+    # Chips have about 200 pixels. Roundings to eight bits differ in single values.
+    np.testing.assert_allclose(found, wanted, atol=0.01 if kind == "float32" else 1.0)
+    assert np.abs(found - wanted).mean() < (0.001 if kind == "float32" else 0.1)
+
+
+@slow
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_fixed_batch_size(onnx, cascade, faces, files, tmp_path, precision, monkeypatch):
+    monkeypatch.setattr(_loss, "_N_FEW", 0)
+    calibration = {"calibration": faces.data[:23]} if precision == "int8" else {}
+    path = tmp_path / "two.onnx"
+    to_onnx(cascade, path, batch_size=2, precision=precision, **calibration)
+    assert told(onnx, path)["batch_size"] == "2"
+    assert told(onnx, path).get("calibration_n", "23") == "23"
+    (chips,) = onnx.load(path).graph.input
+    assert chips.type.tensor_type.shape.dim[0].dim_value == 2
+    pixels = cut_chips(faces.data[:2], cascade._frame).pixels
+    wanted = landmarks(files / "float32.onnx", pixels)
+    np.testing.assert_allclose(landmarks(path, pixels), wanted, atol=0.01 if not calibration else 2)
+
+
+@slow
+def test_a_loss_is_warned_of(onnx, cascade, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(_loss, "_MUCH", 1e-9)
+    with pytest.warns(UserWarning, match=r"differ by 0\.\d+ percent of the side of the box"):
+        to_onnx(cascade, tmp_path / "a.onnx", precision="float16", calibration=faces.data)
+    monkeypatch.setattr(_loss, "_LOSS", -100)
+    with pytest.warns(UserWarning, match=r"error of the smaller file is \d+\.\d+ percent instead"):
+        to_onnx(
+            cascade,
+            tmp_path / "b.onnx",
+            precision="float16",
+            calibration=faces.data,
+            calibration_target=faces.target,
+        )
+
+
+@slow
+def test_the_former_name(onnx, cascade, tmp_path):
+    with pytest.warns(FutureWarning, match="dtype is now precision"):
+        to_onnx(cascade, tmp_path / "half.onnx", dtype="float16")
+    assert told(onnx, tmp_path / "half.onnx")["precision"] == "float16"
+
+
+def test_parameters_that_do_not_fit_are_told(onnx, cascade, faces, tmp_path):
+    def refused(message, **settings):
+        with pytest.raises(ValueError, match=message):
+            to_onnx(cascade, tmp_path / "a.onnx", **settings)
+
+    refused(r"precision='int8' needs calibration: images with boxes", precision="int8")
+    refused("calibration has no effect", calibration=faces.data)
+    refused("calibration_target needs calibration", calibration_target=faces.target)
+    refused("precision", precision="int4")
+    refused("batch_size", batch_size=0)
+    int8 = {"precision": "int8", "calibration": faces.data}
+    refused("calibration_target", **int8, calibration_target=faces.target[:, :3])
+    unboxed = faces.data.with_boxes(np.full((24, 4), np.nan))
+    refused(
+        "calibration has 0 samples with a box",
+        precision="int8",
+        calibration=unboxed,
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("line", [(0.4, 3.0), (1.3, -20.0)])
+def test_the_fixed_crop_reads_between_pixels(line):
+    side, size = 40, 16
+    ramp = np.arange(side, dtype=float)
+    places = ((np.arange(size) - line[1]) / line[0]).clip(0.5, side - 1.5)
+    inside = slice(2, -2)
+    found = _resampling(np.array(line), side, size) @ ramp
+    np.testing.assert_allclose(found[inside], places[inside], atol=1e-4)
+
+
+def test_few_samples_are_warned_of():
+    with pytest.warns(UserWarning, match="calibration has 20 samples"):
+        _loss.warn_of_few(20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _loss.warn_of_few(200)
