@@ -212,8 +212,18 @@ def track(args):
 
 def export(args):
     """Run ``skwing export``: write a model to an ONNX file."""
-    check_outputs({"OUT": args.out}, [("MODEL", args.model)])
-    to_onnx(load_model(args.model), args.out)
+    inputs = [("MODEL", args.model), ("--calibration", args.calibration)]
+    check_outputs({"OUT": args.out}, inputs)
+    model, settings = load_model(args.model), {}
+    if args.calibration is not None:
+        source = args.calibration, args.format, args.images, args.schema, args.category
+        dataset = read_landmarks(*source)
+        rows = digitised(dataset, args.calibration, "nothing to compare")
+        dataset = _as_the_model(dataset, model, args.calibration)
+        settings["calibration"] = dataset.data[rows]
+        settings["calibration_target"] = dataset.target[rows]
+    batch_size = args.batch_size
+    to_onnx(model, args.out, precision=args.precision, batch_size=batch_size, **settings)
     say(f"ONNX file: {args.out}")
     return 0
 

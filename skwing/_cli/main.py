@@ -343,10 +343,33 @@ def _add_export(subparsers):
         subparsers,
         "export",
         "export a model to an ONNX file",
-        "example:\n  skwing export faces.safetensors faces.onnx",
+        "examples:\n  skwing export faces.safetensors faces.onnx\n"
+        "  skwing export faces.safetensors faces.int8.onnx --precision int8 "
+        "--calibration annotated.csv",
     )
     parser.add_argument("model", help="model file written by save_model or `skwing train`")
     parser.add_argument("out", help="ONNX file to write")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "int8"),
+        default="float32",
+        help="type of the numbers in the file: float16 has half the size, int8 a quarter and is "
+        "faster; default: float32",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="DATA",
+        help="annotation file or .pts folder with 200 samples or more, for int8; training samples "
+        "will do",
+    )
+    _add_reading(parser, "--calibration")
+    parser.add_argument(
+        "--batch-size",
+        type=_positive_number,
+        metavar="N",
+        help="number of objects that are located together; default: any number. With 1, OpenVINO "
+        "is faster",
+    )
 
 
 def _add_plot(subparsers):

@@ -46,6 +46,12 @@ REPLACED = {
     ": pass the pairs (pairs= of LandmarkSchema.from_names)": "",
     "If these are corners, subtract: boxes[:, 2:] -= boxes[:, :2]": "If these are corners, "
     "subtract x1 from x2 and y1 from y2 in the file",
+    # export
+    "precision='int8' needs calibration: images with boxes from": "--precision int8 needs "
+    "--calibration: annotated images from",
+    "calibration has no effect with precision='float32': pass precision='int8' or 'float16'": ""
+    "without --precision int8 or float16, --calibration has no effect: pass one of them",
+    "with precision='int8', 200 or more": "with --precision int8, 200 or more",
     # files
     "Pass the pairs (pairs=...), or () if there are none.": "Samples are not mirrored; "
     "--schema names a schema with mirror pairs.",

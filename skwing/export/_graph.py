@@ -112,4 +112,5 @@ def _resampling(line: NDArray[Any], side: int, size: int) -> NDArray[np.float32]
     places = places.clip(0, len(cells) - 1)
     low = np.floor(places).astype(int).clip(max=len(cells) - 2)
     part = (places - low)[:, None]
-    return np.float32((1 - part) * cells[low] + part * cells[low + 1])
+    matrix: Any = (1 - part) * cells[low] + part * cells[low + 1]
+    return matrix.astype(np.float32)

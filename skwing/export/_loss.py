@@ -93,7 +93,8 @@ class Calibration:
         return np.concatenate(found)[: len(self.pixels)].astype(np.float64)
 
     def error(self, points: Floats) -> float:
-        """Mean error of landmarks in chip pixels, in percent."""
+        """Mean error of landmarks in chip pixels, in percent; requires `points`."""
+        assert self.points is not None
         placed = geometry.apply(geometry.invert(self.matrices), points)
         return 100 * nme(self.points, placed, schema=self.schema)
 
@@ -108,7 +109,7 @@ def told_loss(known: Calibration, before: Floats, after: Floats) -> dict[str, st
         Landmarks by the graph in float32 and by the smaller one, in chip pixels.
     """
     apart = np.linalg.norm(after - before, axis=-1).mean() * 100 / known.side
-    told = {"calibration_n": str(len(before)), "difference": f"{apart:.4f}"}
+    told = {"calibration_n": str(len(before)), "difference": f"{apart:.4g}"}
     # NaN is a loss, too.
     if not apart <= _MUCH:
         warn_caller(

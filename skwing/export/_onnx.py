@@ -81,8 +81,9 @@ def to_onnx(
           loaded. The file is half as large, and as fast.
         - "int8": convolutions, except for the first one of each stage, and fully connected layers
           compute with integers of eight bits, with a scale for each output channel (static
-          quantisation, in the QDQ format). Other large weights are stored in 8 or 16 bits. Coordinates
-          and crops stay in float32. The file has about a quarter of the size, and is the fastest.
+          quantisation, in the QDQ format). Other large weights are stored in 8 or 16 bits.
+          Coordinates and crops stay in float32. The file has about a quarter of the size, and is
+          the fastest.
     calibration : as X in `fit`, default=None
         Images with boxes from which the ranges of values are determined; required for "int8", and
         for "float16" optional. 200 or more are recommended, of the kind that the file is for. They
@@ -195,7 +196,7 @@ def _reduced(
         halve(model.graph)
         return model, {}
     before = known.run(model, batch_size)
-    found = np.isfinite(before).all((1, 2))
+    found: Any = np.isfinite(before).all((1, 2))
     if not found.any():
         raise ValueError(
             f"the regressor finds no landmarks in any of the {len(found)} samples of calibration"

@@ -48,8 +48,9 @@ def quarter(graph: Any) -> None:
             continue
         name, stored = weights.name, f"{weights.name}.int8"
         scale = np.maximum(np.abs(array).max(1, keepdims=True), np.float32(1e-30)) / 127
-        weights.CopyFrom(onnx.numpy_helper.from_array(np.int8(np.rint(array / scale)), stored))
-        scales.append(onnx.numpy_helper.from_array(np.float32(scale), f"{name}.scale"))
+        whole = np.rint(array / scale).astype(np.int8)
+        weights.CopyFrom(onnx.numpy_helper.from_array(whole, stored))
+        scales.append(onnx.numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"))
         float32 = onnx.TensorProto.FLOAT
         nodes.append(onnx.helper.make_node("Cast", [stored], [f"{name}.whole"], to=float32))
         nodes.append(onnx.helper.make_node("Mul", [f"{name}.whole", f"{name}.scale"], [name]))

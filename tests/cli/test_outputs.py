@@ -81,3 +81,27 @@ def test_a_check_leaves_nothing_behind(run, folder, tmp_path, name):
     out = tmp_path / f"out{FORMATS[name].suffix}"
     assert run("convert", "faces.csv", out, "--to", name)[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_export_passes_the_samples_of_the_calibration(run, monkeypatch):
+    passed = {}
+
+    def note(regressor, path, **settings):
+        passed.update(settings, path=path)
+
+    monkeypatch.setattr("skwing._cli.commands.to_onnx", note)
+    model = "boxed.safetensors"
+    options = ("--precision", "int8", "--calibration", "faces.csv", "--batch-size", 1)
+    assert run("export", model, "small.onnx", *options)[0] == 0
+    assert (passed["path"], passed["precision"], passed["batch_size"]) == ("small.onnx", "int8", 1)
+    assert passed["calibration_target"].shape[0] == len(passed["calibration"]) > 0
+    assert run("export", model, "plain.onnx")[0] == 0
+    assert (passed["precision"], passed["batch_size"]) == ("float32", None)
+
+
+def test_export_says_in_options_what_is_missing(run):
+    told = run("export", "boxed.safetensors", "small.onnx", "--precision", "int8")[2]
+    assert "--precision int8 needs --calibration: annotated images" in told
+    options = ("--calibration", "faces.csv")
+    told = run("export", "boxed.safetensors", "small.onnx", *options)[2]
+    assert "without --precision int8 or float16, --calibration has no effect" in told
