@@ -40,7 +40,7 @@ def cascade(faces):
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weights in (w for net in regressor.networks_ for w in net.parameters() if w.ndim > 1):
-            weights.add_(0.03 * torch.randn(weights.shape, generator=rng))
+            weights.add_(0.1 * torch.randn(weights.shape, generator=rng))
     return regressor
 
 
@@ -79,8 +79,8 @@ def test_the_file_tells_the_precision_and_what_it_costs(onnx, files, cascade, fa
     assert (by["precision"], by["calibration_n"]) == ("int8", "24")
     side = cascade._frame.size / (1 + 2 * cascade._frame.margin)
     apart = np.linalg.norm(found["int8"] - found["float32"], axis=-1).mean() / side
-    assert 1e-5 < apart < 0.005
-    assert found["float32"].std(0).mean() > 2
+    assert 1e-5 < apart < 0.02
+    assert found["float32"].std(0).mean() > 0.2
     np.testing.assert_allclose(float(by["difference"]), 100 * apart, rtol=0.01, atol=1e-4)
     score = cascade.set_params(retry=False).score(faces.data, faces.target)
     cascade.set_params(retry=True)
