@@ -2,16 +2,20 @@
 
     python benchmarks/starting_models.py faces --data DIR --out models
     python benchmarks/starting_models.py drawn --out models
+    python benchmarks/starting_models.py faces --data DIR --model models/faces.safetensors \
+        --out models
     python benchmarks/starting_models.py faces --data DIR --fold 0
     python benchmarks/starting_models.py drawn --data DIR --model models/drawn.safetensors --fold 0
     python benchmarks/starting_models.py --report
 
 The first two commands train a model with one seed, and write it with `save_model` and `to_onnx`:
 ``faces`` on all photographs of DIR, which contains ``300w`` and ``300w_helen_rest``, and
-``drawn`` on generated faces only. The third trains on all photographs except for a fold of
+``drawn`` on generated faces only. The fourth trains on all photographs except for a fold of
 300-W (see `_folds.py`; the other faces of its photographs are excluded too) and measures the
-error on the fold. The fourth measures a model that was not trained on photographs; fold 0 was
-not used to improve the generated faces. ``--report`` writes the measured errors into
+error on the fold. The fifth measures a model that was not trained on photographs; fold 0 was
+not used to improve the generated faces. With ``--model`` and ``--out``, the ONNX files of a model
+that exists are written again: ``.onnx`` with weights of float16, and ``.int8.onnx``, calibrated on
+400 faces of its training set. ``--report`` writes the measured errors into
 models/README.md.
 
 Errors are appended to ``--results``, as numbers of faces and sums of errors by subset, yaw and
@@ -46,6 +50,7 @@ SEED = 0
 # Generated faces: number, number per seed, and parameters. 300-W has its jaw landmarks on the
 # outline of the face, few faces that turn more than 45 degrees, and larger images.
 N_DRAWN, N_PER_SEED = 16000, 500
+N_CALIBRATION = 400  # faces from which the ranges of the int8 file are determined
 DRAWN = {"jaw": "outline", "max_yaw": 60, "faces_per_identity": 1, "image_size": 192}
 SIZE_EDGES = (0, 60, 90, 130, 10_000)  # longer side of the landmark bounding box, in pixels
 PARTS = {"jaw": (0, 17), "brows": (17, 27), "nose": (27, 36), "eyes": (36, 48), "mouth": (48, 68)}
@@ -64,9 +69,9 @@ def make_regressor(args):
     return CascadeLandmarkRegressor(random_state=SEED, device=args.device, verbose=1, **own)
 
 
-def drawn_faces(args):
-    """Images and landmarks of the training set of the drawn model."""
-    n, n_jobs = (40, 1) if args.tiny else (N_DRAWN, -1)
+def drawn_faces(args, n=N_DRAWN):
+    """Images and landmarks of the training set of the drawn model, or of its first n faces."""
+    n, n_jobs = (40, 1) if args.tiny else (n, -1)
     sizes = [min(N_PER_SEED, n - start) for start in range(0, n, N_PER_SEED)]
     parts = Parallel(n_jobs)(
         delayed(make_faces)(size, random_state=SEED + i, **DRAWN) for i, size in enumerate(sizes)
@@ -79,36 +84,58 @@ def drawn_faces(args):
     return BoxedImages(images, boxes=boxes, schema=parts[0].schema), target
 
 
+def training_set(args, **settings):
+    """Images and landmarks of the training set of a model."""
+    if args.kind == "drawn":
+        return drawn_faces(args, **settings)
+    faces = load_all(args.data)
+    rows = np.arange(len(faces.target))[:: 50 if args.tiny else 1]
+    return faces.data[rows], faces.target[rows]
+
+
 def train(args):
     """Train a model on all faces of its kind, and write it."""
     start = time.perf_counter()
-    if args.kind == "drawn":
-        X, y = drawn_faces(args)
-    else:
-        faces = load_all(args.data)
-        rows = np.arange(len(faces.target))[:: 50 if args.tiny else 1]
-        X, y = faces.data[rows], faces.target[rows]
+    X, y = training_set(args)
     regressor = make_regressor(args).fit(X, y)
     if args.kind == "drawn":
         limit = DOUBT_OF_PHOTOGRAPHS * regressor._retry.limit
         regressor._retry = replace(regressor._retry, limit=limit)
     print(f"{len(y)} faces, {time.perf_counter() - start:.0f} s", flush=True)
     loaded = write(regressor, args.kind, args.out)
+    write_onnx(loaded, X, y, args.kind, args.out)
     moved = np.linalg.norm(loaded.predict(X[:200]) - regressor.predict(X[:200]), axis=-1)
     print(f"float16 moves landmarks by {moved.mean():.3f} pixels (max {moved.max():.3f})")
 
 
 def write(regressor, kind, folder):
-    """Write a model with `save_model` and `to_onnx`, with weights of float16; return it loaded."""
+    """Write a model with `save_model`, with weights of float16; return it loaded."""
     folder.mkdir(parents=True, exist_ok=True)
     regressor.set_params(device="auto", verbose=0)
     notice = PHOTOGRAPHS if kind == "faces" else None
     path = folder / f"{kind}.safetensors"
     save_model(regressor, path, dtype="float16", notice=notice)
+    return load_quietly(path)  # the ONNX files get the rounded weights and the notice
+
+
+def load_quietly(path):
+    """Load a model without the warning that it has terms of use."""
     with warnings.catch_warnings(action="ignore", category=NoticeWarning):
-        loaded = load_model(path)  # the ONNX file gets the rounded weights and the notice
-    to_onnx(loaded, path.with_suffix(".onnx"), dtype="float16")
-    return loaded
+        return load_model(path)
+
+
+def write_onnx(model, X, y, kind, folder):
+    """Write the ONNX files of a model."""
+    to_onnx(model, folder / f"{kind}.onnx", precision="float16")
+    rows = np.unique(np.linspace(0, len(y) - 1, N_CALIBRATION).astype(int))
+    calibration = {"calibration": X[rows], "calibration_target": y[rows]}
+    to_onnx(model, folder / f"{kind}.int8.onnx", precision="int8", **calibration)
+
+
+def export(args):
+    """Write the ONNX files of a model that exists."""
+    X, y = training_set(args, **({"n": N_CALIBRATION} if args.kind == "drawn" else {}))
+    write_onnx(load_quietly(args.model), X, y, args.kind, args.out)
 
 
 def _sums(true, predicted, subset):
@@ -185,7 +212,7 @@ def parse(argv=None):
     parser.add_argument("--data", help="folder with 300w and 300w_helen_rest")
     parser.add_argument("--out", type=Path, help="folder of the model; without it, measure")
     parser.add_argument("--fold", type=int, help="fold of 300-W to hold out")
-    parser.add_argument("--model", type=Path, help="model of drawn faces to measure")
+    parser.add_argument("--model", type=Path, help="model to measure, or to export again")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--tiny", action="store_true", help="small networks and few faces")
     parser.add_argument("--report", action="store_true", help="write models/README.md")
@@ -203,7 +230,7 @@ def main(argv=None):
     elif args.kind is None:
         raise SystemExit("name a model: faces or drawn")
     elif args.out is not None:
-        train(args)
+        (train if args.model is None else export)(args)
     else:
         measure(args)
 

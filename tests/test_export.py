@@ -117,14 +117,16 @@ def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, faces, tmp_path)
     reg = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS).fit(faces.data, faces.target)
     reg.notice_ = "For research only."
     to_onnx(reg, tmp_path / "full.onnx")
-    to_onnx(reg, tmp_path / "half.onnx", precision="float16")
+    to_onnx(reg, tmp_path / "half.onnx", precision="float16", calibration=faces.data)
     paths = [tmp_path / "full.onnx", tmp_path / "half.onnx"]
     full, half = (answer(runtime, path, reg, faces.data) for path in paths)
     assert 0 < np.abs(full - half).max() < 0.1
     n_halved = sum(w.numel() for w in reg.networks_[0].parameters() if w.ndim > 1)
     assert paths[1].stat().st_size < paths[0].stat().st_size - 1.5 * n_halved
     session = runtime.InferenceSession(tmp_path / "half.onnx")
-    assert session.get_modelmeta().custom_metadata_map["notice"] == reg.notice_
+    told = session.get_modelmeta().custom_metadata_map
+    assert (told["notice"], told["precision"]) == (reg.notice_, "float16")
+    assert 0 < float(told["difference"]) < 0.1
 
 
 @slow

@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression
 
-from skwing import CascadeLandmarkRegressor
+from skwing import CascadeLandmarkRegressor, geometry
 from skwing._crops.chips import cut_chips
 from skwing.datasets import make_faces
 from skwing.export import _loss, to_onnx
@@ -56,7 +57,6 @@ def files(onnx, cascade, faces, tmp_path_factory):
             calibration=faces.data,
             calibration_target=faces.target,
         )
-    to_onnx(cascade, folder / "float16.onnx", precision="float16", calibration=faces.data)
     return folder
 
 
@@ -86,9 +86,6 @@ def test_the_file_tells_the_precision_and_what_it_costs(onnx, files, cascade, fa
     cascade.set_params(retry=True)
     np.testing.assert_allclose(float(by["error_float32"]), -100 * score, rtol=0.01)
     np.testing.assert_allclose(float(by["error"]), -100 * score, rtol=0.05)
-    half = told(onnx, files / "float16.onnx")
-    assert half["precision"] == "float16" and 0 < float(half["difference"]) < 0.1
-    assert "error" not in half
     plain = told(onnx, files / "float32.onnx")
     assert plain["precision"] == "float32" and "difference" not in plain
 
@@ -117,9 +114,8 @@ def test_coordinates_and_first_convolutions_stay_in_float(onnx, files):
 
 @slow
 def test_files_are_smaller_and_name_no_source_code(files):
-    sizes = [(files / f"{kind}.onnx").stat().st_size for kind in ("float32", "float16", "int8")]
-    assert sizes[0] > sizes[1] > 0.5 * sizes[0]
-    assert sizes[2] < sizes[0]
+    sizes = [(files / f"{kind}.onnx").stat().st_size for kind in ("float32", "int8")]
+    assert sizes[1] < 0.8 * sizes[0]  # small networks have many operations for their weights
     assert b"stages.py" not in (files / "float32.onnx").read_bytes()
 
 
@@ -138,42 +134,55 @@ def test_openvino_reads_the_same_file(files, cascade, faces, kind):
 
 
 @slow
-@pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_a_fixed_batch_size(onnx, cascade, faces, files, tmp_path, precision, monkeypatch):
+def test_a_fixed_batch_size(onnx, cascade, faces, files, tmp_path, monkeypatch):
     monkeypatch.setattr(_loss, "_N_FEW", 0)
-    calibration = {"calibration": faces.data[:23]} if precision == "int8" else {}
     path = tmp_path / "two.onnx"
-    to_onnx(cascade, path, batch_size=2, precision=precision, **calibration)
-    assert told(onnx, path)["batch_size"] == "2"
-    assert told(onnx, path).get("calibration_n", "23") == "23"
+    to_onnx(cascade, path, batch_size=2, precision="int8", calibration=faces.data[:23])
+    by = told(onnx, path)
+    assert (by["batch_size"], by["calibration_n"]) == ("2", "23") and "error" not in by
     (chips,) = onnx.load(path).graph.input
     assert chips.type.tensor_type.shape.dim[0].dim_value == 2
     pixels = cut_chips(faces.data[:2], cascade._frame).pixels
     wanted = landmarks(files / "float32.onnx", pixels)
-    np.testing.assert_allclose(landmarks(path, pixels), wanted, atol=0.01 if not calibration else 2)
+    np.testing.assert_allclose(landmarks(path, pixels), wanted, atol=2)
 
 
-@slow
-def test_a_loss_is_warned_of(onnx, cascade, faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(_loss, "_MUCH", 1e-9)
-    with pytest.warns(UserWarning, match=r"differ by 0\.\d+ percent of the side of the box"):
-        to_onnx(cascade, tmp_path / "a.onnx", precision="float16", calibration=faces.data)
-    monkeypatch.setattr(_loss, "_LOSS", -100)
-    with pytest.warns(UserWarning, match=r"error of the smaller file is \d+\.\d+ percent instead"):
-        to_onnx(
-            cascade,
-            tmp_path / "b.onnx",
-            precision="float16",
-            calibration=faces.data,
-            calibration_target=faces.target,
-        )
+@pytest.fixture
+def known(cascade, faces):
+    return _loss.Calibration.of(cascade, faces.data, faces.target)
 
 
-@slow
-def test_the_former_name(onnx, cascade, tmp_path):
-    with pytest.warns(FutureWarning, match="dtype is now precision"):
-        to_onnx(cascade, tmp_path / "half.onnx", dtype="float16")
-    assert told(onnx, tmp_path / "half.onnx")["precision"] == "float16"
+def test_a_loss_is_warned_of(known, faces):
+    before = geometry.apply(known.matrices, faces.target)
+    with pytest.warns(UserWarning) as warned:
+        by = _loss.told_loss(known, before, before + [0.03 * known.side, 0])
+    assert "differ by 3.00 percent of the side of the box" in str(warned[0].message)
+    assert "instead of 0.000 in float32" in str(warned[1].message)
+    assert (by["difference"], by["error_float32"]) == ("3", "0.0000") and float(by["error"]) > 1
+    with pytest.warns(UserWarning, match="differ by nan percent"):
+        assert _loss.told_loss(known, before, before * np.nan)["error"] == "nan"
+
+
+def test_a_small_loss_is_told_only(known, faces):
+    before = geometry.apply(known.matrices, faces.target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        by = _loss.told_loss(known, before, before + [1e-4 * known.side, 0])
+    assert by["difference"] == "0.01" and 0 < float(by["error"]) < 0.02
+
+
+def test_the_last_batch_is_filled_up(known):
+    sizes = [len(part) for part in known.rows(slice(0, 5)).batches(2)]
+    assert sizes == [2, 2, 2]
+    assert [len(part) for part in known.batches(None)] == [16, 8]
+
+
+def test_the_former_name(onnx, tmp_path):
+    with pytest.warns(FutureWarning, match="dtype is now precision"), pytest.raises(TypeError):
+        to_onnx(LinearRegression(), tmp_path / "half.onnx", dtype="float16")
+    message = "dtype must be one of 'float32', 'float16'"
+    with pytest.warns(FutureWarning), pytest.raises(ValueError, match=message):
+        to_onnx(LinearRegression(), tmp_path / "half.onnx", dtype="int8")
 
 
 def test_parameters_that_do_not_fit_are_told(onnx, cascade, faces, tmp_path):

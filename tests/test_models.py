@@ -44,13 +44,15 @@ def test_landmarks_are_found(model, faces):
 
 
 @pytest.mark.slow
-def test_the_onnx_file_has_the_same_landmarks(model, faces):
+@pytest.mark.parametrize(("suffix", "most"), [("onnx", 0.5), ("int8.onnx", 3)])
+def test_the_onnx_file_has_the_same_landmarks(model, faces, suffix, most):
     runtime = pytest.importorskip("onnxruntime")
     name, regressor = model
     chips = cut_chips(faces.data, regressor._frame)
-    session = runtime.InferenceSession(MODELS / f"{name}.onnx")
+    session = runtime.InferenceSession(MODELS / f"{name}.{suffix}")
     (points,) = session.run(None, {"chips": chips.pixels})
     found = chips.to_image(points.astype(float))
     once = copy.deepcopy(regressor).set_params(retry=False).predict(faces.data)
-    np.testing.assert_allclose(found, once, atol=0.5)
+    np.testing.assert_allclose(found, once, atol=most)
+    assert np.abs(found - once).mean() < 0.1 * most
     assert ("notice" in session.get_modelmeta().custom_metadata_map) == (TERMS[name] is not None)

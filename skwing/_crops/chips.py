@@ -188,6 +188,10 @@ def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
     """
     if n_samples is None:
         n_samples = max(1, min(256, int(_PORTION / (3 * frame.size**2))))
+    if len(data) <= n_samples:  # nothing to prepare in advance
+        if len(data):
+            yield cut_chips(data, frame, device, on_error=on_error)
+        return
     starts = range(0, len(data), n_samples)
     with ThreadPoolExecutor(1) as ahead:
         waiting = None
@@ -255,9 +259,12 @@ def cut_chips(
             failures[i], pixels[i], boxes[i] = str(error), 0, (0, 0, 1, 1)
 
     cut_or_skip = cut_one if on_error == "raise" else try_one
-    with ThreadPoolExecutor(n_threads or decoding_threads()) as pool:
-        for _ in pool.map(cut_or_skip, range(len(data))):
-            pass
+    if len(data) == 1:  # starting a thread takes as long as cutting a chip
+        cut_or_skip(0)
+    else:
+        with ThreadPoolExecutor(n_threads or decoding_threads()) as pool:
+            for _ in pool.map(cut_or_skip, range(len(data))):
+                pass
     if check_sizes:
         data.warn_of_sizes(sizes)
     return Chips(_placed(pixels, device), frame.matrices(boxes), frame, device, failures, sizes)

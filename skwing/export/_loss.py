@@ -93,8 +93,9 @@ class Calibration:
         return np.concatenate(found)[: len(self.pixels)].astype(np.float64)
 
     def error(self, points: Floats) -> float:
-        """Mean error of landmarks in chip pixels, in percent; requires `points`."""
-        assert self.points is not None
+        """Mean error of landmarks in chip pixels, in percent; NaN if some are not found."""
+        if self.points is None or not np.isfinite(points).all():
+            return float("nan")
         placed = geometry.apply(geometry.invert(self.matrices), points)
         return 100 * nme(self.points, placed, schema=self.schema)
 

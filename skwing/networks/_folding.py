@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 if TYPE_CHECKING:
     pass
@@ -47,7 +47,8 @@ def folded(network: nn.Module) -> nn.Module:
     """
     if network.training:
         raise ValueError(f"{type(network).__name__} is in training mode: call its eval() first")
-    # Not cached: folding takes less time than one crop, and a cache could be outdated.
+    # Not cached: folding takes a small part of the time of one crop, and a cache could be
+    # outdated.
     return _fold(network)
 
 
@@ -57,12 +58,31 @@ def _fold(module: nn.Module) -> nn.Module:
         names = list(parts)
         for name, after in pairwise(names):
             if _foldable(parts[name], parts[after]):
-                parts[name] = fuse_conv_bn_eval(parts[name], parts[after])
+                parts[name] = _fused(parts[name], parts[after])
                 parts[after] = nn.Identity()
     if all(parts[name] is part for name, part in module._modules.items()):
         return module
     twin = copy.copy(module)
     twin._modules = parts
+    return twin
+
+
+def _fused(convolution: nn.Module, norm: nn.Module) -> nn.Module:
+    """Convolution that includes the batch normalisation after it."""
+    conv: Any = convolution
+    batch: Any = norm
+    # fuse_conv_bn_eval copies all of the convolution, which takes ten times as long.
+    twin = copy.copy(conv)
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight,
+        conv.bias,
+        batch.running_mean,
+        batch.running_var,
+        batch.eps,
+        batch.weight,
+        batch.bias,
+    )
+    twin._parameters = {**conv._parameters, "weight": weight, "bias": bias}
     return twin
 
 
