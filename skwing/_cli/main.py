@@ -7,6 +7,7 @@ import warnings
 from skwing._cli import commands
 from skwing._cli.formats import FORMATS
 from skwing._cli.measure import names_of_normalizers
+from skwing._cli.numbers import positive_length, positive_number, whole_number
 from skwing._cli.wording import in_options
 from skwing._utils.version import __version__
 from skwing.schema import SCHEMAS
@@ -97,7 +98,7 @@ def _add_reading(parser, what):
 def _add_rounding(parser):
     parser.add_argument(
         "--decimals",
-        type=_whole_number,
+        type=whole_number,
         metavar="N",
         help="round coordinates to N decimals; default: not rounded",
     )
@@ -115,32 +116,11 @@ def _add_rounding(parser):
 def _add_draw_max(parser):
     parser.add_argument(
         "--draw-max",
-        type=_positive_number,
+        type=positive_number,
         default=12,
         metavar="N",
         help="maximum number of samples in the picture; default: 12",
     )
-
-
-def _whole_number(text):
-    number = int(text)
-    if not 0 <= number <= 15:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 15, got {text}")
-    return number
-
-
-def _positive_number(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return number
-
-
-def _positive_length(text):
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return number
 
 
 def _add_detecting(parser):
@@ -271,7 +251,7 @@ def _add_evaluate(subparsers):
     )
     parser.add_argument(
         "--scale",
-        type=_positive_length,
+        type=positive_length,
         metavar="S",
         help="length of a pixel in --unit; default: the scales of a TPS file",
     )
@@ -315,7 +295,7 @@ def _add_track(subparsers):
     parser.add_argument("--draw", help="video to write, .mp4 or .avi, without sound")
     parser.add_argument(
         "--detect-every",
-        type=_positive_number,
+        type=positive_number,
         default=30,
         metavar="N",
         help="look for new faces in every Nth frame; default: 30",
@@ -332,7 +312,7 @@ def _add_track(subparsers):
     )
     parser.add_argument(
         "--decimals",
-        type=_whole_number,
+        type=whole_number,
         metavar="N",
         help="round coordinates to N decimals; default: not rounded",
     )
@@ -365,7 +345,7 @@ def _add_export(subparsers):
     _add_reading(parser, "--calibration")
     parser.add_argument(
         "--batch-size",
-        type=_positive_number,
+        type=positive_number,
         metavar="N",
         help="number of objects that are located together; default: any number. With 1, OpenVINO "
         "is faster",

@@ -1,0 +1,29 @@
+"""Numbers of the command line, as types of argparse."""
+
+import argparse
+
+__all__ = ["positive_length", "positive_number", "whole_number"]
+
+
+def whole_number(text):
+    """Number of decimals."""
+    number = int(text)
+    if not 0 <= number <= 15:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 15, got {text}")
+    return number
+
+
+def positive_number(text):
+    """Number of samples or objects, of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+def positive_length(text):
+    """Length above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
