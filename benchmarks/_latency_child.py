@@ -93,10 +93,10 @@ def main(task):
     with np.load(task["faces"]) as file:
         boxes = file["boxes"]
         images = [file[f"image{i}"] for i in range(len(boxes))]
-    points = np.concatenate(
-        [predict(images[i : i + 64], boxes[i : i + 64]) for i in range(0, len(boxes), 64)]
-    )
-    np.save(task["points"], points)
+    if task["points"] is not None:
+        starts = range(0, len(boxes), 64)
+        points = [predict(images[i : i + 64], boxes[i : i + 64]) for i in starts]
+        np.save(task["points"], np.concatenate(points))
     few = range(min(64, len(boxes)))
     ones = [([images[i]], boxes[i : i + 1]) for i in few]
     told["ms_1"] = milliseconds(predict, ones, task["n_repeats"])

@@ -4,9 +4,11 @@
     python benchmarks/latency.py --data 300w --fold 1 --model fold1.safetensors --dlib fold1.dat
 
 Rows: dlib's shape predictor (`pip install dlib`), `predict` of skwing by PyTorch, and
-`OnnxLocalizer` with ONNX Runtime and OpenVINO. "Two looks" average the predictions for a crop and
-its mirror image, "one look" is ``average_mirrored=False``; doubtful predictions are not repeated
-(``retry=False``). OpenVINO computes faces one after the other.
+`OnnxLocalizer` with ONNX Runtime and OpenVINO, for files of float32 and int8. "Two looks" average
+the predictions for a crop and its mirror image, "one look" is ``average_mirrored=False``; doubtful
+predictions are not repeated (``retry=False``). Files of int8 are calibrated on training faces of
+dlib. ``--files`` is a folder in which ONNX files are kept; those that exist are not written again.
+OpenVINO computes faces one after the other.
 
 Each row runs in processes of its own, on the same core, in turn with the others. Times are
 processor time, so that other programs on the core hardly change them, and medians over the
@@ -47,6 +49,8 @@ ROOT = Path(__file__).parent.parent
 SEED = 100_000  # of generated faces; the models of the folder models/ have seen much lower ones
 LOOKS = {True: "two looks", False: "one look"}
 ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+PRECISIONS = ("float32", "int8")
+N_CALIBRATION = 200  # training faces of dlib that determine the ranges of int8
 AROUND = 1.0  # margin of the images, as a fraction of the longer side of the box
 
 
@@ -100,19 +104,25 @@ def contenders(args, train, folder):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoticeWarning)
         model = load_model(args.model).set_params(device="cpu")
+    installed = [engine for engine in ENGINES if find_spec(engine) is not None]
+    absent = [engine for engine in ENGINES if engine not in installed]
+    missing += [f"{ENGINES[name]}: not installed (pip install {name})" for name in absent]
+    calibration = train.data[:: max(1, len(train.data) // N_CALIBRATION)]
     for average, looks in LOOKS.items():
         if looks not in args.looks:
             continue
         options = {"path": str(args.model), "average_mirrored": average}
         rows.append(_row(f"skwing, PyTorch, {looks}", "torch", args.model, options))
-        path = folder / f"{looks}.onnx"
-        to_onnx(model.set_params(average_mirrored=average), path)
-        for engine, name in ENGINES.items():
-            if find_spec(engine) is None:
-                missing.append(f"{name}: not installed (pip install {engine})")
-                continue
-            options = {"path": str(path), "engine": engine}
-            rows.append(_row(f"skwing, {name}, {looks}", engine, path, options))
+        model.set_params(average_mirrored=average)
+        for precision in PRECISIONS:
+            path = (args.files or folder) / f"{args.model.stem} {looks} {precision}.onnx"
+            own = {} if precision == "float32" else {"calibration": calibration}
+            if not path.is_file():
+                to_onnx(model, path, precision=precision, **own)
+            for engine in installed:
+                options = {"path": str(path), "engine": engine}
+                name = f"skwing, {ENGINES[engine]} {precision}, {looks}"
+                rows.append(_row(name, engine, path, options))
     return rows, missing
 
 
@@ -123,29 +133,30 @@ def _row(name, library, path, options, **more):
     }
 
 
-def run_child(row, folder, n_repeats):
-    """Results of a row in a process of its own."""
+def run_child(row, folder, n_repeats, with_errors):
+    """Results of a row in a process of its own, which writes the landmarks for errors."""
     kind = row["library"] if row["library"] in ("dlib", "torch") else "onnx"
-    points = folder / "points.npy"
+    points = str(folder / "points.npy") if with_errors else None
     task = {key: row[key] for key in ("library", "options")}
-    task |= {"kind": kind, "n_repeats": n_repeats, "points": str(points)}
+    task |= {"kind": kind, "n_repeats": n_repeats, "points": points}
     task |= {"faces": str(folder / "faces.npz")}
     command = [sys.executable, str(Path(__file__).with_name("_latency_child.py")), json.dumps(task)]
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     settings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=settings)
-    return json.loads(done.stdout.splitlines()[-1]), np.load(points)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(rows, folder, target, args):
     """Fill in the results: medians over the rounds."""
     found = {row["name"]: [] for row in rows}
-    for _ in range(args.rounds):
+    for number in range(args.rounds):
         for row in rows:
-            told, points = run_child(row, folder, args.repeats)
-            found[row["name"]].append(told)
-            if args.states_errors:
-                row["errors"] = summarize(target, points)
+            # The errors are the same in each round.
+            with_errors = args.states_errors and number == 0
+            found[row["name"]].append(run_child(row, folder, args.repeats, with_errors))
+            if with_errors:
+                row["errors"] = summarize(target, np.load(folder / "points.npy"))
     for row in rows:
         of_rounds = found[row["name"]]
         for key in of_rounds[0]:
@@ -187,6 +198,7 @@ def parse(argv=None):
     parser.add_argument("--fold", type=int, default=0, help="fold of 300-W for the test")
     parser.add_argument("--model", type=Path, help="model file that has not seen the test faces")
     parser.add_argument("--dlib", type=Path, help="file of a shape predictor; written if missing")
+    parser.add_argument("--files", type=Path, help="folder in which to keep the ONNX files")
     parser.add_argument("--n-train", type=int, default=300, help="generated faces for dlib")
     parser.add_argument("--n-test", type=int, default=200, help="faces for the errors")
     parser.add_argument("--looks", nargs="+", default=[*LOOKS.values()], choices=[*LOOKS.values()])
