@@ -123,9 +123,9 @@ def to_onnx(
 
     Notes
     -----
-    `examples/deploy.py` cuts chips with a few lines of OpenCV and runs the file. As in
-    training, chips must be downsampled by area averaging (``cv2.INTER_AREA``), and border
-    pixels must be replicated outside the image. The result of `calibrate` is not exported.
+    :class:`skwing.runtime.OnnxLocalizer` runs the file, and :func:`skwing.runtime.cut_chip` cuts
+    chips for other programs: downsampled by area averaging, with replicated border pixels outside
+    the image. The result of `calibrate` is not exported, and doubtful predictions are not repeated.
 
     Examples
     --------
