@@ -9,7 +9,7 @@ import json
 import os
 import time
 import warnings
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -22,6 +22,12 @@ from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 
 TINY = partial(PlainCNN, widths=(8, 16, 16), input_size=32, n_hidden=64, batch_norm=True)
+
+
+@cache
+def drawn(n_samples):
+    """Faces to train on."""
+    return make_faces(n_samples, image_size=64, max_yaw=45, random_state=0)
 
 
 def regressor(where, epochs):
@@ -108,7 +114,7 @@ def run(options):
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     checkpoint._INTERVAL, checkpoint._SHARE = options["interval"], 1.0
-    faces = make_faces(options["n_samples"], image_size=64, max_yaw=45, random_state=0)
+    faces = drawn(options["n_samples"])
     if options["where"] is not None:
         log_steps(options["log"], options["pause"])
     fitted = model(options["what"], options["where"], options["epochs"])

@@ -52,17 +52,18 @@ class Killed:
         process.start()
         return process
 
-    def run(self, seconds):
-        """Run a process until it ends, or for some seconds from the beginning of its fit.
+    def run(self, n_lines, seconds):
+        """Run a process until it ends, or for some lines of the log and then some seconds.
 
         Returns
         -------
         digest : str or None
             None if it was killed.
         """
-        n_before, process = len(self.lines()), self.start()
-        while process.is_alive() and len(self.lines()) == n_before:
-            time.sleep(0.01)
+        process = self.start()
+        wanted = self.n_logged() + n_lines
+        while process.is_alive() and self.n_logged() < wanted:
+            process.join(0.01)
         process.join(seconds)
         if process.is_alive():
             process.kill()
@@ -72,6 +73,10 @@ class Killed:
         if process.exitcode:
             raise RuntimeError("a process failed")
         return Path(self.options["digest"]).read_text()
+
+    def n_logged(self):
+        """Number of lines of the log."""
+        return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
 
     def lines(self):
         """Lines of the log, with the kills."""
@@ -133,8 +138,8 @@ def measure(what, n_kills, args, moments, context):
                 wanted = Path(killed.options["digest"]).read_text()
             digest = None
             while digest is None:
-                endless = found["kills"] >= n_kills
-                digest = killed.run(None if endless else moments.uniform(0, args.longest))
+                n_lines = moments.randrange(args.most) if found["kills"] < n_kills else 10**9
+                digest = killed.run(n_lines, moments.uniform(0, args.longest))
                 found["temporary_files_left"] += killed.check_files()
                 found["kills"] += digest is None
             done = True
@@ -160,13 +165,18 @@ def main(argv=None):
     parser.add_argument("--search-epochs", type=int, default=15)
     parser.add_argument("--interval", type=float, default=0.3, help="seconds between writes")
     parser.add_argument("--pause", type=float, default=0.03, help="seconds after each step")
-    parser.add_argument("--longest", type=float, default=5.0, help="latest moment of a kill")
+    parser.add_argument(
+        "--most", type=int, default=40, help="a kill comes after up to this number of steps ..."
+    )
+    parser.add_argument("--longest", type=float, default=0.3, help="... and up to these seconds")
     parser.add_argument("--seed", type=int, default=0)
     add_out(parser, "night")
     args = parser.parse_args(argv)
     row, moments = environment(), random.Random(args.seed)
     show_environment(row)
     context = multiprocessing.get_context("forkserver")  # which imports the libraries once
+    path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     context.set_forkserver_preload(["_night_warm"])
     row["settings"] = {name: value for name, value in vars(args).items() if name != "out"}
     row["fit"] = measure("fit", args.kills, args, moments, context)
