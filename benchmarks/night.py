@@ -97,6 +97,9 @@ class Killed:
 def judged(lines):
     """Seconds of training that kills lost, and how often a fit continued from an old state.
 
+    Training is lost from the last write, or from the place where a process continued, to the
+    last step before the kill.
+
     Parameters
     ----------
     lines : list of dict
@@ -105,23 +108,23 @@ def judged(lines):
     Returns
     -------
     lost : list of float
-        For each kill after at least one step.
+        For each kill after at least one step of a stage.
     n_old : int
         Number of continuations from a state before the last complete write.
     """
-    written, lost, n_old, saved, trained = {}, [], 0, 0.0, False
+    written, lost, n_old, saved, trained = {}, [], 0, 0.0, None
     for line in lines:
         what = line["what"]
-        if what == "fit":
-            saved, trained = line["time"], False
-        elif what == "begin":
+        if what == "begin":
             n_old += (line["stage"], line["step"]) < written.get(line["file"], (0, 0))
+            saved, trained = line["time"], None  # this state is in the file
         elif what == "step":
-            trained = True
+            trained = line["time"]
         elif what == "written":
             written[line["file"]], saved = (line["stage"], line["step"]), line["time"]
-        elif what == "killed" and trained:
-            lost.append(line["time"] - saved)
+        elif what == "killed" and trained is not None:
+            lost.append(max(0.0, trained - saved))
+            trained = None
     return lost, n_old
 
 

@@ -110,6 +110,34 @@ def test_speed_is_told_for_every_stage(run, capsys):
     assert all(f"{part['share']:6.1f} %" in printed for part in compared)
 
 
+@pytest.mark.slow
+def test_killed_fits_end_with_the_same_model(run):
+    few = ["--kills", "2", "--search-kills", "1", "--epochs", "2", "--search-epochs", "1"]
+    (row,) = run("night", *few, "--n-samples", "12", "--most", "6")
+    assert row["fit"]["equal"] and row["search"]["equal"]
+    assert row["fit"]["kills"] >= 2 and row["search"]["kills"] >= 1
+    assert row["fit"]["continued_from_old"] == row["search"]["continued_from_old"] == 0
+
+
+def test_what_kills_lost_is_told(load):
+    """Training from the last write to the last step; a write that a fit ignores is told."""
+    where = {"file": "a", "stage": 0}
+    lines = [
+        {"what": "fit", "time": 1.0},
+        {"what": "begin", "step": 0, **where, "time": 2.0},
+        {"what": "step", "time": 3.0},
+        {"what": "written", "step": 1, **where, "time": 4.0},
+        {"what": "step", "time": 6.5},
+        {"what": "killed", "time": 7.0},
+        {"what": "fit", "time": 8.0},
+        {"what": "killed", "time": 9.0},
+        {"what": "fit", "time": 10.0},
+    ]
+    judged = load("night").judged
+    assert judged([*lines, {"what": "begin", "step": 1, **where, "time": 11.0}]) == ([2.5], 0)
+    assert judged([*lines, {"what": "begin", "step": 0, **where, "time": 11.0}]) == ([2.5], 1)
+
+
 def test_shares_of_speed_are_medians_of_repeats(load):
     compare = load("speed").compare
     bare = [[1.0, 2.0], [1.0, 4.0], [3.0, 8.0]]

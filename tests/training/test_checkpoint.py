@@ -125,7 +125,11 @@ def test_killed_anywhere_it_ends_with_the_same_model(faces, place, at_once, monk
 
 KINDS = {
     "random layers": {"networks": (Dropping, Dropping)},
-    "early stopping": {"early_stopping": True, "schedule": "constant", "n_iter_no_change": 1},
+    "early stopping": {
+        **{"early_stopping": True, "schedule": "constant", "n_iter_no_change": 2, "max_epochs": 5},
+        # The error stays the same, so that training ends after the third epoch.
+        **{"learning_rate": 1e-12, "networks": (partial(TINY, batch_norm=False),)},
+    },
     "momentum": {"optimizer": "sgd", "learning_rate": 1e-3},
     "bent": {"augmentation": Augmentation(deformation=1.0), "networks": (TINY,)},
     "patches": {"networks": (TINY, partial(PatchCNN, input_size=32, patch_size=8, width=4))},
@@ -133,15 +137,30 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", first_fast(list(KINDS)))
+OTHER_KINDS = [kind for kind in KINDS if kind != "early stopping"]
+
+
+@pytest.mark.parametrize("kind", ["early stopping", *first_fast(OTHER_KINDS)])
 def test_any_fit_ends_with_the_same_model(faces, kind, at_once, monkeypatch, tmp_path):
     data, own = (faces.data, faces.target), KINDS[kind]
-    whole = tiny(max_epochs=3, **own).fit(*data)
+    own = {"max_epochs": 3, **own}
+    whole = tiny(**own).fit(*data)
     killed_at(monkeypatch, loop.TrainingStep, "__call__", after=True)
-    make = partial(tiny, max_epochs=3, checkpoint=tmp_path / "night", **own)
+    make = partial(tiny, checkpoint=tmp_path / "night", **own)
     reg, n_processes = fit_until_done(make, *data)
     assert n_processes > 3
     assert contents(reg) == contents(whole)
+    assert kind != "early stopping" or whole.n_iter_ == [3]
+
+
+def test_random_layers_draw_the_same_numbers_in_the_next_stage(
+    faces, at_once, monkeypatch, tmp_path
+):
+    make = partial(tiny, networks=(Dropping, Dropping))
+    whole = make().fit(faces.data, faces.target)
+    killed_at(monkeypatch, checkpoint.Checkpoint, "finish", after=True)
+    make = partial(make, checkpoint=tmp_path / "a.safetensors")
+    assert contents(fit_until_done(make, faces.data, faces.target)[0]) == contents(whole)
 
 
 def test_weights_and_held_out_data_are_as_before(faces, at_once, monkeypatch, tmp_path):
