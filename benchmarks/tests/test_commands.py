@@ -376,7 +376,7 @@ def test_starting_models_are_trained_measured_and_reported(
     ]
     assert "research only" in told[0]["notice"] and told[1]["notice"] is None
     assert sorted(p.suffix for p in (tmp_path / "models").iterdir()) == [
-        *(".onnx", ".onnx"),
+        *(".onnx", ".onnx", ".onnx", ".onnx"),
         *(".safetensors", ".safetensors"),
     ]
     own = ["--model", str(tmp_path / "models" / "drawn.safetensors")]
@@ -517,3 +517,29 @@ def test_a_turned_image_has_its_box_and_landmarks_at_the_same_places(load):
             - image[y0 - 2 : y0 + 3, x0 - 2 : x0 + 3].mean((0, 1))
         )
         assert around.max() < 25
+
+
+def test_the_onnx_files_of_a_model_are_written_again(load, tmp_path, monkeypatch):
+    models, written = load("starting_models"), {}
+    faces = make_faces(8, image_size=64, random_state=0)
+    fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    path = tmp_path / "drawn.safetensors"
+    save_model(fitted.fit(faces.data, faces.target), path)
+    monkeypatch.setattr(
+        models, "to_onnx", lambda model, path, **settings: written.update({path.name: settings})
+    )
+    models.main(["drawn", "--tiny", "--model", str(path), "--out", str(tmp_path)])
+    assert sorted(written) == ["drawn.int8.onnx", "drawn.onnx"]
+    assert len(written["drawn.int8.onnx"]["calibration"]) == 40
+
+
+def test_a_single_face_is_compared_to_the_networks(load, tmp_path, monkeypatch, capsys):
+    single = load("single_face")
+    monkeypatch.setattr(single, "N_ROUNDS", 1)
+    faces = make_faces(8, image_size=64, random_state=0)
+    fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    save_model(fitted.fit(faces.data, faces.target), tmp_path / "m.safetensors")
+    single.main(["--model", str(tmp_path / "m.safetensors")])
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    ratios = [float(line.rpartition(" ")[2]) for line in lines]
+    assert [line[:8] for line in lines] == ["looks: 2", "looks: 1"] and min(ratios) > 0
