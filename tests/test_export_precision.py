@@ -13,6 +13,7 @@ from skwing._crops.chips import cut_chips
 from skwing.datasets import make_faces
 from skwing.export import _loss, to_onnx
 from skwing.export._graph import _resampling
+from skwing.export._quantize import quantized
 from skwing.networks import PlainCNN, ShapeIndexedCNN
 
 PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
@@ -222,3 +223,31 @@ def test_few_samples_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _loss.warn_of_few(200)
+
+
+def test_coordinates_keep_their_biases_where_weights_are_zero(onnx):
+    import onnxruntime
+
+    rng = np.random.default_rng(0)
+    weights = np.zeros((16, 64), dtype=np.float32)
+    wanted = rng.uniform(10, 90, 16).astype(np.float32)
+    make, kinds = onnx.helper, onnx.TensorProto
+    graph = make.make_graph(
+        [
+            make.make_node("Cast", ["chips"], ["values"], to=kinds.FLOAT),
+            make.make_node("Gemm", ["values", "networks.w", "b"], ["points"], "last", transB=1),
+        ],
+        "one layer",
+        [make.make_tensor_value_info("chips", kinds.UINT8, ["n", 64])],
+        [make.make_tensor_value_info("points", kinds.FLOAT, ["n", 16])],
+        [
+            onnx.numpy_helper.from_array(weights, "networks.w"),
+            onnx.numpy_helper.from_array(wanted, "b"),
+        ],
+    )
+    opset = [make.make_opsetid("", 20)]
+    model = make.make_model(graph, opset_imports=opset, ir_version=10)
+    values = rng.integers(0, 256, (8, 64), dtype=np.uint8)
+    small = quantized(model, [values]).SerializeToString()
+    session = onnxruntime.InferenceSession(small, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"chips": values})[0], [wanted] * 8, atol=1e-3)

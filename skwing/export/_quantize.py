@@ -59,6 +59,7 @@ def quantized(model: Any, batches: list[NDArray[np.uint8]]) -> Any:
         return model
     named = onnx.ModelProto()
     named.CopyFrom(model)
+    _separate_biases(named.graph, set(nodes))
     # Shapes are known already, and constants are folded by the runtimes.
     named.metadata_props.add(key=_PREPARED, value="onnxruntime.quant")
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -82,6 +83,34 @@ def quantized(model: Any, batches: list[NDArray[np.uint8]]) -> Any:
     return result
 
 
+def _separate_biases(graph: Any, layers: set[str]) -> None:
+    """Add the biases of fully connected layers in float, where no further layer follows.
+
+    Such biases are coordinates. As integers, in units of the smallest weights, they could overflow.
+    """
+    import onnx
+
+    users = _users(graph)
+    nodes = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.name in layers and node.op_type == "Gemm" and len(node.input) == 3:
+            if _leads_to(node, layers, users):
+                continue
+            result, bias = node.output[0], node.input.pop()
+            node.output[0] = f"{result}.unbiased"
+            nodes.append(onnx.helper.make_node("Add", [node.output[0], bias], [result]))
+    nodes = list(map(_copied, nodes))
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _copied(node: Any) -> Any:
+    copy = type(node)()
+    copy.CopyFrom(node)
+    return copy
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the log messages of the library, which suggest steps that are taken already."""
@@ -95,11 +124,7 @@ def _quiet() -> Iterator[None]:
 
 def _layers(graph: Any) -> list[str]:
     """Names of the nodes to quantise."""
-    weights = {w.name: w for w in graph.initializer}
-    users: dict[str, list[Any]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    weights, users = {w.name: w for w in graph.initializer}, _users(graph)
     connected = {node.name for node in graph.node if _is_fully_connected(node, weights)}
     inner = [node for node in graph.node if _reads_features(node, weights)]
     candidates = connected | {node.name for node in inner}
@@ -113,6 +138,15 @@ def _layers(graph: Any) -> list[str]:
     ]
     chosen |= {node.name for node in sums if _leads_to(node, chosen, users)}
     return [node.name for node in graph.node if node.name in chosen]
+
+
+def _users(graph: Any) -> dict[str, list[Any]]:
+    """Nodes that take each value."""
+    users: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    return users
 
 
 def _is_fully_connected(node: Any, weights: dict[str, Any]) -> bool:
