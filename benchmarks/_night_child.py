@@ -91,11 +91,10 @@ def log_steps(path, pause):
 
 
 def digest(fitted):
-    """Digest of everything that is fitted, without times."""
-    total = hashlib.sha256()
+    """Digest of everything that is fitted, without times; after it, the scores of a search."""
+    total, scores = hashlib.sha256(), {}
     if isinstance(fitted, GridSearchCV):
-        scores = {k: v for k, v in fitted.cv_results_.items() if "test_score" in k}
-        total.update(repr(sorted((k, v.tolist()) for k, v in scores.items())).encode())
+        scores = {k: v.tolist() for k, v in fitted.cv_results_.items() if k.startswith("split")}
         best = fitted.best_estimator_
     else:
         best = fitted[-1]
@@ -106,7 +105,7 @@ def digest(fitted):
         total.update(array.tobytes())
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in best.history_]
     total.update(repr([rows, best.n_iter_, best._retry.limit]).encode())
-    return total.hexdigest()
+    return f"{total.hexdigest()} {json.dumps(scores)}"
 
 
 def run(options):

@@ -151,6 +151,8 @@ def measure(what, n_kills, args, moments, context):
             found["continued_from_old"] += n_old
             found["complete"] += 1
             equal &= digest == wanted
+            if digest != wanted:
+                print(f"found {digest}, expected {wanted}")
         print(f"{what}: {found}, equal {equal}", flush=True)
     found["equal"] = equal
     found["lost_seconds_mean"] = round(sum(lost) / max(1, len(lost)), 3)
