@@ -9,10 +9,11 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from skwing import CascadeLandmarkRegressor, geometry
-from skwing._crops.chips import cut_chips
+from skwing._crops.chips import ChipFrame, Chips, cut_chips
+from skwing._crops.crop import Crop
 from skwing.datasets import make_faces
 from skwing.export import _loss, to_onnx
-from skwing.export._graph import _resampling
+from skwing.export._graph import _BoxCrop, _resampling
 from skwing.export._quantize import quantized
 from skwing.networks import PlainCNN, ShapeIndexedCNN
 
@@ -215,6 +216,18 @@ def test_the_fixed_crop_reads_between_pixels(line):
     inside = slice(2, -2)
     found = _resampling(np.array(line), side, size) @ ramp
     np.testing.assert_allclose(found[inside], places[inside], atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.15, 0.3, 0.6, 1.2])
+def test_the_fixed_crop_is_that_of_chips(scale):
+    rng = np.random.default_rng(0)
+    chips = rng.integers(0, 256, (1, 48, 48, 3), dtype=np.uint8)
+    matrix = np.array([[scale, 0, 1.0], [0, scale, 2.0]], dtype=np.float32)
+    known = Chips(chips, np.eye(2, 3)[None], ChipFrame(48, 0.5))
+    wanted = known.sample(torch.arange(1), torch.tensor(matrix)[None], 12, scale)
+    crop = _BoxCrop(torch.from_numpy(chips), Crop(12, matrix))
+    found = crop.sample(None, None, 12, scale)
+    np.testing.assert_allclose(found, wanted, atol=2 / 255)  # rounded to grey levels there
 
 
 def test_few_samples_are_warned_of():

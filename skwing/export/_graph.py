@@ -96,7 +96,7 @@ class _BoxCrop:
 def _resampling(line: NDArray[Any], side: int, size: int) -> NDArray[np.float32]:
     """Matrix of shape (size, side) that resamples a row of pixels.
 
-    Crops of small scale are sampled from pairs of pixels, as `Chips.sample` does.
+    Crops of small scale are sampled from averages of pixels, as `Chips.sample` does.
 
     Parameters
     ----------
@@ -105,9 +105,12 @@ def _resampling(line: NDArray[Any], side: int, size: int) -> NDArray[np.float32]
     side, size : int
         Number of pixels of the row and of the result.
     """
-    n_together = 2 if line[0] < 0.75 and side % 2 == 0 else 1
+    levels = 0
+    while line[0] * 2**levels < 0.75 and side % 2 ** (levels + 1) == 0:
+        levels += 1
+    n_together = 2**levels
     cells = np.kron(np.eye(side // n_together), np.full(n_together, 1 / n_together))
-    to_cells = geometry.halving(n_together - 1)[0, [0, 2]]
+    to_cells = geometry.halving(levels)[0, [0, 2]]
     places = to_cells[0] * (np.arange(size) - line[1]) / line[0] + to_cells[1]
     places = places.clip(0, len(cells) - 1)
     low = np.floor(places).astype(int).clip(max=len(cells) - 2)
