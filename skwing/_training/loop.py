@@ -286,6 +286,7 @@ def train(
     state = LoopState(network, optimizer, scheduler, weights_kept)
     if keeper is not None:
         keeper.begin(state)
+    network.eval()  # between epochs; there may be none left
     first_low, n_before = _first_low_epoch(schedule, n_epochs), len(state.rows)
     epoch = n_before
     try:
