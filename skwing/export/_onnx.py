@@ -93,7 +93,7 @@ def to_onnx(
         Landmarks of `calibration`, if the errors before and after are to be compared.
     batch_size : int, default=None
         Number of chips that the model takes. By default, it takes any number. With a fixed number,
-        OpenVINO is several times faster for single objects.
+        OpenVINO is up to twice as fast for single objects.
     dtype : str
         Former name of `precision`.
 
