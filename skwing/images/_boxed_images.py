@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -242,7 +243,7 @@ class BoxedImages:
         image = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
         samples = np.argsort(image, kind="stable")
         ends = np.cumsum(np.bincount(image)).tolist()
-        return [samples[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return [samples[start:end] for start, end in itertools.pairwise([0, *ends])]
 
     def __len__(self) -> int:
         return len(self._numbers)

@@ -86,7 +86,7 @@ def images_digest(data: BoxedImages) -> str:
     >>> import numpy as np
     >>> from skwing import BoxedImages
     >>> from skwing.images._identity import images_digest
-    >>> images = BoxedImages(np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
+    >>> images = BoxedImages(np.arange(128, dtype=np.uint8).reshape(2, 8, 8))
     >>> images_digest(images) == images_digest(images[[0, 1]])
     True
     >>> images_digest(images) == images_digest(images[[1, 0]])
