@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import itertools
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
