@@ -4,8 +4,8 @@
 
 For each number of labels, ``--draws`` random subsets of the training faces of a fold of 300-W (see
 `_folds.py`) are used, and the test faces of the fold measure the error. ``scratch`` is the default
-regressor, ``drawn`` the default one with ``start=--model``, and ``unlabelled`` continues ``drawn``
-on images without labels, for which it predicts landmarks: the other training faces of the fold, or
+regressor, ``drawn`` the default one with ``start=--model``, and ``unlabelled`` passes
+images without labels to ``drawn``, as `X_unlabelled`: the other training faces of the fold, or
 the test images of other objects. ``--objects`` names other objects than faces with 68 landmarks:
 see `_few_data.py`. ``--set`` changes parameters of ``drawn``. Each result is appended to ``--out``;
 results that the file contains are skipped.
@@ -22,16 +22,12 @@ from _few_data import OBJECTS, errors_of, load_objects
 from _report import add_out, append, environment
 from _runs import read_lines
 from joblib import Parallel, delayed
-from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 
 from skwing import CascadeLandmarkRegressor, __version__
 from skwing._utils.device import check_device
-from skwing.images import concatenate
 
 FOLD = 1
 STARTS = ("scratch", "drawn", "unlabelled")
-DRAWS = (5000, 16000)  # of each stage, in the training with images without labels
 TINY = {"max_epochs": 1}
 KEYS = ("skwing", "start", "set", "objects", "n_train", "draw", "fold", "device")
 # Length by which errors of each kind of object are reported.
@@ -48,36 +44,14 @@ def make_regressor(args, start, draw, schema):
     return CascadeLandmarkRegressor(**settings)
 
 
-def fit_with_unlabelled(first, data, target, unlabelled, draws):
-    """Continue a fit on its labelled images and on others with its own predictions."""
-    first.fit(data, target)
-    n_labelled, n_others = len(data), len(unlabelled)
-    # The labelled images are a quarter of all draws.
-    repeats = np.ones(n_labelled + n_others, dtype=int)
-    repeats[:n_labelled] = max(1, round(n_others / n_labelled / 3))
-    settings = {
-        "start": FrozenEstimator(first),
-        "learning_rate": 1e-3,
-        "max_epochs": tuple(max(1, round(n / repeats.sum())) for n in draws),
-    }
-    images = concatenate([data, unlabelled]).with_repeats(repeats)
-    points = np.concatenate([target, first.predict(unlabelled)])
-    found = ~np.isnan(points).any((1, 2))
-    found[:n_labelled] = True
-    return clone(first).set_params(**settings).fit(images[found], points[found])
-
-
 def run(args, objects, start, n_train, draw):
     """Train once and measure; return a row of results."""
     found = load_objects(objects, args.data, n_train, draw, args.fold, args.tiny)
     regressor = make_regressor(args, start, draw, found.schema)
     begun, cpu = time.perf_counter(), time.process_time()
     labelled = found.data[found.train], found.target[found.train]
-    if start == "unlabelled":
-        draws = (1, 1) if args.tiny else DRAWS
-        regressor = fit_with_unlabelled(regressor, *labelled, found.data[found.unlabelled], draws)
-    else:
-        regressor.fit(*labelled)
+    more = found.data[found.unlabelled] if start == "unlabelled" else None
+    regressor.fit(*labelled, X_unlabelled=more)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     true, predicted = found.target[found.test], regressor.predict(found.data[found.test])
     errors = summarize(true, predicted) if objects == "faces68" else {}

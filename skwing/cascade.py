@@ -37,6 +37,7 @@ from skwing._training.samples import (
 from skwing._training.start import beginning, make_networks
 from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
+from skwing._training.unlabelled import check_unlabelled, further_parameters, with_predicted
 from skwing._utils.ambient import plain_state
 from skwing._utils.boxes import are_whole_images
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
@@ -355,6 +356,7 @@ class CascadeLandmarkRegressor(
         sample_weight: ArrayLike | None = None,
         X_val: ImagesLike | None = None,
         y_val: ArrayLike | None = None,
+        X_unlabelled: ImagesLike | None = None,
     ) -> Self:
         """Train the networks of all stages, one after the other.
 
@@ -369,6 +371,11 @@ class CascadeLandmarkRegressor(
             are ignored completely.
         X_val, y_val : like X and y, default=None
             Held-out data for validation errors, and for `early_stopping`.
+        X_unlabelled : like X, default=None
+            Further images of the same kind, without landmarks. After the training, the regressor
+            predicts their landmarks, and a second training of as many draws continues on all
+            images; a quarter of its draws are of X. `history_` and `n_iter_` are those of the
+            second training; callbacks of scikit-learn follow the first one only.
 
         Returns
         -------
@@ -397,13 +404,28 @@ class CascadeLandmarkRegressor(
         missing stages. With a `checkpoint`, the same `fit` continues where it was last written.
         """
         plan = self._check(X, y, sample_weight, X_val, y_val, resumes=True)
+        holds_out = self.early_stopping and X_val is None
+        unlabelled = check_unlabelled(X_unlabelled, plan.train, holds_out=holds_out)
+        is_complete = self._train(plan, flat=is_flat(y))
+        if unlabelled is not None and is_complete:
+            relation = self.box_relation_  # of true landmarks
+            both, max_epochs = with_predicted(self, plan.train, unlabelled)
+            changed = further_parameters(self, max_epochs)
+            parts = both.data, both.points, both.weights
+            plan = self._check(*parts, X_val, y_val, resumes=True, changed=changed)
+            self._train(plan, flat=is_flat(y))
+            self.box_relation_ = relation
+        return self
+
+    def _train(self, plan: Plan, *, flat: bool) -> bool:
+        """Train by a plan and set the fitted attributes; False if training was interrupted."""
         with drawing(plan.seed):
             chips, stages = self._prepare(plan)
             history = [self._rows_of(i) for i in range(plan.first)]
             run = train_cascade(plan, chips, stages, history=history, estimator=self)
-            self._keep(run, plan, chips, flat=is_flat(y))
+            self._keep(run, plan, chips, flat=flat)
         run.tell(plan.checkpoint)
-        return self
+        return run.failure is None
 
     def _check(
         self,
@@ -414,9 +436,14 @@ class CascadeLandmarkRegressor(
         y_val: ArrayLike | None,
         *,
         resumes: bool = False,
+        changed: dict[str, Any] | None = None,
     ) -> Plan:
-        """Validate everything that does not require decoded images; return a plan."""
+        """Validate everything that does not require decoded images; return a plan.
+
+        Validated parameters are replaced by those of `changed`.
+        """
         given = check_table(self._constraints, self)
+        vars(given).update(changed or {})
         train = drop_unused_samples(check_samples(X, y, sample_weight))
         device = check_device(given.device)
         n_landmarks = train.points.shape[1]
@@ -455,6 +482,7 @@ class CascadeLandmarkRegressor(
             start=start,
             cache=given.cache,
             checkpoint=checkpoint,
+            is_further=changed is not None,
         )
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:

@@ -43,6 +43,8 @@ class Plan:
         Folder of chips, see :func:`skwing._crops.chips.cut_chips`.
     checkpoint : Checkpoint or None
         State of this fit in a file.
+    is_further : bool
+        Whether this is the second training of a fit, with predicted landmarks.
     device : torch.device
     seed : int
     """
@@ -61,6 +63,7 @@ class Plan:
     start: Start | None = None
     cache: str | None = None
     checkpoint: Checkpoint | None = None
+    is_further: bool = False
 
     @property
     def first(self):

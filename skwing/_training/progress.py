@@ -14,12 +14,15 @@ class FitProgress:
         called with the row of each epoch.
     n_epochs : int
         Total number of epochs of all stages.
+    is_further : bool, default=False
+        Whether this is not the first training of the same fit; callbacks of scikit-learn follow
+        only the first one.
     """
 
-    def __init__(self, estimator, n_epochs):
+    def __init__(self, estimator, n_epochs, *, is_further=False):
         self.estimator = estimator
         # None before scikit-learn 1.9.
-        start = getattr(estimator, "_init_callback_context", None)
+        start = None if is_further else getattr(estimator, "_init_callback_context", None)
         self.context = start(max_subtasks=n_epochs) if start is not None else None
         if self.context is not None:
             self.context.call_on_fit_task_begin(estimator=estimator)

@@ -44,7 +44,10 @@ def train_cascade(plan, chips, stages, *, history, estimator):
         checkpoint.check_pixels(chips_digest(chips, held_out))
     run = Run(stages, plan.n_known, history)
     n_epochs = sum(own.max_epochs for own in plan.settings[plan.first :])
-    with run.ended_by_failure(), FitProgress(estimator, n_epochs) as progress:
+    with (
+        run.ended_by_failure(),
+        FitProgress(estimator, n_epochs, is_further=plan.is_further) as progress,
+    ):
         for i in range(plan.first, len(stages)):
             ready, known = stages[: i + 1], [] if checkpoint is None else checkpoint.rows_of(i)
             report = run.start_stage(progress, known)

@@ -1,0 +1,108 @@
+"""Images without landmarks: training continues on them with the landmarks that were predicted."""
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+
+from skwing._training.checkpoint import ENDING
+from skwing._training.samples import Samples, drop_unboxed
+from skwing._utils.warnings import warn_of_data
+from skwing.images import as_boxed_images, concatenate
+
+_LABELLED = 1 / 3  # draws of labelled samples, relative to those of the others
+
+
+def check_unlabelled(X_unlabelled, samples, *, holds_out):
+    """Validate images without landmarks before training.
+
+    Parameters
+    ----------
+    X_unlabelled : images, as X in `fit`, or None
+    samples : Samples
+        The labelled ones.
+    holds_out : bool
+        Whether validation samples are chosen at random.
+
+    Returns
+    -------
+    data : BoxedImages or None
+        Without samples that have no box.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there are no images, they have boxes and the labelled ones have none or vice versa,
+        landmarks are defined otherwise, or labelled samples would be held out at random.
+    """
+    if X_unlabelled is None:
+        return None
+    data = as_boxed_images(X_unlabelled)
+    if len(data) == 0:
+        raise ValueError("X_unlabelled has 0 samples: at least one image is needed")
+    if holds_out:
+        raise ValueError(
+            "early_stopping with X_unlabelled requires X_val and y_val: validation samples that "
+            "are chosen at random would include predicted landmarks"
+        )
+    if data.has_boxes != samples.data.has_boxes:
+        boxed, other = ("X_unlabelled", "X") if data.has_boxes else ("X", "X_unlabelled")
+        raise ValueError(f"{boxed} has boxes, but {other} has none: expected both or neither")
+    if data.schema is None:
+        data = data._replace(_schema=samples.data.schema)
+    elif data.schema != samples.data.schema:
+        raise ValueError(
+            f"X_unlabelled has the schema {data.schema.name!r}, expected that of X, or none"
+        )
+    return drop_unboxed(Samples(data, np.empty((len(data), 0, 2))), "X_unlabelled").data
+
+
+def with_predicted(regressor, labelled, unlabelled):
+    """Samples with labels, and others with predicted landmarks.
+
+    Parameters
+    ----------
+    regressor : CascadeLandmarkRegressor
+        Trained on the labelled samples.
+    labelled : Samples
+    unlabelled : BoxedImages
+
+    Returns
+    -------
+    samples : Samples
+        The labelled ones are repeated so that they are a quarter of all draws.
+    max_epochs : tuple of int
+        Number of epochs of each stage, with as many draws in all as in the previous training.
+    """
+    points = regressor._locate(unlabelled).points[-1]
+    found = ~np.isnan(points).any((1, 2))
+    if not found.all():
+        warn_of_data(
+            f"no landmarks are found in {(~found).sum()} of {len(found)} samples of X_unlabelled, "
+            f"the first is {unlabelled.describe(int((~found).argmax()))}: they are ignored"
+        )
+    n_labelled = int(labelled.repeats.sum())
+    factor = max(1, round(_LABELLED * found.sum() / n_labelled))
+    data = labelled.data.with_repeats(labelled.repeats * factor)
+    data = concatenate([data, unlabelled[found].with_repeats(None)])
+    weights = None
+    if labelled.weights is not None:
+        weights = np.r_[labelled.weights, np.full(found.sum(), labelled.weights.mean())]
+    # An epoch has as many draws as there are samples.
+    shorter = len(labelled) / len(data)
+    max_epochs = tuple(max(1, round(n * shorter)) for n in regressor.n_iter_)
+    return Samples(data, np.concatenate([labelled.points, points[found]]), weights), max_epochs
+
+
+def further_parameters(regressor, max_epochs):
+    """Parameters of the second training that differ from those of the first."""
+    changed = {
+        "start": SimpleNamespace(**vars(regressor)),
+        "max_epochs": max_epochs,
+        "warm_start": False,
+    }
+    if regressor.checkpoint is not None:
+        path = os.fsdecode(regressor.checkpoint)
+        if path.endswith(ENDING):  # the file holds the first training
+            changed["checkpoint"] = f"{path.removesuffix(ENDING)}-unlabelled{ENDING}"
+    return changed
