@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from skwing._training.automatic import networks_of_model
 from skwing._training.checkpoint import ENDING
 from skwing._training.samples import Samples, drop_unboxed
 from skwing._utils.warnings import warn_of_data
@@ -99,6 +100,8 @@ def further_parameters(regressor, max_epochs):
     changed = {
         "start": SimpleNamespace(**vars(regressor)),
         "max_epochs": max_epochs,
+        # "auto" could be another number of stages with the other images.
+        "networks": networks_of_model(regressor.networks, len(regressor.networks_)),
         "warm_start": False,
     }
     if regressor.checkpoint is not None:

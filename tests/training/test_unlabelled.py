@@ -135,3 +135,13 @@ def test_an_interrupted_training_does_not_continue(labelled, more, monkeypatch):
     with pytest.warns(UserWarning, match="interrupted"):
         reg.fit(*labelled, X_unlabelled=more)
     assert reg.n_iter_ == [3]
+
+
+def test_larger_images_without_landmarks_add_no_stage(labelled, more):
+    X, y = labelled
+    reg = tiny(networks="auto", max_epochs=1).fit(X, y)
+    assert len(reg.networks_) == 2  # the third is for large images
+    zoomed = [np.kron(more.decode(i), np.ones((20, 20, 1), np.uint8)) for i in range(8)]
+    large = BoxedImages(zoomed, more.boxes[:8] * 20, schema="ibug68")
+    reg.fit(X, y, X_unlabelled=large)
+    assert len(reg.networks_) == 2
