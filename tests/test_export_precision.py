@@ -227,7 +227,8 @@ def test_the_fixed_crop_is_that_of_chips(scale):
     wanted = known.sample(torch.arange(1), torch.tensor(matrix)[None], 12, scale)
     crop = _BoxCrop(torch.from_numpy(chips), Crop(12, matrix))
     found = crop.sample(None, None, 12, scale)
-    np.testing.assert_allclose(found, wanted, atol=2 / 255)  # rounded to grey levels there
+    # Rounded to grey levels there, and by OpenCV 4 at positions of whole 32nds of a pixel.
+    np.testing.assert_allclose(found, wanted, atol=6 / 255)
 
 
 def test_few_samples_are_warned_of():
