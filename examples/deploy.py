@@ -5,9 +5,9 @@
 
 This example trains a small model on generated faces, which takes a minute on two cores, and
 exports the whole cascade to one ONNX file. The three lines of `locate` are all that a program
-needs to run the file; they work without PyTorch and scikit-learn, with `pip install
-skwing-runtime` and `from skwing_runtime import OnnxLocalizer`. Finally, the landmarks are
-compared with those of `predict`.
+needs to run the file; they work without PyTorch and scikit-learn, with `pip install ./runtime`
+and `from skwing_runtime import OnnxLocalizer`. Finally, the landmarks are compared with those of
+`predict`.
 """
 
 import argparse

@@ -374,8 +374,10 @@ class CascadeLandmarkRegressor(
         X_unlabelled : like X, default=None
             Further images of the same kind, without landmarks. After the training, the regressor
             predicts their landmarks, and a second training of as many draws continues on all
-            images; a quarter of its draws are of X. `history_` and `n_iter_` are those of the
-            second training; callbacks of scikit-learn follow the first one only.
+            images; about a quarter of its draws are of X, more if there are few others. `history_`
+            and `n_iter_` are those of the second training; callbacks of scikit-learn follow the
+            first one only. Images that cannot be read are left out with a warning, but a missing
+            file is an error before training.
 
         Returns
         -------
@@ -413,8 +415,10 @@ class CascadeLandmarkRegressor(
             changed = further_parameters(self, max_epochs)
             parts = both.data, both.points, both.weights
             plan = self._check(*parts, X_val, y_val, resumes=True, changed=changed)
-            self._train(plan, flat=is_flat(y))
-            self.box_relation_ = relation
+            try:
+                self._train(plan, flat=is_flat(y))
+            finally:
+                self.box_relation_ = relation
         return self
 
     def _train(self, plan: Plan, *, flat: bool) -> bool:

@@ -567,11 +567,11 @@ def _read_image(path: str, describe: str) -> NDArray[np.uint8]:
         told = "several pages or frames, expected one image. Save the intended one"
         raise ValueError(f"{describe}: the {kind} file contains {told} to a separate file.")
     # ANYDEPTH: otherwise OpenCV silently reduces 16 bits to 8.
-    image = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH, describe)
+    image = as_uint8(imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH, describe), describe)
     is_clear = kind == "PNG" and (data[25] & 4 or b"tRNS" in data[: data.find(b"IDAT")])
     if is_clear or kind in ("TIFF", "WebP"):
         # UNCHANGED keeps transparency, but does not apply the orientation.
-        stored = _decode(data, cv2.IMREAD_UNCHANGED, describe)
+        stored = as_uint8(imdecode(data, cv2.IMREAD_UNCHANGED, describe), describe)
         if stored.shape[2:] == (4,):
             if kind == "TIFF" or not np.array_equal(stored[..., :3], image):
                 raise ValueError(
@@ -582,11 +582,12 @@ def _read_image(path: str, describe: str) -> NDArray[np.uint8]:
     return as_rgb(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
-def _decode(data: bytes, flags: int, describe: str) -> NDArray[Any]:
+def imdecode(data: bytes, flags: int, describe: str) -> NDArray[Any]:
+    """Decode the content of a file by OpenCV; the error names the sample."""
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
         raise ValueError(f"{describe}: the image cannot be decoded: {error.err}.") from error
     if image is None:
         raise ValueError(f"{describe}: the file is damaged, or not an image that OpenCV can read.")
-    return as_uint8(image, describe)
+    return image

@@ -32,9 +32,10 @@ def check_unlabelled(X_unlabelled, samples, *, holds_out):
 
     Raises
     ------
-    ValueError, TypeError
-        If there are no images, they have boxes and the labelled ones have none or vice versa,
-        landmarks are defined otherwise, or labelled samples would be held out at random.
+    FileNotFoundError, ValueError, TypeError
+        If a file is missing, there are no images, they have boxes and the labelled ones have
+        none or vice versa, landmarks are defined otherwise, or labelled samples would be held
+        out at random.
     """
     if X_unlabelled is None:
         return None
@@ -55,7 +56,11 @@ def check_unlabelled(X_unlabelled, samples, *, holds_out):
         raise ValueError(
             f"X_unlabelled has the schema {data.schema.name!r}, expected that of X, or none"
         )
-    return drop_unboxed(Samples(data, np.empty((len(data), 0, 2))), "X_unlabelled").data
+    data = drop_unboxed(Samples(data, np.empty((len(data), 0, 2))), "X_unlabelled").data
+    for i, path in enumerate([] if data.paths is None else data.paths):
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"X_unlabelled: {data.describe(i)}: no such file")
+    return data
 
 
 def with_predicted(regressor, labelled, unlabelled):
@@ -71,11 +76,13 @@ def with_predicted(regressor, labelled, unlabelled):
     Returns
     -------
     samples : Samples
-        The labelled ones are repeated so that they are a quarter of all draws.
+        The labelled ones are repeated so that they are about a quarter of all draws, or more if
+        there are few others.
     max_epochs : tuple of int
         Number of epochs of each stage, with as many draws in all as in the previous training.
     """
-    points = regressor._locate(unlabelled).points[-1]
+    # A damaged file must not cost the training before.
+    points = regressor._locate(unlabelled, on_error="skip").points[-1]
     found = ~np.isnan(points).any((1, 2))
     if not found.all():
         warn_of_data(

@@ -14,7 +14,14 @@ from joblib import cpu_count
 from skwing._utils.files import read_bytes
 from skwing._utils.opencv import cv2
 from skwing.images._headers import read_header
-from skwing.runtime import as_rgb, as_uint8, check_array, check_dtype, on_white
+from skwing.runtime import (
+    as_rgb,
+    as_uint8,
+    check_array,
+    check_dtype,
+    imdecode,
+    on_white,
+)
 
 if TYPE_CHECKING:
     from typing import Any
@@ -112,7 +119,7 @@ def read_image(path: str, describe: str) -> NDArray[np.uint8]:
     # ANYDEPTH: otherwise OpenCV silently reduces 16 bits to 8. ANYCOLOR: it cannot decode grey
     # float files as colour. UNCHANGED keeps alpha, but does not apply the orientation.
     flags = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    image = _decode_by_opencv(data, flags, describe)
+    image = imdecode(data, flags, describe)
     _check_n_pixels(*image.shape[1::-1], describe)
     image = as_uint8(image, describe)
     if image.ndim == 2:
@@ -124,16 +131,6 @@ def read_image(path: str, describe: str) -> NDArray[np.uint8]:
         # libtiff applies the orientation in any case, and returns premultiplied colours.
         return on_white(image, is_multiplied=True)
     return on_white(image if header is None else _turn(image, header.orientation))
-
-
-def _decode_by_opencv(data: bytes, flags: int, describe: str) -> NDArray[Any]:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except cv2.error as error:
-        raise ValueError(f"{describe}: the image cannot be decoded: {error.err}.") from error
-    if image is None:
-        raise ValueError(f"{describe}: the file is damaged, or not an image that OpenCV can read.")
-    return image
 
 
 def _decode_jpeg(data: bytes, header: Header, describe: str) -> NDArray[np.uint8]:
@@ -149,7 +146,7 @@ def _decode_jpeg(data: bytes, header: Header, describe: str) -> NDArray[np.uint8
     except ValueError as error:
         raise ValueError(f"{describe}: the JPEG file is damaged: {error}.") from None
     if target == "CMYK":
-        image = _decode_by_opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, describe)
+        image = imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, describe)
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return _turn(as_rgb(image), header.orientation)
 

@@ -301,7 +301,7 @@ def test_a_file_that_would_take_the_memory_is_refused_by_its_header(tmp_path, mo
     def refuse(*_):
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(_decode, "_decode_by_opencv", refuse)
+    monkeypatch.setattr(_decode, "imdecode", refuse)
     monkeypatch.setattr(_decode, "_decode_jpeg", refuse)
     size = struct.pack(">II", 32000, 32000)
     png, jpeg = encoded(SIDES, ".png"), encoded(SIDES)
@@ -321,7 +321,7 @@ def test_a_file_that_would_take_the_memory_is_refused_by_its_header(tmp_path, mo
 
 
 def test_a_chunk_longer_than_its_file_is_refused_before_room_is_made_for_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(_decode, "_decode_by_opencv", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(_decode, "imdecode", lambda *_: pytest.fail("it was decoded"))
     png = encoded(SIDES, ".png")
     for data in (png[:33] + b"\xff" + png[34:], png[:-30]):
         with pytest.raises(ValueError, match=r"a\.png\): .*damaged: it is truncated"):

@@ -1,5 +1,7 @@
 """Images without landmarks: `fit(X, y, X_unlabelled=...)`."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.callback import ProgressBar
@@ -9,6 +11,7 @@ from small import STILL
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
 from skwing._training import train_cascade
+from skwing._utils.opencv import cv2
 from skwing.datasets import make_faces
 from skwing.exceptions import DataWarning
 from skwing.images import concatenate
@@ -145,3 +148,21 @@ def test_larger_images_without_landmarks_add_no_stage(labelled, more):
     large = BoxedImages(zoomed, more.boxes[:8] * 20, schema="ibug68")
     reg.fit(X, y, X_unlabelled=large)
     assert len(reg.networks_) == 2
+
+
+def test_a_missing_file_is_found_before_training_and_a_damaged_one_costs_nothing(
+    labelled, more, tmp_path
+):
+    paths = [str(tmp_path / f"{i}.png") for i in range(3)]
+    for i, path in enumerate(paths):
+        cv2.imwrite(path, more.decode(i)[..., ::-1])
+    Path(paths[1]).write_bytes(b"no image")
+    reg = tiny(networks=(small,))
+    with pytest.raises(FileNotFoundError, match=r"X_unlabelled: sample 1 .*gone\.png"):
+        reg.fit(*labelled, X_unlabelled=BoxedImages([paths[0], "gone.png"], more.boxes[:2]))
+    assert not hasattr(reg, "networks_")
+    with pytest.warns(UserWarning, match=r"1\.png"):
+        reg.fit(*labelled, X_unlabelled=BoxedImages(paths, more.boxes[:3]))
+    readable = BoxedImages([paths[0], paths[2]], more.boxes[[0, 2]])
+    other = tiny(networks=(small,)).fit(*labelled, X_unlabelled=readable)
+    np.testing.assert_array_equal(reg.predict(more), other.predict(more))
