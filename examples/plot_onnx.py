@@ -39,8 +39,8 @@ print(f"{path.stat().st_size / 1e6:.1f} MB")
 # %%
 # Run the file
 # ------------
-# :class:`skwing.runtime.OnnxLocalizer` needs NumPy, OpenCV and ONNX Runtime. ``pip install
-# skwing-runtime`` installs it without PyTorch and scikit-learn, as ``skwing_runtime``.
+# :class:`skwing.runtime.OnnxLocalizer` needs NumPy, OpenCV and ONNX Runtime. In a checkout,
+# ``pip install ./runtime`` installs it without PyTorch and scikit-learn, as ``skwing_runtime``.
 
 from skwing.runtime import OnnxLocalizer
 
