@@ -10,18 +10,17 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._crops.chip_size import cut_to_learn_on
-from skwing._crops.chips import cut_chips
 from skwing._crops.crop import make_crops
+from skwing._crops.shared_chips import cut_together
 from skwing._prediction.before_0_7 import packed_of_0_6
 from skwing._prediction.before_0_8 import packed_of_0_8
 from skwing._prediction.certainty import calibrate_certainty
 from skwing._prediction.confidence import calibrate, error_units
 from skwing._prediction.prediction_mixin import PredictionMixin
 from skwing._prediction.state import ATTRIBUTES, put, taken
+from skwing._training.agreement import agree
 from skwing._training.augmentation_mixin import AugmentationMixin
-from skwing._training.checkpoint import find_checkpoint
 from skwing._training.doubt_limit import make_retry
-from skwing._training.identity import identity_of
 from skwing._training.mirrored_stages import mirrored_as_known
 from skwing._training.parameters import SETTINGS
 from skwing._training.plan import Plan, planned_stages
@@ -37,7 +36,12 @@ from skwing._training.samples import (
 from skwing._training.start import beginning, make_networks
 from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
-from skwing._training.unlabelled import check_unlabelled, further_parameters, with_predicted
+from skwing._training.unlabelled import (
+    check_same_unlabelled,
+    check_unlabelled,
+    further_parameters,
+    with_predicted,
+)
 from skwing._utils.ambient import plain_state
 from skwing._utils.boxes import are_whole_images
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
@@ -48,6 +52,7 @@ from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_points, is_flat
 from skwing._utils.pickle_format import pack, unpack, written_by
 from skwing._utils.random import check_random_state, drawing
+from skwing._utils.ranks import joined, shared
 from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import check_order, schema_of
 from skwing.boxes import box_relation
@@ -405,20 +410,22 @@ class CascadeLandmarkRegressor(
         regressor is unchanged. The next `fit` with ``warm_start=True`` trains only the
         missing stages. With a `checkpoint`, the same `fit` continues where it was last written.
         """
-        plan = self._check(X, y, sample_weight, X_val, y_val, resumes=True)
-        holds_out = self.early_stopping and X_val is None
-        unlabelled = check_unlabelled(X_unlabelled, plan.train, holds_out=holds_out)
-        is_complete = self._train(plan, flat=is_flat(y))
-        if unlabelled is not None and is_complete:
-            relation = self.box_relation_  # of true landmarks
-            both, max_epochs = with_predicted(self, plan.train, unlabelled)
-            changed = further_parameters(self, max_epochs)
-            parts = both.data, both.points, both.weights
-            plan = self._check(*parts, X_val, y_val, resumes=True, changed=changed)
-            try:
-                self._train(plan, flat=is_flat(y))
-            finally:
-                self.box_relation_ = relation
+        with joined():
+            plan = self._check(X, y, sample_weight, X_val, y_val, resumes=True)
+            holds_out = self.early_stopping and X_val is None
+            unlabelled = check_unlabelled(X_unlabelled, plan.train, holds_out=holds_out)
+            check_same_unlabelled(unlabelled)
+            is_complete = self._train(plan, flat=is_flat(y))
+            if unlabelled is not None and is_complete:
+                relation = self.box_relation_  # of true landmarks
+                both, max_epochs = with_predicted(self, plan.train, unlabelled)
+                changed = further_parameters(self, max_epochs)
+                parts = both.data, both.points, both.weights
+                plan = self._check(*parts, X_val, y_val, resumes=True, changed=changed)
+                try:
+                    self._train(plan, flat=is_flat(y))
+                finally:
+                    self.box_relation_ = relation
         return self
 
     def _train(self, plan: Plan, *, flat: bool) -> bool:
@@ -456,11 +463,9 @@ class CascadeLandmarkRegressor(
         before, start, schema = beginning(self, given, train.points, schema)
         fraction = given.validation_fraction if given.early_stopping else None
         held_out, checkpoint = check_held_out(X_val, y_val, n_landmarks), None
-        if resumes and given.checkpoint is not None:
+        if resumes:
             source = before if start is None else start.model
-            identity = identity_of(given, source, train, held_out)
-            checkpoint = find_checkpoint(given.checkpoint, identity)
-            given.random_state = checkpoint.random_state(given.random_state)
+            checkpoint = agree(given, device, source, train, held_out)
         rng = check_random_state(given.random_state)
         train, held_out = hold_out(train, held_out, fraction, rng)
         known = 0 if before is None else len(before.networks_)
@@ -495,7 +500,7 @@ class CascadeLandmarkRegressor(
         networks = make_networks(plan)
         sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
         if known:
-            chips = cut_chips(
+            chips = cut_together(
                 samples.data, plan.before._frame, plan.device, check_sizes=True, cache=plan.cache
             )
         else:
@@ -552,6 +557,8 @@ class CascadeLandmarkRegressor(
         self._certainty = None
         self._retry = None
         self._retry = make_retry(run.kept, chips, plan, self.mirrored_)
+        if run.failure is None:
+            self._retry = shared(self._retry)
 
     @plain_state()
     def calibrate(self, X: ImagesLike, y: ArrayLike) -> Self:

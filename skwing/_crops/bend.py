@@ -47,8 +47,8 @@ class Bend:
         self._prepare = Replayed(self._moves_and_systems)
         self._finish = Replayed(self._points_and_field)
 
-    def __call__(self, points, samples, generator):
-        """Deform a batch.
+    def __call__(self, points, samples, generator, rows=slice(None)):
+        """Deform a batch, or some rows of it.
 
         Parameters
         ----------
@@ -57,25 +57,30 @@ class Bend:
         samples : int tensor of shape (n,)
             Index of the sample of each crop; a batch may contain a sample several times.
         generator : torch.Generator
+        rows : int tensor of shape (n_rows,) or slice
+            Rows to deform.
 
         Returns
         -------
-        points : float32 tensor of shape (n, L, 2)
+        points : float32 tensor of shape (n_rows, L, 2)
             Landmarks in the deformed crops.
-        field : float32 tensor of shape (n, 2, n_nodes, n_nodes)
+        field : float32 tensor of shape (n_rows, 2, n_nodes, n_nodes)
             Offsets, in pixels, from positions in the deformed crop to positions in the
             original crop, for :func:`skwing._crops.warp.sample`.
         """
-        part = to_device(torch.rand(len(points), generator=generator), points.device)
-        moves, *frame, system, values = self._prepare(points, samples, part)
+        part = to_device(torch.rand(len(points), generator=generator)[rows], points.device)
+        chosen = to_device(rows, points.device) if isinstance(rows, torch.Tensor) else None
+        moves, *frame, system, values = self._prepare(points, samples, part, chosen)
+        points = points if chosen is None else points[chosen]
         # The regularised system is not singular; a check would force a GPU sync.
         factors, _ = torch.linalg.solve_ex(system, values)
         bent, field = self._finish(points, moves, *frame, factors)
         # Copy, because a recorded graph writes the next batch to the same memory.
         return (bent.clone(), field.clone()) if self._finish.recorded else (bent, field)
 
-    def _moves_and_systems(self, points, samples, part):
-        ways = offsets_to_nearest_shapes(points, samples)
+    def _moves_and_systems(self, points, samples, part, rows=None):
+        ways = offsets_to_nearest_shapes(points, samples, rows)
+        points = points if rows is None else points[rows]
         similar = ((_OTHER - _mean_way(points, ways)) / (_OTHER - _SIMILAR)).clamp(0, 1)
         moves = (self.amount * similar * part)[:, None, None] * ways
         return moves, *_spline_systems(points + moves, moves, self.size)
@@ -85,7 +90,7 @@ class Bend:
         return _forward_points(points, moves, field, self.size), field
 
 
-def offsets_to_nearest_shapes(points, samples):
+def offsets_to_nearest_shapes(points, samples, rows=None):
     """Offsets from each shape to the nearest aligned shape of another sample.
 
     Parameters
@@ -93,23 +98,24 @@ def offsets_to_nearest_shapes(points, samples):
     points : tensor of shape (n, L, 2)
         NaN = missing.
     samples : int tensor of shape (n,)
+    rows : int tensor of shape (n_rows,), default=None
+        Shapes to return offsets of; None means all.
 
     Returns
     -------
-    ways : tensor of shape (n, L, 2)
+    ways : tensor of shape (n_rows, L, 2)
         NaN for landmarks that are missing in one of both shapes, or without another sample.
     """
     n = len(points)
-    rows = torch.arange(n, device=points.device)[:, None]
+    rows = (torch.arange(n, device=points.device) if rows is None else rows)[:, None]
     n_candidates = min(max(n - 1, 1), _N_CANDIDATES)
     candidates = (rows + torch.arange(1, n_candidates + 1, device=points.device)) % n
     others = points[candidates]
-    others = torch.where(
-        (samples[candidates] == samples[:, None])[..., None, None], math.nan, others
-    )
-    own = points[:, None]
+    others = torch.where((samples[candidates] == samples[rows])[..., None, None], math.nan, others)
+    own = points[rows]
     ways = geometry.apply(geometry.similarity(others, own), others) - own
-    return ways[rows[:, 0], _mean_square(ways).nan_to_num(math.inf).argmin(1)]
+    nearest = _mean_square(ways).nan_to_num(math.inf).argmin(1)
+    return ways[torch.arange(len(rows), device=points.device), nearest]
 
 
 def _mean_square(ways):

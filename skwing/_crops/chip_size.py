@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from skwing import geometry
-from skwing._crops.chips import ChipFrame, cut_chips
+from skwing._crops.chips import ChipFrame
+from skwing._crops.shared_chips import cut_together
 
 _CHIP_MARGIN = 0.5  # minimum margin around the box, for rotated, shifted and corrected crops
 _REACH = 1.5  # minimum side of a chip, relative to the side of the widest crop
@@ -113,7 +114,7 @@ def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None, cache=Non
     """
     stages = list(zip(sizes, margins, patch_sizes or [None] * len(sizes), strict=True))
     sizes, margins = zip(*[stage[:2] for stage in stages if stage[2] is None], strict=True)
-    cut = partial(cut_chips, samples.data, device=device, cache=cache)
+    cut = partial(cut_together, samples.data, device=device, cache=cache)
     chips = cut(chip_frame(sizes, margins), check_sizes=True)
     points = chips.to_chip(samples.points)
     frame = finer_frame(chips, points, sizes, margins)

@@ -241,7 +241,7 @@ def cut_chips(
         pixels, matrices, sizes = stored_chips(cache, data, frame, cut_some)
         if check_sizes:
             data.warn_of_sizes(sizes)
-        return Chips(_placed(pixels, device), matrices, frame, device, {}, sizes)
+        return Chips(placed(pixels, device), matrices, frame, device, {}, sizes)
     pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
     boxes, sizes = np.array(data.boxes, dtype=np.float64), np.full((len(data), 2), np.nan)
     failures = {}
@@ -267,10 +267,10 @@ def cut_chips(
                 pass
     if check_sizes:
         data.warn_of_sizes(sizes)
-    return Chips(_placed(pixels, device), frame.matrices(boxes), frame, device, failures, sizes)
+    return Chips(placed(pixels, device), frame.matrices(boxes), frame, device, failures, sizes)
 
 
-def _placed(pixels, device):
+def placed(pixels, device):
     """Pixels of chips, moved to a GPU that has twice as much free memory."""
     if device.type != "cuda" or 2 * pixels.nbytes >= torch.cuda.mem_get_info(device)[0]:
         return pixels

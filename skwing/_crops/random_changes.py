@@ -104,39 +104,44 @@ def rename_mirrored(points, mirrored, permutation):
     return torch.where(mirrored[:, None, None], points[:, permutation], points)
 
 
-def photometric(images, augmentation, generator):
-    """Apply blur, brightness, contrast and occlusion to a batch.
+def photometric(images, augmentation, generator, n=None, rows=slice(None)):
+    """Apply blur, brightness, contrast and occlusion to a batch, or to some rows of it.
 
     Parameters
     ----------
-    images : float32 tensor of shape (n, 3, size, size)
+    images : float32 tensor of shape (n_rows, 3, size, size)
         In [0, 1]; modified in place.
     augmentation : StageAugmentation
     generator : torch.Generator
+    n : int, default=None
+        Number of rows of the whole batch, for which numbers are drawn; None means all.
+    rows : int tensor of shape (n_rows,) or slice
+        Consecutive rows of the whole batch. A row may be occluded with a part of the next one;
+        the last row is therefore correct only if these are all rows.
 
     Returns
     -------
     images : the same tensor, in [0, 1]
     """
-    n, device = len(images), images.device
+    n, device = len(images) if n is None else n, images.device
     if augmentation.blur > 0:
-        blurred = torch.rand(n, generator=generator) < augmentation.blur
+        blurred = (torch.rand(n, generator=generator) < augmentation.blur)[rows]
         chosen = to_device(blurred.nonzero()[:, 0], device)
         images[chosen] = _blur(images[chosen])
     if augmentation.contrast > 0 or augmentation.brightness > 0:
         factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
         offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
         # Contrast is relative to mid-grey, so that it does not change the mean brightness.
-        offset = offset + 0.5 * (1 - factor)
+        factor, offset = factor[rows], (offset + 0.5 * (1 - factor))[rows]
         images.mul_(to_device(factor, device)).add_(to_device(offset, device)).clamp_(0, 1)
     if augmentation.occlusion > 0:
-        _cover(images, augmentation.occlusion, generator)
+        _cover(images, augmentation.occlusion, generator, n, rows)
     return images
 
 
-def _cover(images, probability, generator):
+def _cover(images, probability, generator, n, part):
     """Occlude a rectangle of some images, in place."""
-    n, channels, _, size = images.shape
+    n_shown, channels, _, size = images.shape
     device = images.device
     low, high = _COVERED
     sides = size * (low + (high - low) * torch.rand(n, 2, generator=generator))
@@ -145,12 +150,15 @@ def _cover(images, probability, generator):
     plain = torch.rand(n, generator=generator) < 0.5
     colours = torch.rand(n, channels, 1, 1, generator=generator)
     shift = torch.randint(size, (2,), generator=generator).tolist()
+    sides, first, covered, plain, colours = (
+        drawn[part] for drawn in (sides, first, covered, plain, colours)
+    )
     rows = to_device(covered.nonzero()[:, 0], device)
     axis = torch.arange(size)
     inside = (axis >= first[..., None]) & (axis < (first + sides)[..., None])
     mask = to_device(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
     # The next image of the batch, shifted so that its landmarks have other positions.
-    pieces = images[(rows + 1) % n].roll(shift, (2, 3))
+    pieces = images[(rows + 1) % n_shown].roll(shift, (2, 3))
     filled = torch.where(
         to_device(plain, device)[rows, None, None, None], to_device(colours, device)[rows], pieces
     )

@@ -59,8 +59,8 @@ def for_each_batch(function, stages, chips, rows=None):
     return [compute(batch) for batch in batches]
 
 
-def read_chips(stages, chips, retry=None, changes=None):
-    """Predict the landmarks of all stages on all chips.
+def read_chips(stages, chips, retry=None, changes=None, rows=None):
+    """Predict the landmarks of all stages on all chips, or on some without `retry`.
 
     Parameters
     ----------
@@ -71,6 +71,8 @@ def read_chips(stages, chips, retry=None, changes=None):
     changes : float32 tensor of shape (n, 2, 3), default=None
         Transforms of the crop of the first stage, in pixels of its input; None uses the crop of
         the box.
+    rows : int tensor, default=None
+        Indices of the chips to use, on the CPU; None means all.
 
     Returns
     -------
@@ -93,15 +95,16 @@ def read_chips(stages, chips, retry=None, changes=None):
         some = reading.rows(rows.to(chips.device))
         return read_again(stages, chips, rows, some, retry, crops_of(rows))
 
-    reading = Reading.joined(for_each_batch(read, stages, chips))
+    reading = Reading.joined(for_each_batch(read, stages, chips, rows))
     if retry is not None:
-        rows = torch.nonzero(doubts_of(reading) > retry.limit)[:, 0]
-        if len(rows):
-            repeated = Reading.joined(for_each_batch(repeat, stages, chips, rows.cpu()))
-            reading = reading.replaced(rows, repeated)
+        doubtful = torch.nonzero(doubts_of(reading) > retry.limit)[:, 0]
+        if len(doubtful):
+            repeated = Reading.joined(for_each_batch(repeat, stages, chips, doubtful.cpu()))
+            reading = reading.replaced(doubtful, repeated)
     points = [own.cpu().numpy().astype(np.float64) for own in reading.points]
     doubts = doubts_of(reading).cpu().numpy().astype(np.float64)
-    return [chips.to_image(own) for own in points], doubts
+    matrices = geometry.invert(chips.matrices if rows is None else chips.matrices[rows.numpy()])
+    return [geometry.apply(matrices, own) for own in points], doubts
 
 
 def chip_spread(stages, chips, before):

@@ -11,6 +11,8 @@ from skwing._crops.random_changes import photometric, random_matrices, rename_mi
 from skwing._crops.warp import to_device
 from skwing._prediction.stages import are_found, read_crops
 from skwing._training.weights import Diverged
+from skwing._utils import ranks
+from skwing._utils.parts import Part
 
 _MOST_WAITING = 10**7  # maximum number of draws that are shuffled at once
 _N_VARIANTS = 8  # number of crops per sample, from different predictions of previous stages
@@ -185,30 +187,40 @@ def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
         return crop.matrices(len(chips), device, truth.points)[:, None]
     variants = []
     for _ in range(_N_VARIANTS):
-        batches = torch.arange(len(chips)).split(64)
-        guess = torch.cat(
-            [_guess(stages[:-1], augmentations, chips, rows, generator) for rows in batches]
-        )
+        guess = torch.zeros_like(truth.points)
+        for rows in torch.arange(len(chips)).split(64):
+            part = ranks.part_of(len(rows))
+            own = _guess(stages[:-1], augmentations, chips, rows, part, generator)
+            if len(part):
+                guess[rows[part.rows]] = own
+        guess = ranks.added(guess)
+        if guess.isnan().any():
+            raise Diverged("the previous stages return invalid landmarks")
         variants.append(crop.matrices(len(chips), device, guess))
     return torch.stack(variants, 1)
 
 
-def _guess(stages, augmentations, chips, indices, generator):
-    """Predict landmarks of stages, each with its augmentation except for mirroring."""
-    guess = None
+def _guess(stages, augmentations, chips, indices, part, generator):
+    """Predict landmarks of stages, each with its augmentation except for mirroring.
+
+    Returns those of a part of the samples; NaN if one is invalid.
+    """
+    guess, own, found = None, indices[part.rows], True
     for stage, augmentation in zip(stages, augmentations, strict=False):
-        crops = stage.crop.matrices(len(indices), chips.device, guess)
+        crops = stage.crop.matrices(len(own), chips.device, guess)
         plain = replace(augmentation, mirror=0.0)
         change, _ = random_matrices(len(indices), stage.crop.size, plain, generator)
-        change = to_device(change, chips.device)
-        guess = read_crops(stage, chips, indices, geometry.compose(change, crops), change, guess)
-        if not are_found(guess).all():
-            raise Diverged("the previous stages return invalid landmarks")
+        change = to_device(change[part.rows], chips.device)
+        if not len(own):
+            continue
+        guess = read_crops(stage, chips, own, geometry.compose(change, crops), change, guess)
+        found = found & are_found(guess)
+        guess = guess.where(found[:, None, None], torch.nan)
     return guess
 
 
 @torch.no_grad()
-def training_batches(stage, augmentation, variants, chips, truth, draws, generator):
+def training_batches(stage, augmentation, variants, chips, truth, draws, generator, part=None):
     """Iterator over training batches of a stage, on the device of the chips.
 
     Parameters
@@ -222,6 +234,8 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
     draws : iterator of int tensors
         Indices of the samples of each batch.
     generator : torch.Generator
+    part : Part or None, default=None
+        Part of each batch to make; None makes whole batches.
 
     Yields
     ------
@@ -233,6 +247,9 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
     bend = Bend(size, augmentation.deformation)
     for indices in draws:
         n, rows = len(indices), to_device(indices, device)
+        own = Part.whole(n) if part is None else part
+        # Occlusion uses the next image.
+        shown = own.with_next if augmentation.occlusion > 0 else own.rows
         chosen = torch.randint(variants.shape[1], (n,), generator=generator)
         change, mirrored = random_matrices(n, size, augmentation, generator)
         change, mirrored = to_device(change, device), to_device(mirrored, device)
@@ -240,10 +257,12 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
         targets = geometry.apply(matrices, truth.points[rows])
         if truth.permutation is not None:
             targets = rename_mirrored(targets, mirrored, truth.permutation)
-        field = None
         if bend.amount > 0:
-            targets, field = bend(targets, rows, generator)
-        images = chips.sample(indices, matrices, size, stage.crop.scale, field)
-        images = photometric(images, augmentation, generator)
-        weights = None if truth.weights is None else truth.weights[rows]
-        yield (images, change[:, :, :2], mirrored), targets, weights
+            targets, field = bend(targets, rows, generator, shown)
+        else:
+            targets, field = targets[shown], None
+        images = chips.sample(indices[shown], matrices[shown], size, stage.crop.scale, field)
+        images = photometric(images, augmentation, generator, n, shown)[: len(own)]
+        weights = None if truth.weights is None else truth.weights[rows[own.rows]]
+        inputs = images, change[own.rows, :, :2], mirrored[own.rows]
+        yield inputs, targets[: len(own)], weights

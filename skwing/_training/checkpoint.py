@@ -10,6 +10,7 @@ from skwing._prediction.model_file import Kind, read_content, write_content
 from skwing._prediction.plain import from_plain, to_plain
 from skwing._training.batches import Taken, go_to, place_of, with_places
 from skwing._training.identity import differences, digest_of
+from skwing._utils import ranks
 from skwing._utils.files import check_target
 from skwing._utils.random import draws_state, load_draws
 from skwing._utils.warnings import warn_caller
@@ -28,6 +29,8 @@ _INSTEAD = (
 def find_checkpoint(path, identity):
     """Checkpoint of a fit, with the content of its file, if there is one.
 
+    Only the first of several processes reads and writes it.
+
     Parameters
     ----------
     path : str or path-like
@@ -42,6 +45,10 @@ def find_checkpoint(path, identity):
     ValueError
         If the file is damaged, not a checkpoint, or that of another fit.
     """
+    return ranks.from_first(lambda: _find(path, identity))
+
+
+def _find(path, identity):
     path = os.path.abspath(os.fsdecode(path))
     is_folder = not path.endswith(ENDING)
     if is_folder and os.path.exists(path) and not os.path.isdir(path):
@@ -97,10 +104,8 @@ class Checkpoint:
         self._content = content
         self._written = time.monotonic()
 
-    def random_state(self, given):
-        """Value of `random_state`; for None, the seed of this checkpoint."""
-        if given is not None:
-            return given
+    def seed(self):
+        """The seed of this fit, if its `random_state` is None."""
         if self._content["seed"] is None:
             (seed,) = np.random.SeedSequence().generate_state(1)
             self._content["seed"] = int(seed)
@@ -164,6 +169,8 @@ class Checkpoint:
 
     def keep(self, number, state, place, *, at_once=False):
         """Write the state of a stage in training if the last write is long enough ago."""
+        if not ranks.is_first():
+            return
         now = time.monotonic()
         if not at_once and now - self._written < max(_INTERVAL, self._cost / _SHARE):
             return
@@ -173,6 +180,8 @@ class Checkpoint:
 
     def write(self, *, must=False):
         """Write the file; later attempts that fail are a warning, and training continues."""
+        if not ranks.is_first():
+            return
         start = time.monotonic()
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)

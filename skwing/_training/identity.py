@@ -52,20 +52,24 @@ def identity_of(given, before, train, held_out):
     return identity | {name: ["", digest] for name, digest in data.items()}
 
 
-def differences(found, wanted):
+def differences(found, wanted, words=("was", "is")):
     """Describe the parts of two identities that differ, one text for each.
 
     Parameters
     ----------
     found, wanted : dict
         Results of :func:`identity_of`, of a file and of the present fit.
+    words : tuple of str
+        Words before the value in each of them.
     """
+    was, is_ = words
     texts = []
     for name in {**wanted, **found}:
         old, new = found.get(name, ["", None]), wanted.get(name, ["", None])
         if old[1] != new[1]:
             values = old[0] or new[0]
-            texts.append(f"{name} was {old[0]}, is {new[0]}" if values else f"{name} differ")
+            both = f"{name} {was} {old[0]}, {is_} {new[0]}"
+            texts.append(both if values else f"{name} differ")
     return texts
 
 

@@ -15,7 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from skwing._training.loop_state import LoopState
 from skwing._training.weights import Diverged, EpochWeights, broken_part, finite_parts
+from skwing._utils import ranks
 from skwing._utils.graphs import Replayed
+from skwing._utils.parts import computing
 from skwing._utils.random import generator_on
 from skwing._utils.warnings import warn_caller
 
@@ -123,15 +125,17 @@ def autocast(device, mixed):
 class TrainingStep:
     """A training step on one batch, which returns the (detached) loss before the step.
 
-    It is called with targets, weights and the inputs of the network. If memory does not suffice,
+    It is called with targets, weights and the inputs of the network. With a `part`, several
+    processes train, and these are the rows of one of them; gradients and the loss are those of the
+    whole batch. If memory does not suffice,
     the gradients of parts of the batch are computed one after the other and added, with a
     warning. The loss and the step are then the same except for rounding, unless the network
     normalises by statistics of the batch, or draws random numbers.
     """
 
-    def __init__(self, network, loss, optimizer, mixed=False):
+    def __init__(self, network, loss, optimizer, mixed=False, part=None):
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self.mixed = mixed
+        self.mixed, self.part = mixed, part
         self._at_once = None  # number of samples that memory suffices for, if it is known
 
     def __call__(self, targets, weights, *inputs):
@@ -139,8 +143,12 @@ class TrainingStep:
         n_samples, value, told = len(targets), None, self._at_once is not None
         while value is None:
             try:
-                value = self._gradients(targets, weights, inputs)
+                with computing(self.part):
+                    value = self._gradients(targets, weights, inputs)
             except torch.OutOfMemoryError as error:
+                if self.part is not None:  # the others would compute another number of parts
+                    error.add_note(_TOO_LARGE_PART)
+                    raise
                 n_tried = min(self._at_once or n_samples, n_samples)
                 if n_tried < 2:
                     error.add_note(_TOO_LARGE)
@@ -152,20 +160,23 @@ class TrainingStep:
                     torch.cuda.empty_cache()
         if self._at_once is not None and not told:
             self._tell(n_samples)
+        value = ranks.add_gradients(self.network.parameters(), value)
         self.optimizer.step()
         return value
 
     def _gradients(self, targets, weights, inputs):
         """Compute the gradients of a batch, and return its loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        if self._at_once is None or self._at_once >= len(targets):
+        n_at_once = min(self._at_once or len(targets), len(targets))
+        if self.part is None and n_at_once == len(targets):
             return self._add_gradients(targets, weights, inputs)
         amounts = (~torch.isnan(targets).any(-1)).sum(-1).to(torch.float32)
         if weights is not None:
             amounts = amounts * weights
-        shares = amounts / amounts.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        whole = ranks.added(amounts.sum())
+        shares = amounts / whole.clamp_min(torch.finfo(torch.float32).tiny)
         total = torch.zeros((), device=targets.device)
-        for rows in _parts(len(targets), self._at_once):
+        for rows in _parts(len(targets), n_at_once):
             own = None if weights is None else weights[rows]
             part = tuple(each[rows] for each in inputs)
             total += self._add_gradients(targets[rows], own, part, shares[rows].sum())
@@ -191,6 +202,10 @@ class TrainingStep:
 
 
 _TOO_LARGE = "memory does not suffice for a training step on one sample at a time"
+_TOO_LARGE_PART = (
+    "memory does not suffice for the part of this process in a training step: reduce batch_size, "
+    "or use more processes"
+)
 _OF_PARTS = "Batch normalisation uses the statistics of these parts instead of the whole batch."
 
 
@@ -216,6 +231,7 @@ def train(
     n_steps,
     mixed=False,
     recorded=False,
+    part=None,
     validate=None,
     patience=None,
     on_epoch=None,
@@ -249,6 +265,8 @@ def train(
         Whether steps may be recorded as a CUDA graph, see
         :class:`skwing._utils.graphs.Replayed`. Network and loss must then do the same
         operations at each step, with batches of the same size.
+    part : Part or None, default=None
+        If several processes train, the rows of each whole batch that `batches` has for this one.
     validate : callable, default=None
         Called without arguments; returns the error on held-out data, lower is better.
     patience : int, default=None
@@ -279,7 +297,7 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: schedule(min(1.0, step / max(1, n_epochs * n_steps)))
     )
-    step = TrainingStep(network, loss, optimizer, mixed)
+    step = TrainingStep(network, loss, optimizer, mixed, part)
     if recorded:
         step = Replayed(step, generator_on(next(network.parameters()).device))
     sound, weights_kept = finite_parts(network), EpochWeights(network)
@@ -291,16 +309,19 @@ def train(
     epoch = n_before
     try:
         for epoch in range(n_before + 1, n_epochs + 1):
-            row = {"epoch": epoch, **_train_epoch(network, batches, step, state, n_steps, keeper)}
+            found = _train_epoch(network, batches, step, state, n_steps, keeper, part)
+            row = {"epoch": epoch, **found}
+            ranks.copy_from_first(network)  # processors of other kinds round differently
             _check_epoch(row, network, sound)
             if validate is not None:
                 row["validation_error"] = validate()
+            row = ranks.shared(row)
             if epoch == first_low:
                 weights_kept.forget_best()
             is_best = weights_kept.update(row.get("validation_error", row["loss"]))
             state.waited = 0 if is_best or epoch < first_low else state.waited + 1
             state.end_epoch(row)
-            stops = on_epoch is not None and on_epoch(row)
+            stops = ranks.shared(on_epoch is not None and on_epoch(row))
             is_late = patience is not None and validate is not None and state.waited >= patience
             if stops or is_late:
                 break
@@ -322,7 +343,7 @@ def train(
     return state.rows
 
 
-def _train_epoch(network, batches, step, state, n_steps, keeper=None):
+def _train_epoch(network, batches, step, state, n_steps, keeper=None, part=None):
     """Train for the rest of an epoch and return its row of history, without the epoch number."""
     start, tally = time.perf_counter(), state.tally
     earlier = tally.seconds
@@ -334,7 +355,7 @@ def _train_epoch(network, batches, step, state, n_steps, keeper=None):
         # Accumulate on the device, because reading a number would force a GPU sync.
         tally.loss += step(targets, weights, *inputs)
         state.scheduler.step()
-        tally.n_samples += len(targets)
+        tally.n_samples += len(targets) if part is None else part.n
         tally.n_steps += 1
         if keeper is not None:
             tally.seconds = earlier + time.perf_counter() - start

@@ -14,6 +14,8 @@ from skwing._crops.random_changes import photometric, random_matrices, rename_mi
 from skwing._crops.warp import to_device
 from skwing._prediction.stages import are_found, read_stages
 from skwing._training.weights import Diverged
+from skwing._utils import ranks
+from skwing._utils.parts import Part
 
 _SCATTER = 1 / 128  # displacement of patches, for networks without an attribute `scatter`
 _VARIED = 0.5  # standard deviation of the logarithm of the displacement, between landmarks
@@ -46,15 +48,18 @@ def patch_places(stages, chips, truth):
     missing = truth.points.isnan().any(-1, keepdim=True)
     if not missing.any():
         return truth.points
-    rows = torch.arange(len(chips)).split(_A_PASS)
-    guess = torch.cat([read_stages(stages[:-1], chips, part).points[-1] for part in rows])
+    guess = torch.zeros_like(truth.points)
+    for rows in torch.arange(len(chips))[ranks.part_of(len(chips)).rows].split(_A_PASS):
+        if len(rows):
+            guess[rows] = read_stages(stages[:-1], chips, rows).points[-1]
+    guess = ranks.added(guess)
     if not are_found(guess).all():
         raise Diverged("the previous stages return invalid landmarks")
     return torch.where(missing, guess, truth.points)
 
 
 @torch.no_grad()
-def patch_batches(stage, augmentation, places, chips, truth, draws, generator):
+def patch_batches(stage, augmentation, places, chips, truth, draws, generator, part=None):
     """Iterator over training batches of a stage that reads patches.
 
     Parameters
@@ -69,6 +74,8 @@ def patch_batches(stage, augmentation, places, chips, truth, draws, generator):
     draws : iterator of int tensors
         Indices of the samples of each batch.
     generator : torch.Generator
+    part : Part or None, default=None
+        Part of each batch to make; None makes whole batches.
 
     Yields
     ------
@@ -82,6 +89,7 @@ def patch_batches(stage, augmentation, places, chips, truth, draws, generator):
     frames = crop.matrices(len(chips), device, places)
     for indices in draws:
         n, rows = len(indices), to_device(indices, device)
+        own = Part.whole(n) if part is None else part
         change, mirrored = random_matrices(n, crop.size, augmentation, generator)
         change, mirrored = to_device(change, device), to_device(mirrored, device)
         matrices = geometry.compose(change, frames[rows])
@@ -92,11 +100,14 @@ def patch_batches(stage, augmentation, places, chips, truth, draws, generator):
             targets = rename_mirrored(targets, mirrored, truth.permutation)
         scatter = getattr(stage.network, "scatter", _SCATTER) * crop.size
         centers = centers + to_device(scatter * _displacements(centers, generator), device)
-        patches = chips.patches(indices, matrices, centers, size, crop.scale)
-        patches = photometric(patches.flatten(0, 1), augmentation, generator)
-        patches = patches.unflatten(0, (n, -1))
-        weights = None if truth.weights is None else truth.weights[rows]
-        yield (patches, change[:, :, :2], mirrored), targets - centers, weights
+        shown = own.rows
+        patches = chips.patches(indices[shown], matrices[shown], centers[shown], size, crop.scale)
+        each = own.times(patches.shape[1])
+        patches = photometric(patches.flatten(0, 1), augmentation, generator, each.n, each.rows)
+        patches = patches.unflatten(0, (len(own), -1))
+        weights = None if truth.weights is None else truth.weights[rows[shown]]
+        inputs = patches, change[shown, :, :2], mirrored[shown]
+        yield inputs, (targets - centers)[shown], weights
 
 
 def _displacements(centers, generator):

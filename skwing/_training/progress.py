@@ -3,9 +3,11 @@
 import numpy as np
 from tqdm.auto import tqdm
 
+from skwing._utils import ranks
+
 
 class FitProgress:
-    """Reports the epochs of all stages of a fit.
+    """Reports the epochs of all stages of a fit, in the first of several processes.
 
     Parameters
     ----------
@@ -22,11 +24,14 @@ class FitProgress:
     def __init__(self, estimator, n_epochs, *, is_further=False):
         self.estimator = estimator
         # None before scikit-learn 1.9.
-        start = None if is_further else getattr(estimator, "_init_callback_context", None)
+        silent = is_further or not ranks.is_first()
+        start = None if silent else getattr(estimator, "_init_callback_context", None)
         self.context = start(max_subtasks=n_epochs) if start is not None else None
         if self.context is not None:
             self.context.call_on_fit_task_begin(estimator=estimator)
-        self.bar = tqdm(total=n_epochs, unit="epoch", disable=estimator.verbose != 1)
+        self._verbose = estimator.verbose if ranks.is_first() else 0
+        self._calls = (estimator.callbacks or ()) if ranks.is_first() else ()
+        self.bar = tqdm(total=n_epochs, unit="epoch", disable=self._verbose != 1)
 
     def __enter__(self):
         return self
@@ -49,14 +54,13 @@ class FitProgress:
         self.bar.update()
         numbers = {key: f"{row[key]:.4g}" for key in ("loss", "validation_error") if key in row}
         self.bar.set_postfix(stage=stage, **numbers)
-        if self.estimator.verbose >= 2:
+        if self._verbose >= 2:
             told = ", ".join(f"{key} {value}" for key, value in numbers.items())
             print(
                 f"stage {stage}, epoch {row['epoch']}: {told}, {row['seconds']:.1f} s",
                 flush=True,
             )
-        calls = self.estimator.callbacks or ()
-        answers = [call({"stage": stage, **row}) for call in calls]
+        answers = [call({"stage": stage, **row}) for call in self._calls]
         # Not any true value, because functions that log may return objects.
         stops = any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
         if self.context is None:

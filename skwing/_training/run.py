@@ -5,6 +5,7 @@ import copy
 
 from skwing._training.divergence import check_predictions, likely_cause
 from skwing._training.weights import Diverged
+from skwing._utils import ranks
 from skwing._utils.warnings import warn_caller
 
 
@@ -118,7 +119,8 @@ class Run:
             f"stage {i + 1} after {len(rows)} epochs" for i, rows in enumerate(self.history)
         )
         kept = f"The regressor is fitted with the completed training: {epochs}"
-        if isinstance(self.failure, KeyboardInterrupt):
+        # Processes that train together are interrupted at different moments.
+        if isinstance(self.failure, KeyboardInterrupt) and ranks.n_processes() == 1:
             then = "With warm_start=True, fit continues"
             if checkpoint is not None:
                 then = f"The same fit continues from {checkpoint.path}"

@@ -3,13 +3,15 @@
 from functools import partial
 
 import numpy as np
+import torch
 
-from skwing._crops.chips import cut_chips
+from skwing._crops.shared_chips import cut_together
 from skwing._prediction.read_images import read_chips
 from skwing._training.identity import chips_digest
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
 from skwing._training.train_stage import make_truth, train_stage
+from skwing._utils import ranks
 from skwing.metrics import nme
 
 
@@ -77,7 +79,7 @@ def train_cascade(plan, chips, stages, *, history, estimator):
 
 def _chips_of(held_out, chips, cache):
     """Chips of held-out samples, like those of the training samples."""
-    return cut_chips(held_out.data, chips.frame, chips.device, cache=cache)
+    return cut_together(held_out.data, chips.frame, chips.device, cache=cache)
 
 
 def _validation(plan, held_out_chips):
@@ -87,7 +89,12 @@ def _validation(plan, held_out_chips):
         return None
 
     def validate(stages):
-        points = read_chips(stages, held_out_chips)[0][-1]
+        own = ranks.part_of(len(held_out))
+        points = np.empty((0, *held_out.points.shape[1:]))
+        if len(own):
+            rows = torch.arange(own.first, own.last)
+            points = read_chips(stages, held_out_chips, rows=rows)[0][-1]
+        points = np.concatenate(ranks.gathered(points))
         if np.isnan(points).any():
             return np.nan
         errors = nme(held_out.points, points, schema=plan.schema, per_sample=True)

@@ -12,6 +12,8 @@ from skwing._training.batches import EndlessDraws, TrainingTargets, crop_variant
 from skwing._training.divergence import check_predictions
 from skwing._training.parameters import check_mixed
 from skwing._training.patch_batches import patch_batches, patch_places
+from skwing._training.whole_batch_norm import whole_batch_norm
+from skwing._utils import ranks
 from skwing._utils.graphs import can_record
 from skwing._utils.threads import made_ahead
 from skwing.losses import LOSSES
@@ -83,13 +85,15 @@ def train_stage(
         stage.asymmetry = sided.asymmetry
         check_predictions(stages, chips, truth)
 
-    batches = _batches(stages, settings, chips, truth, draws, generator)
+    alone = ranks.n_processes() == 1
+    part = None if alone else ranks.part_of(own.batch_size)
+    batches = _batches(stages, settings, chips, truth, draws, generator, part)
     if keeper is not None:
         batches = keeper.placed(batches, draws, generator)
     # A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
     ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
-        with ready as batches:
+        with whole_batch_norm(sided), ready as batches:
             return loop.train(
                 sided,
                 batches if keeper is None else keeper.taken(batches),
@@ -99,8 +103,10 @@ def train_stage(
                 n_epochs=own.max_epochs,
                 n_steps=math.ceil(len(chips) / own.batch_size),
                 mixed=check_mixed(own.precision, chips.device, stage.network),
-                recorded=can_record(stage.network)
+                recorded=alone
+                and can_record(stage.network)
                 and getattr(loss, "func", loss) in LOSSES.values(),
+                part=part,
                 validate=None if validate is None else validate_now,
                 patience=own.patience,
                 on_epoch=report,
@@ -117,12 +123,12 @@ def _optimizer(own, network):
     )
 
 
-def _batches(stages, settings, chips, truth, draws, generator):
-    """Iterator over the training batches of the last stage."""
+def _batches(stages, settings, chips, truth, draws, generator, part):
+    """Iterator over the training batches of the last stage, or over a part of each."""
     stage, own = stages[-1], settings[-1]
     if stage.patch_size is not None:
         places = patch_places(stages, chips, truth)
-        return patch_batches(stage, own.augmentation, places, chips, truth, draws, generator)
+        return patch_batches(stage, own.augmentation, places, chips, truth, draws, generator, part)
     augmentations = [each.augmentation for each in settings]
     variants = crop_variants(stages, augmentations, chips, truth, own.refine_on, generator)
-    return training_batches(stage, own.augmentation, variants, chips, truth, draws, generator)
+    return training_batches(stage, own.augmentation, variants, chips, truth, draws, generator, part)

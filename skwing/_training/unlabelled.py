@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from skwing._training.agreement import check_same
 from skwing._training.automatic import networks_of_model
 from skwing._training.checkpoint import ENDING
 from skwing._training.samples import Samples, drop_unboxed
+from skwing._utils import ranks
 from skwing._utils.warnings import warn_of_data
 from skwing.images import as_boxed_images, concatenate
+from skwing.images._identity import images_digest
 
 _LABELLED = 1 / 3  # draws of labelled samples, relative to those of the others
 
@@ -63,6 +66,13 @@ def check_unlabelled(X_unlabelled, samples, *, holds_out):
     return data
 
 
+def check_same_unlabelled(data):
+    """Check that the images of :func:`check_unlabelled` are the same in all processes."""
+    if ranks.n_processes() > 1:
+        digest = None if data is None else images_digest(data)
+        check_same({"images of X_unlabelled": ["", digest]})
+
+
 def with_predicted(regressor, labelled, unlabelled):
     """Samples with labels, and others with predicted landmarks.
 
@@ -82,7 +92,7 @@ def with_predicted(regressor, labelled, unlabelled):
         Number of epochs of each stage, with as many draws in all as in the previous training.
     """
     # A damaged file must not cost the training before.
-    points = regressor._locate(unlabelled, on_error="skip").points[-1]
+    points = ranks.from_first(lambda: regressor._locate(unlabelled, on_error="skip").points[-1])
     found = ~np.isnan(points).any((1, 2))
     if not found.all():
         warn_of_data(

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from skwing._utils.checks import Seed
+from skwing._utils.parts import current_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,17 @@ class Draws:
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]
+
+    def of_part(self, device):
+        """Generator for layers that cannot draw the numbers of a whole batch.
+
+        On a part of a batch, it is a new one for each draw, and another for each part.
+        """
+        part = current_part()
+        if part is None:
+            return self.on(device)
+        seed = int(torch.randint(2**62, (), generator=self.on("cpu")))
+        return torch.Generator(device).manual_seed(seed + part.first)
 
     def draws_by_itself(self, network):
         """Whether a network uses these generators itself or draws no random numbers.
@@ -207,7 +219,7 @@ class _Redirected(TorchDispatchMode):
         # Attention is tagged as random, but is not without dropout.
         if device.type == "meta" or chosen or given.get("dropout_p") == 0:
             return function(*args, **kwargs)
-        return _draw(function, given, self.draws.on(device))
+        return _draw(function, given, self.draws.of_part(device))
 
 
 def _device_of(given):

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from skwing._utils.parts import current_part
 from skwing._utils.random import generator_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def dropout(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
+def dropout(values: torch.Tensor, p: float, training: bool, axis: int = 0) -> torch.Tensor:
     """Set each element to zero with probability `p`, and scale the others by 1 / (1 - p).
 
     Parameters
@@ -22,12 +23,15 @@ def dropout(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
     p : float
     training : bool
         If False, the values are returned unchanged.
+    axis : int, default=0
+        Axis of the samples. For a part of a batch, see :mod:`skwing._utils.parts`, numbers of
+        the whole batch are drawn.
 
     Returns
     -------
     values : tensor of the same shape
     """
-    return _times_kept(values, torch.empty_like, p) if training and p > 0 else values
+    return _times_kept(values, torch.empty_like, p, axis) if training and p > 0 else values
 
 
 def dropout_rows(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
@@ -36,18 +40,24 @@ def dropout_rows(values: torch.Tensor, p: float, training: bool) -> torch.Tensor
     def one_a_row(values: torch.Tensor) -> torch.Tensor:
         return values.new_empty((*values.shape[:-1], 1))
 
-    return _times_kept(values, one_a_row, p) if training and p > 0 else values
+    return _times_kept(values, one_a_row, p, 0) if training and p > 0 else values
 
 
 def _times_kept(
-    values: torch.Tensor, empty: Callable[[torch.Tensor], torch.Tensor], p: float
+    values: torch.Tensor, empty: Callable[[torch.Tensor], torch.Tensor], p: float, axis: int
 ) -> torch.Tensor:
     # Drawn on the device, so that no synchronisation is needed.
-    generator = generator_on(values.device)
+    generator, kept, part = generator_on(values.device), empty(values), current_part()
+    if part is not None:
+        kept = kept.new_empty([part.n if i == axis else n for i, n in enumerate(kept.shape)])
     if values.device.type == "cpu":
-        return values * _kept_by_bits(empty(values), p, generator)
-    kept = empty(values).bernoulli_(1 - p, generator=generator)
-    return values * (kept.div_(1 - p) if p < 1 else kept)
+        kept = _kept_by_bits(kept, p, generator)
+    else:
+        kept = kept.bernoulli_(1 - p, generator=generator)
+        kept = kept.div_(1 - p) if p < 1 else kept
+    if part is not None:
+        kept = kept.narrow(axis, part.first, len(part))
+    return values * kept
 
 
 def _kept_by_bits(kept: torch.Tensor, p: float, generator: torch.Generator | None) -> torch.Tensor:

@@ -161,7 +161,7 @@ class PatchCNN(Refinement):
         middle = (self.patch_size - 1) / 2
         places = middle + offsets.flatten(0, 1)[:, None] + self.around
         read = read_at(maps, places, _STRIDE).flatten(1).unflatten(0, (-1, self.n_landmarks))
-        return dropout(read.transpose(0, 1), self.dropout, self.training)
+        return dropout(read.transpose(0, 1), self.dropout, self.training, axis=1)
 
 
 _STRIDE = 4  # of the feature maps, in pixels of the patch

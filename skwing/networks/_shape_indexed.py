@@ -193,7 +193,7 @@ class ShapeIndexedCNN(Refinement):
         """Sample features at and around each landmark, of shape (n_landmarks, n, n_read)."""
         places = (points[:, :, None] + self.around).flatten(1, 2)
         read = read_at(maps, places, self.stride).unflatten(2, (self.n_landmarks, -1))
-        return dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training)
+        return dropout(read.permute(2, 0, 1, 3).flatten(2), self.dropout, self.training, axis=1)
 
 
 def shape_indexed_64(

@@ -1,0 +1,72 @@
+"""What processes agree on before they train together, and the checkpoint of a fit."""
+
+import numpy as np
+
+from skwing._training.checkpoint import find_checkpoint
+from skwing._training.identity import differences, identity_of
+from skwing._utils import ranks
+
+
+def agree(given, device, before, train, held_out):
+    """Check that all processes train the same, choose their seed and find their checkpoint.
+
+    Parameters
+    ----------
+    given : object
+        Validated parameters as attributes; `random_state` is replaced if it is None and must be
+        known in several processes or to a checkpoint.
+    device : torch.device
+    before, train, held_out
+        See :func:`skwing._training.identity.identity_of`.
+
+    Returns
+    -------
+    checkpoint : Checkpoint or None
+
+    Raises
+    ------
+    ValueError
+        If parameters or data differ between processes, there are more processes than samples in a
+        batch, or the checkpoint is that of another fit.
+    """
+    several, checkpoint = ranks.n_processes() > 1, None
+    if not several and given.checkpoint is None:
+        return None
+    identity = identity_of(given, before, train, held_out)
+    if several:
+        used = {name: getattr(given, name) is not None for name in ("cache", "checkpoint")}
+        further = {name: str(value) for name, value in {"device": device.type, **used}.items()}
+        check_same(identity | {name: [value, value] for name, value in further.items()})
+        if given.batch_size < ranks.n_processes():
+            raise ValueError(
+                f"batch_size={given.batch_size} is divided among {ranks.n_processes()} processes: "
+                "expected at least one sample for each"
+            )
+    if given.checkpoint is not None:
+        checkpoint = find_checkpoint(given.checkpoint, identity)
+    if given.random_state is None:
+        given.random_state = ranks.from_first(lambda: _new_seed(checkpoint))
+    return checkpoint
+
+
+def _new_seed(checkpoint):
+    if checkpoint is not None:
+        return checkpoint.seed()
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def check_same(identity):
+    """Check that an identity is the same in all processes that train together.
+
+    Raises
+    ------
+    ValueError
+        In all processes, if it is not.
+    """
+    first, *others = ranks.gathered(identity)
+    for number, other in enumerate(others, start=1):
+        if texts := differences(first, other, ("in process 0 is", f"in process {number} is")):
+            raise ValueError(
+                "processes that train together need the same parameters and data: "
+                f"{'; '.join(texts)}"
+            )

@@ -1,0 +1,114 @@
+"""Batch normalisation by the statistics of a batch whose parts are in several processes."""
+
+import contextlib
+import types
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from skwing._utils.ranks import current_group
+
+
+@contextlib.contextmanager
+def whole_batch_norm(network):
+    """Context manager in which a network in training normalises by the whole batch.
+
+    Weights and buffers of its layers stay where they are. Without a group of processes, it has
+    no effect.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    """
+    group = current_group()
+    own = [] if group is None else [m for m in network.modules() if _is_plain(m)]
+    for layer in own:
+        layer.forward = types.MethodType(_forward(group), layer)
+    try:
+        yield
+    finally:
+        for layer in own:
+            del layer.forward
+
+
+def _is_plain(module):
+    # Not layers that communicate themselves, or that a user has changed.
+    return isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward
+
+
+def _forward(group):
+    def forward(layer, values):
+        if not layer.training:
+            return _BatchNorm.forward(layer, values)
+        layer._check_input_dim(values)
+        n, mean, variance = _statistics(values, group)
+        _keep_statistics(layer, n, mean, variance)
+        return _Normalised.apply(
+            values, layer.weight, layer.bias, n, mean, variance, layer.eps, group
+        )
+
+    return forward
+
+
+@torch.no_grad()
+def _statistics(values, group):
+    """Number of values of a channel in the whole batch, their means and variances."""
+    n_own = values.numel() // values.shape[1]
+    # In float32, because sums of bfloat16 would be rounded.
+    mean, variance = torch.batch_norm_update_stats(values.float(), None, None, 0.0)
+    own = torch.cat([mean.new_full((1,), n_own), mean, variance])
+    parts = [torch.empty_like(own) for _ in range(group.n_processes)]
+    group.run(dist.all_gather, own, parts, own)
+    numbers, rest = torch.stack(parts).split([1, len(own) - 1], 1)
+    means, variances = rest.chunk(2, 1)
+    n = numbers.sum()
+    shares = numbers / n
+    mean = (shares * means).sum(0)
+    return n, mean, (shares * (variances + (means - mean).square())).sum(0)
+
+
+@torch.no_grad()
+def _keep_statistics(layer, n, mean, variance):
+    """Update the running statistics of a layer as torch does."""
+    if layer.running_mean is None:
+        return
+    layer.num_batches_tracked.add_(1)
+    share = layer.momentum
+    if share is None:
+        share = 1.0 / float(layer.num_batches_tracked)
+    unbiased = variance * (n / (n - 1))
+    layer.running_mean.mul_(1 - share).add_(mean.to(layer.running_mean.dtype), alpha=share)
+    layer.running_var.mul_(1 - share).add_(unbiased.to(layer.running_var.dtype), alpha=share)
+
+
+class _Normalised(torch.autograd.Function):
+    """Normalisation by given statistics, which depend on the values of all processes."""
+
+    @staticmethod
+    def forward(ctx, values, weight, bias, n, mean, variance, eps, group):
+        ctx.save_for_backward(values, weight, n, mean, variance)
+        ctx.eps, ctx.group = eps, group
+        return F.batch_norm(values, mean, variance, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        values, weight, n, mean, variance = ctx.saved_tensors
+        scale = torch.rsqrt(variance + ctx.eps)
+        # With fixed statistics, the gradients of weight and bias are sums over the values.
+        own, by_scale, by_shift = torch.ops.aten.native_batch_norm_backward(
+            gradient, values, weight, mean, variance, mean, scale, False, ctx.eps, [True] * 3
+        )
+        sums = torch.cat([by_scale.float(), by_shift.float()])
+        ctx.group.run(dist.all_reduce, sums, sums)
+        along, across = (sums / n).chunk(2)
+        factor = scale if weight is None else scale * weight
+        # What the statistics add is an affine function of the values of each channel.
+        slope = factor * scale * along
+        offset = factor * across - slope * mean
+        shape = (1, -1, *[1] * (values.ndim - 2))
+        whole = own.float().addcmul(values.float(), slope.reshape(shape), value=-1)
+        whole = whole.sub_(offset.reshape(shape)).to(values.dtype)
+        needed = [by_scale, by_shift] if weight is not None else [None, None]
+        return whole, *needed, None, None, None, None, None
