@@ -190,7 +190,7 @@ def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
         guess = torch.zeros_like(truth.points)
         for rows in torch.arange(len(chips)).split(64):
             part = ranks.part_of(len(rows))
-            own = _guess(stages[:-1], augmentations, chips, rows, part, generator)
+            own = _guess(stages[:-1], augmentations, chips, rows, generator, part)
             if len(part):
                 guess[rows[part.rows]] = own
         guess = ranks.added(guess)
@@ -200,7 +200,7 @@ def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
     return torch.stack(variants, 1)
 
 
-def _guess(stages, augmentations, chips, indices, part, generator):
+def _guess(stages, augmentations, chips, indices, generator, part):
     """Predict landmarks of stages, each with its augmentation except for mirroring.
 
     Returns those of a part of the samples; NaN if one is invalid.

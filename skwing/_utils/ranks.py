@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PATIENCE = timedelta(days=1)
+_FORMER: list[dist.ProcessGroup] = []  # not yet closed
 _GROUP: ContextVar[Group | None] = ContextVar("_GROUP", default=None)
 
 
@@ -34,7 +35,7 @@ class FailedElsewhere(RuntimeError):
     """Another process of the group failed."""
 
 
-class _Lost(RuntimeError):
+class ProcessLost(RuntimeError):
     """Communication failed, because another process ended it or is gone."""
 
 
@@ -50,7 +51,7 @@ class Group:
     def __init__(self) -> None:
         self.number, self.n_processes = dist.get_rank(), dist.get_world_size()
         try:
-            dist.destroy_process_group(dist.new_group(backend="gloo"))
+            meeting = dist.new_group(backend="gloo")
         except RuntimeError as error:
             raise RuntimeError(
                 f"process {self.number} of {self.n_processes} waited in vain for the others: all "
@@ -63,6 +64,12 @@ class Group:
         if "cuda:nccl" in dist.get_backend_config():
             self._tensors["cuda"] = dist.new_group(backend="nccl")
         self._is_asynchronous = False
+        # Only now it is certain that no process uses the former groups.
+        self.exchange(None)
+        for former in [meeting, *_FORMER]:
+            with contextlib.suppress(ValueError):  # the program has destroyed all
+                dist.destroy_process_group(former)
+        _FORMER[:] = [self._values]
 
     def exchange(self, value: Any, failure: str | None = None) -> list[Any]:
         """Send a value to all processes and return those of all, or raise the error of another."""
@@ -70,7 +77,7 @@ class Group:
         try:
             dist.all_gather_object(told, (value, failure), group=self._values)
         except RuntimeError as error:
-            raise _Lost("another process has ended") from error
+            raise ProcessLost("another process has ended") from error
         failed = [(i, text) for i, (_, text) in enumerate(told) if text]
         if failed and failure is None:
             number, text = failed[0]
@@ -82,35 +89,32 @@ class Group:
         kind = tensor.device.type
         group = self._tensors.get(kind) or self._tensors.get("cpu")
         if group is None:
-            raise _Lost("another process has ended")
+            raise ProcessLost("another process has ended")
         self._is_asynchronous |= kind in self._tensors and kind != "cpu"
         try:
             collective(*args, **options, group=group)
         except RuntimeError as error:
-            raise _Lost("another process has ended") from error
+            raise ProcessLost("another process has ended") from error
 
     def fail(self, error: BaseException) -> None:
         """Tell the other processes of an error; raise theirs if this one is a consequence."""
-        self.close(values=False)
+        self.close()
         if self._is_asynchronous:  # the others may wait in kernels, which do not end by this
             return
-        is_cause = not isinstance(error, _Lost)
+        is_cause = not isinstance(error, ProcessLost)
         text = f"{type(error).__name__}: {error}" if is_cause else ""
         try:
             self.exchange(None, text if is_cause else None)
         except FailedElsewhere as found:
             raise found from error
-        except _Lost:
+        except ProcessLost:
             if not is_cause:
                 raise
 
-    def close(self, *, values: bool = True) -> None:
-        """Close the groups."""
+    def close(self) -> None:
+        """Close the groups for tensors; that for values is closed when the next one is complete."""
         for kind in list(self._tensors):
             dist.destroy_process_group(self._tensors.pop(kind))
-        if values and self._values is not None:
-            dist.destroy_process_group(self._values)
-            self._values = None
 
 
 @contextlib.contextmanager

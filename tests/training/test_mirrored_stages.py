@@ -9,6 +9,7 @@ import torch
 from small import UNBENT
 
 from skwing import Augmentation, BoxedImages, CascadeLandmarkRegressor, LandmarkSchema
+from skwing._utils.parts import Part
 from skwing.datasets import make_faces
 from skwing.networks import PlainCNN
 from skwing.shapes._reference import is_symmetric, reference_shape
@@ -195,6 +196,7 @@ def test_guesses_for_later_stages_have_it_turned_as_well():
     changes = StageAugmentation(rotation=90, scale=0.2, shift=0.02)
     stage = Stage(Perfect(2), Crop.of_box(32, 0.5, frame), asymmetry=asymmetry)
     indices = torch.arange(6)
-    guess = _guess([stage], [changes], chips, indices, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    guess = _guess([stage], [changes], chips, indices, generator, Part.whole(6))
     (plain,) = read_stages([stage], chips, indices).points
     torch.testing.assert_close(guess, plain, atol=0.15, rtol=0)
