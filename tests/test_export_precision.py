@@ -13,7 +13,7 @@ from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop
 from skwing.datasets import make_faces
 from skwing.export import _loss, to_onnx
-from skwing.export._graph import _BoxCrop, _resampling
+from skwing.export._graph import _resampling, box_crop
 from skwing.export._quantize import quantized
 from skwing.networks import PlainCNN, ShapeIndexedCNN
 
@@ -112,6 +112,17 @@ def test_coordinates_and_first_convolutions_stay_in_float(onnx, files):
     assert kinds["GridSample"] == {(False, False)}
     (last,) = (node for node in graph.node if "points" in node.output)
     assert last.op_type != "DequantizeLinear"
+
+
+@slow
+def test_negative_numbers_are_cut_off_by_integers(onnx, files):
+    graph = onnx.load(files / "int8.onnx").graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    before = [made_by[node.input[0]] for node in graph.node if node.op_type == "Relu"]
+    # In float32 are the first convolutions, and layers whose results are added in float32.
+    assert before and "DequantizeLinear" not in before
+    layers = [made_by.get(node.input[0]) for node in graph.node if node.op_type == "Conv"]
+    assert "DequantizeLinear" in layers
 
 
 @slow
@@ -225,8 +236,8 @@ def test_the_fixed_crop_is_that_of_chips(scale):
     matrix = np.array([[scale, 0, 1.0], [0, scale, 2.0]], dtype=np.float32)
     known = Chips(chips, np.eye(2, 3)[None], ChipFrame(48, 0.5))
     wanted = known.sample(torch.arange(1), torch.tensor(matrix)[None], 12, scale)
-    crop = _BoxCrop(torch.from_numpy(chips), Crop(12, matrix))
-    found = crop.sample(None, None, 12, scale)
+    pixels = torch.from_numpy(chips).permute(0, 3, 1, 2).float()
+    found = box_crop(pixels, Crop(12, matrix))
     # Rounded to grey levels there, and by OpenCV 4 at positions of whole 32nds of a pixel.
     np.testing.assert_allclose(found, wanted, atol=6 / 255)
 

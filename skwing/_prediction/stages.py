@@ -14,7 +14,7 @@ from skwing._prediction.patches import read_patches
 from skwing.networks import locate, patch_size_of
 from skwing.schema._schema import can_mirror
 
-_FARTHEST = 1e6  # maximum coordinate of a valid prediction, in chip pixels
+FARTHEST = 1e6  # maximum coordinate of a valid prediction, in chip pixels
 
 
 @dataclass
@@ -136,18 +136,11 @@ def _read_crops(stage, chips, indices, matrices):
     if stage.permutation is None:
         return locate(stage.network, images).float(), None
     # The crop of the mirrored image equals the mirrored crop.
-    points, seen = _located_both(stage.network, images, images.flip(-1))
+    points = locate(stage.network, images).float()
+    seen = locate(stage.network, images.flip(-1)).float()
     reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
     mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
     return points, mirrored[:, stage.permutation]
-
-
-def _located_both(network, images, others):
-    """Predictions for two batches of crops of the same number."""
-    if torch.compiler.is_exporting():  # one pass, which reads the weights once
-        both = locate(network, torch.cat([images, others])).float()
-        return both.unflatten(0, (2, images.shape[0])).unbind()
-    return locate(network, images).float(), locate(network, others).float()
 
 
 def _turned(offsets, change):
@@ -169,7 +162,7 @@ def are_found(points):
     found : bool tensor of shape (b,)
     """
     # Comparisons with NaN are false. Squares of much larger numbers would overflow later.
-    return (points.abs() < _FARTHEST).flatten(1).all(1)
+    return (points.abs() < FARTHEST).flatten(1).all(1)
 
 
 @torch.no_grad()

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from skwing import geometry
 from skwing._crops.chips import Chips
-from skwing._prediction.stages import continue_reading, read_both
+from skwing._prediction.stages import read_both
+from skwing.export._placement import FixedPlacement, ShapePlacement, read_images
 
 if TYPE_CHECKING:
     from typing import Any
@@ -66,31 +68,64 @@ class _Cascade(nn.Module):
         self.frame = frame
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        first, indices = self.stages[0], torch.arange(pixels.shape[0])
+        first, *later = self.stages
+        chips = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        points = FixedPlacement(first.crop.matrix).to_chip(
+            read_images(first, box_crop(chips, first.crop))
+        )
+        points = points.where(points.abs() < torch.inf, torch.nan)
+        for stage in later:
+            placement = ShapePlacement(stage.crop, points)
+            if stage.patch_size is None:
+                images = placement.sample(_reduced(chips, stage.crop.scale), self.frame.size)
+                found = placement.to_chip(read_images(stage, images))
+            else:
+                found = self._by_patches(stage, pixels, placement, points)
+            found = found.where(found.abs() < torch.inf, torch.nan)
+            points = found.where(placement.is_found, torch.nan)
+        return points
+
+    def _by_patches(
+        self, stage: Any, pixels: torch.Tensor, placement: ShapePlacement, before: torch.Tensor
+    ) -> torch.Tensor:
         chips = Chips(pixels, np.eye(2, 3)[None], self.frame)
-        # One matrix for all chips, so that what follows from it is computed in advance.
-        matrices = first.crop.matrices(1, chips.device)
-        points, apart = read_both(first, _BoxCrop(pixels, first.crop), indices, matrices)
-        return continue_reading(self.stages, chips, indices, points, apart, matrices).points[-1]
+        indices = torch.arange(pixels.shape[0])
+        return read_both(stage, chips, indices, placement.matrices(), before=before)[0]
 
 
-class _BoxCrop:
-    """Chips whose only crop is that of the box.
+def _reduced(chips: torch.Tensor, scale: float) -> torch.Tensor:
+    """Chips from which crops of a scale are sampled, as `Chips.sample` does."""
+    while scale < 0.75 and chips.shape[-1] % 2 == 0:
+        # Round half up, as OpenCV does.
+        chips, scale = (F.avg_pool2d(chips, 2) + 0.5).floor(), 2 * scale
+    return chips
+
+
+def box_crop(chips: torch.Tensor, crop: Any) -> torch.Tensor:
+    """Crop of the box.
 
     This crop is not rotated, and it is the same in all chips. Its resampling is therefore a
     product with a constant matrix on each side, which is faster than sampling single pixels.
+
+    Parameters
+    ----------
+    chips : float32 tensor of shape (n, 3, side, side)
+        In [0, 255].
+    crop : Crop
+
+    Returns
+    -------
+    images : float32 tensor of shape (n, 3, size, size)
+        In [0, 1].
     """
-
-    def __init__(self, pixels: torch.Tensor, crop: Any) -> None:
-        self.pixels = pixels
-        self.crop = crop
-
-    def sample(self, indices: Any, matrices: Any, size: int, scale: float) -> torch.Tensor:
-        """Crop of each chip, see :meth:`skwing._crops.chips.Chips.sample`."""
-        side = self.pixels.shape[1]
-        columns, rows = (_resampling(self.crop.matrix[i, [i, 2]], side, size) for i in (0, 1))
-        pixels = self.pixels.permute(0, 3, 1, 2).to(torch.float32)
-        return torch.tensor(rows / 255) @ (pixels @ torch.tensor(columns.T))
+    rows, columns = (
+        _resampling(crop.matrix[i, [i, 2]], chips.shape[-1], crop.size) for i in (1, 0)
+    )
+    # Only what the crop shows.
+    low, high = np.flatnonzero(rows.any(0) | columns.any(0))[[0, -1]]
+    shown = slice(int(low), int(high) + 1)
+    rows, columns = rows[:, shown] / 255, columns[:, shown]
+    return torch.tensor(rows) @ (chips[:, :, shown, shown] @ torch.tensor(columns.T))
 
 
 def _resampling(line: NDArray[Any], side: int, size: int) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ def quantized(model: Any, batches: list[NDArray[np.uint8]]) -> Any:
             per_channel=True,
             # Weights of seven bits, because processors without VNNI add pairs of products in 16.
             reduce_range=True,
-            op_types_to_quantize=["Conv", "Add", "Gemm", "MatMul"],
+            op_types_to_quantize=["Conv", "Add", "Gemm", "MatMul", "Relu"],
             nodes_to_quantize=nodes,
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
         )
@@ -137,6 +137,14 @@ def _layers(graph: Any) -> list[str]:
         if user.op_type == "Add" and not set(user.input) & set(weights)
     ]
     chosen |= {node.name for node in sums if _leads_to(node, chosen, users)}
+    # Where negative numbers are cut off anyway, integers begin at 0, and this operation vanishes.
+    chosen |= {
+        user.name
+        for node in graph.node
+        if node.name in chosen
+        for user in users.get(node.output[0], [])
+        if user.op_type == "Relu" and _leads_to(user, chosen, users)
+    }
     return [node.name for node in graph.node if node.name in chosen]
 
 
