@@ -26,12 +26,13 @@ parameters, fold, seed and package version are skipped, so an interrupted comman
 resumed. Use ``--again`` after changes of the code within a version.
 
 ``--jobs`` runs several trials concurrently, because a single small network uses only a small
-part of a GPU.
+part of a GPU. ``--models`` is a folder in which the models are saved, with weights of float16.
 """
 
 import argparse
 import inspect
 import time
+from pathlib import Path
 
 from _errors import error_table, show_differences, show_row, show_spread
 from _folds import add_options as add_face_options
@@ -41,7 +42,7 @@ from _runs import add_options as add_run_options
 from _runs import parse_settings, parse_trial, plain, resolve, run_all
 from sklearn.pipeline import Pipeline
 
-from skwing import CascadeLandmarkRegressor, PoseBalancer
+from skwing import CascadeLandmarkRegressor, PoseBalancer, save_model
 from skwing._utils.device import check_device
 from skwing.schema import IBUG68
 
@@ -115,6 +116,10 @@ def run(task, threads):
     pipeline.fit(faces.data[train], faces.target[train])
     seconds = time.perf_counter() - start
     regressor = pipeline.named_steps["reg"]
+    if task["_models"] is not None:
+        name = f"{task['trial']}-fold{task['fold']}-seed{task['seed']}.safetensors"
+        task["_models"].mkdir(parents=True, exist_ok=True)
+        save_model(regressor, task["_models"] / name, dtype="float16")
     history = regressor.history_
     return {
         **told,
@@ -165,6 +170,7 @@ def parse(argv=None):
     )
     add_run_options(parser)
     add_out(parser, "recipe")
+    parser.add_argument("--models", type=Path, help="folder for the models")
     parser.add_argument("--verbose", type=int, default=0, help="verbosity of fit, with --jobs 1")
     args = parser.parse_args(argv)
     if args.quick:
@@ -192,6 +198,7 @@ def main(argv=None):
             "_settings": trials[name],
             "_source": source,
             "_device": args.device,
+            "_models": args.models,
             "_verbose": args.verbose if args.jobs == 1 else 0,
         }
         for seed in args.seeds
