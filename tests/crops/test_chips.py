@@ -7,6 +7,7 @@ from drawn import draw_dots, find_dots
 
 from skwing import BoxedImages, geometry
 from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
+from skwing._crops.pack import StoredPixels
 from skwing._utils.opencv import cv2
 
 FRAME = ChipFrame(size=96, margin=0.25)
@@ -234,16 +235,20 @@ def test_chips_pickle(chips):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("scale", [1.33, 0.67, 0.42])
-def test_chips_on_a_gpu_give_the_crops_of_the_cpu(chips, scale, monkeypatch):
+def test_chips_on_a_gpu_give_the_crops_of_the_cpu(chips, scale, monkeypatch, tmp_path):
     size = round(96 * scale)
     matrices = to_frame(chips, size, 0.25)
     on_cpu = chips.sample(torch.arange(4), matrices, size, scale)
     kept = cut_chips(dot_images(), FRAME, "cuda")
     assert kept.pixels.is_cuda
-    monkeypatch.setattr("skwing._crops.chips._fits", lambda *_: False)
+    copied = cut_chips(dot_images(), FRAME, "cuda", cache=str(tmp_path))
+    assert copied.pixels.is_cuda
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (0, 0))  # no free memory
     sent = cut_chips(dot_images(), FRAME, "cuda")
     assert isinstance(sent.pixels, np.ndarray)
-    for on_gpu in (kept, sent):
+    stored = cut_chips(dot_images(), FRAME, "cuda", cache=str(tmp_path))
+    assert isinstance(stored.pixels, StoredPixels)
+    for on_gpu in (kept, copied, sent, stored):
         batch = on_gpu.sample(torch.arange(4), matrices.cuda(), size, scale)
         torch.testing.assert_close(batch.cpu(), on_cpu, rtol=0, atol=GREYS)
 
