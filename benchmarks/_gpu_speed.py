@@ -18,6 +18,7 @@ from speed import BareTraining, clock, measure_predict
 
 from skwing import CascadeLandmarkRegressor
 from skwing._training import loop
+from skwing._training.automatic import CASCADE
 from skwing._utils.graphs import Replayed
 from skwing._utils.random import generator_on
 from skwing.networks import PlainCNN
@@ -25,11 +26,10 @@ from skwing.networks import PlainCNN
 N_READY = 8
 N_SAMPLES = 1024
 
-DEFAULT = ("shape_indexed_64", "shape_indexed_128")
 # Name, networks, batch sizes.
 CELLS = (
     ("CNN-6", ("cnn6",), (8, 32, 64, 256)),
-    ("default", DEFAULT, (32, 128)),
+    ("default", CASCADE, (32, 128)),
     ("CNN-7", ("cnn7",), (8, 32)),
     ("ResNet-50", ("resnet50",), (32,)),
 )

@@ -20,6 +20,7 @@ from _drawn import draw_figures, draw_kites
 from _report import add_out, append, environment, show_environment
 
 from skwing import Augmentation, CascadeLandmarkRegressor
+from skwing._training.automatic import CASCADE
 from skwing._utils.device import check_device
 from skwing.geometry import boxes_of
 from skwing.metrics import nme
@@ -48,7 +49,7 @@ def main(argv=None):
     )
     parser.add_argument("--n-train", type=int, default=300)
     parser.add_argument("--n-test", type=int, default=400)
-    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64", "shape_indexed_128"])
+    parser.add_argument("--networks", nargs="+", default=list(CASCADE))
     parser.add_argument("--epochs", type=int, nargs="+", help="default: those of the regressor")
     parser.add_argument(
         "--deformation",

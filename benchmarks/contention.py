@@ -117,7 +117,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n-samples", type=int, default=300)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64"])
+    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64_coarse"])
     parser.add_argument("--busy", type=int, help="number of busy loops; default: number of cores")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=float, default=120, help="time limit of a run, in seconds")

@@ -2,7 +2,7 @@
 
     python benchmarks/drawn_to_real.py --data DATA/300w
     python benchmarks/drawn_to_real.py --data DATA/300w --n-train 3000 --epochs 30 60 \
-        --networks shape_indexed_64 shape_indexed_128
+        --networks shape_indexed_64_coarse shape_indexed_128
     python benchmarks/drawn_to_real.py --data DATA/300w --use 1 2 3 4 --draw "max_yaw=60"
 
 Photographs and their landmarks are used for measuring only. They are the training subsets of
@@ -99,7 +99,7 @@ def parse(argv=None):
     parser.add_argument("--n-train", type=int, default=1200, help="number of generated faces")
     parser.add_argument("--draw", default="", help="parameters of make_faces: 'max_yaw=60 ...'")
     parser.add_argument("--epochs", type=int, nargs="+", default=[25])
-    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64"])
+    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64_coarse"])
     parser.add_argument("--fit", default="", help="further parameters of the regressor")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

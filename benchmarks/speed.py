@@ -39,6 +39,7 @@ from skwing._crops.chips import cut_chips
 from skwing._prediction.read_images import crops_a_pass, read_chips
 from skwing._prediction.stages import Stage
 from skwing._training import loop
+from skwing._training.automatic import CASCADE
 from skwing._training.parameters import SETTINGS, stage_settings
 from skwing._utils.checks import check_table
 from skwing._utils.device import check_device
@@ -285,7 +286,7 @@ def main(argv=None):
     parser.add_argument(
         "--repeats", type=int, default=5, help="epochs per stage, and repeats of predict"
     )
-    parser.add_argument("--networks", nargs="+", default=["shape_indexed_64", "shape_indexed_128"])
+    parser.add_argument("--networks", nargs="+", default=list(CASCADE))
     parser.add_argument("--precision", default="auto", choices=["auto", "mixed", "float32"])
     parser.add_argument("--data", help="folder of 300-W; default: generated faces in memory")
     add_out(parser, "speed")

@@ -101,11 +101,12 @@ class CascadeLandmarkRegressor(
         The network of each stage: a name in :data:`skwing.networks.NETWORKS`, or a callable
         that takes the number of landmarks and returns a module with an attribute `input_size`
         (see :func:`skwing.networks.check_network`). "auto" is
-        ``("shape_indexed_64", "shape_indexed_128")`` and, for large images, ``"patches_256"``
-        as a third stage, which reads patches around the landmarks at higher resolution. Images
-        are large if the landmarks extend over 221 pixels or more in the median, twice as many
-        as in the crop of the second stage. With a `start`, "auto" is at least as many of these
-        networks as the start has. The cascade of the paper is
+        ``("shape_indexed_64_coarse", "shape_indexed_128")`` and, for large images,
+        ``"patches_256"`` as a third stage, which reads patches around the landmarks at higher
+        resolution. Images are large if the landmarks extend over 221 pixels or more in the
+        median, twice as many as in the crop of the second stage. With a `start` or a previous
+        fit (`warm_start`), "auto" is its networks, followed by the missing ones of these. The
+        cascade of the paper is
         ``("cnn6_plain", "cnn7_plain")``. ``("cnn6", "cnn7")`` are the same networks with batch
         normalisation, which need far fewer training steps.
     loss : str or callable, default="wing"
@@ -189,8 +190,8 @@ class CascadeLandmarkRegressor(
     start : path, fitted model or None, default=None
         Model whose weights training begins with, for data with few labels: a file of
         :func:`skwing.save_model`, or a fitted regressor, pipeline or search, which is not
-        changed. It must have the same kinds of networks as `networks`, or as the first of
-        them; further ones begin anew. If the landmarks are as many, and have the same names
+        changed. `networks`, if they are not "auto", must be of the same kinds, or the first
+        of them; further ones begin anew. If the landmarks are as many, and have the same names
         or none, all weights are taken, and if the networks are as many too, the crops and the
         mean shape, and `margin` is ignored. Of other landmarks, the convolutions and all other
         weights that do not depend on landmarks are taken, and those of the landmarks that the

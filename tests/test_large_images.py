@@ -116,7 +116,7 @@ def test_a_later_stage_may_read_crops_again(data):
 
 def test_the_default_is_unchanged_for_small_images_and_finer_for_large_ones():
     small = marks(8, side=96)
-    named = ("shape_indexed_64", "shape_indexed_128")
+    named = ("shape_indexed_64_coarse", "shape_indexed_128")
     auto = CascadeLandmarkRegressor(max_epochs=1, **SETTINGS).fit(*small)
     plain = CascadeLandmarkRegressor(networks=named, max_epochs=1, **SETTINGS).fit(*small)
     assert auto._frame == plain._frame

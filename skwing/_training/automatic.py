@@ -7,7 +7,7 @@ import numpy as np
 from skwing.geometry import boxes_of
 from skwing.networks import NETWORKS, PatchCNN, check_networks, given_network, patches_256
 
-_CASCADE, _FINE = ("shape_indexed_64", "shape_indexed_128"), "patches_256"
+CASCADE, _FINE = ("shape_indexed_64_coarse", "shape_indexed_128"), "patches_256"
 _LAST_SIZE = 128  # side of the input of the last stage of the cascade, in pixels
 _FINER = 2.0  # minimum resolution of images for the fine stage, relative to the last crop
 
@@ -18,20 +18,27 @@ def check_networks_or_auto(networks):
         check_networks(networks)
 
 
-def networks_of_model(networks, n_stages):
-    """Networks of a cascade that continues a model with this number of stages.
+def networks_of_model(networks, model, n_stages=None):
+    """Networks of a cascade that continues a model.
 
     Parameters
     ----------
     networks : sequence or "auto"
-        The parameter of the regressor; "auto" has as many stages as the model.
-    n_stages : int
+        The parameter of the regressor. "auto" is the networks that the model was built with,
+        followed by those of a new cascade.
+    model : object
+        Has the fitted attributes of a regressor.
+    n_stages : int, default=None
+        Number of networks for "auto"; None means those of the model.
 
     Returns
     -------
     networks : sequence
     """
-    return (*_CASCADE, _FINE)[:n_stages] if isinstance(networks, str) else networks
+    if not isinstance(networks, str):
+        return networks
+    own = tuple(given_network(build) for build in model._builders)
+    return own if n_stages is None else (own + (*CASCADE, _FINE)[len(own) :])[:n_stages]
 
 
 def networks_for(networks, points, margin):
@@ -53,7 +60,7 @@ def networks_for(networks, points, margin):
     """
     if not isinstance(networks, str):
         return networks
-    return (*_CASCADE, _FINE) if are_fine(points, margin) else _CASCADE
+    return (*CASCADE, _FINE) if are_fine(points, margin) else CASCADE
 
 
 def are_fine(points, margin):

@@ -71,6 +71,12 @@ class Plan:
         return self.n_known if self.n_known < len(self.builders) else 0
 
     @property
+    def n_given(self):
+        """Number of networks whose weights come from the previous fit or from the start."""
+        n_start = 0 if self.start is None else len(self.start.model.networks_)
+        return max(self.n_known, n_start)
+
+    @property
     def mirrored(self):
         """Whether each stage is trained on mirrored crops, a list of bool."""
         return [own.augmentation.mirror > 0 for own in self.settings]

@@ -151,7 +151,7 @@ def beginning(regressor, given, points, schema):
     n_landmarks = points.shape[1]
     if given.warm_start and hasattr(regressor, "networks_"):
         n_planned = getattr(regressor, "_n_planned", len(regressor.networks_))
-        given.networks = networks_of_model(given.networks, n_planned)
+        given.networks = networks_of_model(given.networks, regressor, n_planned)
         _check_warm_start(regressor, n_landmarks, len(given.networks))
         check_order(regressor.schema_, schema)
         before, known = regressor, regressor.schema_
@@ -160,7 +160,8 @@ def beginning(regressor, given, points, schema):
         n_start = len(start.model.networks_)
         if isinstance(given.networks, str):  # more than those of the start for large images
             wanted = networks_for(given.networks, points, per_stage(given.margin, 2)[-1])
-            given.networks = networks_of_model("auto", max(len(wanted), n_start))
+            n_stages = max(len(wanted), n_start)
+            given.networks = networks_of_model("auto", start.model, n_stages)
         before = start.model if start.same and len(given.networks) == n_start else None
         known = start.model.schema_ if start.same else None
     keeps = given.schema is None and known is not None and not can_mirror(schema)
@@ -220,8 +221,8 @@ def read_start(value, networks, n_landmarks, schema):
     DataWarning
         If there are as many landmarks, all of other names.
     """
-    what, model = _read_model(value, networks_of_model(networks, None))
-    networks = networks_of_model(networks, len(model.networks_))
+    what, model = _read_model(value, networks)
+    networks = networks_of_model(networks, model)
     if len(model.networks_) > len(networks):
         raise ValueError(
             f"start: {what} has {len(model.networks_)} networks, expected {len(networks)}, the "
@@ -264,9 +265,14 @@ def _read_file(path, networks):
         raise type(error)(f"start: {error}") from error
     except RecursionError:
         raise ValueError(f"start: {what} is damaged: it is nested too deep") from None
-    for own, given in zip(fitted["networks"], networks, strict=False):
+    for i, own in enumerate(fitted["networks"]):
         if isinstance(own["network"], NotInFile):
-            own["network"] = given
+            if isinstance(networks, str):
+                raise ValueError(
+                    f"start: the network of stage {i + 1}, {own['network'].name}, is not in "
+                    f"{what}: pass the functions that build its networks as `networks`"
+                )
+            own["network"] = networks[i] if i < len(networks) else own["network"]
     model = SimpleNamespace()
     put(model, fitted, f"start: {what}")
     if (notice := content["notice"]) is not None:

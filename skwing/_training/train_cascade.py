@@ -56,6 +56,8 @@ def train_cascade(plan, chips, stages, *, history, estimator):
             if checkpoint is not None and checkpoint.take(i, stages[i]):
                 progress.skip(plan.settings[i].max_epochs - len(known))
                 continue
+            if i >= max(1, plan.n_given) and hasattr(stages[i].network, "take_features"):
+                stages[i].network.take_features(stages[i - 1].network)
             rows = train_stage(
                 ready,
                 plan.settings[: i + 1],

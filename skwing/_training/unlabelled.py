@@ -118,7 +118,7 @@ def further_parameters(regressor, max_epochs):
         "start": SimpleNamespace(**vars(regressor)),
         "max_epochs": max_epochs,
         # "auto" could be another number of stages with the other images.
-        "networks": networks_of_model(regressor.networks, len(regressor.networks_)),
+        "networks": networks_of_model(regressor.networks, regressor),
         "warm_start": False,
     }
     if regressor.checkpoint is not None:

@@ -28,6 +28,7 @@ from skwing.networks._transfer import check_alike, landmark_axes, take_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from skwing.networks._contract import NetworkBuilder
 
@@ -63,6 +64,7 @@ __all__ = [
     "without_weights",
 ]
 
+_SMALL: dict[str, Any] = {"n_steps": 2, "n_hidden": 128, "n_overview": 128}
 # By name, networks have batch normalisation, except for "cnn6_plain" and "cnn7_plain", the
 # networks of the paper.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -71,7 +73,10 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "cnn6_plain": cnn6,
     "cnn7_plain": cnn7,
     "shape_indexed_64": shape_indexed_64,
+    "shape_indexed_64_coarse": partial(shape_indexed_64, stride=4),
+    "shape_indexed_64_small": partial(shape_indexed_64, stride=4, **_SMALL),
     "shape_indexed_128": shape_indexed_128,
+    "shape_indexed_128_small": partial(shape_indexed_128, **_SMALL),
     "patches_256": patches_256,
     "resnet50": resnet50,
 }
@@ -100,7 +105,9 @@ def check_network(network: str | NetworkBuilder) -> partial[nn.Module]:
         per image, (n_samples, n_estimates, n_landmarks, 2); the loss is computed for all.
         It may have a method `start_at`, which initialises its output with the mean
         landmarks before training, see :func:`start_at`. Otherwise, training starts from the
-        weights that it was built with. It may have an attribute `landmark_axes`, so that
+        weights that it was built with. It may have a method `take_features`, which is called
+        before training with the trained network of the previous stage, see
+        :meth:`ShapeIndexedCNN.take_features`. It may have an attribute `landmark_axes`, so that
         landmarks of a `start` keep their weights among other landmarks, see
         :func:`landmark_axes`.
         A module with an attribute `reads_patches` that is True reads patches around the

@@ -25,6 +25,8 @@ from skwing.networks._refinement import (
 if TYPE_CHECKING:
     from typing import Any
 
+_FEATURE_PARTS = ("features", "readable", "condense")
+
 
 class ShapeIndexedCNN(Refinement):
     """Refinement of a shape in steps, with features sampled from a map at its landmarks.
@@ -170,6 +172,27 @@ class ShapeIndexedCNN(Refinement):
             In pixels of the input.
         """
         fill(self.start, points)
+
+    @torch.no_grad()
+    def take_features(self, before: nn.Module) -> None:
+        """Copy the layers that compute and read features from a trained network.
+
+        These are the convolutions and the condensed features of each step, as far as there are
+        such layers of the same shape in a network with the same stride. Other networks change
+        nothing.
+
+        Parameters
+        ----------
+        before : torch.nn.Module
+            For example, the network of the previous stage of a cascade.
+        """
+        if not isinstance(before, ShapeIndexedCNN) or before.stride != self.stride:
+            return
+        given = before.state_dict()
+        for key, value in self.state_dict().items():
+            shared = key.partition(".")[0] in _FEATURE_PARTS and key in given
+            if shared and given[key].shape == value.shape:
+                value.copy_(given[key])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Predict the landmarks of each image.

@@ -25,7 +25,10 @@ SIZES = {
     "cnn6_plain": 64,
     "cnn7_plain": 128,
     "shape_indexed_64": 64,
+    "shape_indexed_64_coarse": 64,
+    "shape_indexed_64_small": 64,
     "shape_indexed_128": 128,
+    "shape_indexed_128_small": 128,
     "patches_256": 256,
     "resnet50": 224,
 }

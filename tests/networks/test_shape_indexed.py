@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from skwing._crops.warp import read_at
 from skwing._training import loop
 from skwing._utils.random import drawing
 from skwing.losses import wing
-from skwing.networks import ShapeIndexedCNN, locate, shape_indexed_64, start_at
+from skwing.networks import ShapeIndexedCNN, cnn6, locate, shape_indexed_64, start_at
 from skwing.networks._dropout import dropout
 from skwing.networks._refinement import off_middle
 
@@ -222,3 +223,30 @@ def test_dropout_leaves_out_that_share_and_keeps_the_mean(p):
     pairs = (dropped[..., 1:] == 0) & (dropped[..., :-1] == 0)
     assert abs(pairs.double().mean() - p**2) < 0.015
     assert torch.equal(dropout(values, p, training=False), values)
+
+
+def test_features_are_taken_from_a_network_with_the_same_stride():
+    before, after = small(n_steps=3), small(n_steps=2, input_size=32)
+    with torch.no_grad():
+        for tensor in before.state_dict().values():
+            tensor.add_(1)
+    own = {key: value.clone() for key, value in after.state_dict().items()}
+    after.take_features(before)
+    given = before.state_dict()
+    for key, value in after.state_dict().items():
+        shared = key.split(".")[0] in ("features", "readable", "condense")
+        torch.testing.assert_close(value, given[key] if shared else own[key], rtol=0, atol=0)
+    assert "features.1.running_mean" in own and "condense.1.weight" in own
+
+
+@pytest.mark.parametrize("build", [partial(small, stride=2), cnn6])
+def test_no_features_are_taken_from_other_networks(build):
+    after = small()
+    own = {key: value.clone() for key, value in after.state_dict().items()}
+    before = build(3)
+    with torch.no_grad():
+        for tensor in before.state_dict().values():
+            tensor.add_(1)
+    after.take_features(before)
+    for key, value in after.state_dict().items():
+        assert torch.equal(value, own[key]), key

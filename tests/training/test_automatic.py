@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from skwing._training.automatic import (
 from skwing.networks import check_networks, patches_256
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.5]])
-CASCADE = ["shape_indexed_64", "shape_indexed_128"]
+CASCADE = ["shape_indexed_64_coarse", "shape_indexed_128"]
 
 
 def names_for(networks, extents, margin=0.08):
@@ -39,10 +41,11 @@ def test_networks_that_are_named_stay_as_they_are():
     assert names_for(("cnn6",), [1000]) == ["cnn6"]
 
 
-def test_a_model_that_is_continued_keeps_its_stages():
-    assert [*networks_of_model("auto", 2)] == CASCADE
-    assert [*networks_of_model("auto", 3)] == [*CASCADE, "patches_256"]
-    assert networks_of_model(("cnn6",), 3) == ("cnn6",)
+def test_a_model_that_is_continued_keeps_its_networks():
+    model = SimpleNamespace(_builders=check_networks(["cnn6"]))
+    assert networks_of_model("auto", model) == ("cnn6",)
+    assert [*networks_of_model("auto", model, 3)] == ["cnn6", CASCADE[1], "patches_256"]
+    assert networks_of_model(("cnn7",), model, 3) == ("cnn7",)
 
 
 def test_missing_landmarks_and_single_ones_tell_no_size():

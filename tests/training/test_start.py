@@ -32,6 +32,7 @@ from skwing.networks import (
     PlainCNN,
     ResNet,
     check_network,
+    check_networks,
     landmark_axes,
     resnet50,
     shape_indexed_64,
@@ -117,6 +118,25 @@ def test_training_of_the_same_landmarks_begins_where_the_start_is(X, y, tmp_path
     for key, value in start.networks_[0].state_dict().items():
         assert torch.equal(value, weights[key])
     np.testing.assert_array_equal(start.predict(X), before)
+
+
+def features_of(network):
+    return network.features[0].weight
+
+
+def test_stages_begin_with_the_features_of_the_stage_before(X, y):
+    alone = tiny(UNNORMED, random_state=0).fit(X, y)
+    both = tiny(UNNORMED, UNNORMED, learning_rate=(3e-3, 1e-12), weight_decay=0.0).fit(X, y)
+    first, second = map(features_of, both.networks_)
+    torch.testing.assert_close(second, first, rtol=0, atol=1e-6)
+    start = trained(X, y, UNNORMED, UNNORMED)
+    again = frozen(UNNORMED, UNNORMED, start=start).fit(X, y)
+    assert not torch.allclose(*map(features_of, start.networks_), rtol=0, atol=1e-4)
+    for own, given in zip(again.networks_, start.networks_, strict=True):
+        torch.testing.assert_close(features_of(own), features_of(given), rtol=0, atol=1e-6)
+    further = frozen(UNNORMED, UNNORMED, start=alone).fit(X, y)
+    second = features_of(further.networks_[1])
+    torch.testing.assert_close(second, features_of(alone.networks_[0]), rtol=0, atol=1e-6)
 
 
 def test_a_start_of_searches_and_pipelines_is_their_regressor(X, y, start):
@@ -205,12 +225,15 @@ def test_further_networks_than_those_of_the_start_begin_anew(X, y, start, n):
 
 @pytest.mark.parametrize(("size", "n_stages"), [(1, 2), (20, 3)])
 def test_large_images_get_a_stage_that_the_start_lacks(y, size, n_stages):
-    model = SimpleNamespace(networks_=[None, None], n_landmarks_=5, schema_=FIVE)
+    builders = check_networks([PLAIN, PLAIN])
+    model = SimpleNamespace(
+        networks_=[None, None], _builders=builders, n_landmarks_=5, schema_=FIVE
+    )
     given = SimpleNamespace(
         warm_start=False, start=model, networks="auto", margin=(0.0, 0.08), schema=None
     )
     before, start, schema = beginning(tiny(), given, size * y, None)
-    assert len(given.networks) == n_stages
+    assert given.networks == (PLAIN, PLAIN, "patches_256")[:n_stages]
     assert (before is model) == (n_stages == 2)
     assert start.same and schema == FIVE
 
