@@ -4,9 +4,10 @@
 
     CascadeLandmarkRegressor(**recipes.paper(n_samples=3148, n_landmarks=68))
     CascadeLandmarkRegressor(**recipes.best(n_samples=3148))
+    CascadeLandmarkRegressor(**recipes.fast())
 
-The default parameters of the regressor are the third recipe; they are chosen for short
-training times on a CPU.
+The default parameters of the regressor are the fourth recipe; they are chosen for a low error
+after less than half an hour of training on a CPU.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from skwing._utils.checks import count
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["best", "paper"]
+__all__ = ["best", "fast", "paper"]
 
 _LONGER = 3
 
@@ -62,6 +63,32 @@ def best(n_samples: int) -> dict[str, Any]:
     n_samples = count().check(n_samples, "n_samples")
     epochs = [auto_epochs(stage, n_samples, reads_patches=stage == 2) for stage in range(3)]
     return {"max_epochs": tuple(_LONGER * n for n in epochs)}
+
+
+def fast() -> dict[str, Any]:
+    """Parameters for fast predictions and small files.
+
+    The networks have fewer and smaller layers than those of the default, a quarter of the
+    weights, and look once at each face: predictions for the mirror image are not averaged, so
+    that doubtful predictions are not repeated either. In `docs/results.md` are its error and its
+    time. Training takes four fifths of the time of the default.
+
+    Returns
+    -------
+    parameters : dict
+        For :class:`skwing.CascadeLandmarkRegressor`.
+
+    Examples
+    --------
+    >>> from skwing import CascadeLandmarkRegressor, recipes
+    >>> regressor = CascadeLandmarkRegressor(**recipes.fast())
+    >>> regressor.networks
+    ('shape_indexed_64_small', 'shape_indexed_128_small')
+    """
+    return {
+        "networks": ("shape_indexed_64_small", "shape_indexed_128_small"),
+        "average_mirrored": False,
+    }
 
 
 def paper(n_samples: int, n_landmarks: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from skwing import CascadeLandmarkRegressor, recipes
+from skwing._training.automatic import CASCADE
 from skwing._training.parameters import SETTINGS, stage_settings
 from skwing._utils.checks import check_table
+from skwing.networks import NETWORKS
 
 
 def test_the_paper_recipe_is_what_the_regressor_takes():
@@ -29,6 +31,18 @@ def test_the_best_recipe_is_the_default_for_longer():
         assert more == replace(own, max_epochs=3 * own.max_epochs)
     with pytest.raises(ValueError, match="n_samples must be an integer"):
         recipes.best(0)
+
+
+def test_the_fast_recipe_has_a_quarter_of_the_weights_and_one_look():
+    plain, fast = (CascadeLandmarkRegressor(**recipe) for recipe in ({}, recipes.fast()))
+    sizes = [
+        sum(p.numel() for name in names for p in NETWORKS[name](68).parameters())
+        for names in (fast.networks, CASCADE)
+    ]
+    assert sizes[0] < 0.3 * sizes[1]
+    assert plain.average_mirrored and not fast.average_mirrored
+    changed = {key for key, value in plain.get_params().items() if fast.get_params()[key] != value}
+    assert changed == {"networks", "average_mirrored"}
 
 
 @pytest.mark.parametrize("wrong", [{"n_samples": 0}, {"n_landmarks": 0}])
