@@ -128,7 +128,7 @@ class CascadeLandmarkRegressor(
         training has the same cost with and without balancing. Samples are drawn in
         proportion to their repeats.
     batch_size : int, default=32
-        Number of samples per training step.
+        Number of samples per training step, in all processes together if several train.
     optimizer : {"adamw", "sgd"}, default="adamw"
         Optimiser for training.
     learning_rate : float or "auto", per stage, default="auto"
@@ -180,7 +180,8 @@ class CascadeLandmarkRegressor(
         Precision of training. "mixed" uses bfloat16; "auto" does if the hardware supports it
         efficiently and the network allows it. Prediction always uses float32.
     device : str or torch.device, default="auto"
-        Device of the networks. "auto" is a CUDA device, or the CPU if there is none.
+        Device of the networks. "auto" is a CUDA device, or the CPU if there is none. If several
+        processes train, "auto" is another CUDA device for each of a machine.
     cache : path or None, default=None
         Folder for the parts of the images that training reads, for data sets that are larger than
         the memory, and for searches. They are cut once, read from there in each epoch, and found
@@ -410,6 +411,12 @@ class CascadeLandmarkRegressor(
         continues with its next fit; errors are raised. If no epoch was completed, the
         regressor is unchanged. The next `fit` with ``warm_start=True`` trains only the
         missing stages. With a `checkpoint`, the same `fit` continues where it was last written.
+
+        In an initialised process group of `torch.distributed`, all processes must call `fit`
+        with the same parameters and data, and train one model together: each computes a part of
+        each batch, so that the result does not depend on their number except for rounding. An
+        error in one process is an error in all of them, and so is Ctrl-C. The first process
+        reports progress, calls the callbacks and writes the checkpoint.
         """
         with joined():
             plan = self._check(X, y, sample_weight, X_val, y_val, resumes=True)

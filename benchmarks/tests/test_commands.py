@@ -543,3 +543,14 @@ def test_a_single_face_is_compared_to_the_networks(load, tmp_path, monkeypatch, 
     lines = capsys.readouterr().out.splitlines()[-2:]
     ratios = [float(line.rpartition(" ")[2]) for line in lines]
     assert [line[:8] for line in lines] == ["looks: 2", "looks: 1"] and min(ratios) > 0
+
+
+def test_processes_are_measured_and_communication_is_computed(run):
+    brief = ["--n-samples", "8", "--epochs", "1", "--batch-size", "4", "--repeats", "1"]
+    (row,) = run("ranks", *brief, "--networks", "cnn6")
+    assert row["seconds"]["1"]["n_samples"] == row["seconds"]["2"]["n_samples"] == 8
+    assert set(row["efficiency"]) == {"fit", "stage 1", "cpu"}
+    found = row["computed"]["cnn6"]
+    assert found["operations"] == 2 + 2 * 5
+    latency = 12 * 20e-6
+    assert found["ms by NVLink"]["2"] == pytest.approx(1e3 * latency, abs=0.1)

@@ -13,6 +13,8 @@ import together
 import torch
 import torch.distributed as dist
 
+from skwing import load_model
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo"),
@@ -173,3 +175,24 @@ def test_the_death_of_a_process_ends_the_fit_in_the_other(tmp_path):
     found, killed = results(tmp_path, 2, together.DYING)
     assert killed is None
     assert found["dying"] == ("ProcessLost", "another process has ended")
+
+
+def test_the_script_of_the_documentation_runs(tmp_path):
+    page = TESTS.parents[1] / "docs" / "how_to" / "several_devices.md"
+    if not page.is_file():
+        pytest.skip("no docs beside the tests")
+    (code,) = re.findall(r"^```py\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert "make_faces(60, " in code
+    small = code.replace("make_faces(60, ", "make_faces(8, image_size=64, ")
+    (tmp_path / "train.py").write_text(small)
+    command = "-m torch.distributed.run --standalone --nproc-per-node 2 train.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, *command.split()],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=LIMIT,
+    )
+    model = load_model(tmp_path / "landmarks.safetensors")
+    assert len(model.networks_) == 2
