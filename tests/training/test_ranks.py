@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo"),
 ]
 TESTS = Path(together.__file__).parent
-LIMIT = 120
+LIMIT = 400
 NEAR = 1e-3  # in pixels of the images
 WITH_FOUR = ["shape-indexed", "uneven parts", "a sample each"]
 
