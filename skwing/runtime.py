@@ -10,6 +10,7 @@ and `CascadeLandmarkRegressor.predict` cut chips with the same function.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -84,7 +85,8 @@ class OnnxLocalizer:
     The landmarks are those of `predict` with ``retry=False``, up to rounding: see the page on
     deployment. Several threads may call `predict` of one object at once. With ONNX Runtime and
     ``n_threads=1``, each call runs in the thread of its caller, so that calls from several threads
-    use several cores. OpenVINO computes such calls one after the other.
+    use several cores. OpenVINO computes such calls one after the other, and loads the file a second
+    time for the first batch.
 
     Examples
     --------
@@ -218,29 +220,30 @@ class _OnnxRuntime:
 
 class _OpenVino:
     def __init__(self, library: Any, path: str, n_threads: int | None) -> None:
-        # Some processors would compute in bfloat16 by default, which rounds coordinates to whole
-        # pixels. Quantised layers of the file remain quantised.
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
-        settings |= {} if n_threads is None else {"INFERENCE_NUM_THREADS": n_threads}
+        # By default, some processors compute in bfloat16, which rounds coordinates to pixels.
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": n_threads or 0}
         model = library.Core().read_model(path)
         told = model.get_rt_info(["framework"]).value if model.has_rt_info("framework") else {}
         self.metadata = {name: str(text) for name, text in told.items()}
         self.n_landmarks = model.output(0).partial_shape[1].get_length()
         shape = model.input(0).partial_shape
         self.n_chips = shape[0].get_length() if shape[0].is_static else None
+        # Files of skwing 0.10, which do not tell the precision, are wrong in batches.
+        self._has_batches = self.n_chips is None and "precision" in self.metadata
         if self.n_chips is None:
-            # Files of skwing 0.10 give other landmarks in a batch, by a fault of OpenVINO.
-            shape[0] = 1
+            shape[0] = 1  # faster for single chips
             model.reshape(shape)
-        self._compiled = library.compile_model(model, "CPU", settings)
+        self._one = library.compile_model(model, "CPU", settings)
+        self._many = functools.cache(lambda: library.compile_model(path, "CPU", settings))
         self._own = threading.local()
 
     def run(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        # A request must not be shared by threads.
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        parts = np.split(chips, len(chips) // (self.n_chips or 1))
-        return np.concatenate([self._own.request.infer([part])[0] for part in parts])
+        is_many = self._has_batches and len(chips) > 1
+        requests = self._own.__dict__.setdefault("requests", {})  # not to be shared by threads
+        if is_many not in requests:
+            requests[is_many] = (self._many() if is_many else self._one).create_infer_request()
+        parts = [chips] if is_many else np.split(chips, len(chips) // (self.n_chips or 1))
+        return np.concatenate([requests[is_many].infer([part])[0] for part in parts])
 
 
 _ENGINES: dict[str, Any] = {"onnxruntime": _OnnxRuntime, "openvino": _OpenVino}
@@ -347,8 +350,7 @@ def _pixels(start: float, step: float, size: int, length: int) -> tuple[int, int
 
 
 def _blocks(start: float, step: float, size: int, length: int) -> tuple[int, int, int]:
-    # Align averaged blocks with the pixel grid of the square, up to whole pixels, to minimise
-    # the subsequent interpolation and its blur.
+    # Blocks are aligned with the pixel grid of the square, up to whole pixels: less blur.
     first = max(math.ceil(-start / step - 1e-6), -2)
     n_blocks = max(min(math.floor((length - start) / step + 1e-6), size + 2) - first, 1)
     low = min(max(round(start + first * step), 0), length - 1)
@@ -558,8 +560,7 @@ def _read_image(path: str, describe: str) -> NDArray[np.uint8]:
     if kind is None:
         told = "expected a JPEG, PNG, BMP, TIFF or WebP file. Decode others and pass an array."
         raise ValueError(f"{describe}: {told}")
-    # OpenCV decodes in part. The end marker of a JPEG follows the last scan, that of a preview
-    # does not.
+    # OpenCV decodes in part. The end marker of a JPEG follows the last scan, unlike a preview's.
     ends = {"JPEG": data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda"), "PNG": b"IEND" in data}
     if not ends.get(kind, True):
         raise ValueError(f"{describe}: the {kind} file is damaged: it is truncated.")

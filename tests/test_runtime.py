@@ -312,6 +312,27 @@ def test_a_file_of_a_fixed_number_of_chips(tmp_path, engine):
     np.testing.assert_allclose(seen(points, BOXES), wanted_colours(IMAGE, BOXES), atol=1e-3)
 
 
+def test_openvino_computes_batches_of_files_that_allow_it(tmp_path, monkeypatch):
+    """Files of version 0.10, which do not tell the precision, are wrong in batches."""
+    openvino = pytest.importorskip("openvino")
+    sizes, infer = [], openvino.InferRequest.infer
+
+    def noted(request, inputs):
+        sizes.append(len(inputs[0]))
+        return infer(request, inputs)
+
+    monkeypatch.setattr(openvino.InferRequest, "infer", noted)
+    for told, wanted in (({}, [1, 1, 1, 1]), ({"precision": "int8"}, [3, 1])):
+        path = write_colours(tmp_path / "a.onnx", **told)
+        localizer = OnnxLocalizer(path, engine="openvino")
+        points = localizer.predict(IMAGE, BOXES)
+        np.testing.assert_allclose(seen(points, BOXES), wanted_colours(IMAGE, BOXES), atol=1e-3)
+        one = localizer.predict(IMAGE, BOXES[:1])
+        np.testing.assert_allclose(one, points[:1], atol=1e-3)
+        assert sizes == wanted
+        sizes.clear()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_no_model_of_skwing_is_an_error(tmp_path, engine):
     pytest.importorskip(engine)
