@@ -172,14 +172,32 @@ def read_at(maps, points, stride):
     return _bilinear(maps, points[:, :, None], stride)[..., 0]
 
 
+def read_square(maps, places):
+    """Sample square maps by bilinear interpolation, in the fewest operations.
+
+    Parameters
+    ----------
+    maps : float tensor of shape (n, n_channels, side, side)
+    places : float tensor of shape (n, a, b, 2)
+        In units of half a map: -1 and 1 are its outer edges. Outside the map, the nearest border
+        value is returned.
+
+    Returns
+    -------
+    values : float tensor of shape (n, n_channels, a, b)
+    """
+    part = 1 / maps.shape[-1]
+    places = places.clamp(part - 1, 1 - part)  # centres of the border pixels
+    return F.grid_sample(maps, places, mode="bilinear", align_corners=False)
+
+
 def _bilinear(maps, points, stride=1):
     """Sample maps (n, c, height, width) at points (n, a, b, 2), see :func:`read_at`."""
     height, width = maps.shape[2:]
     if width == height and torch.compiler.is_exporting():
         # Few operations, and with scalars: runtimes execute them one by one.
-        part = 1 / width
-        grid = (points * (2 * part / stride) + (part / stride - 1)).clamp(part - 1, 1 - part)
-        return F.grid_sample(maps, grid, mode="bilinear", align_corners=False)
+        unit = 1 / (width * stride)
+        return read_square(maps, points * (2 * unit) + (unit - 1))
     cells = points if stride == 1 else (points + 0.5) / stride - 0.5
     x, y = cells.unbind(-1)
     # Equivalent to padding_mode="border", which is not available on all devices.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from skwing import geometry
+from skwing._crops.warp import read_square
 from skwing._prediction.stages import FARTHEST
 from skwing.networks import locate
 
@@ -116,13 +116,11 @@ class ShapePlacement:
         chip_size : int
             Side of chips that are not reduced.
         """
-        # Positions in units of half a chip, as grid_sample expects them.
-        unit, part = 2 / chip_size, 1 / images.shape[-1]
+        unit = 2 / chip_size  # half a chip is 1
         offsets = np.stack([np.arange(self.size) - middle for middle in self.middle]) * unit
         x, y = _constant(offsets)
         rows = self.rows[..., None]
         shift = self.shift[:, 0, :, None] * unit + (1 / chip_size - 1)
         x, y = rows[:, 0] * x + shift, rows[:, 1] * y
-        places = (x[:, :, None] + y[..., None]).clamp(part - 1, 1 - part)
-        crops = F.grid_sample(images, places.permute(0, 2, 3, 1), align_corners=False)
-        return crops * (1 / 255)
+        places = (x[:, :, None] + y[..., None]).permute(0, 2, 3, 1)
+        return read_square(images, places) * (1 / 255)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from skwing._crops.warp import read_at
+from skwing._crops.warp import read_at, read_square
 from skwing.networks._contract import fill
 from skwing.networks._dropout import Dropout, dropout
 from skwing.networks._refinement import (
@@ -238,14 +237,10 @@ class ShapeIndexedCNN(Refinement):
     def _read_flat(
         self, maps: torch.Tensor, points: torch.Tensor, shift: torch.Tensor
     ) -> torch.Tensor:
-        # Positions in units of half a map, as grid_sample expects them.
-        part = 1 / maps.shape[-1]
-        unit = 2 * part / self.stride
+        unit = 2 / (maps.shape[-1] * self.stride)  # half a map is 1
         around = self.around.repeat(1, self.n_landmarks)
-        shift = (shift + around) * unit + (part / self.stride - 1)
-        places = ((points * unit)[:, None] + shift).clamp(part - 1, 1 - part)
-        places = places.unflatten(2, (self.n_landmarks, 2))
-        read = F.grid_sample(maps, places, mode="bilinear", align_corners=False)
+        places = (points * unit)[:, None] + ((shift + around) * unit + (unit / 2 - 1))
+        read = read_square(maps, places.unflatten(2, (self.n_landmarks, 2)))
         return read.flatten(1, 2).permute(2, 0, 1)
 
 

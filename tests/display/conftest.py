@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -21,12 +20,6 @@ class Remembered(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         return self.y_pred
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
@@ -41,12 +40,6 @@ def pipeline(schema):
 
 def search(schema):
     return GridSearchCV(pipeline(schema), {"reg__w": [5.0]}, cv=2)
-
-
-@pytest.fixture(autouse=True)
-def no_open_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.mark.slow
