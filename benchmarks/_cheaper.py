@@ -9,13 +9,9 @@ hidden layers, fewer steps, and a single residual block.
 
 from functools import partial
 
-from skwing.networks import shape_indexed_64, shape_indexed_128
+from skwing.networks import NETWORKS
 
-_SMALL = {"n_hidden": 128, "n_overview": 128}
-
-stride_64 = partial(shape_indexed_64, stride=4)
-hidden_64 = partial(stride_64, **_SMALL)
-hidden_128 = partial(shape_indexed_128, **_SMALL)
-steps_64, steps_128 = partial(hidden_64, n_steps=2), partial(hidden_128, n_steps=2)
-blocks_64 = partial(hidden_64, n_steps=1, n_blocks=1)
+stride_64 = NETWORKS["shape_indexed_64_coarse"]
+steps_64, steps_128 = NETWORKS["shape_indexed_64_small"], NETWORKS["shape_indexed_128_small"]
+blocks_64 = partial(steps_64, n_steps=1, n_blocks=1)
 blocks_128 = partial(steps_128, n_blocks=1)

@@ -33,6 +33,7 @@ from skwing.networks import NETWORKS, shape_indexed_64
 
 GRID = {"w": [5.0, 8.0, 10.0, 12.0, 15.0, 20.0], "epsilon": [0.5, 1.0, 2.0, 3.0]}
 STAGE = partial(shape_indexed_64, dropout=0.0, landmark_dropout=0.0)
+PARTS = ("search", "batched")
 ALONE = {"w": [10.0], "epsilon": [2.0]}
 
 
@@ -127,7 +128,7 @@ def parse(argv=None):
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batched", nargs="+", type=int, default=[1, 8, 24], help="values of K")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--parts", nargs="+", default=["search", "batched"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--device", default="auto")
     add_out(parser, "many_fits")
     return parser.parse_args(argv)

@@ -68,10 +68,10 @@ def best(n_samples: int) -> dict[str, Any]:
 def fast() -> dict[str, Any]:
     """Parameters for fast predictions and small files.
 
-    The networks have fewer and smaller layers than those of the default, a quarter of the
-    weights, and look once at each face: predictions for the mirror image are not averaged, so
-    that doubtful predictions are not repeated either. In `docs/results.md` are its error and its
-    time. Training takes four fifths of the time of the default.
+    The networks have fewer and smaller layers than those of the default, less than a third of
+    the weights. They look once at each face: predictions for the mirror image are not averaged,
+    and doubtful predictions are therefore not repeated either. On a fold of 300-W, the error is
+    4 % larger than that of the default. Training takes nine tenths of the time.
 
     Returns
     -------

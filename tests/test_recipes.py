@@ -33,7 +33,7 @@ def test_the_best_recipe_is_the_default_for_longer():
         recipes.best(0)
 
 
-def test_the_fast_recipe_has_a_quarter_of_the_weights_and_one_look():
+def test_the_fast_recipe_has_a_third_of_the_weights_and_one_look():
     plain, fast = (CascadeLandmarkRegressor(**recipe) for recipe in ({}, recipes.fast()))
     sizes = [
         sum(p.numel() for name in names for p in NETWORKS[name](68).parameters())

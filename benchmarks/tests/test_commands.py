@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from skwing import CascadeLandmarkRegressor, save_model
+from skwing import CascadeLandmarkRegressor, load_model, save_model
 from skwing.datasets import make_faces, write_csv, write_pts, write_tps
 from skwing.images import BoxedImages
 from skwing.networks import PlainCNN
@@ -60,6 +60,14 @@ def test_trials_are_measured_on_each_fold_once(run, faces_300w, capsys):
     assert all(set(row["by_subset"]) <= {"afw", "helen/trainset"} for row in rows)
     assert "two: 2 pairs" in capsys.readouterr().out
     assert run("recipe", *command, *trials) == rows  # all are there already
+
+
+def test_the_models_of_trials_are_saved(run, faces_300w, tmp_path):
+    trial = "blocks: networks=_cheaper:blocks_64,_cheaper:blocks_128 max_epochs=1"
+    folder = tmp_path / "models"
+    run("recipe", *faces_300w, "--use", "0", "--trial", trial, "--models", str(folder))
+    (model,) = folder.iterdir()
+    assert len(load_model(model).networks_) == 2
 
 
 def test_an_interrupted_training_is_not_stored(load, faces_300w, tmp_path, monkeypatch):
@@ -183,6 +191,14 @@ def test_a_busy_machine_is_measured_beside_a_quiet_one(run, load):
     assert row["default_to_best"]["quiet"] == pytest.approx(
         row["seconds"]["quiet"]["default"] / best, abs=0.01
     )
+
+
+def test_many_fits_are_measured_in_processes_and_in_one_pass(run):
+    brief = ["--jobs", "2", "--epochs", "1", "--n-samples", "6", "--batched", "1", "2"]
+    *batched, search = run("many_fits", *brief, "--steps", "1", "--device", "cpu")
+    assert [row["n_networks"] for row in batched] == [1, 2, 1, 2]
+    assert all(row["ms"] > 0 for row in batched)
+    assert search["times_faster"] > 0 and search["n_samples"] == 6
 
 
 def test_objects_anywhere_are_measured_beside_their_mean_place(run):

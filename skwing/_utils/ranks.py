@@ -93,6 +93,8 @@ class Group:
         self._is_asynchronous |= kind in self._tensors and kind != "cpu"
         try:
             collective(*args, **options, group=group)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise ProcessLost("another process has ended") from error
 

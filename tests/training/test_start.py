@@ -139,6 +139,20 @@ def test_stages_begin_with_the_features_of_the_stage_before(X, y):
     torch.testing.assert_close(second, features_of(alone.networks_[0]), rtol=0, atol=1e-6)
 
 
+def test_networks_of_a_start_that_are_not_in_its_file_are_asked_for(X, y, tmp_path):
+    save_model(trained(X, y, PLAIN, Pooled), tmp_path / "own.safetensors")
+    with pytest.raises(ValueError, match=r"the network of stage 2, .*Pooled, is not in the model"):
+        CascadeLandmarkRegressor(start=tmp_path / "own.safetensors", schema=FIVE).fit(X, y)
+    regressor = frozen(PLAIN, Pooled, start=tmp_path / "own.safetensors").fit(X, y)
+    assert isinstance(regressor.networks_[1], Pooled)
+
+
+def test_auto_is_the_networks_of_the_start(X, y):
+    regressor = tiny(start=trained(X, y, PLAIN, PLAIN)).set_params(networks="auto").fit(X, y)
+    assert [type(network) for network in regressor.networks_] == [PlainCNN, PlainCNN]
+    assert [network.input_size for network in regressor.networks_] == [16, 16]
+
+
 def test_a_start_of_searches_and_pipelines_is_their_regressor(X, y, start):
     before = start.predict(X)
     for given in (make_pipeline(PoseBalancer(), start), FrozenEstimator(start)):
