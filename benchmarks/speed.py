@@ -36,7 +36,8 @@ from _report import add_out, append, environment, show_environment
 
 from skwing import CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
-from skwing._prediction.read_images import crops_a_pass, read_chips
+from skwing._prediction.passes import crops_a_pass
+from skwing._prediction.read_images import read_chips
 from skwing._prediction.stages import Stage
 from skwing._training import loop
 from skwing._training.automatic import CASCADE

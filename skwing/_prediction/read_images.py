@@ -8,6 +8,7 @@ import torch
 from skwing import geometry
 from skwing._crops.chips import iter_chips
 from skwing._prediction.confidence import crop_spread
+from skwing._prediction.passes import crops_a_pass
 from skwing._prediction.retry import doubts_of, read_again
 from skwing._prediction.stages import Reading, read_stages
 from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
@@ -15,16 +16,9 @@ from skwing._utils.random import drawing
 from skwing._utils.threads import side_by_side
 from skwing.networks import PatchCNN, PlainCNN, ShapeIndexedCNN
 
-_CROPS_A_PASS = {"cpu": 32}  # larger batches do not fit into caches
-_CROPS_A_PASS_ELSEWHERE = 512  # sufficient to utilise a GPU, with little memory
 # Small networks whose batches can be computed in several threads. Larger networks and those of
 # users, which may not be thread-safe, use the threads of torch instead.
 _SIDE_BY_SIDE = (PatchCNN, PlainCNN, ShapeIndexedCNN)
-
-
-def crops_a_pass(device):
-    """Batch size of prediction on a device."""
-    return _CROPS_A_PASS.get(device.type, _CROPS_A_PASS_ELSEWHERE)
 
 
 def for_each_batch(function, stages, chips, rows=None):

@@ -9,22 +9,35 @@ least doubt, is kept.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from skwing import geometry
-from skwing._prediction.stages import continue_reading, mean_distance, read_both
+from skwing._prediction.passes import crops_a_pass
+from skwing._prediction.stages import (
+    Reading,
+    continue_reading,
+    mean_distance,
+    read_both,
+    read_crops,
+)
 
 __all__ = ["Retry", "doubts_of", "read_again"]
 
 _N_TURNS = 8
 _SCALES = (0.65, 0.9, 1.25)
-_N_FINALISTS = 4  # crops whose predictions are refined by all stages
+# Relative to the side of the crop, in the direction in which it is turned.
+_SHIFTS = ((0.0, 0.0), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25), (0.0, -0.25))
+_N_FINALISTS = 4  # crops of each shift whose predictions are refined by all stages
 # A prediction from another orientation must have much less doubt than the first one. Without this
 # condition, poorly trained networks find upright objects upside down.
 _MUCH_LESS = 0.6
+_SURE = 0.75  # part of the limit below which the search ends
+# A prediction that so many crops of the search agree with is not lost. The distance of agreement
+# is relative to the limit.
+_N_AGREEING, _NEAR = 4, 6.0
 
 
 @dataclass(frozen=True)
@@ -69,10 +82,13 @@ def _doubt(points, before, apart, sides):
         known.append(mean_distance(points, before))
     if not known:
         return torch.zeros_like(sides)
-    if points.shape[1] > 1:
-        sides = points.var(1, unbiased=False).sum(-1).sqrt()
-    doubt = torch.stack(known).log().mean(0).exp() / sides
+    doubt = torch.stack(known).log().mean(0).exp() / _unit(points, sides)
     return torch.where(doubt.isfinite(), doubt, torch.inf)
+
+
+def _unit(points, sides):
+    """Size of each shape, or for a single landmark the side of its crop."""
+    return points.var(1, unbiased=False).sum(-1).sqrt() if points.shape[1] > 1 else sides
 
 
 @torch.no_grad()
@@ -80,8 +96,8 @@ def read_again(stages, chips, indices, reading, retry, crops):
     """Repeat the doubtful predictions of a batch from other crops.
 
     First, the first stage reads a crop that is placed by the prediction itself. Samples that
-    remain doubtful are searched for in crops of several orientations and scales, and those that
-    are still doubtful are read once more in the crop placed by their prediction.
+    remain doubtful are searched for in crops of several orientations, scales and places, and those
+    that are still doubtful are read once more in the crop placed by their prediction.
 
     Parameters
     ----------
@@ -127,39 +143,90 @@ def _from_itself(stages, chips, indices, reading, retry, crops):
 
 
 def _from_all_sides(stages, chips, indices, reading, retry, crops):
-    """Read from crops of several orientations and scales; keep the least doubtful."""
-    found = [
-        _first_twice(stages[0], chips, indices, geometry.compose(change, crops), retry)
-        for change in _changes(stages[0].crop.size, chips.device)
-    ]
-    doubts = torch.stack([doubt for *_, doubt in found])
-    best = None
-    for order in doubts.argsort(0)[:_N_FINALISTS]:
-        points, apart, matrices = (_pick([one[i] for one in found], order) for i in range(3))
-        final = continue_reading(stages, chips, indices, points, apart, matrices)
-        if best is None:
-            best = final
-        else:
-            better = torch.nonzero(doubts_of(final) < doubts_of(best))[:, 0]
-            best = best.replaced(better, final.rows(better))
-    return best
-
-
-def _first_twice(stage, chips, indices, matrices, retry):
-    """Read the first stage in a crop, and in the crop placed by its prediction."""
-    before, _ = read_both(stage, chips, indices, matrices)
-    matrices = _placed(before, retry, matrices)
-    points, apart = read_both(stage, chips, indices, matrices)
-    sides = stage.crop.size / geometry.scale_of(matrices)
-    return points, apart, matrices, _doubt(points, before, apart, sides)
+    """Search in crops of several orientations, scales and places for the least doubt."""
+    first, found, lost = stages[0], reading, None
+    rows = torch.arange(len(crops), device=crops.device)
+    for changes in _changes(first.crop.size, crops.device):
+        matrices = geometry.compose(changes[:, None], crops[rows])
+        own = indices[rows.to(indices.device)].expand(len(changes), -1)
+        looks = _look(first, chips, own, matrices)
+        if lost is None:
+            lost = _are_lost(looks, reading, retry.limit)
+            rows, own = rows[lost], own[:, lost.to(own.device)]
+            matrices, looks = matrices[:, lost], looks[:, lost]
+        if len(rows):
+            best = _least_doubtful(stages, chips, own, matrices, looks, retry)
+            better = doubts_of(best) < doubts_of(found.rows(rows))
+            found = found.replaced(rows[better], best.rows(better))
+            rows = rows[doubts_of(found.rows(rows)) > _SURE * retry.limit]
+        if not len(rows):
+            break
+    return found
 
 
 def _changes(size, device):
-    """Rotations about the centre of a crop at several scales, of shape (k, 2, 3)."""
+    """Changes of a crop: for each shift, all rotations and scales, of shape (k, 2, 3)."""
     angles = torch.arange(_N_TURNS).repeat(len(_SCALES)) * (2 * math.pi / _N_TURNS)
     scales = torch.tensor(_SCALES).repeat_interleave(_N_TURNS)
-    shifts = torch.zeros(len(angles), 2)
-    return geometry.from_parts(angles, scales, shifts, (size - 1) / 2).to(device)
+    for shift in torch.tensor(_SHIFTS):
+        shifts = shift * scales[:, None] * size
+        yield geometry.from_parts(angles, scales, shifts, (size - 1) / 2).to(device)
+
+
+def _look(stage, chips, indices, matrices):
+    """Predictions of a stage in crops, without mirror images, for indices of shape (k, b)."""
+    stage = replace(stage, permutation=None)
+    parts = _passes(chips, indices.flatten(), matrices.flatten(0, 1))
+    points = torch.cat([read_crops(stage, chips, *part) for part in parts])
+    return points.unflatten(0, indices.shape)
+
+
+def _are_lost(looks, reading, limit):
+    """Samples whose prediction only few crops agree with, a bool tensor of shape (b,).
+
+    Crops of other orientations and scales rarely agree with a wrong prediction, but some of them
+    with a right one, even if it is doubtful.
+    """
+    points = reading.points[-1]
+    near = mean_distance(looks, points) < _NEAR * limit * _unit(points, reading.sides)
+    return near.sum(0) < _N_AGREEING
+
+
+def _least_doubtful(stages, chips, indices, matrices, looks, retry):
+    """For each sample, the least doubtful of the predictions from k crops.
+
+    The first stage reads each crop that is placed by a look once more, and all stages continue
+    with the least doubtful ones.
+    """
+    n_samples, looks = indices.shape[1], looks.flatten(0, 1)
+    indices, matrices = indices.flatten(), _placed(looks, retry, matrices.flatten(0, 1))
+    read = [read_both(stages[0], chips, *part) for part in _passes(chips, indices, matrices)]
+    points = torch.cat([own for own, _ in read])
+    apart = None if read[0][1] is None else torch.cat([own for _, own in read])
+    sides = stages[0].crop.size / geometry.scale_of(matrices)
+    doubts = _doubt(points, looks, apart, sides).unflatten(0, (-1, n_samples))
+    column = torch.arange(n_samples, device=doubts.device)
+    chosen = (doubts.argsort(0)[:_N_FINALISTS] * n_samples + column).flatten()
+    final = Reading.joined(
+        [
+            continue_reading(
+                stages,
+                chips,
+                indices[rows.to(indices.device)],
+                points[rows],
+                None if apart is None else apart[rows],
+                matrices[rows],
+            )
+            for (rows,) in _passes(chips, chosen)
+        ]
+    )
+    least = doubts_of(final).unflatten(0, (-1, n_samples)).argmin(0)
+    return final.rows(least * n_samples + column)
+
+
+def _passes(chips, *tensors):
+    """Parts of tensors of equal length, for batches of moderate size."""
+    return zip(*(each.split(crops_a_pass(chips.device)) for each in tensors), strict=True)
 
 
 def _placed(points, retry, otherwise):
@@ -168,10 +235,3 @@ def _placed(points, retry, otherwise):
     matrices = geometry.similarity(points, start)
     decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
     return torch.where(decided, matrices, otherwise)
-
-
-def _pick(choices, order):
-    """Row i of the tensor with number ``order[i]``; None if there are none."""
-    if choices[0] is None:
-        return None
-    return torch.stack(choices)[order, torch.arange(len(order), device=order.device)]
