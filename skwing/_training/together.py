@@ -12,8 +12,6 @@ import time
 from dataclasses import replace
 from numbers import Integral
 
-import torch
-
 from skwing._training.divergence import check_predictions
 from skwing._training.identity import chips_digest
 from skwing._training.loop import SCHEDULES, scheduled
@@ -32,7 +30,7 @@ from skwing._training.train_stage import (
 from skwing._training.weights import Diverged, broken_part, finite_parts
 from skwing._utils import ranks
 from skwing._utils.graphs import Replayed
-from skwing._utils.random import draws_by_itself, drawing, generator_on
+from skwing._utils.random import drawing, draws_by_itself, generator_on
 
 # What may differ between fits that are trained together.
 OWN = (
