@@ -97,7 +97,8 @@ class BatchedGridSearchCV(DocLinkMixin, GridSearchCV):
     those of this package and plain ones of torch; if no other fit of the split sees the same
     batches; or if `fit` gets further parameters than `groups`. Later stages, whose crops are placed
     by the first one, are trained alone too, and so is the refit. If the memory of the GPU does not
-    suffice, fits are trained in several groups.
+    suffice, fits are trained in several groups. If fits run on several machines, give the regressor
+    a `checkpoint` and a `cache` in a folder that all of them see.
 
     If parameters of several candidates cannot be told apart by name, as two lambda functions as
     `loss`, it is the ordinary search.
@@ -280,8 +281,9 @@ def _train_group(group: list[tuple[CascadeLandmarkRegressor, Plan]]) -> float:
             f"{len(group)} fits cannot be trained together ({type(error).__name__}: {error}): they "
             "are trained one after the other"
         )
-    if is_too_large:  # the exception, which held tensors, is gone
+    if torch.cuda.is_initialized():  # other processes may need the memory
         torch.cuda.empty_cache()
+    if is_too_large:
         middle = len(group) // 2
         for part in (group[:middle], group[middle:]):
             _train_group(part)

@@ -11,7 +11,7 @@ from small import SHAPE_INDEXED, UNBENT
 from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing._training import together
 from skwing._training.asymmetry import WithAsymmetry
-from skwing._training.loop import batch_loss
+from skwing._training.loop import autocast, batch_loss
 from skwing._training.stacked import Stacked
 from skwing._utils.random import drawing
 from skwing.datasets import make_faces
@@ -105,7 +105,7 @@ def test_the_part_without_gradients_has_none():
 
 def regressor(**settings):
     defaults = {"networks": (PLAIN,), "max_epochs": 1, "batch_size": 4, "random_state": 0}
-    return CascadeLandmarkRegressor(device="cpu", **{**UNBENT, **defaults, **settings})
+    return CascadeLandmarkRegressor(**{**UNBENT, "device": "cpu", **defaults, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +197,52 @@ def test_resnet_is_computed_in_one_pass_too():
     found, wanted = Stacked(networks)(images), alone(images)
     torch.testing.assert_close(found[1], wanted)
     torch.testing.assert_close(networks[1].state_dict(), alone.state_dict(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_pass_on_a_gpu_is_that_of_each(name, mixed):
+    networks = [network.cuda() for network in some_networks(BUILDERS[name])]
+    for network in networks:
+        network.permutation = network.permutation.cuda()
+    inputs, targets = some_batch()
+    inputs, targets = [each.cuda() for each in inputs], targets.cuda()
+    alone, stacked = copy.deepcopy(networks), Stacked(networks)
+    losses = [bind_loss("wing", w, 1.0) for w in (5.0, 8.0, 10.0)]
+    with drawing(3), autocast("cuda", mixed):
+        points = stacked(*inputs)
+    values = [batch_loss(p.float(), targets, None, f) for p, f in zip(points, losses, strict=True)]
+    sum(values).backward()
+    stacked.share_gradients()
+    for network, one, found, loss in zip(alone, networks, points, losses, strict=True):
+        with drawing(3), autocast("cuda", mixed):  # other dropout would be other points
+            wanted = network(*inputs)
+        torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.2)
+        batch_loss(wanted.float(), targets, None, loss).backward()
+        own, other = (torch.cat([p.grad.flatten() for p in n.parameters()]) for n in (one, network))
+        assert (own - other).norm() < (0.5 if mixed else 0.1) * other.norm()
+        torch.testing.assert_close(
+            one.state_dict(), network.state_dict(), rtol=0.05, atol=0.05 if mixed else 0.01
+        )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("networks", [(PLAIN,), (SHAPE_INDEXED,), ("cnn6",), "auto"])
+def test_joint_steps_are_replayed_on_a_gpu(faces, tmp_path, monkeypatch, networks):
+    steps = []
+
+    class Seen(together.Replayed):
+        def __init__(self, *args):
+            super().__init__(*args)
+            steps.append(self)
+
+    monkeypatch.setattr(together, "Replayed", Seen)
+    plans = []
+    for w in (5.0, 10.0):
+        settings = {"networks": networks, "max_epochs": 5, "checkpoint": tmp_path, "w": w}
+        reg = regressor(**settings, device="cuda")
+        plans.append(reg._check(faces.data, faces.target, None, None, None, resumes=True))
+    assert together.train_together(plans, reg._prepare)
+    assert [step.recorded for step in steps] == [True]
+    assert len(list(tmp_path.iterdir())) == 2
