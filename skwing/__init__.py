@@ -9,6 +9,7 @@
     datasets                   read, write and generate data sets
     detection, boxes           detect, create and compare boxes
     metrics, display           compute and plot errors
+    model_selection            grid search on one GPU
     recipes, networks, losses  parameters and parts of the cascade
     tracking                   track faces in a video
     shapes, geometry           statistics of shapes, affine transforms
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from skwing import images as images
     from skwing import losses as losses
     from skwing import metrics as metrics
+    from skwing import model_selection as model_selection
     from skwing import networks as networks
     from skwing import persistence as persistence
     from skwing import recipes as recipes
@@ -65,8 +67,8 @@ __all__ = [
 
 _MODULES = (
     *("balance", "boxes", "cascade", "datasets", "detection", "display", "exceptions", "export"),
-    *("geometry", "images", "losses", "metrics", "networks", "persistence", "recipes", "runtime"),
-    *("schema", "shapes", "tracking"),
+    *("geometry", "images", "losses", "metrics", "model_selection", "networks", "persistence"),
+    *("recipes", "runtime", "schema", "shapes", "tracking"),
 )
 _HOMES = {
     "Augmentation": "skwing._crops.augmentation",

@@ -27,7 +27,7 @@ def docstring_lines(node):
 
 def test_the_top_of_the_package_is_small():
     names = {path.stem for path in ROOT.iterdir()} - {"__init__", "__main__", "__pycache__", "py"}
-    assert len(names) <= 24
+    assert len(names) <= 25
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())

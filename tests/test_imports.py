@@ -22,7 +22,7 @@ ROWS = [
     ["_prediction"],
     ["_training"],
     ["cascade"],
-    ["display", "export", "persistence", "tracking", "recipes"],
+    ["display", "export", "model_selection", "persistence", "tracking", "recipes"],
     ["_cli"],
 ]
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}

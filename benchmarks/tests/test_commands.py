@@ -193,12 +193,15 @@ def test_a_busy_machine_is_measured_beside_a_quiet_one(run, load):
     )
 
 
-def test_many_fits_are_measured_in_processes_and_in_one_pass(run):
-    brief = ["--jobs", "2", "--epochs", "1", "--n-samples", "6", "--batched", "1", "2"]
-    *batched, search = run("many_fits", *brief, "--steps", "1", "--device", "cpu")
-    assert [row["n_networks"] for row in batched] == [1, 2, 1, 2]
-    assert all(row["ms"] > 0 for row in batched)
-    assert search["times_faster"] > 0 and search["n_samples"] == 6
+def test_many_fits_are_measured_in_processes_and_together(run):
+    brief = ["--epochs", "1", "--n-samples", "6", "--candidates", "2", "--device", "cpu"]
+    rows = run("many_fits", *brief, "--jobs", "2", "--parts", "together", "search")
+    assert [(row["what"], row["n_jobs"]) for row in rows] == [
+        *(("together", 1), ("together", 2)),
+        ("search", 2),
+    ]
+    assert all(row["times_faster"] > 0 and row["n_fits"] == 6 for row in rows)
+    assert len({row["best_score"] for row in rows}) == 1  # on a CPU it is the same search
 
 
 def test_objects_anywhere_are_measured_beside_their_mean_place(run):

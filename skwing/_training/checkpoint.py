@@ -91,12 +91,22 @@ class Checkpoint:
         self._written, self._cost = -np.inf, 0.0
         self._is_told = False
 
+    @property
+    def identity(self):
+        """Parameters and data of the fit, see :func:`skwing._training.identity.identity_of`."""
+        return self._content["identity"]
+
+    @property
+    def is_new(self):
+        """Whether nothing is known of the fit but its identity."""
+        return not self._content["stages"] and self._content["running"] is None
+
     def read(self):
         """Read the file."""
         try:
             plain, arrays, _ = read_content(self.path, _KIND)
             content = _as_tensors(from_plain(plain, arrays))
-            others = differences(content["identity"], self._content["identity"])
+            others = differences(content["identity"], self.identity)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"checkpoint: {error}; delete the file to train anew") from error
         if others:

@@ -114,6 +114,13 @@ SCHEDULES = {
 }
 
 
+def scheduled(optimizer, schedule, n_steps):
+    """Scheduler that sets the learning rate of an optimiser in each of a number of steps."""
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: schedule(min(1.0, step / max(1, n_steps)))
+    )
+
+
 def autocast(device, mixed):
     """Context manager for bfloat16 if `mixed`, else without effect."""
     if not mixed:
@@ -294,9 +301,7 @@ def train(
     Diverged
         If the loss or a weight is not finite at the end of an epoch, or by `check`.
     """
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule(min(1.0, step / max(1, n_epochs * n_steps)))
-    )
+    scheduler = scheduled(optimizer, schedule, n_epochs * n_steps)
     step = TrainingStep(network, loss, optimizer, mixed, part)
     if recorded:
         step = Replayed(step, generator_on(next(network.parameters()).device))

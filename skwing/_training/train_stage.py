@@ -68,14 +68,8 @@ def train_stage(
         If training diverges; the network then has the weights of the best epoch.
     """
     stage, own = stages[-1], settings[-1]
-    generator = torch.Generator().manual_seed(seed)
-    # Copy, because torch warns of read-only arrays.
-    draws = EndlessDraws(torch.tensor(repeats), own.batch_size, generator)
-    mirrors = own.augmentation.mirror > 0
-    unit = stage.crop.size / _ASYMMETRY_UNITS
-    sided = WithAsymmetry(
-        stage.network, stage.asymmetry, truth.permutation if mirrors else None, unit
-    )
+    draws, generator = endless_draws(repeats, own, seed)
+    sided = with_asymmetry(stage, own, truth)
 
     def validate_now():
         stage.asymmetry = sided.asymmetry
@@ -87,25 +81,21 @@ def train_stage(
 
     alone = ranks.n_processes() == 1
     part = None if alone else ranks.part_of(own.batch_size)
-    batches = _batches(stages, settings, chips, truth, draws, generator, part)
+    batches = stage_batches(stages, settings, chips, truth, draws, generator, part)
     if keeper is not None:
         batches = keeper.placed(batches, draws, generator)
-    # A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
-    ready = made_ahead(batches) if chips.device.type == "cpu" else nullcontext(batches)
     try:
-        with whole_batch_norm(sided), ready as batches:
+        with whole_batch_norm(sided), made_ready(batches, chips.device) as batches:
             return loop.train(
                 sided,
                 batches if keeper is None else keeper.taken(batches),
                 loss,
-                _optimizer(own, sided),
+                optimizer_of(own, sided),
                 loop.SCHEDULES[own.schedule],
                 n_epochs=own.max_epochs,
-                n_steps=math.ceil(len(chips) / own.batch_size),
+                n_steps=n_steps_of(chips, own),
                 mixed=check_mixed(own.precision, chips.device, stage.network),
-                recorded=alone
-                and can_record(stage.network)
-                and getattr(loss, "func", loss) in LOSSES.values(),
+                recorded=alone and can_record(stage.network) and is_recordable(loss),
                 part=part,
                 validate=None if validate is None else validate_now,
                 patience=own.patience,
@@ -117,13 +107,46 @@ def train_stage(
         stage.asymmetry = sided.asymmetry
 
 
-def _optimizer(own, network):
+def endless_draws(repeats, own, seed):
+    """Draws of the samples of a stage, and the generator of all its batches."""
+    generator = torch.Generator().manual_seed(seed)
+    # Copy, because torch warns of read-only arrays.
+    return EndlessDraws(torch.tensor(repeats), own.batch_size, generator), generator
+
+
+def with_asymmetry(stage, own, truth):
+    """The network of a stage, with its asymmetry to be learned if crops are mirrored."""
+    names = truth.permutation if own.augmentation.mirror > 0 else None
+    unit = stage.crop.size / _ASYMMETRY_UNITS
+    return WithAsymmetry(stage.network, stage.asymmetry, names, unit)
+
+
+def optimizer_of(own, network):
+    """Optimiser of a network by the settings of its stage."""
     return loop.make_optimizer(
         own.optimizer, network.parameters(), own.learning_rate, own.momentum, own.weight_decay
     )
 
 
-def _batches(stages, settings, chips, truth, draws, generator, part):
+def n_steps_of(chips, own):
+    """Number of training steps of an epoch."""
+    return math.ceil(len(chips) / own.batch_size)
+
+
+def is_recordable(loss):
+    """Whether a loss does the same operations at each call, as those of this package do."""
+    return getattr(loss, "func", loss) in LOSSES.values()
+
+
+def made_ready(batches, device):
+    """Context manager with an iterator over batches, made in advance on a CPU.
+
+    A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
+    """
+    return made_ahead(batches) if device.type == "cpu" else nullcontext(batches)
+
+
+def stage_batches(stages, settings, chips, truth, draws, generator, part=None):
     """Iterator over the training batches of the last stage, or over a part of each."""
     stage, own = stages[-1], settings[-1]
     if stage.patch_size is not None:

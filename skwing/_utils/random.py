@@ -107,9 +107,14 @@ class Draws:
         The result is cached, so the network must not be modified while they are in use.
         """
         if id(network) not in self._drawn_by:
-            calm = all(map(_is_calm, network.modules()))
+            calm = draws_by_itself(network)
             self._drawn_by[id(network)] = network, calm  # the reference keeps its id valid
         return self._drawn_by[id(network)][1]
+
+
+def draws_by_itself(network: nn.Module) -> bool:
+    """Whether a network uses the generators of :func:`drawing` itself, or draws no numbers."""
+    return all(map(_is_calm, network.modules()))
 
 
 def _is_calm(module):

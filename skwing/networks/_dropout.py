@@ -11,7 +11,7 @@ from skwing._utils.parts import current_part
 from skwing._utils.random import generator_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
 
 def dropout(values: torch.Tensor, p: float, training: bool, axis: int = 0) -> torch.Tensor:
@@ -31,25 +31,22 @@ def dropout(values: torch.Tensor, p: float, training: bool, axis: int = 0) -> to
     -------
     values : tensor of the same shape
     """
-    return _times_kept(values, torch.empty_like, p, axis) if training and p > 0 else values
+    return _times_kept(values, values.shape, p, axis) if training and p > 0 else values
 
 
 def dropout_rows(values: torch.Tensor, p: float, training: bool) -> torch.Tensor:
     """Dropout of complete rows (the last axis of `values`), see :func:`dropout`."""
-
-    def one_a_row(values: torch.Tensor) -> torch.Tensor:
-        return values.new_empty((*values.shape[:-1], 1))
-
-    return _times_kept(values, one_a_row, p, 0) if training and p > 0 else values
+    shape = (*values.shape[:-1], 1)
+    return _times_kept(values, shape, p, 0) if training and p > 0 else values
 
 
-def _times_kept(
-    values: torch.Tensor, empty: Callable[[torch.Tensor], torch.Tensor], p: float, axis: int
-) -> torch.Tensor:
-    # Drawn on the device, so that no synchronisation is needed.
-    generator, kept, part = generator_on(values.device), empty(values), current_part()
+def _times_kept(values: torch.Tensor, shape: Sequence[int], p: float, axis: int) -> torch.Tensor:
+    generator, part = generator_on(values.device), current_part()
     if part is not None:
-        kept = kept.new_empty([part.n if i == axis else n for i, n in enumerate(kept.shape)])
+        shape = [part.n if i == axis else n for i, n in enumerate(shape)]
+    # Drawn on the device, so that no synchronisation is needed, and in a new tensor: under vmap,
+    # those of `values` would be of all networks, which are to draw the same numbers.
+    kept = torch.empty(shape, dtype=values.dtype, device=values.device)
     if values.device.type == "cpu":
         kept = _kept_by_bits(kept, p, generator)
     else:
