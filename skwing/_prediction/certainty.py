@@ -21,6 +21,9 @@ _RIGHT = 0.1  # error of a prediction that counts as right, relative to the size
 _SCALE = math.log(1.4)
 _SHIFT, _OFF = 0.2, (0.6, 0.9)  # relative to the side of the crop
 _N_DISTURBED = 200  # maximum number of samples to disturb
+# Boxes without an object are rare. With equal weights, the probability would be too low for the
+# doubtful predictions that are right.
+_WEIGHTS = (1.0, 1.0, 0.1)  # of the disturbances
 _SEED = 0
 _LEAST, _MOST = 1e-6, 1e3  # range of the doubt, for its logarithm
 
@@ -87,7 +90,7 @@ def disturbances(n, size, rng):
     return changes
 
 
-def fit_certainty(doubt, right, averaged=True):
+def fit_certainty(doubt, right, averaged=True, weights=None):
     """Fit the probability of right predictions.
 
     Parameters
@@ -97,6 +100,8 @@ def fit_certainty(doubt, right, averaged=True):
     right : bool array of shape (n,)
     averaged : bool, default=True
         See :class:`Certainty`.
+    weights : float array of shape (n,), default=None
+        Weights of the samples; 1 by default.
 
     Returns
     -------
@@ -111,7 +116,9 @@ def fit_certainty(doubt, right, averaged=True):
     x = _logarithm(doubt[known])
     x = np.concatenate([x, [x.min(), x.max()]])
     y = np.concatenate([right[known], [True, False]])
-    model = LogisticRegression().fit(x[:, None], y)
+    own = np.ones(len(doubt)) if weights is None else weights
+    own = np.concatenate([own[known], [1.0, 1.0]])
+    model = LogisticRegression().fit(x[:, None], y, sample_weight=own)
     return Certainty(float(model.intercept_[0]), float(model.coef_[0, 0]), averaged)
 
 
@@ -171,4 +178,6 @@ def calibrate_certainty(locate, truth, found, size, averaged):
     for one, points in answers:
         errors.append(relative_errors(one.points[-1], points, one.sides))
         doubts.append(np.where(np.isnan(errors[-1]), np.nan, one.doubt))
-    return fit_certainty(np.concatenate(doubts), np.concatenate(errors) < _RIGHT, averaged)
+    weights = np.repeat((1.0, *_WEIGHTS), [len(own) for own in doubts])
+    right = np.concatenate(errors) < _RIGHT
+    return fit_certainty(np.concatenate(doubts), right, averaged, weights)

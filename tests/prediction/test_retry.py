@@ -94,6 +94,56 @@ def test_small_and_far_off_shapes_are_found():
         np.testing.assert_allclose(last, truth, atol=1)
 
 
+class Central(Upright):
+    """Finds upright shapes of the expected size and place only."""
+
+    def forward(self, images):
+        points, size = super().forward(images), images.shape[-1]
+        away = torch.linalg.vector_norm(points.mean(1) - (size - 1) / 2, dim=-1)
+        width = torch.linalg.vector_norm(points[:, 1] - points[:, 0], dim=-1)
+        width = width / torch.linalg.vector_norm(self.upright[1] - self.upright[0])
+        seen = (away < size / 6) & (width > 0.8) & (width < 1.5)
+        return torch.where(seen[:, None, None], points, self.upright)
+
+
+def test_shapes_far_from_the_middle_are_found():
+    stages, retry = cascade()
+    stages[0] = Stage(Central(64), stages[0].crop, MIRROR)
+    directions = np.radians(np.arange(20, 380, 45))
+    truth = shapes(ANGLES, 0.7, 26 * np.stack([np.cos(directions), np.sin(directions)], 1))
+    chips = chips_of(truth)
+    before, _ = read_chips(stages, chips)
+    lost = np.linalg.norm(before[-1] - truth, axis=-1).mean(1) > 5
+    assert lost.sum() >= 5
+    (_, last), _ = read_chips(stages, chips, retry)
+    np.testing.assert_allclose(last[lost], truth[lost], atol=1)
+
+
+def test_a_prediction_that_other_crops_agree_with_is_not_searched_for(monkeypatch):
+    from skwing._prediction import retry as module
+
+    class Beside(Upright):
+        """Six pixels to the right, so that a mirrored crop contradicts."""
+
+        def forward(self, images):
+            return super().forward(images) + torch.tensor([6.0, 0.0])
+
+    (first, last), retry = cascade()
+    stages, searched = [first, Stage(Beside(48), last.crop, MIRROR)], []
+    search = module._least_doubtful
+
+    def spy(stages, chips, indices, *others):
+        searched.extend(indices[0].tolist())
+        return search(stages, chips, indices, *others)
+
+    monkeypatch.setattr(module, "_least_doubtful", spy)
+    chips = chips_of(shapes(np.radians([20, -20, 90, 180]), off=OFF[:4]))
+    _, doubt = read_chips(stages, chips)
+    assert (doubt > retry.limit).all()
+    read_chips(stages, chips, retry)
+    assert set(searched) == {2, 3}
+
+
 def test_predictions_without_doubt_are_not_repeated():
     stages, retry = cascade()
     chips = chips_of(shapes())
