@@ -515,7 +515,7 @@ class CascadeLandmarkRegressor(
             patches = list(map(patch_size_of, networks))
             chips = cut_to_learn_on(samples, sizes, margins, plan.device, patches, plan.cache)
         warn_of_contradictions(samples, chips, plan.schema)
-        mean_points = np.nanmean(chips.to_chip(samples.points), axis=0)
+        mean_points = chips.mean_in_chip(samples.points)
         crops = make_crops(sizes, margins, chips.frame, plan.mean_shape, mean_points)
         asymmetries = [np.zeros(mean_points.shape, dtype=np.float32) for _ in networks]
         if known:

@@ -31,7 +31,7 @@ def chip_frame(sizes, margins):
     return ChipFrame(8 * math.ceil(finest * side / 8), (side - 1) / 2)
 
 
-def finer_frame(chips, points, sizes, margins):
+def finer_frame(chips, extents, sizes, margins):
     """Frame of chips with higher resolution, if shapes are small relative to their boxes.
 
     Later stages magnify shapes to the size of their crops. The side of chips is doubled until
@@ -41,8 +41,8 @@ def finer_frame(chips, points, sizes, margins):
     Parameters
     ----------
     chips : Chips
-    points : array of shape (n, L, 2)
-        Landmarks in chip pixels, NaN = missing.
+    extents : array of shape (n,)
+        Longer sides of the boxes around the landmarks, in chip pixels.
     sizes, margins : list
         See :func:`chip_frame`.
 
@@ -52,7 +52,6 @@ def finer_frame(chips, points, sizes, margins):
         The frame of `chips` if its resolution is sufficient.
     """
     wanted = [size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True)][1:]
-    extents = geometry.boxes_of(points)[:, 2:].max(-1)
     extents = extents[extents > 1]  # ignore samples with a single landmark
     if not wanted or not len(extents):
         return chips.frame
@@ -63,7 +62,7 @@ def finer_frame(chips, points, sizes, margins):
     return replace(chips.frame, size=chips.frame.size * 2**doublings)
 
 
-def frame_for_patches(frame, chips, points, size, margin):
+def frame_for_patches(frame, chips, extents, size, margin):
     """Frame of chips with the resolution of patches, which are small parts of their frame.
 
     Parameters
@@ -71,8 +70,8 @@ def frame_for_patches(frame, chips, points, size, margin):
     frame : ChipFrame
         Frame for the other stages, which the result is at least as fine as.
     chips : Chips
-    points : array of shape (n, L, 2)
-        Landmarks in chip pixels, NaN = missing.
+    extents : array of shape (n,)
+        Longer sides of the boxes around the landmarks, in chip pixels.
     size : int
         Side of the frame of the patches, in pixels.
     margin : float
@@ -83,7 +82,6 @@ def frame_for_patches(frame, chips, points, size, margin):
     frame : ChipFrame
         The resolution is at most that of the images, and limited by the size in memory.
     """
-    extents = geometry.boxes_of(points)[:, 2:].max(-1)
     extents = extents[extents > 1]
     if not len(extents):
         return frame
@@ -116,9 +114,9 @@ def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None, cache=Non
     sizes, margins = zip(*[stage[:2] for stage in stages if stage[2] is None], strict=True)
     cut = partial(cut_together, samples.data, device=device, cache=cache)
     chips = cut(chip_frame(sizes, margins), check_sizes=True)
-    points = chips.to_chip(samples.points)
-    frame = finer_frame(chips, points, sizes, margins)
+    extents = chips.extents(samples.points)
+    frame = finer_frame(chips, extents, sizes, margins)
     for size, margin, patch_size in stages:
         if patch_size is not None:
-            frame = frame_for_patches(frame, chips, points, size, margin)
+            frame = frame_for_patches(frame, chips, extents, size, margin)
     return chips if frame == chips.frame else cut(frame)

@@ -20,7 +20,13 @@ from skwing.images._decode import decoding_threads
 from skwing.runtime import check_box_inside, cut_chip
 
 _CPU = torch.device("cpu")
+_N_ROWS = 2**14  # samples whose coordinates are transformed at once
 _PORTION = 48e6  # maximum number of bytes of pixels that are decoded in advance
+
+
+def portions(n):
+    """Slices that cover n samples, for computations whose intermediate results are large."""
+    return [slice(start, start + _N_ROWS) for start in range(0, n, _N_ROWS)]
 
 
 @dataclass(frozen=True)
@@ -78,24 +84,51 @@ class Chips:
         side = self.frame.size / (1 + 2 * self.frame.margin)
         return side / geometry.scale_of(self.matrices)
 
-    def to_chip(self, points):
+    def to_chip(self, points, dtype=np.float64):
         """Map points of shape (n, L, 2) from image pixels to chip pixels."""
-        return geometry.apply(self.matrices, points)
+        moved = np.empty(np.shape(points), dtype)
+        for rows in portions(len(moved)):
+            moved[rows] = geometry.apply(self.matrices[rows], points[rows])
+        return moved
+
+    def mean_in_chip(self, points):
+        """Mean of known points of shape (n, L, 2), in chip pixels; of shape (L, 2)."""
+        total, n_known = 0.0, 0
+        for rows in portions(len(self)):
+            moved = geometry.apply(self.matrices[rows], points[rows])
+            total = total + np.nansum(moved, axis=0)
+            n_known = n_known + (~np.isnan(moved)).sum(axis=0)
+        return total / n_known
+
+    def extents(self, points):
+        """Longer sides of the boxes around points of shape (n, L, 2), in chip pixels."""
+        sides = np.empty(len(self))
+        for rows in portions(len(self)):
+            moved = geometry.apply(self.matrices[rows], points[rows])
+            sides[rows] = geometry.boxes_of(moved)[:, 2:].max(-1)
+        return sides
 
     def to_image(self, points):
         """Map points of shape (n, L, 2) from chip pixels to image pixels."""
         return geometry.apply(geometry.invert(self.matrices), points)
 
     @cached_property
-    def _half(self):
-        # Averaging blocks avoids aliasing when crops are sampled at less than full scale.
-        to_half, stored = geometry.halving(), isinstance(self.pixels, StoredPixels)
-        return Chips(
-            self.pixels.halved() if stored else halve(self.pixels),
-            geometry.compose(to_half, self.matrices),
-            ChipFrame(self.frame.size // 2, self.frame.margin),
-            self.device,
-        )
+    def _levels(self):
+        return [self.pixels]
+
+    def _level(self, matrices, scale):
+        """Pixels that crops of a scale are sampled from, and matrices from them to the crops.
+
+        Averaging blocks avoids aliasing when crops are sampled at less than full scale.
+        """
+        level, size = 0, self.frame.size
+        while scale < 0.75 and size % 2 == 0:
+            matrices = geometry.compose(matrices, self._from_half)
+            level, size, scale = level + 1, size // 2, 2 * scale
+            if len(self._levels) == level:
+                last = self._levels[-1]
+                self._levels.append(last.halved() if hasattr(last, "halved") else halve(last))
+        return self._levels[level], matrices
 
     @cached_property
     def _from_half(self):
@@ -124,10 +157,8 @@ class Chips:
         -------
         batch : float32 tensor of shape (b, 3, size, size) in [0, 1]
         """
-        if scale < 0.75 and self.frame.size % 2 == 0:
-            matrices = geometry.compose(matrices, self._from_half)
-            return self._half.sample(indices, matrices, size, 2 * scale, field)
-        return sample(self._rows(indices), matrices, size, field)
+        pixels, matrices = self._level(matrices, scale)
+        return sample(self._rows(pixels, indices), matrices, size, field)
 
     def patches(self, indices, matrices, centers, size, scale=1.0):
         """Sample a batch of patches, with a single resampling.
@@ -149,22 +180,20 @@ class Chips:
         -------
         batch : float32 tensor of shape (b, n_patches, 3, size, size) in [0, 1]
         """
-        if scale < 0.75 and self.frame.size % 2 == 0:
-            matrices = geometry.compose(matrices, self._from_half)
-            return self._half.patches(indices, matrices, centers, size, 2 * scale)
+        pixels, matrices = self._level(matrices, scale)
         linear = matrices[:, None, :, :2].expand(-1, centers.shape[1], -1, -1)
         shift = matrices[:, None, :, 2] - centers + (size - 1) / 2
         own = torch.cat([linear, shift[..., None]], -1)
-        return sample_patches(self._rows(indices), own, size)
+        return sample_patches(self._rows(pixels, indices), own, size)
 
-    def _rows(self, indices):
+    def _rows(self, pixels, indices):
         """Pixels of some chips, as :func:`skwing._crops.warp.sample` takes them."""
-        if isinstance(self.pixels, torch.Tensor):
-            return self.pixels[to_device(indices, self.device)]
+        if isinstance(pixels, torch.Tensor):
+            return pixels[to_device(indices, self.device)]
         if self.device.type == "cpu":
-            return [self.pixels[i] for i in indices.tolist()]
+            return [pixels[i] for i in indices.tolist()]
         # Convert to numpy, which would treat a tensor with one index as a scalar.
-        return to_device(torch.from_numpy(self.pixels[indices.numpy()]), self.device)
+        return to_device(torch.from_numpy(pixels[indices.numpy()]), self.device)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):

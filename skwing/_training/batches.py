@@ -41,10 +41,11 @@ class EndlessDraws:
     def __init__(self, repeats, batch_size, generator):
         if not repeats.any():
             raise ValueError("the repeats of all training samples are 0: none would be drawn")
-        self._repeats, self._batch_size, self._generator = repeats, batch_size, generator
         self._n_parts = math.ceil(int(repeats.sum()) / _MOST_WAITING)
+        self._repeats = repeats.int() if self._n_parts == 1 else repeats
+        self._batch_size, self._generator = batch_size, generator
         self._part, self._offsets = 0, None
-        self._waiting = torch.empty(0, dtype=torch.int64)
+        self._waiting = torch.empty(0, dtype=torch.int32)
 
     def __iter__(self):
         return self
@@ -52,9 +53,9 @@ class EndlessDraws:
     def __next__(self):
         while len(self._waiting) < self._batch_size:
             pool = self._next_pool()
-            order = torch.randperm(len(pool), generator=self._generator)
-            self._waiting = torch.cat([self._waiting, pool[order]])
-        batch = self._waiting[: self._batch_size]
+            order = torch.randperm(len(pool), generator=self._generator, dtype=torch.int32)
+            self._waiting = torch.cat([self._waiting, pool.index_select(0, order)])
+        batch = self._waiting[: self._batch_size].long()
         self._waiting = self._waiting[self._batch_size :]
         return batch
 
@@ -70,7 +71,9 @@ class EndlessDraws:
 
     def _next_pool(self):
         """Indices of the next part of a pass with their repeats."""
-        if self._part == 0 and self._n_parts > 1:
+        if self._n_parts == 1:
+            return torch.repeat_interleave(self._repeats)
+        if self._part == 0:
             # Rounding has a random offset; otherwise all samples with one repeat would be in the
             # last part.
             self._offsets = torch.randint(
@@ -78,13 +81,11 @@ class EndlessDraws:
             )
         n_drawn = self._n_drawn(self._part + 1) - self._n_drawn(self._part)
         self._part = (self._part + 1) % self._n_parts
-        return torch.repeat_interleave(torch.arange(len(n_drawn)), n_drawn)
+        return torch.repeat_interleave(n_drawn.int())
 
     def _n_drawn(self, part):
         """Number of draws of each sample in the first parts of a pass."""
         whole, rest = self._repeats // self._n_parts, self._repeats % self._n_parts
-        if self._offsets is None:
-            return whole * part
         return whole * part + (rest * part + self._offsets) // self._n_parts
 
 

@@ -41,7 +41,7 @@ def check_predictions(stages, chips, truth):
     true = truth.points[rows.to(truth.points.device)]
     crop = stages[-1].crop
     off = _mean_distance(found, true) * crop.scale
-    constant = _mean_distance(truth.points.nanmean(0).expand_as(true), true) * crop.scale
+    constant = _mean_distance(true.nanmean(0).expand_as(true), true) * crop.scale
     if off > max(_FAR_WORSE * constant, _FAR_OFF * crop.size):
         raise Diverged(
             f"predictions on training samples are off by {off:.3g} pixels of the input of "

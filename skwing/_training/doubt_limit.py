@@ -36,7 +36,7 @@ def make_retry(stages, chips, plan, mirrored):
     retry : Retry
         The limit is 1.5 times the 95th percentile of the doubt on training samples.
     """
-    mean_points = np.nanmean(chips.to_chip(plan.train.points), axis=0)
+    mean_points = chips.mean_in_chip(plan.train.points)
     start = np.float32(geometry.apply(stages[0].crop.matrix, mean_points))
     names = mirror_permutation(plan.schema, chips.device)
     both = [

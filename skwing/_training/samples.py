@@ -41,7 +41,7 @@ class Samples:
     def repeats(self):
         """Number of draws of each sample per epoch, an int array of shape (n,)."""
         if self.data.repeats is None:
-            return np.ones(len(self), dtype=np.int64)
+            return np.broadcast_to(np.int64(1), len(self))  # takes no memory
         return self.data.repeats
 
 

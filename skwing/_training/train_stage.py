@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 
 from skwing._prediction.stages import mirror_permutation
@@ -26,7 +27,7 @@ _ASYMMETRY_UNITS = 16
 def make_truth(chips, samples, schema):
     """Training targets in chip pixels, on the device of the chips."""
     device = chips.device
-    points = torch.as_tensor(chips.to_chip(samples.points), dtype=torch.float32, device=device)
+    points = torch.from_numpy(chips.to_chip(samples.points, np.float32)).to(device)
     permutation = mirror_permutation(schema, device)
     weights = None if samples.weights is None else torch.tensor(samples.weights, device=device)
     return TrainingTargets(points, permutation, weights)

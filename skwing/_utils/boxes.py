@@ -87,5 +87,5 @@ def are_whole_images(boxes: Floats, sizes: Floats | None) -> bool:
     if sizes is None:
         return False
     known = ~np.isnan(boxes).any(axis=1)
-    whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1)
-    return bool((boxes[known] == whole[known]).all())
+    whole = (boxes[:, :2] == 0).all(axis=1) & (boxes[:, 2:] == sizes).all(axis=1)
+    return bool(whole[known].all())

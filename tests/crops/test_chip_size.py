@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from skwing import CascadeLandmarkRegressor
+from skwing import CascadeLandmarkRegressor, geometry
 from skwing._crops import chip_size
 from skwing._crops.chip_size import cut_to_learn_on, finer_frame, frame_for_patches
 from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
@@ -19,6 +19,10 @@ def chips_of(side, image_side, n=2):
     matrices = np.zeros((n, 2, 3))
     matrices[:, 0, 0] = matrices[:, 1, 1] = side / image_side
     return Chips(np.zeros((n, side, side, 3), np.uint8), matrices, ChipFrame(side, 0.0))
+
+
+def extents_of(points):
+    return geometry.boxes_of(points)[:, 2:].max(-1)
 
 
 def shapes_of(extents):
@@ -41,33 +45,33 @@ def shapes_of(extents):
 )
 def test_chips_are_as_fine_as_shapes_are_small_and_images_allow(extent, image_side, size):
     chips = chips_of(64, image_side)
-    frame = finer_frame(chips, shapes_of([extent, extent]), SIZES, MARGINS)
+    frame = finer_frame(chips, extents_of(shapes_of([extent, extent])), SIZES, MARGINS)
     assert frame == ChipFrame(size, 0.0)
 
 
 def test_only_later_stages_magnify_shapes():
     chips, points = chips_of(64, 4000), shapes_of([3, 3])
-    assert finer_frame(chips, points, [128], [0.0]) == chips.frame
-    assert finer_frame(chips, points, [512, 32], [0.0, 0.0]).size == 64 * 8
-    assert finer_frame(chips, points, [16, 32], [0.0, 0.5]).size == 64 * 4
-    assert finer_frame(chips, points, [16, 32, 64], [0.0] * 3).size == 64 * 16
+    assert finer_frame(chips, extents_of(points), [128], [0.0]) == chips.frame
+    assert finer_frame(chips, extents_of(points), [512, 32], [0.0, 0.0]).size == 64 * 8
+    assert finer_frame(chips, extents_of(points), [16, 32], [0.0, 0.5]).size == 64 * 4
+    assert finer_frame(chips, extents_of(points), [16, 32, 64], [0.0] * 3).size == 64 * 16
 
 
 def test_missing_points_and_lonely_ones_tell_no_size():
     chips, points = chips_of(64, 4000, n=3), shapes_of([7.0, 7.0, 7.0])
     points[1, 0] = np.nan
     points[2] = np.nan
-    assert finer_frame(chips, points, SIZES, MARGINS).size == 256
+    assert finer_frame(chips, extents_of(points), SIZES, MARGINS).size == 256
     points[0, 1] = np.nan
-    assert finer_frame(chips, points, SIZES, MARGINS) == chips.frame
+    assert finer_frame(chips, extents_of(points), SIZES, MARGINS) == chips.frame
 
 
 def test_chips_stay_in_memory(monkeypatch):
     chips, points = chips_of(64, 4000), shapes_of([1.0, 1.0])
     monkeypatch.setattr(chip_size, "_MOST_BYTES", 4 * chips.pixels.nbytes)
-    assert finer_frame(chips, points, SIZES, MARGINS).size == 128
+    assert finer_frame(chips, extents_of(points), SIZES, MARGINS).size == 128
     monkeypatch.setattr(chip_size, "_MOST_BYTES", 1)
-    assert finer_frame(chips, points, SIZES, MARGINS) == chips.frame
+    assert finer_frame(chips, extents_of(points), SIZES, MARGINS) == chips.frame
 
 
 @pytest.mark.parametrize(
@@ -83,16 +87,19 @@ def test_chips_stay_in_memory(monkeypatch):
 )
 def test_chips_are_as_fine_as_patches_need(extent, image_side, size):
     chips, points = chips_of(64, image_side), shapes_of([extent, extent])
-    assert frame_for_patches(chips.frame, chips, points, 256, 0.0) == ChipFrame(size, 0.0)
+    extents = extents_of(points)
+    assert frame_for_patches(chips.frame, chips, extents, 256, 0.0) == ChipFrame(size, 0.0)
 
 
 def test_chips_for_patches_stay_in_memory_and_need_a_shape(monkeypatch):
     chips, points = chips_of(64, 4000), shapes_of([40.0, 40.0])
-    assert frame_for_patches(chips.frame, chips, points * np.nan, 256, 0.0) == chips.frame
+    assert (
+        frame_for_patches(chips.frame, chips, extents_of(points * np.nan), 256, 0.0) == chips.frame
+    )
     monkeypatch.setattr(chip_size, "_MOST_BYTES", 9 * chips.pixels.nbytes)
-    assert frame_for_patches(chips.frame, chips, points, 256, 0.0).size == 3 * 64
+    assert frame_for_patches(chips.frame, chips, extents_of(points), 256, 0.0).size == 3 * 64
     monkeypatch.setattr(chip_size, "_MOST_BYTES", 1)
-    assert frame_for_patches(chips.frame, chips, points, 256, 0.0) == chips.frame
+    assert frame_for_patches(chips.frame, chips, extents_of(points), 256, 0.0) == chips.frame
 
 
 def crosses(n, side=256, seed=0):

@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -263,3 +264,41 @@ def test_sampling_never_waits_for_the_gpu(chips):
         on_gpu.sample(torch.arange(4), matrices, 48, 0.5)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda chips, points: chips.to_chip(points, np.float32),
+        lambda chips, points: chips.mean_in_chip(points),
+        lambda chips, points: chips.extents(points),
+    ],
+    ids=["to_chip", "mean_in_chip", "extents"],
+)
+def test_coordinates_of_many_samples_take_little_memory_beside_the_result(compute):
+    n = 100_000
+    random = np.random.default_rng(0)
+    points = random.uniform(0, 100, (n, 5, 2))
+    points[::7, 2] = np.nan
+    boxes = random.uniform(10, 60, (n, 4))
+    pixels = np.broadcast_to(np.uint8(0), (n, 96, 96, 3))
+    chips = Chips(pixels, FRAME.matrices(boxes), FRAME)
+    tracemalloc.start()
+    result = compute(chips, points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak - result.nbytes < 0.8 * points.nbytes
+
+
+def test_means_and_extents_are_those_of_the_points_in_chips(chips):
+    points = np.tile(POINTS, (5000, 1, 1))
+    points[::3, 1] = np.nan
+    many = Chips(
+        np.broadcast_to(np.uint8(0), (len(points), 1, 1, 3)),
+        np.tile(chips.matrices, (5000, 1, 1)),
+        FRAME,
+    )
+    moved = geometry.apply(many.matrices, points)
+    np.testing.assert_array_equal(many.to_chip(points), moved)
+    np.testing.assert_allclose(many.mean_in_chip(points), np.nanmean(moved, axis=0), rtol=1e-12)
+    np.testing.assert_array_equal(many.extents(points), geometry.boxes_of(moved)[:, 2:].max(-1))
