@@ -114,7 +114,7 @@ class Chips:
 
     @cached_property
     def _levels(self):
-        return [self.pixels]
+        return {0: self.pixels}
 
     def _level(self, matrices, scale):
         """Pixels that crops of a scale are sampled from, and matrices from them to the crops.
@@ -125,9 +125,9 @@ class Chips:
         while scale < 0.75 and size % 2 == 0:
             matrices = geometry.compose(matrices, self._from_half)
             level, size, scale = level + 1, size // 2, 2 * scale
-            if len(self._levels) == level:
-                last = self._levels[-1]
-                self._levels.append(last.halved() if hasattr(last, "halved") else halve(last))
+            if level not in self._levels:  # two threads may do this, with equal results
+                last = self._levels[level - 1]
+                self._levels[level] = last.halved() if hasattr(last, "halved") else halve(last)
         return self._levels[level], matrices
 
     @cached_property
