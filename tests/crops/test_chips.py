@@ -1,5 +1,7 @@
 import pickle
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 from drawn import draw_dots, find_dots
 
 from skwing import BoxedImages, geometry
+from skwing._crops import chips as module
 from skwing._crops.chips import ChipFrame, Chips, cut_chips, iter_chips
 from skwing._crops.pack import StoredPixels
 from skwing._utils.opencv import cv2
@@ -264,6 +267,23 @@ def test_sampling_never_waits_for_the_gpu(chips):
         on_gpu.sample(torch.arange(4), matrices, 48, 0.5)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_threads_may_halve_chips_at_the_same_time(chips, monkeypatch):
+    matrices, rows = to_frame(chips, 12, 0.25), torch.arange(4)
+    alone = Chips(chips.pixels, chips.matrices, FRAME).sample(rows, matrices, 12, 1 / 8)
+    both, halve = threading.Barrier(2, timeout=30), module.halve
+
+    def halve_together(pixels):
+        both.wait()
+        return halve(pixels)
+
+    monkeypatch.setattr(module, "halve", halve_together)
+    shared = Chips(chips.pixels, chips.matrices, FRAME)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: shared.sample(rows, matrices, 12, 1 / 8), range(2)))
+    for each in (*found, shared.sample(rows, matrices, 12, 1 / 8)):
+        torch.testing.assert_close(each, alone, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from sklearn.exceptions import NotFittedError
 from skwing import CascadeLandmarkRegressor, geometry, load_model, save_model
 from skwing._prediction.certainty import (
     Certainty,
+    calibrate_certainty,
     disturbances,
     fit_certainty,
     relative_errors,
@@ -30,6 +33,38 @@ def test_more_doubt_is_less_certain_also_if_all_is_right_or_wrong():
         assert ((p > 0) & (p < 1)).all() and (np.diff(p) < 0).all()
     assert fit_certainty(doubt, np.full(50, True)).probability(doubt).mean() > 0.9
     assert fit_certainty(doubt, np.full(50, False)).probability(doubt).mean() < 0.1
+
+
+def test_a_weight_is_a_number_of_samples():
+    rng = np.random.default_rng(0)
+    doubt, weights = rng.uniform(0.01, 0.3, 60), rng.integers(0, 4, 60)
+    right = rng.random(60) > doubt
+    most = [doubt.argmin(), doubt.argmax()]  # the range of doubt belongs to all samples
+    weights[most] = 1
+    weighted = fit_certainty(doubt, right, weights=weights)
+    repeated = fit_certainty(doubt.repeat(weights), right.repeat(weights))
+    np.testing.assert_allclose(weighted.probability(doubt), repeated.probability(doubt), atol=1e-3)
+
+
+def test_boxes_without_an_object_have_a_tenth_of_the_weight():
+    n, turns = 100, []
+    points = np.tile([[[-1.0, 0], [1, 0]]], (n, 1, 1))
+
+    def locate(data, changes=None):
+        turns.append(changes)
+        off = 0.0 if len(turns) < 4 else 9.0  # the last disturbance misses the object
+        return SimpleNamespace(
+            points=[points + off], doubt=np.full(n, 0.05), sides=np.full(n, 20.0)
+        )
+
+    class Truth(SimpleNamespace):
+        def __len__(self):
+            return n
+
+    truth = Truth(points=points, data=np.arange(n))
+    found = calibrate_certainty(locate, truth, locate(truth.data), 64, averaged=True)
+    assert len(turns) == 4
+    np.testing.assert_allclose(found.probability(np.array([0.05])), 300 / 310, atol=0.01)
 
 
 def test_samples_without_doubt_or_prediction_have_none():
