@@ -61,7 +61,14 @@ def measure(args):
                 "seconds_of_all": round(seconds, 2),
                 "times_faster": round(alone / share / seconds, 2),
                 "best_score": round(search.best_score_, 5),
-                "mean_score": round(float(search.cv_results_["mean_test_score"].mean()), 5),
+                "scores": [
+                    [found["w"], found["epsilon"], round(float(score), 5)]
+                    for found, score in zip(
+                        search.cv_results_["params"],
+                        search.cv_results_["mean_test_score"],
+                        strict=True,
+                    )
+                ],
             }
 
 

@@ -6,13 +6,13 @@ but new for this texture. A thin-plate spline deforms the image accordingly (Boo
 """
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.warp import read_at, to_device
-from skwing._utils.graphs import Replayed
+from skwing._crops.warp import read_at
 
 _N_CANDIDATES = 31  # number of shapes to compare with: the others in a batch of 32
 _MOST_KNOTS = 128  # maximum number of landmarks in the spline, whose cost is cubic in it
@@ -29,68 +29,41 @@ _N_ITERATIONS = 6
 _COINCIDENT = 1e-12  # lower limit of squared distances, which rounding can make negative
 
 
-class Bend:
-    """Deforms batches of crops, each crop towards the shape of another one.
+def bend(points, samples, strengths, size, rows=slice(None)):
+    """Deform a batch of crops, or some rows of it, each crop towards the shape of another one.
+
+    Shapes without a close neighbour (such as articulated limbs) are deformed less or not at all.
 
     Parameters
     ----------
+    points : float32 tensor of shape (n, L, 2)
+        In crop pixels, NaN = missing.
+    samples : int tensor of shape (n,)
+        Index of the sample of each crop; a batch may contain a sample several times.
+    strengths : float32 tensor of shape (n,)
+        1 reaches the other shape.
     size : int
         Side of the crops in pixels.
-    amount : float
-        Maximum strength; 1 reaches the other shape. Shapes without a close neighbour (such
-        as articulated limbs) are deformed less or not at all.
+    rows : int tensor of shape (n_rows,) or slice
+        Rows to deform.
+
+    Returns
+    -------
+    points : float32 tensor of shape (n_rows, L, 2)
+        Landmarks in the deformed crops.
+    field : float32 tensor of shape (n_rows, 2, n_nodes, n_nodes)
+        Offsets, in pixels, from positions in the deformed crop to positions in the
+        original crop, for :func:`skwing._crops.warp.sample`.
     """
-
-    def __init__(self, size, amount):
-        self.size, self.amount = size, amount
-        # Two parts, because the solver between them cannot be recorded as a CUDA graph.
-        self._prepare = Replayed(self._moves_and_systems)
-        self._finish = Replayed(self._points_and_field)
-
-    def __call__(self, points, samples, generator, rows=slice(None)):
-        """Deform a batch, or some rows of it.
-
-        Parameters
-        ----------
-        points : float32 tensor of shape (n, L, 2)
-            In crop pixels, NaN = missing.
-        samples : int tensor of shape (n,)
-            Index of the sample of each crop; a batch may contain a sample several times.
-        generator : torch.Generator
-        rows : int tensor of shape (n_rows,) or slice
-            Rows to deform.
-
-        Returns
-        -------
-        points : float32 tensor of shape (n_rows, L, 2)
-            Landmarks in the deformed crops.
-        field : float32 tensor of shape (n_rows, 2, n_nodes, n_nodes)
-            Offsets, in pixels, from positions in the deformed crop to positions in the
-            original crop, for :func:`skwing._crops.warp.sample`.
-        """
-        part = to_device(torch.rand(len(points), generator=generator)[rows], points.device)
-        chosen = to_device(rows, points.device) if isinstance(rows, torch.Tensor) else None
-        moves, *frame, system, values = self._prepare(points, samples, part, chosen)
-        points = points if chosen is None else points[chosen]
-        # The regularised system is not singular; a check would force a GPU sync.
-        factors, _ = torch.linalg.solve_ex(system, values)
-        bent, field = self._finish(points, moves, *frame, factors)
-        # Copy, because a recorded graph writes the next batch to the same memory.
-        return (bent.clone(), field.clone()) if self._finish.recorded else (bent, field)
-
-    def _moves_and_systems(self, points, samples, part, rows=None):
-        ways = offsets_to_nearest_shapes(points, samples, rows)
-        points = points if rows is None else points[rows]
-        similar = ((_OTHER - _mean_way(points, ways)) / (_OTHER - _SIMILAR)).clamp(0, 1)
-        moves = (self.amount * similar * part)[:, None, None] * ways
-        return moves, *_spline_systems(points + moves, moves, self.size)
-
-    def _points_and_field(self, points, moves, knots, middle, unit, factors):
-        field = _field(knots, middle, unit, factors, self.size)
-        return _forward_points(points, moves, field, self.size), field
+    ways = offsets_to_nearest_shapes(points, samples, rows)
+    points, strengths = points[rows], strengths[rows]
+    similar = ((_OTHER - _mean_way(points, ways)) / (_OTHER - _SIMILAR)).clamp(0, 1)
+    moves = (similar * strengths)[:, None, None] * ways
+    field = _spline_field(points + moves, moves, size)
+    return _forward_points(points, moves, field, size), field
 
 
-def offsets_to_nearest_shapes(points, samples, rows=None):
+def offsets_to_nearest_shapes(points, samples, rows=slice(None)):
     """Offsets from each shape to the nearest aligned shape of another sample.
 
     Parameters
@@ -98,8 +71,8 @@ def offsets_to_nearest_shapes(points, samples, rows=None):
     points : tensor of shape (n, L, 2)
         NaN = missing.
     samples : int tensor of shape (n,)
-    rows : int tensor of shape (n_rows,), default=None
-        Shapes to return offsets of; None means all.
+    rows : int tensor of shape (n_rows,) or slice
+        Shapes to return offsets of.
 
     Returns
     -------
@@ -107,7 +80,7 @@ def offsets_to_nearest_shapes(points, samples, rows=None):
         NaN for landmarks that are missing in one of both shapes, or without another sample.
     """
     n = len(points)
-    rows = (torch.arange(n, device=points.device) if rows is None else rows)[:, None]
+    rows = torch.arange(n, device=points.device)[rows][:, None]
     n_candidates = min(max(n - 1, 1), _N_CANDIDATES)
     candidates = (rows + torch.arange(1, n_candidates + 1, device=points.device)) % n
     others = points[candidates]
@@ -128,12 +101,11 @@ def _mean_way(points, ways):
     return _mean_square(ways).sqrt() / geometry.boxes_of(points)[:, 2:].amax(-1)
 
 
-def _spline_systems(places, moves, size):
-    """Linear systems of the splines that map moved points back to their original positions.
+def _spline_field(places, moves, size):
+    """Offsets from moved points back to their original positions, interpolated by splines.
 
     `places`, of shape (n, L, 2), are the positions after `moves`; NaN = unknown. Returns the
-    knots, of shape (n, n_knots, 2), relative to the centre of each shape and in units of its
-    longer side; the centres and the units; and matrix and right-hand side of the systems.
+    offsets at the nodes, of shape (n, 2, n_nodes, n_nodes), in pixels.
     """
     n, device = len(places), places.device
     every = math.ceil(places.shape[1] / _MOST_KNOTS)
@@ -142,33 +114,85 @@ def _spline_systems(places, moves, size):
     # Normalise by position and size of the shape, so that the deformation is independent of them.
     corner, extent = geometry.boxes_of(places)[:, None].nan_to_num(size).split(2, -1)
     middle, unit = corner + extent / 2, extent.amax(-1, keepdim=True)
-    side = torch.linspace(-_ANCHORS, _ANCHORS, 3, device=device)
-    square = torch.cartesian_prod(side, side)
-    ring = torch.cat([square[:4], square[5:]]).expand(n, -1, 2)
-    knots = torch.where(known[..., None], (places - middle) / unit, 0.0)
-    knots, moved = (
-        torch.cat([knots, ring], 1),
-        torch.cat([known, known.new_ones(n, ring.shape[1])], 1),
-    )
-    values = F.pad(torch.where(known[..., None], -moves, 0.0), (0, 0, 0, ring.shape[1] + 3))
-    # Rows and columns of unknown landmarks are those of the identity matrix.
-    weight = moved[..., None].to(places.dtype)
-    smoothing = torch.where(moved, _SMOOTHING, 1.0)
-    bending = _spline(knots, knots) * weight * weight.mT + torch.diag_embed(smoothing)
-    plane = F.pad(knots, (1, 0), value=1.0) * weight
-    system = torch.cat([torch.cat([bending, plane], 2), F.pad(plane.mT, (0, 3))], 1)
-    return knots, middle, unit, system, values
-
-
-def _field(knots, middle, unit, factors, size):
-    """Offsets of the splines at the nodes, of shape (n, 2, n_nodes, n_nodes), in pixels."""
-    axis = torch.linspace(0, size - 1, _N_NODES, device=knots.device)
+    ring = _ring(device).expand(n, -1, -1)
+    knots = torch.cat([torch.where(known[..., None], (places - middle) / unit, 0.0), ring], 1)
+    values = torch.cat([torch.where(known[..., None], -moves, 0.0), torch.zeros_like(ring)], 1)
+    known = F.pad(known, (0, ring.shape[1]), value=True)
+    weights, plane = _spline_weights(knots, known, values)
+    axis = torch.linspace(0, size - 1, _N_NODES, device=device)
     nodes = (torch.cartesian_prod(axis, axis).flip(-1) - middle) / unit
-    bent = _spline(nodes, knots) @ factors[:, :-3]
-    field = bent + F.pad(nodes, (1, 0), value=1.0) @ factors[:, -3:]
+    field = _spline(nodes, knots) @ weights + _affine(nodes) @ plane
     away = nodes.abs().amax(-1, keepdim=True)
     field = field * ((_STILL - away) / (_STILL - _ANCHORS)).clamp(0, 1)
     return field.mT.unflatten(2, (_N_NODES, _N_NODES))
+
+
+def _spline_weights(knots, known, values):
+    """Weights and affine parts of smoothing splines with given values at the known knots.
+
+    The kernel is positive definite only on weights without an affine part. Its values at three
+    corners of a triangle are subtracted, which changes the affine part of the spline alone, and
+    makes it positive definite on all weights. The systems can then be solved by the Cholesky
+    decomposition, which can be recorded as a CUDA graph; elimination with pivots cannot.
+
+    Parameters
+    ----------
+    knots : tensor of shape (n, n_knots, 2)
+    known : bool tensor of shape (n, n_knots)
+    values : tensor of shape (n, n_knots, 2)
+        0 where knots are unknown.
+
+    Returns
+    -------
+    weights : tensor of shape (n, n_knots, 2)
+    plane : tensor of shape (n, 3, 2)
+        Factors of 1, x and y.
+    """
+    corners, to_corners = _triangle(knots.device)
+    shares = _affine(knots) @ to_corners  # barycentric coordinates
+    at_corners = _spline(knots, corners.expand(len(knots), -1, -1))
+    cross = shares @ at_corners.mT
+    among = _spline(corners[None], corners[None]) + torch.eye(3, device=knots.device)
+    kernel = _spline(knots, knots) - cross - cross.mT + shares @ among @ shares.mT
+    # Rows and columns of unknown landmarks are those of the identity matrix.
+    weight = known[..., None].to(knots.dtype)
+    smoothing = torch.where(known, _SMOOTHING, 1.0)
+    system = kernel * weight * weight.mT + torch.diag_embed(smoothing)
+    plane = _affine(knots) * weight
+    # Both factorised matrices are positive definite; a check would force a GPU sync.
+    root, _ = torch.linalg.cholesky_ex(system)
+    reduced = torch.linalg.solve_triangular(root, torch.cat([plane, values], -1), upper=False)
+    planes, rest = reduced.split([3, 2], -1)
+    root_of_plane, _ = torch.linalg.cholesky_ex(planes.mT @ planes)
+    own = _solved(root_of_plane, planes.mT @ rest)
+    weights = torch.linalg.solve_triangular(root.mT, rest - planes @ own, upper=True)
+    return weights, own - to_corners @ (at_corners.mT @ weights)
+
+
+def _solved(root, values):
+    """Solve systems with their lower Cholesky factors."""
+    half = torch.linalg.solve_triangular(root, values, upper=False)
+    return torch.linalg.solve_triangular(root.mT, half, upper=True)
+
+
+@lru_cache
+def _ring(device):
+    """Fixed anchors around a shape, of shape (8, 2)."""
+    side = torch.linspace(-_ANCHORS, _ANCHORS, 3)
+    square = torch.cartesian_prod(side, side)
+    return torch.cat([square[:4], square[5:]]).to(device)
+
+
+@lru_cache
+def _triangle(device):
+    """Corners of a triangle, and the matrix from 1, x and y to its barycentric coordinates."""
+    corners = _ANCHORS * torch.tensor([[-1.0, -1.0], [1.0, -1.0], [0.0, 1.0]])
+    return corners.to(device), torch.linalg.inv(_affine(corners)).to(device)
+
+
+def _affine(places):
+    """Values of 1, x and y at places (..., 2), of shape (..., 3)."""
+    return F.pad(places, (1, 0), value=1.0)
 
 
 def _spline(places, knots):

@@ -116,19 +116,51 @@ class Chips:
     def _levels(self):
         return {0: self.pixels}
 
-    def _level(self, matrices, scale):
-        """Pixels that crops of a scale are sampled from, and matrices from them to the crops.
+    def _level_of(self, scale):
+        """How often pixels are halved for crops of a scale.
 
         Averaging blocks avoids aliasing when crops are sampled at less than full scale.
         """
         level, size = 0, self.frame.size
         while scale < 0.75 and size % 2 == 0:
-            matrices = geometry.compose(matrices, self._from_half)
             level, size, scale = level + 1, size // 2, 2 * scale
-            if level not in self._levels:  # two threads may do this, with equal results
-                last = self._levels[level - 1]
-                self._levels[level] = last.halved() if hasattr(last, "halved") else halve(last)
-        return self._levels[level], matrices
+        return level
+
+    def _level(self, level):
+        """Pixels that are halved a number of times."""
+        if level not in self._levels:  # two threads may do this, with equal results
+            last = self._level(level - 1)
+            self._levels[level] = last.halved() if hasattr(last, "halved") else halve(last)
+        return self._levels[level]
+
+    def rows(self, indices, scale=1.0):
+        """Pixels of some chips that crops of a scale are sampled from.
+
+        Parameters
+        ----------
+        indices : int tensor of shape (b,)
+            On the CPU.
+        scale : float, default=1.0
+            See :meth:`sample`.
+
+        Returns
+        -------
+        pixels : list of arrays or tensor
+            As :func:`skwing._crops.warp.sample` takes them.
+        """
+        pixels = self._level(self._level_of(scale))
+        if isinstance(pixels, torch.Tensor):
+            return pixels[to_device(indices, self.device)]
+        if self.device.type == "cpu":
+            return [pixels[i] for i in indices.tolist()]
+        # Convert to numpy, which would treat a tensor with one index as a scalar.
+        return to_device(torch.from_numpy(pixels[indices.numpy()]), self.device)
+
+    def from_rows(self, matrices, scale=1.0):
+        """Matrices from the pixels of :meth:`rows` instead of chip pixels."""
+        for _ in range(self._level_of(scale)):
+            matrices = geometry.compose(matrices, self._from_half)
+        return matrices
 
     @cached_property
     def _from_half(self):
@@ -157,8 +189,7 @@ class Chips:
         -------
         batch : float32 tensor of shape (b, 3, size, size) in [0, 1]
         """
-        pixels, matrices = self._level(matrices, scale)
-        return sample(self._rows(pixels, indices), matrices, size, field)
+        return sample(self.rows(indices, scale), self.from_rows(matrices, scale), size, field)
 
     def patches(self, indices, matrices, centers, size, scale=1.0):
         """Sample a batch of patches, with a single resampling.
@@ -180,20 +211,19 @@ class Chips:
         -------
         batch : float32 tensor of shape (b, n_patches, 3, size, size) in [0, 1]
         """
-        pixels, matrices = self._level(matrices, scale)
-        linear = matrices[:, None, :, :2].expand(-1, centers.shape[1], -1, -1)
-        shift = matrices[:, None, :, 2] - centers + (size - 1) / 2
-        own = torch.cat([linear, shift[..., None]], -1)
-        return sample_patches(self._rows(pixels, indices), own, size)
+        matrices = patch_matrices(self.from_rows(matrices, scale), centers, size)
+        return sample_patches(self.rows(indices, scale), matrices, size)
 
-    def _rows(self, pixels, indices):
-        """Pixels of some chips, as :func:`skwing._crops.warp.sample` takes them."""
-        if isinstance(pixels, torch.Tensor):
-            return pixels[to_device(indices, self.device)]
-        if self.device.type == "cpu":
-            return [pixels[i] for i in indices.tolist()]
-        # Convert to numpy, which would treat a tensor with one index as a scalar.
-        return to_device(torch.from_numpy(pixels[indices.numpy()]), self.device)
+
+def patch_matrices(matrices, centers, size):
+    """Matrices to patches of a size, of shape (b, n_patches, 2, 3).
+
+    `matrices` map to the frame of the patches, and `centers`, of shape (b, n_patches, 2), are in
+    pixels of the frame.
+    """
+    linear = matrices[:, None, :, :2].expand(-1, centers.shape[1], -1, -1)
+    shift = matrices[:, None, :, 2] - centers + (size - 1) / 2
+    return torch.cat([linear, shift[..., None]], -1)
 
 
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):

@@ -1,17 +1,19 @@
 """Geometric and photometric augmentation of batches.
 
 Random numbers are drawn on the CPU from one generator, whatever the device, so that a seed
-gives the same crops on all devices.
+gives the same crops on all devices. All numbers of a batch are drawn, and moved to the device, at
+once. What is computed from them on a GPU has shapes that do not depend on their values, so that
+the GPU is never waited for, and the computation can be recorded as a CUDA graph.
 """
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.warp import to_device
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class StageAugmentation:
         image of the batch, with equal probability.
     deformation : float
         Maximum strength of the deformation towards the shape of a similar sample, see
-        :class:`skwing._crops.bend.Bend`.
+        :func:`skwing._crops.bend.bend`.
     """
 
     rotation: float = 0.0
@@ -54,21 +56,79 @@ class StageAugmentation:
 _COVERED = (0.08, 0.43)  # range of the sides of occluding rectangles, relative to the crop
 
 
-def _uniform(generator, *shape):
-    """Uniform numbers in [-1, 1)."""
-    return 2 * torch.rand(*shape, generator=generator) - 1
+# Uniform numbers that the changes of a sample are computed from.
+OF_MATRICES = {"angle": 1, "scale": 1, "shift": 2, "mirror": 1}
 
 
-def random_matrices(n, size, augmentation, generator):
-    """Draw random similarity transforms of an input frame, some of them mirrored.
+def of_photometric(augmentation):
+    """Names and numbers of the uniform numbers that :func:`photometric` takes for a sample."""
+    names = {}
+    if augmentation.blur > 0:
+        names |= {"blur": 1}
+    if augmentation.contrast > 0 or augmentation.brightness > 0:
+        names |= {"contrast": 1, "brightness": 1}
+    if augmentation.occlusion > 0:
+        names |= {"sides": 2, "first": 2, "covered": 1, "plain": 1, "colour": 3}
+    return names
+
+
+def draw(n, names, generator):
+    """Draw uniform numbers in [0, 1) for the changes of n samples.
 
     Parameters
     ----------
     n : int
+    names : dict of str to int
+        Number of numbers for each sample, by name.
+    generator : torch.Generator
+
+    Returns
+    -------
+    numbers : float32 tensor of shape (n * sum(names.values()),)
+        For :func:`by_name`.
+    """
+    return torch.rand(n * sum(names.values()), generator=generator)
+
+
+def draw_move(size, augmentation, generator):
+    """Draw by how many pixels parts of other images are moved, an int tensor of shape (2,)."""
+    if augmentation.occlusion > 0:
+        return torch.randint(size, (2,), generator=generator)
+    return torch.zeros(2, dtype=torch.int64)
+
+
+def by_name(numbers, n, names):
+    """Divide the result of :func:`draw` into tensors of shape (n, names[name]) by name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skwing._crops.random_changes import by_name
+    >>> by_name(torch.arange(6.0), 2, {"angle": 1, "shift": 2})
+    {'angle': tensor([[0.],
+            [1.]]), 'shift': tensor([[2., 3.],
+            [4., 5.]])}
+    """
+    parts = numbers.split([n * each for each in names.values()])
+    return {name: part.reshape(n, -1) for name, part in zip(names, parts, strict=True)}
+
+
+def random_matrices(n, size, augmentation, generator):
+    """Draw random similarity transforms of an input frame, see :func:`matrices_of`."""
+    numbers = by_name(draw(n, OF_MATRICES, generator), n, OF_MATRICES)
+    return matrices_of(numbers, size, augmentation)
+
+
+def matrices_of(numbers, size, augmentation):
+    """Random similarity transforms of an input frame, some of them mirrored.
+
+    Parameters
+    ----------
+    numbers : dict of str to float32 tensor of shape (n, ...)
+        Uniform numbers for the names in `OF_MATRICES`.
     size : int
         Side of the frame in pixels.
     augmentation : StageAugmentation
-    generator : torch.Generator
 
     Returns
     -------
@@ -77,14 +137,24 @@ def random_matrices(n, size, augmentation, generator):
     mirrored : bool tensor of shape (n,)
         Mask of the transforms with a reflection; their landmarks must be renamed.
     """
-    angle = math.radians(augmentation.rotation) * _uniform(generator, n)
-    scale = torch.exp(math.log1p(augmentation.scale) * _uniform(generator, n))
-    shift = augmentation.shift * size * _uniform(generator, n, 2)
-    mirrored = torch.rand(n, generator=generator) < augmentation.mirror
+    angle = math.radians(augmentation.rotation) * _balanced(numbers["angle"][:, 0])
+    scale = torch.exp(math.log1p(augmentation.scale) * _balanced(numbers["scale"][:, 0]))
+    shift = augmentation.shift * size * _balanced(numbers["shift"])
+    mirrored = numbers["mirror"][:, 0] < augmentation.mirror
     matrices = geometry.from_parts(angle, scale, shift, (size - 1) / 2)
-    reflection = torch.as_tensor(geometry.reflect(size), dtype=torch.float32)
-    reflected = geometry.compose(matrices, reflection.expand_as(matrices))
+    reflection = _reflection(size, matrices.device).expand_as(matrices)
+    reflected = geometry.compose(matrices, reflection)
     return torch.where(mirrored[:, None, None], reflected, matrices), mirrored
+
+
+def _balanced(numbers):
+    """Uniform numbers in [-1, 1) from those in [0, 1)."""
+    return 2 * numbers - 1
+
+
+@lru_cache
+def _reflection(size, device):
+    return torch.as_tensor(geometry.reflect(size), dtype=torch.float32).to(device)
 
 
 def rename_mirrored(points, mirrored, permutation):
@@ -104,7 +174,7 @@ def rename_mirrored(points, mirrored, permutation):
     return torch.where(mirrored[:, None, None], points[:, permutation], points)
 
 
-def photometric(images, augmentation, generator, n=None, rows=slice(None)):
+def photometric(images, augmentation, numbers, move, rows=slice(None)):
     """Apply blur, brightness, contrast and occlusion to a batch, or to some rows of it.
 
     Parameters
@@ -112,9 +182,11 @@ def photometric(images, augmentation, generator, n=None, rows=slice(None)):
     images : float32 tensor of shape (n_rows, 3, size, size)
         In [0, 1]; modified in place.
     augmentation : StageAugmentation
-    generator : torch.Generator
-    n : int, default=None
-        Number of rows of the whole batch, for which numbers are drawn; None means all.
+    numbers : dict of str to float32 tensor of shape (n, ...)
+        Uniform numbers of the whole batch for the names of :func:`of_photometric`, on the device
+        of the images.
+    move : int tensor of shape (2,)
+        See :func:`draw_move`; on the same device.
     rows : int tensor of shape (n_rows,) or slice
         Consecutive rows of the whole batch. A row may be occluded with a part of the next one;
         the last row is therefore correct only if these are all rows.
@@ -123,46 +195,62 @@ def photometric(images, augmentation, generator, n=None, rows=slice(None)):
     -------
     images : the same tensor, in [0, 1]
     """
-    n, device = len(images) if n is None else n, images.device
+    own = {name: numbers[name][rows] for name in of_photometric(augmentation)}
     if augmentation.blur > 0:
-        blurred = (torch.rand(n, generator=generator) < augmentation.blur)[rows]
-        chosen = to_device(blurred.nonzero()[:, 0], device)
-        images[chosen] = _blur(images[chosen])
+        blurred = own["blur"] < augmentation.blur
+        chosen = _rows_of(blurred[:, 0])
+        some = images[chosen]
+        images[chosen] = torch.where(_by_image(blurred[chosen]), _blur(some), some)
     if augmentation.contrast > 0 or augmentation.brightness > 0:
-        factor = 1 + augmentation.contrast * _uniform(generator, n, 1, 1, 1)
-        offset = augmentation.brightness * _uniform(generator, n, 1, 1, 1)
+        factor = 1 + augmentation.contrast * _by_image(_balanced(own["contrast"]))
+        offset = augmentation.brightness * _by_image(_balanced(own["brightness"]))
         # Contrast is relative to mid-grey, so that it does not change the mean brightness.
-        factor, offset = factor[rows], (offset + 0.5 * (1 - factor))[rows]
-        images.mul_(to_device(factor, device)).add_(to_device(offset, device)).clamp_(0, 1)
+        images.mul_(factor).add_(offset + 0.5 * (1 - factor)).clamp_(0, 1)
     if augmentation.occlusion > 0:
-        _cover(images, augmentation.occlusion, generator, n, rows)
+        _cover(images, augmentation.occlusion, own, move)
     return images
 
 
-def _cover(images, probability, generator, n, part):
+def _by_image(values):
+    """Values of shape (n, k) as those of k channels of images, of shape (n, k, 1, 1)."""
+    return values[:, :, None, None]
+
+
+def _rows_of(chosen):
+    """Indices of chosen images, or of all on a GPU: the CPU would have to wait for their number."""
+    if chosen.device.type == "cpu":
+        return chosen.nonzero()[:, 0]
+    return torch.arange(len(chosen), device=chosen.device)
+
+
+def _cover(images, probability, numbers, move):
     """Occlude a rectangle of some images, in place."""
-    n_shown, channels, _, size = images.shape
-    device = images.device
+    n_shown, _, _, size = images.shape
     low, high = _COVERED
-    sides = size * (low + (high - low) * torch.rand(n, 2, generator=generator))
-    first = size * torch.rand(n, 2, generator=generator) - sides / 2
-    covered = torch.rand(n, generator=generator) < probability
-    plain = torch.rand(n, generator=generator) < 0.5
-    colours = torch.rand(n, channels, 1, 1, generator=generator)
-    shift = torch.randint(size, (2,), generator=generator).tolist()
-    sides, first, covered, plain, colours = (
-        drawn[part] for drawn in (sides, first, covered, plain, colours)
-    )
-    rows = to_device(covered.nonzero()[:, 0], device)
-    axis = torch.arange(size)
+    sides = size * (low + (high - low) * numbers["sides"])
+    first = size * numbers["first"] - sides / 2
+    covered = numbers["covered"][:, 0] < probability
+    plain = _by_image(numbers["plain"]) < 0.5
+    colours = _by_image(numbers["colour"])
+    rows = _rows_of(covered)
+    axis = torch.arange(size, device=images.device)
     inside = (axis >= first[..., None]) & (axis < (first + sides)[..., None])
-    mask = to_device(inside[:, 0, :, None] & inside[:, 1, None, :], device)[rows, None]
-    # The next image of the batch, shifted so that its landmarks have other positions.
-    pieces = images[(rows + 1) % n_shown].roll(shift, (2, 3))
-    filled = torch.where(
-        to_device(plain, device)[rows, None, None, None], to_device(colours, device)[rows], pieces
-    )
+    inside = inside & covered[:, None, None]
+    mask = (inside[:, 0, :, None] & inside[:, 1, None, :])[rows, None]
+    # The next image of the batch, moved so that its landmarks have other positions.
+    pieces = _moved(images[(rows + 1) % n_shown], move)
+    filled = torch.where(plain[rows], colours[rows], pieces)
     images[rows] = torch.where(mask, filled, images[rows])
+
+
+def _moved(images, move):
+    """Move images cyclically by numbers of pixels, an int tensor of shape (2,)."""
+    if move.device.type == "cpu":
+        return images.roll(move.tolist(), (2, 3))
+    down, right = (
+        torch.arange(images.shape[-1], device=move.device) - move[:, None]
+    ) % images.shape[-1]
+    return images[:, :, down[:, None], right]
 
 
 def _blur(images):

@@ -6,13 +6,23 @@ from dataclasses import dataclass, replace
 import torch
 
 from skwing import geometry
-from skwing._crops.bend import Bend
-from skwing._crops.random_changes import photometric, random_matrices, rename_mirrored
-from skwing._crops.warp import to_device
+from skwing._crops.bend import bend
+from skwing._crops.random_changes import (
+    OF_MATRICES,
+    by_name,
+    draw,
+    draw_move,
+    matrices_of,
+    of_photometric,
+    photometric,
+    random_matrices,
+    rename_mirrored,
+)
+from skwing._crops.warp import sample, to_device
 from skwing._prediction.stages import are_found, read_crops
 from skwing._training.weights import Diverged
 from skwing._utils import ranks
-from skwing._utils.parts import Part
+from skwing._utils.graphs import Replayed
 
 _MOST_WAITING = 10**7  # maximum number of draws that are shuffled at once
 _N_VARIANTS = 8  # number of crops per sample, from different predictions of previous stages
@@ -245,25 +255,82 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
         :class:`skwing._training.asymmetry.WithAsymmetry`.
     """
     size, device = stage.crop.size, chips.device
-    bend = Bend(size, augmentation.deformation)
+    crops = _Crops(stage.crop, augmentation, variants, chips, truth, part)
+    make = Replayed(crops.make)
     for indices in draws:
-        n, rows = len(indices), to_device(indices, device)
-        own = Part.whole(n) if part is None else part
-        # Occlusion uses the next image.
-        shown = own.with_next if augmentation.occlusion > 0 else own.rows
+        n = len(indices)
         chosen = torch.randint(variants.shape[1], (n,), generator=generator)
-        change, mirrored = random_matrices(n, size, augmentation, generator)
-        change, mirrored = to_device(change, device), to_device(mirrored, device)
-        matrices = geometry.compose(change, variants[rows, to_device(chosen, device)])
-        targets = geometry.apply(matrices, truth.points[rows])
+        numbers = draw(n, crops.names, generator)
+        which = torch.cat([indices, chosen, draw_move(size, augmentation, generator)])
+        pixels = chips.rows(indices[rows_shown(part, augmentation)], stage.crop.scale)
+        yield as_batch(make.fresh(to_device(which, device), to_device(numbers, device), pixels))
+
+
+class _Crops:
+    """Batches of crops as functions of random numbers, on the device of the chips."""
+
+    def __init__(self, crop, augmentation, variants, chips, truth, part):
+        self.crop, self.augmentation, self.variants = crop, augmentation, variants
+        self.chips, self.truth = chips, truth
+        rows = rows_of(part), rows_shown(part, augmentation)
+        self.own, self.shown = (index_on(chips.device, each) for each in rows)
+        bending = {"bend": 1} if augmentation.deformation > 0 else {}
+        self.names = OF_MATRICES | bending | of_photometric(augmentation)
+
+    def make(self, which, numbers, pixels):
+        """Images, changes, mirrored, targets and weights of a batch.
+
+        Parameters
+        ----------
+        which : int tensor of shape (2 * n + 2,)
+            Indices of the samples, those of their variants, and the result of
+            :func:`skwing._crops.random_changes.draw_move`.
+        numbers : float32 tensor
+            Uniform numbers for `names`.
+        pixels : list of arrays or tensor
+            See :meth:`skwing._crops.chips.Chips.rows`.
+        """
+        crop, truth, augmentation = self.crop, self.truth, self.augmentation
+        n = (len(which) - 2) // 2
+        indices, chosen, move = which.split([n, n, 2])
+        numbers = by_name(numbers, n, self.names)
+        change, mirrored = matrices_of(numbers, crop.size, augmentation)
+        matrices = geometry.compose(change, self.variants[indices, chosen])
+        targets = geometry.apply(matrices, truth.points[indices])
         if truth.permutation is not None:
             targets = rename_mirrored(targets, mirrored, truth.permutation)
-        if bend.amount > 0:
-            targets, field = bend(targets, rows, generator, shown)
+        own, shown = self.own, self.shown
+        if augmentation.deformation > 0:
+            strengths = augmentation.deformation * numbers["bend"][:, 0]
+            targets, field = bend(targets, indices, strengths, crop.size, shown)
         else:
             targets, field = targets[shown], None
-        images = chips.sample(indices[shown], matrices[shown], size, stage.crop.scale, field)
-        images = photometric(images, augmentation, generator, n, shown)[: len(own)]
-        weights = None if truth.weights is None else truth.weights[rows[own.rows]]
-        inputs = images, change[own.rows, :, :2], mirrored[own.rows]
-        yield inputs, targets[: len(own)], weights
+        images = sample(pixels, self.chips.from_rows(matrices[shown], crop.scale), crop.size, field)
+        images = photometric(images, augmentation, numbers, move, shown)
+        change, mirrored, indices = change[own, :, :2], mirrored[own], indices[own]
+        weights = None if truth.weights is None else truth.weights[indices]
+        n_own = len(indices)
+        return images[:n_own], change, mirrored, targets[:n_own], weights
+
+
+def as_batch(made):
+    """A batch for :mod:`skwing._training.loop`, with the inputs of the network first."""
+    *inputs, targets, weights = made
+    return tuple(inputs), targets, weights
+
+
+def rows_of(part):
+    """Index of the rows of a part of a batch; None is the whole batch."""
+    return slice(None) if part is None else part.rows
+
+
+def rows_shown(part, augmentation):
+    """Index of the rows whose images are needed; occlusion uses the next image."""
+    if part is None:
+        return slice(None)
+    return part.with_next if augmentation.occlusion > 0 else part.rows
+
+
+def index_on(device, rows):
+    """Index of rows of tensors on a device."""
+    return rows if isinstance(rows, slice) else to_device(rows, device)

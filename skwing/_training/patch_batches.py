@@ -10,12 +10,22 @@ from dataclasses import replace
 import torch
 
 from skwing import geometry
-from skwing._crops.random_changes import photometric, random_matrices, rename_mirrored
-from skwing._crops.warp import to_device
+from skwing._crops.chips import patch_matrices
+from skwing._crops.random_changes import (
+    OF_MATRICES,
+    by_name,
+    draw,
+    matrices_of,
+    of_photometric,
+    photometric,
+    rename_mirrored,
+)
+from skwing._crops.warp import sample_patches, to_device
 from skwing._prediction.stages import are_found, read_stages
+from skwing._training.batches import as_batch, index_on, rows_of
 from skwing._training.weights import Diverged
 from skwing._utils import ranks
-from skwing._utils.parts import Part
+from skwing._utils.graphs import Replayed
 
 _SCATTER = 1 / 128  # displacement of patches, for networks without an attribute `scatter`
 _VARIED = 0.5  # standard deviation of the logarithm of the displacement, between landmarks
@@ -83,36 +93,73 @@ def patch_batches(stage, augmentation, places, chips, truth, draws, generator, p
         As in :func:`skwing._training.batches.training_batches`; targets are relative to the
         centres of the patches.
     """
-    crop, size, device = stage.crop, stage.patch_size, chips.device
+    crop, device = stage.crop, chips.device
     # Rectangles would cover most of a patch; networks drop whole landmarks instead.
     augmentation = replace(augmentation, occlusion=0.0)
     frames = crop.matrices(len(chips), device, places)
+    scatter = getattr(stage.network, "scatter", _SCATTER) * crop.size
+    patches = _Patches(stage, augmentation, frames, places, chips, truth, part)
+    make, shown = Replayed(patches.make), rows_of(part)
     for indices in draws:
-        n, rows = len(indices), to_device(indices, device)
-        own = Part.whole(n) if part is None else part
-        change, mirrored = random_matrices(n, crop.size, augmentation, generator)
-        change, mirrored = to_device(change, device), to_device(mirrored, device)
-        matrices = geometry.compose(change, frames[rows])
-        centers = geometry.apply(matrices, places[rows])
-        targets = geometry.apply(matrices, truth.points[rows])
+        n, n_patches = len(indices), places.shape[1]
+        numbers = draw(n, OF_MATRICES, generator)
+        moves = scatter * _displacements(n, n_patches, generator)
+        looks = draw(n * n_patches, patches.looks, generator)
+        pixels = chips.rows(indices[shown], crop.scale)
+        drawn = (to_device(each, device) for each in (indices, numbers, moves, looks))
+        yield as_batch(make.fresh(*drawn, pixels))
+
+
+class _Patches:
+    """Batches of patches as functions of random numbers, on the device of the chips."""
+
+    def __init__(self, stage, augmentation, frames, places, chips, truth, part):
+        self.crop, self.size, self.augmentation = stage.crop, stage.patch_size, augmentation
+        self.frames, self.places, self.chips, self.truth = frames, places, chips, truth
+        self.looks = of_photometric(augmentation)
+        each = None if part is None else part.times(places.shape[1])
+        self.own, self.each = (index_on(chips.device, rows_of(rows)) for rows in (part, each))
+
+    def make(self, indices, numbers, moves, looks, pixels):
+        """Patches, changes, mirrored, targets and weights of a batch.
+
+        Parameters
+        ----------
+        indices : int tensor of shape (n,)
+        numbers : float32 tensor
+            Uniform numbers for the changes of the samples.
+        moves : float32 tensor of shape (n, n_patches, 2)
+            Displacements of the patches in pixels.
+        looks : float32 tensor
+            Uniform numbers for the photometric changes of all patches.
+        pixels : list of arrays or tensor
+            See :meth:`skwing._crops.chips.Chips.rows`.
+        """
+        crop, truth, own, n = self.crop, self.truth, self.own, len(indices)
+        change, mirrored = matrices_of(
+            by_name(numbers, n, OF_MATRICES), crop.size, self.augmentation
+        )
+        matrices = geometry.compose(change, self.frames[indices])
+        centers = geometry.apply(matrices, self.places[indices])
+        targets = geometry.apply(matrices, truth.points[indices])
         if truth.permutation is not None:
             centers = rename_mirrored(centers, mirrored, truth.permutation)
             targets = rename_mirrored(targets, mirrored, truth.permutation)
-        scatter = getattr(stage.network, "scatter", _SCATTER) * crop.size
-        centers = centers + to_device(scatter * _displacements(centers, generator), device)
-        shown = own.rows
-        patches = chips.patches(indices[shown], matrices[shown], centers[shown], size, crop.scale)
-        each = own.times(patches.shape[1])
-        patches = photometric(patches.flatten(0, 1), augmentation, generator, each.n, each.rows)
-        patches = patches.unflatten(0, (len(own), -1))
-        weights = None if truth.weights is None else truth.weights[rows[shown]]
-        inputs = patches, change[shown, :, :2], mirrored[shown]
-        yield inputs, (targets - centers)[shown], weights
+        centers = centers + moves
+        matrices = self.chips.from_rows(matrices[own], crop.scale)
+        patches = sample_patches(
+            pixels, patch_matrices(matrices, centers[own], self.size), self.size
+        )
+        looks = by_name(looks, n * centers.shape[1], self.looks)
+        shown = patches.flatten(0, 1)
+        shown = photometric(shown, self.augmentation, looks, None, self.each)
+        weights = None if truth.weights is None else truth.weights[indices[own]]
+        targets = (targets - centers)[own]
+        return shown.view_as(patches), change[own, :, :2], mirrored[own], targets, weights
 
 
-def _displacements(centers, generator):
+def _displacements(n, n_landmarks, generator):
     """Random displacements of unit size: of all landmarks together, and of each on its own."""
-    n, n_landmarks = centers.shape[:2]
     each = torch.randn(n, n_landmarks, 2, generator=generator)
     size = torch.exp(_VARIED * torch.randn(n, n_landmarks, 1, generator=generator))
     return size * each + _SHARED * torch.randn(n, 1, 2, generator=generator)

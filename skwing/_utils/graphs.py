@@ -71,6 +71,13 @@ class Replayed:
         self._graph.replay()
         return self._answer
 
+    def fresh(self, *tensors):
+        """Call the function, and return a copy of a tuple that a replay returns."""
+        answer = self(*tensors)
+        if not self.recorded:
+            return answer
+        return tuple(None if each is None else each.clone() for each in answer)
+
     def _call_aside(self, tensors):
         """Call on a separate stream, as required before recording."""
         current = torch.cuda.current_stream(self._stream.device)

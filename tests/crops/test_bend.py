@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.bend import Bend, offsets_to_nearest_shapes
+from skwing._crops.bend import bend, offsets_to_nearest_shapes
 from skwing._crops.warp import read_at
 
 SIZE = 64
@@ -17,6 +17,11 @@ def seeded(seed=0):
 
 def make_shapes(n, noise=1.5, seed=0):
     return SHAPE + noise * torch.randn(n, *SHAPE.shape, generator=seeded(seed))
+
+
+def bent(points, samples, amount, seed=0):
+    """Deform each crop, by a random part of the way to another shape, up to an amount."""
+    return bend(points, samples, amount * torch.rand(len(points), generator=seeded(seed)), SIZE)
 
 
 def bent_spots(points, field):
@@ -39,7 +44,7 @@ def middles(images):
 
 def test_pixels_go_with_their_landmarks():
     points = make_shapes(12)
-    moved, field = Bend(SIZE, 1.0)(points, torch.arange(12), seeded())
+    moved, field = bent(points, torch.arange(12), 1.0)
     assert (moved - points).norm(dim=-1).max() > 2
     there = middles(bent_spots(points, field))
     torch.testing.assert_close(there, moved, atol=0.5, rtol=0)
@@ -52,7 +57,7 @@ def test_pixels_go_with_their_landmarks():
 def test_a_shape_goes_part_of_the_way_to_another():
     points, samples = make_shapes(200), torch.arange(200)
     ways = offsets_to_nearest_shapes(points, samples)
-    moved, _ = Bend(SIZE, 0.8)(points, samples, seeded())
+    moved, _ = bent(points, samples, 0.8)
     went = moved - points
     parts = (went * ways).sum((1, 2)) / ways.square().sum((1, 2))
     assert parts.min() > -0.01
@@ -75,7 +80,7 @@ def test_a_shape_without_one_like_it_is_bent_less_or_not_at_all(apart, low, high
         far = ways.square().sum(-1).mean().sqrt() / geometry.boxes_of(points)[0, 2:].amax()
         points[1] = points[0] + (points[1] - points[0]) * apart / far
     points = points[[0, 1] * 100]
-    moved, _ = Bend(SIZE, 1.0)(points, torch.arange(2).repeat(100), seeded())
+    moved, _ = bent(points, torch.arange(2).repeat(100), 1.0)
     went = (moved - points)[::2].norm(dim=(1, 2)) / ways.norm()
     assert low - 0.02 <= went.max() <= high + 0.02
 
@@ -107,7 +112,7 @@ def test_turned_moved_and_scaled_the_same_way_is_no_other_shape():
     points = geometry.apply(
         geometry.from_parts(angle, scale, torch.full((n, 2), 2.0), 31.5), SHAPE.expand(n, -1, -1)
     )
-    moved, field = Bend(SIZE, 1.0)(points, torch.arange(n), seeded())
+    moved, field = bent(points, torch.arange(n), 1.0)
     torch.testing.assert_close(moved, points, atol=1e-3, rtol=0)
     assert field.abs().max() < 2e-3
 
@@ -119,17 +124,17 @@ def test_turned_moved_and_scaled_the_same_way_is_no_other_shape():
 )
 def test_without_another_shape_nothing_is_bent(n, samples, n_landmarks):
     points = make_shapes(n)[:, :n_landmarks]
-    moved, field = Bend(SIZE, 1.0)(points, torch.tensor(samples), seeded())
+    moved, field = bent(points, torch.tensor(samples), 1.0)
     torch.testing.assert_close(moved, points, atol=1e-3, rtol=0)
     assert field.abs().max() < 2e-3
 
 
 def test_missing_landmarks_stay_missing_and_go_along_where_only_the_other_misses_them():
     points = make_shapes(2)
-    whole, _ = Bend(SIZE, 1.0)(points, torch.arange(2), seeded())
+    whole, _ = bent(points, torch.arange(2), 1.0)
     lacking = points.clone()
     lacking[0, 2] = torch.nan
-    moved, field = Bend(SIZE, 1.0)(lacking, torch.arange(2), seeded())
+    moved, field = bent(lacking, torch.arange(2), 1.0)
     assert torch.equal(torch.isnan(moved), torch.isnan(lacking))
     assert torch.isfinite(field).all()
     there = middles(bent_spots(points, field))
@@ -142,7 +147,7 @@ def test_nothing_known_is_nothing_bent():
     points = make_shapes(3)
     points[1] = torch.nan
     points[2, 1:] = torch.nan
-    moved, field = Bend(SIZE, 1.0)(points, torch.arange(3), seeded())
+    moved, field = bent(points, torch.arange(3), 1.0)
     assert torch.equal(torch.isnan(moved), torch.isnan(points))
     assert field.abs().max() < 2e-3
 
@@ -150,9 +155,7 @@ def test_nothing_known_is_nothing_bent():
 def test_a_small_shape_bends_like_a_large_one():
     large = make_shapes(6)
     small = (large - 31.5) / 4 + 31.5
-    moves = [
-        Bend(SIZE, 1.0)(points, torch.arange(6), seeded())[0] - points for points in (large, small)
-    ]
+    moves = [bent(points, torch.arange(6), 1.0)[0] - points for points in (large, small)]
     # Not exactly, as its field is as coarse.
     assert (moves[0] / 4 - moves[1]).norm() < 0.3 * moves[1].norm()
 
@@ -163,7 +166,7 @@ def test_bending_stays_near_the_shape_and_within_its_moves(scale, middle):
     points = (make_shapes(6) - 31.5) * scale + torch.tensor(middle)
     points[:, 3] = points[:, 4]  # coincident landmarks
     greatest = offsets_to_nearest_shapes(points, torch.arange(6)).norm(dim=-1).amax(-1)
-    moved, field = Bend(SIZE, 1.0)(points, torch.arange(6), seeded())
+    moved, field = bent(points, torch.arange(6), 1.0)
     assert ((moved - points).norm(dim=-1).amax(-1) < 1.2 * greatest).all()
     assert (field.norm(dim=1).amax((1, 2)) < 1.5 * greatest).all()
     axis = torch.linspace(0, SIZE - 1, field.shape[-1])
@@ -177,7 +180,7 @@ def test_of_many_landmarks_all_go_along():
     circle = 31.5 + 20 * torch.stack([torch.cos(angle), torch.sin(angle)], -1)
     wide = torch.tensor([[1.0, 1.0], [1.15, 0.9], [0.9, 1.1]])[:, None]
     points = (circle - 31.5) * wide + 31.5
-    moved, field = Bend(SIZE, 1.0)(points, torch.arange(3), seeded())
+    moved, field = bent(points, torch.arange(3), 1.0)
     assert (moved - points).norm(dim=-1).max() > 1
     nodes = (field.shape[-1] - 1) / (SIZE - 1) * moved
     torch.testing.assert_close(moved + read_at(field, nodes, 1).mT, points, atol=0.1, rtol=0)
@@ -202,7 +205,7 @@ def test_each_of_a_hundred_landmarks_goes_its_own_way():
     points = points[[0, 1] * 20]
     samples = torch.arange(2).repeat(20)
     ways = offsets_to_nearest_shapes(points, samples)[0]
-    moved, _ = Bend(SIZE, 1.0)(points, samples, seeded())
+    moved, _ = bent(points, samples, 1.0)
     went = (moved - points)[::2]
     # Neighbours go opposite ways, which the smoothing holds back; yet each goes its own.
     most = went[went.norm(dim=(1, 2)).argmax()]
@@ -217,7 +220,7 @@ def test_landmarks_of_one_place_that_part_go_most_of_the_way_and_do_not_tear_the
     points[1, 0, 1] -= 1.5
     points[1, 7, 1] += 1.5
     points = points[[0, 1] * 50]
-    moved, field = Bend(SIZE, 1.0)(points, torch.arange(2).repeat(50), seeded())
+    moved, field = bent(points, torch.arange(2).repeat(50), 1.0)
     went = (moved - points)[::2, [0, 7], 1].abs().amax(0)
     assert 0.5 * 1.5 < went.min() < 1.5
     # Torn or folded, the places that are read would not keep their order: a determinant < 0.
@@ -230,9 +233,7 @@ def test_landmarks_of_one_place_that_part_go_most_of_the_way_and_do_not_tear_the
 
 def test_a_seed_decides_and_the_global_generator_is_left_alone():
     points, state = make_shapes(5), torch.get_rng_state()
-    first, again, other = (
-        Bend(SIZE, 1.0)(points, torch.arange(5), seeded(seed)) for seed in (1, 1, 2)
-    )
+    first, again, other = (bent(points, torch.arange(5), 1.0, seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
     assert torch.equal(torch.get_rng_state(), state)

@@ -8,6 +8,10 @@ import torch
 from skwing import geometry
 from skwing._crops.random_changes import (
     StageAugmentation,
+    by_name,
+    draw,
+    draw_move,
+    of_photometric,
     photometric,
     random_matrices,
     rename_mirrored,
@@ -35,12 +39,20 @@ def noise_images(n, size=16, seed=0):
     return torch.rand(n, 3, size, size, generator=seeded(seed))
 
 
+def look(images, augmentation, generator):
+    """Photometric changes with numbers of a generator."""
+    n, names = len(images), of_photometric(augmentation)
+    numbers = draw(n, names, generator).to(images.device)
+    move = draw_move(images.shape[-1], augmentation, generator).to(images.device)
+    return photometric(images, augmentation, by_name(numbers, n, names), move)
+
+
 def test_without_strength_nothing_changes():
     matrices, mirrored = random_matrices(5, SIZE, StageAugmentation(), seeded())
     torch.testing.assert_close(matrices, torch.eye(2, 3).expand(5, 2, 3))
     assert not mirrored.any()
     images = noise_images(5)
-    assert torch.equal(photometric(images.clone(), StageAugmentation(), seeded()), images)
+    assert torch.equal(look(images.clone(), StageAugmentation(), seeded()), images)
 
 
 # Deformation is a matter of the whole batch: see test_bend.py and ../reading/test_stages.py.
@@ -52,7 +64,7 @@ def test_each_strength_changes_something_of_its_own(field):
     matrices, _ = random_matrices(50, SIZE, augmentation, seeded())
     images = noise_images(50)
     moved = not torch.allclose(matrices, torch.eye(2, 3).expand(50, 2, 3))
-    looks = not torch.equal(photometric(images.clone(), augmentation, seeded()), images)
+    looks = not torch.equal(look(images.clone(), augmentation, seeded()), images)
     of_looks = field in ("blur", "brightness", "contrast", "occlusion")
     assert (moved, looks) == (not of_looks, of_looks)
 
@@ -87,7 +99,7 @@ def test_a_seed_decides_everything():
     def draw(seed):
         generator = seeded(seed)
         matrices, mirrored = random_matrices(9, SIZE, STRONG, generator)
-        return matrices, mirrored, photometric(noise_images(9), STRONG, generator)
+        return matrices, mirrored, look(noise_images(9), STRONG, generator)
 
     for first, again, other in zip(draw(1), draw(1), draw(2), strict=True):
         assert torch.equal(first, again)
@@ -97,7 +109,7 @@ def test_a_seed_decides_everything():
 def test_the_global_generator_is_left_alone():
     state = torch.get_rng_state()
     random_matrices(9, SIZE, STRONG, seeded())
-    photometric(noise_images(9), STRONG, seeded())
+    look(noise_images(9), STRONG, seeded())
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -160,20 +172,20 @@ def test_missing_points_are_renamed_like_others():
 
 def test_looks_stay_between_black_and_white_and_change_in_place():
     images = noise_images(60)
-    changed = photometric(images, STRONG, seeded())
+    changed = look(images, STRONG, seeded())
     assert changed is images
     assert 0 == images.min() < images.max() == 1
 
 
 def test_batches_keep_their_layout_in_memory():
     images = noise_images(60).contiguous(memory_format=torch.channels_last)
-    changed = photometric(images, STRONG, seeded())
+    changed = look(images, STRONG, seeded())
     assert changed.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_brightness_is_an_offset():
     images = 0.4 + 0.2 * noise_images(300)
-    offsets = photometric(images.clone(), StageAugmentation(brightness=0.3), seeded()) - images
+    offsets = look(images.clone(), StageAugmentation(brightness=0.3), seeded()) - images
     assert offsets.flatten(1).std(1).max() < 1e-6
     offsets = offsets.mean((1, 2, 3))
     assert -0.3 <= offsets.min() < -0.28
@@ -182,7 +194,7 @@ def test_brightness_is_an_offset():
 
 def test_contrast_is_a_factor_about_mid_grey():
     images = 0.3 + 0.4 * noise_images(300)
-    changed = photometric(images.clone(), StageAugmentation(contrast=0.5), seeded())
+    changed = look(images.clone(), StageAugmentation(contrast=0.5), seeded())
     factors = ((changed - 0.5) * (images - 0.5)).sum((1, 2, 3))
     factors = factors / (images - 0.5).square().sum((1, 2, 3))
     expected = 0.5 + factors[:, None, None, None] * (images - 0.5)
@@ -194,7 +206,7 @@ def test_contrast_is_a_factor_about_mid_grey():
 def test_blur_keeps_the_mean_and_spreads_a_dot_by_one_pixel():
     images = torch.zeros(1, 3, 15, 15)
     images[:, :, 7, 7] = 1
-    (dot,) = photometric(images, StageAugmentation(blur=1.0), seeded())[:, 0]
+    (dot,) = look(images, StageAugmentation(blur=1.0), seeded())[:, 0]
     at = torch.arange(15.0) - 7
     assert dot.sum() == pytest.approx(1)
     assert (dot.sum(0) * at).sum() == pytest.approx(0, abs=1e-6)
@@ -205,14 +217,12 @@ def test_blur_keeps_the_mean_and_spreads_a_dot_by_one_pixel():
 
 def test_blur_goes_on_beyond_the_border():
     grey = torch.full((2, 3, 9, 9), 0.7)
-    torch.testing.assert_close(
-        photometric(grey.clone(), StageAugmentation(blur=1.0), seeded()), grey
-    )
+    torch.testing.assert_close(look(grey.clone(), StageAugmentation(blur=1.0), seeded()), grey)
 
 
 def test_only_some_images_are_blurred():
     images = noise_images(400)
-    blurred = photometric(images.clone(), StageAugmentation(blur=0.25), seeded())
+    blurred = look(images.clone(), StageAugmentation(blur=0.25), seeded())
     touched = (blurred != images).flatten(1).any(1)
     assert 0.18 < touched.float().mean() < 0.32
     assert (blurred[touched].std((1, 2, 3)) < 0.6 * images[touched].std((1, 2, 3))).all()
@@ -220,7 +230,7 @@ def test_only_some_images_are_blurred():
 
 def test_occlusion_covers_a_rectangle_of_some_images():
     images = noise_images(200, size=32)
-    changed = photometric(images.clone(), StageAugmentation(occlusion=0.25), seeded())
+    changed = look(images.clone(), StageAugmentation(occlusion=0.25), seeded())
     different = (changed != images).any(1)
     assert 0.15 < different.flatten(1).any(1).float().mean() < 0.35
     one_colour = 0
@@ -238,7 +248,7 @@ def test_occlusion_covers_a_rectangle_of_some_images():
 
 def test_what_covers_an_image_is_of_another_image():
     images = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 3, 16, 16) / 5
-    changed = photometric(images.clone(), StageAugmentation(occlusion=1.0), seeded(3))
+    changed = look(images.clone(), StageAugmentation(occlusion=1.0), seeded(3))
     following = images.roll(-1, 0)
     pasted = (changed == following).flatten(1).any(1)
     assert pasted.any()
@@ -248,12 +258,12 @@ def test_what_covers_an_image_is_of_another_image():
 def test_a_batch_none_of_which_is_blurred():
     images = noise_images(1)
     for seed in range(10):
-        photometric(images, StageAugmentation(blur=1e-6), seeded(seed))
+        look(images, StageAugmentation(blur=1e-6), seeded(seed))
     assert torch.equal(images, noise_images(1))
 
 
 @pytest.mark.gpu
 def test_a_seed_means_the_same_on_a_gpu():
-    on_cpu = photometric(noise_images(20), STRONG, seeded())
-    on_gpu = photometric(noise_images(20).cuda(), STRONG, seeded())
+    on_cpu = look(noise_images(20), STRONG, seeded())
+    on_gpu = look(noise_images(20).cuda(), STRONG, seeded())
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, rtol=0, atol=1e-3)

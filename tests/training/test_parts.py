@@ -7,10 +7,13 @@ import together
 import torch
 
 from skwing._crops.random_changes import StageAugmentation
+from skwing._training import batches
+from skwing._training import patch_batches as patch_batches_of
 from skwing._training.batches import EndlessDraws, training_batches
 from skwing._training.patch_batches import patch_batches
 from skwing._training.train_stage import make_truth
 from skwing._utils import ranks
+from skwing._utils.graphs import Replayed
 from skwing._utils.parts import Part, computing, current_part
 from skwing._utils.random import drawing, run
 from skwing.networks._dropout import dropout, dropout_rows
@@ -42,19 +45,19 @@ def stage():
     return stages, chips, dataclasses.replace(truth, weights=torch.rand(len(chips)))
 
 
-def first_batches(stage, augmentation, kind, n, part):
+def first_batches(stage, augmentation, kind, n, part, n_batches=3):
     stages, chips, truth = stage
     generator = torch.Generator().manual_seed(0)
     draws = EndlessDraws(torch.ones(len(chips), dtype=torch.int64), n, generator)
     if kind == "crops":
         variants = stages[0].crop.matrices(len(chips), chips.device)[:, None]
         arguments = stages[0], augmentation, variants, chips, truth, draws, generator, part
-        batches = training_batches(*arguments)
+        made = training_batches(*arguments)
     else:
         places = truth.points.nan_to_num(10.0)
         arguments = stages[1], augmentation, places, chips, truth, draws, generator, part
-        batches = patch_batches(*arguments)
-    return [next(batches) for _ in range(3)]
+        made = patch_batches(*arguments)
+    return [next(made) for _ in range(n_batches)]
 
 
 @pytest.mark.parametrize("kind", ["crops", "patches"])
@@ -75,6 +78,43 @@ def test_parts_have_the_pixels_of_the_whole(stage, kind, change):
             assert torch.equal(torch.cat(other_weights), weights)
             for own, value in zip(zip(*found, strict=True), inputs, strict=True):
                 assert torch.equal(torch.cat(own), value)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n_parts", [1, 2])
+@pytest.mark.parametrize("kind", ["crops", "patches"])
+def test_batches_recorded_on_a_gpu_are_those_of_the_cpu(stage, kind, n_parts, monkeypatch):
+    made = []
+
+    class Kept(Replayed):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    for module in (batches, patch_batches_of):
+        monkeypatch.setattr(module, "Replayed", Kept)
+    stages, chips, truth = stage
+    there = dataclasses.replace(
+        chips, pixels=torch.from_numpy(chips.pixels).cuda(), device=torch.device("cuda")
+    )
+    fields = {"points": truth.points, "permutation": truth.permutation, "weights": truth.weights}
+    truth_there = dataclasses.replace(
+        truth, **{name: t.cuda() for name, t in fields.items() if t is not None}
+    )
+    part = None if n_parts == 1 else Part.of(8, 0, n_parts)
+    wanted = first_batches(stage, StageAugmentation(**STRONG), kind, 8, part, 6)
+    found = first_batches(
+        (stages, there, truth_there), StageAugmentation(**STRONG), kind, 8, part, 6
+    )
+    assert made[-1].recorded
+    for (inputs, targets, weights), (other_inputs, *others) in zip(wanted, found, strict=True):
+        images, *rest = (each.cpu() for each in other_inputs)
+        close = {"rtol": 1e-4, "atol": 0.05, "equal_nan": True}
+        torch.testing.assert_close(others[0].cpu(), targets, **close)
+        torch.testing.assert_close(others[1].cpu(), weights)
+        for own, value in zip(rest, inputs[1:], strict=True):
+            torch.testing.assert_close(own, value, rtol=1e-4, atol=1e-4)
+        assert (images - inputs[0]).abs().mean() < 2e-3
 
 
 @pytest.mark.parametrize("axis", [0, 1])

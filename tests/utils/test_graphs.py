@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skwing._crops.bend import Bend
+from skwing._crops.bend import bend
 from skwing._training import loop
 from skwing._utils.graphs import Replayed, can_record
 from skwing._utils.random import drawing, generator_on
@@ -120,15 +120,21 @@ def test_what_can_not_be_recorded_runs_as_it_is():
 
 @pytest.mark.gpu
 def test_recorded_bending_is_the_same_as_any():
-    generators = [torch.Generator().manual_seed(0) for _ in range(3)]
-    bend, on_cpu = Bend(64, 1.0), Bend(64, 1.0)
-    noise = torch.randn(6, 16, 9, 2, generator=generators[2])
-    shapes = 64 * torch.rand(1, 9, 2, generator=generators[2]) + 2 * noise
-    samples = torch.arange(16)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(6, 16, 9, 2, generator=generator)
+    shapes = 64 * torch.rand(1, 9, 2, generator=generator) + 2 * noise
+    recorded = Replayed(partial(bend, size=64))
     for points in shapes:
-        found = bend(points.cuda(), samples.cuda(), generators[0])
-        wanted = on_cpu(points, samples, generators[1])
+        drawn = points, torch.arange(16), torch.rand(16, generator=generator)
+        found, wanted = recorded(*(each.cuda() for each in drawn)), bend(*drawn, size=64)
         torch.testing.assert_close(found[0].cpu(), wanted[0], atol=0.05, rtol=0)
         torch.testing.assert_close(found[1].cpu(), wanted[1], atol=0.05, rtol=0)
-    assert bend._prepare.recorded
-    assert bend._finish.recorded
+    assert recorded.recorded
+
+
+@pytest.mark.gpu
+def test_a_fresh_answer_is_not_written_again():
+    doubled = Replayed(lambda value: (2 * value, None))
+    answers = [doubled.fresh(torch.tensor([float(i)], device="cuda"))[0] for i in range(8)]
+    assert doubled.recorded
+    assert torch.cat(answers).tolist() == [2.0 * i for i in range(8)]
