@@ -48,8 +48,8 @@ class BatchedGridSearchCV(DocLinkMixin, GridSearchCV):
 
     A small network leaves most of a GPU idle. The fits of a split that differ only in `loss`, `w`,
     `epsilon`, `optimizer`, `learning_rate`, `momentum`, `weight_decay` or `schedule` see the same
-    batches in the first stage. These are made once, and one pass computes the gradients of all
-    networks. Then the ordinary search runs, whose fits continue from there. Everything else is as
+    batches in the first stage. These are made once, and the steps of all networks run at the same
+    time. Then the ordinary search runs, whose fits continue from there. Everything else is as
     in :class:`sklearn.model_selection.GridSearchCV`, and `cv_results_` are equal except for
     rounding, and for times. On a CPU, it is the ordinary search.
 
@@ -93,12 +93,11 @@ class BatchedGridSearchCV(DocLinkMixin, GridSearchCV):
     Notes
     -----
     Fits are trained alone by the ordinary search if their regressor has another `random_state` than
-    an int, `early_stopping`, callbacks, `start`, `warm_start`, or networks with layers other than
-    those of this package and plain ones of torch; if no other fit of the split sees the same
-    batches; or if `fit` gets further parameters than `groups`. Later stages, whose crops are placed
-    by the first one, are trained alone too, and so is the refit. If the memory of the GPU does not
-    suffice, fits are trained in several groups. If fits run on several machines, give the regressor
-    a `checkpoint` and a `cache` in a folder that all of them see.
+    an int, `early_stopping`, callbacks, `start` or `warm_start`; if no other fit of the split sees
+    the same batches; or if `fit` gets further parameters than `groups`. Later stages, whose crops
+    are placed by the first one, are trained alone too, and so is the refit. If the memory of the
+    GPU does not suffice, fits are trained in several groups. If fits run on several machines, give
+    the regressor a `checkpoint` and a `cache` in a folder that all of them see.
 
     If parameters of several candidates cannot be told apart by name, as two lambda functions as
     `loss`, it is the ordinary search.

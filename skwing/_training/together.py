@@ -2,7 +2,7 @@
 
 The crops of the first stage depend on the boxes alone. Fits of a search that differ only in what
 enters the step of each network, such as the parameters of the loss, therefore see the same
-batches: these are made once, and one pass computes the gradients of all networks. What is trained
+batches: these are made once, and the steps of all networks run at the same time. What is trained
 is written to the checkpoint of each fit, which continues from there.
 """
 
@@ -14,9 +14,9 @@ from numbers import Integral
 
 from skwing._training.divergence import check_predictions
 from skwing._training.identity import chips_digest
+from skwing._training.joint import JointStep
 from skwing._training.loop import SCHEDULES, scheduled
 from skwing._training.parameters import check_mixed
-from skwing._training.stacked import JointStep, Stacked
 from skwing._training.train_stage import (
     endless_draws,
     is_recordable,
@@ -29,8 +29,8 @@ from skwing._training.train_stage import (
 )
 from skwing._training.weights import Diverged, broken_part, finite_parts
 from skwing._utils import ranks
-from skwing._utils.graphs import Replayed
-from skwing._utils.random import drawing, draws_by_itself, generator_on
+from skwing._utils.graphs import Replayed, can_record
+from skwing._utils.random import drawing
 
 # What may differ between fits that are trained together.
 OWN = (
@@ -83,18 +83,10 @@ def train_together(plans, prepare):
         Their :func:`kind_of` must be the same.
     prepare : callable
         Takes a plan, and returns the chips and the untrained stages of a fit.
-
-    Returns
-    -------
-    is_done : bool
-        False if networks are not made of layers of this package and of plain ones of torch, of
-        which alone it is known that they can be computed together.
     """
     first = plans[0]
     with drawing(first.seed):
         chips, (stage, *_) = prepare(first)
-        if not draws_by_itself(stage.network):
-            return False
         truth, digest = make_truth(chips, first.train, first.schema), chips_digest(chips)
         stages = [replace(stage, network=copy.deepcopy(stage.network)) for _ in plans]
         rows_of_all = _train_first(plans, stages, chips, truth)
@@ -102,12 +94,11 @@ def train_together(plans, prepare):
             if rows is not None:
                 plan.checkpoint.check_pixels(digest)
                 plan.checkpoint.finish(0, stage, rows)
-    return True
 
 
 def _train_first(plans, stages, chips, truth):
     """Train the stages; rows of the history of each, or None if its training diverged."""
-    first, device = plans[0], chips.device
+    first, device, stage = plans[0], chips.device, stages[0]
     settings, losses = [plan.settings[0] for plan in plans], [plan.losses[0] for plan in plans]
     own, n_steps = settings[0], n_steps_of(chips, settings[0])
     draws, generator = endless_draws(first.train.repeats, own, first.seed)
@@ -116,7 +107,6 @@ def _train_first(plans, stages, chips, truth):
         with_asymmetry(stage, each, truth) for stage, each in zip(stages, settings, strict=True)
     ]
     sound = finite_parts(networks[0])
-    stacked = Stacked(networks)
     optimizers = [
         optimizer_of(each, network) for each, network in zip(settings, networks, strict=True)
     ]
@@ -124,10 +114,10 @@ def _train_first(plans, stages, chips, truth):
         scheduled(optimizer, SCHEDULES[each.schedule], own.max_epochs * n_steps)
         for each, optimizer in zip(settings, optimizers, strict=True)
     ]
-    mixed = check_mixed(own.precision, device, stages[0].network)
-    step = JointStep(stacked, losses, optimizers, mixed)
-    if all(map(is_recordable, losses)):
-        step = Replayed(step, generator_on(device))
+    mixed = check_mixed(own.precision, device, stage.network)
+    step = JointStep(networks, losses, optimizers, device, mixed)
+    if can_record(stage.network) and all(map(is_recordable, losses)):
+        step = Replayed(step, *step.generators(device))
     with made_ready(batches, device) as batches:
         epochs = [
             _train_epoch(networks, batches, step, schedulers, n_steps)

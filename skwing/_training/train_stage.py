@@ -16,6 +16,7 @@ from skwing._training.patch_batches import patch_batches, patch_places
 from skwing._training.whole_batch_norm import whole_batch_norm
 from skwing._utils import ranks
 from skwing._utils.graphs import can_record
+from skwing._utils.streams import made_beside
 from skwing._utils.threads import made_ahead
 from skwing.losses import LOSSES
 
@@ -140,10 +141,12 @@ def is_recordable(loss):
 
 
 def made_ready(batches, device):
-    """Context manager with an iterator over batches, made in advance on a CPU.
+    """Context manager with an iterator over batches, each made while the one before is used.
 
-    A GPU runs asynchronously anyway, and records CUDA graphs only in the calling thread.
+    On a CPU, another thread makes them. CUDA graphs can be recorded only in the calling thread.
     """
+    if device.type == "cuda":
+        return made_beside(batches, device)
     return made_ahead(batches) if device.type == "cpu" else nullcontext(batches)
 
 

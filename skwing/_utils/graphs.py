@@ -21,8 +21,8 @@ class Replayed:
         Takes tensors, or None, and returns a tensor or a tuple of tensors. For the same
         shapes, it must do the same operations at each call, including in-place operations
         on its state, and must not synchronise with the device. All random numbers must be
-        drawn from `generator`.
-    generator : torch.Generator, default=None
+        drawn from `generators`.
+    *generators : torch.Generator or None
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class Replayed:
     (tensor([2., 4.]), False)
     """
 
-    def __init__(self, function, generator=None):
+    def __init__(self, function, *generators):
         self.function = function
-        self.generator = generator
+        self.generators = [each for each in generators if each is not None]
         self.recorded = False
         self._can_record = True
         self._kind = None
@@ -90,8 +90,8 @@ class Replayed:
     def _record(self, tensors):
         held = [None if tensor is None else tensor.clone() for tensor in tensors]
         graph = torch.cuda.CUDAGraph()
-        if self.generator is not None:
-            graph.register_generator_state(self.generator)
+        for generator in self.generators:
+            graph.register_generator_state(generator)
         torch.cuda.synchronize(self._stream.device)
         try:
             # Thread-local mode, so that other threads can use the device.

@@ -143,11 +143,28 @@ def drawing(seed: int) -> Iterator[None]:
     >>> torch.equal(first.weight, second.weight)
     True
     """
-    token = _DRAWS.set(Draws(seed))
+    with drawing_from(Draws(seed)):
+        yield
+
+
+@contextlib.contextmanager
+def drawing_from(draws: Draws | None) -> Iterator[None]:
+    """Context manager with given generators for networks, local to the thread."""
+    token = _DRAWS.set(draws)
     try:
         yield
     finally:
         _DRAWS.reset(token)
+
+
+def alike(n: int) -> list[Draws]:
+    """Copies of the current generators, which draw the same numbers as these."""
+    draws = _DRAWS.get()
+    copies = [Draws(0 if draws is None else draws.seed) for _ in range(n)]
+    for copy in copies:
+        for device, own in {} if draws is None else draws._generators.items():
+            copy.on(device).set_state(own.get_state())
+    return copies
 
 
 def generator_on(device: torch.device) -> torch.Generator | None:

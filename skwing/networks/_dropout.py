@@ -44,8 +44,7 @@ def _times_kept(values: torch.Tensor, shape: Sequence[int], p: float, axis: int)
     generator, part = generator_on(values.device), current_part()
     if part is not None:
         shape = [part.n if i == axis else n for i, n in enumerate(shape)]
-    # Drawn on the device, so that no synchronisation is needed, and in a new tensor: under vmap,
-    # those of `values` would be of all networks, which are to draw the same numbers.
+    # Drawn on the device, so that no synchronisation is needed.
     kept = torch.empty(shape, dtype=values.dtype, device=values.device)
     if values.device.type == "cpu":
         kept = _kept_by_bits(kept, p, generator)

@@ -463,7 +463,8 @@ def test_chips_in_a_tensor_make_the_same_batches(chips, refine_on, device):
     for expected, batch in zip(both[0], on_cpu, strict=True):
         torch.testing.assert_close(batch[1], expected[1], atol=0.01, rtol=0)
         assert (batch[0][0] - expected[0][0]).abs().mean() < 1 / 255
-        assert all(map(torch.equal, batch[0][1:], expected[0][1:]))
+        torch.testing.assert_close(batch[0][1], expected[0][1])  # cosines of another device
+        assert torch.equal(batch[0][2], expected[0][2])
 
 
 @pytest.mark.gpu

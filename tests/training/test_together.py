@@ -1,4 +1,4 @@
-"""Networks that are computed in one pass, and first stages that are trained together."""
+"""Joint training steps of several networks, and first stages that are trained together."""
 
 import copy
 from functools import partial
@@ -11,12 +11,13 @@ from small import SHAPE_INDEXED, UNBENT
 from skwing import Augmentation, CascadeLandmarkRegressor
 from skwing._training import together
 from skwing._training.asymmetry import WithAsymmetry
-from skwing._training.loop import autocast, batch_loss
-from skwing._training.stacked import Stacked
-from skwing._utils.random import drawing
+from skwing._training.joint import JointStep
+from skwing._training.loop import TrainingStep, make_optimizer
+from skwing._utils.graphs import Replayed
+from skwing._utils.random import alike, drawing, drawing_from, generator_on
 from skwing.datasets import make_faces
 from skwing.losses import bind_loss
-from skwing.networks import PlainCNN, resnet50
+from skwing.networks import PlainCNN
 
 N, L, B = 3, 5, 8
 PLAIN = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
@@ -49,58 +50,57 @@ def some_batch():
     return (images, torch.eye(2).expand(B, 2, 2), mirrored), targets
 
 
-@pytest.mark.parametrize("name", BUILDERS)
-def test_a_pass_of_several_networks_is_that_of_each(name):
-    networks, (inputs, targets) = some_networks(BUILDERS[name]), some_batch()
-    alone = copy.deepcopy(networks)
+def some_steps(networks, device="cpu", mixed=False):
+    """A joint step of networks with different losses."""
     losses = [bind_loss("wing", w, 1.0) for w in (5.0, 8.0, 10.0)]
-    stacked = Stacked(networks)
-    for _ in range(2):  # statistics of two batches
+    optimizers = [make_optimizer("adamw", n.parameters(), 1e-2, 0.9, 0.1) for n in networks]
+    with drawing(3):
+        step = JointStep(networks, losses, optimizers, torch.device(device), mixed)
+    return step, losses
+
+
+def check_joint_steps(networks, device="cpu", mixed=False, **close):
+    """Compare joint steps with steps of each network alone."""
+    (inputs, targets), alone = some_batch(), copy.deepcopy(networks)
+    inputs, targets = [each.to(device) for each in inputs], targets.to(device)
+    step, losses = some_steps(networks, device, mixed)
+    joint = Replayed(step, *step.generators(device))
+    found = [joint(targets, None, *inputs).tolist() for _ in range(6)]
+    for i, (network, loss) in enumerate(zip(alone, losses, strict=True)):
+        optimizer = make_optimizer("adamw", network.parameters(), 1e-2, 0.9, 0.1)
+        own = TrainingStep(network, loss, optimizer, mixed)
         with drawing(3):
-            points = stacked(*inputs)
-        values = [batch_loss(p, targets, None, f) for p, f in zip(points, losses, strict=True)]
-        stacked.clear_gradients()
-        sum(values).backward()
-        stacked.share_gradients()
-        for network, one, found, loss in zip(alone, networks, points, losses, strict=True):
-            with drawing(3):
-                wanted = network(*inputs)
-            torch.testing.assert_close(found, wanted)
-            network.zero_grad()
-            batch_loss(wanted, targets, None, loss).backward()
-            for own, other in zip(one.parameters(), network.parameters(), strict=True):
-                torch.testing.assert_close(own.grad, other.grad, rtol=1e-3, atol=1e-4)
-            torch.testing.assert_close(one.state_dict(), network.state_dict())
-    assert not any("forward" in vars(m) for n in networks for m in n.modules())
+            wanted = [own(targets, None, *inputs).item() for _ in range(6)]
+        np.testing.assert_allclose([row[i] for row in found], wanted, **close)
+        torch.testing.assert_close(networks[i].state_dict(), network.state_dict(), **close)
+    return joint
 
 
-def test_stacked_networks_remain_networks():
-    networks = some_networks(BUILDERS["batch normalisation"])
-    before = copy.deepcopy([network.state_dict() for network in networks])
-    stacked, (inputs, _) = Stacked(networks), some_batch()
-    torch.testing.assert_close([network.state_dict() for network in networks], before)
-    with torch.no_grad():
-        stacked(*inputs)
-        for parameter in networks[1].parameters():
-            parameter.zero_()
-        assert not torch.equal(before[0]["network.features.2.running_mean"], stacked_mean(networks))
-        points = stacked(*inputs)
-    assert (points[1] == 0).all()
-    assert (points[[0, 2]] != 0).any(-1).all()
+@pytest.mark.parametrize("name", BUILDERS)
+def test_joint_steps_are_those_of_each(name):
+    check_joint_steps(some_networks(BUILDERS[name]), rtol=0, atol=0)
 
 
-def stacked_mean(networks):
-    return networks[0].network.features[2].running_mean
+def test_the_generators_of_joint_steps_continue_the_present_ones():
+    with drawing(5):
+        generator_on("cpu").manual_seed(7)
+        torch.rand(3, generator=generator_on("cpu"))
+        copies = alike(2)
+        wanted = torch.rand(4, generator=generator_on("cpu"))
+    for copied in copies:
+        with drawing_from(copied):
+            assert torch.equal(torch.rand(4, generator=generator_on("cpu")), wanted)
 
 
-def test_the_part_without_gradients_has_none():
+def test_the_part_without_gradients_is_not_trained():
     networks = some_networks(PLAIN)
     for network in networks:
         network.flat.requires_grad_(False)
-    stacked, (inputs, _) = Stacked(networks), some_batch()
-    stacked(*inputs).sum().backward()
-    stacked.share_gradients()
-    assert [network.flat.grad for network in networks] == [None] * N
+    kept = [network.flat.clone() for network in networks]
+    inputs, targets = some_batch()
+    step, _ = some_steps(networks)
+    step(targets, None, *inputs)
+    assert all(torch.equal(n.flat, flat) for n, flat in zip(networks, kept, strict=True))
 
 
 def regressor(**settings):
@@ -174,57 +174,33 @@ def test_a_fit_that_goes_on_is_trained_alone(faces, tmp_path):
     assert together.kind_of(other, plan) is None
 
 
-def test_networks_of_other_layers_are_not_trained_together(faces, tmp_path):
+def test_networks_of_other_layers_are_trained_together_too(faces, tmp_path):
     class Own(PlainCNN):
         pass
 
-    builders = [partial(Own, widths=(4, 8), input_size=16, n_hidden=8)] * 2
-    plans = []
+    builder = partial(Own, widths=(4, 8), input_size=16, n_hidden=8)
+    plans, alone = [], []
     for w in (5.0, 10.0):
-        reg = regressor(networks=builders, w=w, checkpoint=tmp_path)
+        reg = regressor(networks=(builder,), w=w)
+        alone.append(reg.fit(faces.data, faces.target).predict(faces.data))
+        reg = regressor(networks=(builder,), w=w, checkpoint=tmp_path)
         plans.append(reg._check(faces.data, faces.target, None, None, None, resumes=True))
-    assert not together.train_together(plans, reg._prepare)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_resnet_is_computed_in_one_pass_too():
-    torch.manual_seed(0)
-    network = resnet50(L).train()
-    networks = [network, copy.deepcopy(network)]
-    alone = copy.deepcopy(network)
-    images = torch.rand(2, 3, 64, 64)
-    found, wanted = Stacked(networks)(images), alone(images)
-    torch.testing.assert_close(found[1], wanted)
-    torch.testing.assert_close(networks[1].state_dict(), alone.state_dict(), rtol=1e-3, atol=1e-4)
+    together.train_together(plans, reg._prepare)
+    for w, wanted in zip((5.0, 10.0), alone, strict=True):
+        reg = regressor(networks=(builder,), w=w, checkpoint=tmp_path)
+        reg.fit(faces.data, faces.target)
+        np.testing.assert_array_equal(reg.predict(faces.data), wanted)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_a_pass_on_a_gpu_is_that_of_each(name, mixed):
+def test_joint_steps_on_a_gpu_are_those_of_each(name, mixed):
     networks = [network.cuda() for network in some_networks(BUILDERS[name])]
     for network in networks:
         network.permutation = network.permutation.cuda()
-    inputs, targets = some_batch()
-    inputs, targets = [each.cuda() for each in inputs], targets.cuda()
-    alone, stacked = copy.deepcopy(networks), Stacked(networks)
-    losses = [bind_loss("wing", w, 1.0) for w in (5.0, 8.0, 10.0)]
-    with drawing(3), autocast("cuda", mixed):
-        points = stacked(*inputs)
-    values = [batch_loss(p.float(), targets, None, f) for p, f in zip(points, losses, strict=True)]
-    sum(values).backward()
-    stacked.share_gradients()
-    for network, one, found, loss in zip(alone, networks, points, losses, strict=True):
-        with drawing(3), autocast("cuda", mixed):  # other dropout would be other points
-            wanted = network(*inputs)
-        torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.2)
-        batch_loss(wanted.float(), targets, None, loss).backward()
-        own, other = (torch.cat([p.grad.flatten() for p in n.parameters()]) for n in (one, network))
-        assert (own - other).norm() < (0.5 if mixed else 0.1) * other.norm()
-        torch.testing.assert_close(
-            one.state_dict(), network.state_dict(), rtol=0.05, atol=0.05 if mixed else 0.01
-        )
+    joint = check_joint_steps(networks, "cuda", mixed, rtol=0.05, atol=0.05 if mixed else 0.01)
+    assert joint.recorded
 
 
 @pytest.mark.gpu
@@ -243,6 +219,6 @@ def test_joint_steps_are_replayed_on_a_gpu(faces, tmp_path, monkeypatch, network
         settings = {"networks": networks, "max_epochs": 5, "checkpoint": tmp_path, "w": w}
         reg = regressor(**settings, device="cuda")
         plans.append(reg._check(faces.data, faces.target, None, None, None, resumes=True))
-    assert together.train_together(plans, reg._prepare)
+    together.train_together(plans, reg._prepare)
     assert [step.recorded for step in steps] == [True]
     assert len(list(tmp_path.iterdir())) == 2
