@@ -117,7 +117,7 @@ def _train_first(plans, stages, chips, truth):
     mixed = check_mixed(own.precision, device, stage.network)
     step = JointStep(networks, losses, optimizers, device, mixed)
     if can_record(stage.network) and all(map(is_recordable, losses)):
-        step = Replayed(step, *step.generators(device))
+        step = Replayed(step, *step.generators)
     with made_ready(batches, device) as batches:
         epochs = [
             _train_epoch(networks, batches, step, schedulers, n_steps)

@@ -64,7 +64,7 @@ def check_joint_steps(networks, device="cpu", mixed=False, **close):
     (inputs, targets), alone = some_batch(), copy.deepcopy(networks)
     inputs, targets = [each.to(device) for each in inputs], targets.to(device)
     step, losses = some_steps(networks, device, mixed)
-    joint = Replayed(step, *step.generators(device))
+    joint = Replayed(step, *step.generators)
     found = [joint(targets, None, *inputs).tolist() for _ in range(6)]
     for i, (network, loss) in enumerate(zip(alone, losses, strict=True)):
         optimizer = make_optimizer("adamw", network.parameters(), 1e-2, 0.9, 0.1)
