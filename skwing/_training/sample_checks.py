@@ -125,13 +125,15 @@ def pairs(evidence):
     if not wrong.any() or (apart**2).mean() < 4 * (at_best**2).mean():
         return None
     names = schema.landmark_names
+    first = [i for i in np.flatnonzero(wrong) if i <= mirror[i] or not wrong[mirror[i]]]
     told = ", ".join(
-        f"{names[i]!r} and {names[mirror[i]]!r}" if i != mirror[i] else f"{names[i]!r} and itself"
-        for i in np.flatnonzero(wrong)[:4]
+        f"{names[i]!r} and {'itself' if i == mirror[i] else repr(names[mirror[i]])} (the mirror "
+        f"image of {names[i]!r} is nearest to {names[best[i]]!r})"
+        for i in first[:4]
     )
     return (
         f"the mirror pairs of schema {schema.name!r} are not mirror images of each other in the "
-        f"mean shape of y: {told}{' ...' if wrong.sum() > 4 else ''}. The order of the landmarks "
+        f"mean shape of y: {told}{' ...' if len(first) > 4 else ''}. The order of the landmarks "
         "may differ from that of the schema, or its mirror may be wrong: pass the pairs (pairs= of "
         "LandmarkSchema.from_names)"
     )

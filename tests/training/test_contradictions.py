@@ -168,7 +168,11 @@ def test_pairs_that_are_no_mirror_images(kind):
     message = one_message(faces(points=points, schema=schema))
     assert "mirror pairs of schema 'mine' are not mirror images" in message
     if kind == "eyes crossed":
-        assert "'left_eye_outer' and 'left_eye_inner'" in message
+        partner = "the mirror image of 'left_eye_inner' is nearest to 'right_eye_inner'"
+        wrong = (("left_eye_inner", "left_eye_outer"), ("right_eye_inner", "right_eye_outer"))
+        for a, b in (sorted(pair, key=place) for pair in wrong):  # each pair once
+            assert message.count(f"'{a}' and '{b}' (") == 1 and f"'{b}' and '{a}'" not in message
+        assert partner in message or "'left_eye_outer' is nearest to 'right_eye_outer'" in message
 
 
 UNUSUAL = {
