@@ -20,7 +20,8 @@ def sentinels(evidence):
     n_known = known.sum(0)
     for value in _repeated(points, known, usual, some_rows(evidence)):
         rows = _far_at(points, known, usual, n_known, value)
-        least = 2 if value[0] == value[1] <= 0 else 3
+        is_usual = value[0] == value[1] <= 0
+        least = 1 if is_usual and value[0] < 0 else 2 if is_usual else 3
         if len(rows) >= least:
             found.append((value, rows))
     if not found:
@@ -33,7 +34,7 @@ def sentinels(evidence):
     )
     value = found[0][0].tolist()
     return (
-        f"landmarks have exactly the same position, away from the others: {where}. If it marks "
+        f"landmarks are at a position that seems to mark missing ones: {where}. If it marks "
         "missing points, replace it by NaN, for y of shape (n_samples, n_landmarks, 2): "
         f"y[(y == {value}).all(-1)] = np.nan"
     )

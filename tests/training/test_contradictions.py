@@ -100,6 +100,12 @@ def test_two_marks_for_missing_points_in_the_same_samples():
     assert "(-256, -256) in 4 of 30" in message and "(-1, -1) in 4 of 30" in message
 
 
+@pytest.mark.parametrize("value", [-1, -256])
+def test_one_mark_outside_of_the_image_is_enough(value):
+    assert f"({value}, {value}) in 1 of 20" in one_message(wings(points=shared(WINGS, value, [4])))
+    assert contradictions(wings(points=shared(WINGS, 0, [4]))) == []  # may be a corner
+
+
 def test_visibilities_between_the_coordinates():
     message = one_message(faces(points=with_visibility(FACES.target), schema=None))
     assert "every third column of y" in message
