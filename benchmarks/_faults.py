@@ -32,6 +32,7 @@ import os, sys, signal, threading, time, warnings
 from functools import partial
 import numpy as np, torch
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for background jobs
 warnings.simplefilter("ignore")
 from skwing import CascadeLandmarkRegressor, BoxedImages, PoseBalancer, save_model, load_model
 from skwing.datasets import make_faces

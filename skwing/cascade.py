@@ -165,8 +165,8 @@ class CascadeLandmarkRegressor(
         five places. This finds objects that are rolled by any angle, and corrects poor boxes. A
         prediction is doubtful if those for a crop and for its mirror image, and those of the last
         two stages, differ by more than 1.5 times the 95th percentile on training samples. Such
-        samples take some 12 times as long. Has no effect if predictions are not averaged over
-        mirrored crops.
+        samples take about 10 to 20 times as long, and up to 80 times if nothing is found. Has no
+        effect if predictions are not averaged over mirrored crops.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val`, `y_val`),
         to stop a stage after `n_iter_no_change` epochs without a lower validation error, and

@@ -141,6 +141,9 @@ class BatchedGridSearchCV(DocLinkMixin, GridSearchCV):
         """
         if y is None or not self._trains_together(params):
             return super().fit(X, y, **params)
+        for candidate in ParameterGrid(self.param_grid):
+            # An unknown name is an error of the estimator as given, without temporary folders.
+            clone(self.estimator).set_params(**clone(candidate, safe=False))
         X, y = indexable(X, y)
         splits = list(check_cv(self.cv, y).split(X, y, params.get("groups")))
         with tempfile.TemporaryDirectory(prefix="skwing-", ignore_cleanup_errors=True) as folder:

@@ -1,8 +1,11 @@
 """What is written to ONNX answers as predict does, run by ONNX Runtime."""
 
+import contextlib
 import json
+import logging
 import random
 import sys
+import warnings
 from functools import partial
 
 import cv2
@@ -61,13 +64,34 @@ def wanted(cascade, faces):
     return cascade.predict(faces.data)
 
 
+@contextlib.contextmanager
+def nothing_said():
+    """Check that no warning is given and that torch's exporter logs nothing."""
+    said, logger = [], logging.getLogger("torch.onnx")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            yield
+    finally:
+        logger.removeHandler(handler)
+    assert said == []
+
+
 @pytest.fixture(scope="module")
 def model(runtime, cascade, wanted, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "cascade.onnx"
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[2]  # noqa: NPY002
     torch.set_default_dtype(torch.float64)
     try:
-        with torch.device("meta"), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with (
+            nothing_said(),
+            torch.device("meta"),
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16),
+        ):
             to_onnx(cascade, path)
     finally:
         torch.set_default_dtype(torch.float32)

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LinearRegression
 
 from skwing import CascadeLandmarkRegressor, geometry
 from skwing._crops.chips import ChipFrame, Chips, cut_chips
@@ -188,14 +187,6 @@ def test_the_last_batch_is_filled_up(known):
     sizes = [len(part) for part in known.rows(slice(0, 5)).batches(2)]
     assert sizes == [2, 2, 2]
     assert [len(part) for part in known.batches(None)] == [16, 8]
-
-
-def test_the_former_name(onnx, tmp_path):
-    with pytest.warns(FutureWarning, match="dtype is now precision"), pytest.raises(TypeError):
-        to_onnx(LinearRegression(), tmp_path / "half.onnx", dtype="float16")
-    message = "dtype must be one of 'float32', 'float16'"
-    with pytest.warns(FutureWarning), pytest.raises(ValueError, match=message):
-        to_onnx(LinearRegression(), tmp_path / "half.onnx", dtype="int8")
 
 
 def test_parameters_that_do_not_fit_are_told(onnx, cascade, faces, tmp_path):

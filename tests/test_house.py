@@ -1,6 +1,7 @@
 """How large rooms, files and functions may be, and that reading does without training."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_files_and_functions_are_short(path):
         if isinstance(node, ast.FunctionDef):
             n_lines = node.end_lineno - node.body[0].lineno + 1 - docstring_lines(node)
             assert n_lines <= 50, node.name
+
+
+def test_no_message_promises_a_removal_in_a_version_that_is_here():
+    here = tuple(map(int, skwing.__version__.split(".")[:2]))
+    promised = re.compile(r"removed in (?:version )?(\d+)\.(\d+)")
+    for path in FILES:
+        for major, minor in promised.findall(path.read_text("utf-8")):
+            assert (int(major), int(minor)) > here, path
 
 
 def test_predict_runs_no_code_of_training():

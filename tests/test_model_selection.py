@@ -198,12 +198,23 @@ def test_parameters_that_are_refused_are_refused_by_the_search(faces, groups):
     with pytest.warns(FitFailedWarning, match="2 fits failed"):
         search.fit(faces.data, faces.target)
     assert groups == [2, 2]
-    search.set_params(param_grid={"no_such": [1]})
-    with pytest.raises(ValueError, match="no_such"):
-        search.fit(faces.data, faces.target)
     search.set_params(param_grid={"w": [1.0, 2.0]}, estimator=regressor(device="no such"))
     with pytest.raises(ValueError, match="no such"):
         search.set_params(error_score="raise").fit(faces.data, faces.target)
+
+
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_an_unknown_parameter_is_the_ordinary_error_at_once(faces, groups, is_pipe):
+    estimator = Pipeline([("balance", PoseBalancer()), ("reg", regressor())])
+    estimator, prefix = (estimator, "reg__") if is_pipe else (regressor(), "")
+    grid = [{prefix + "w": [5.0, 10.0]}, {prefix + "no_such": [1]}]
+    told = []
+    for kind in (GridSearchCV, BatchedGridSearchCV):
+        with pytest.raises(ValueError, match="'no_such'") as error:
+            kind(estimator, grid, cv=2).fit(faces.data, faces.target)
+        told.append(str(error.value))
+    assert told[0] == told[1]  # which shows the estimator as given
+    assert groups == []
 
 
 ALONE = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skwing._utils.report import PIXELS
 from skwing._utils.unwrap import schema_of
 from skwing.display._inputs import length_in_words, sample_errors
 from skwing.metrics import ced_auc, check_measurable, failure_rate, landmark_report
@@ -22,9 +23,9 @@ class Measure:
     normalizer : str
     schema : LandmarkSchema, str or None
     unit : str or None
-        "px", or a unit of `scale`; None for percent of the normalising length.
+        Pixels, or a unit of `scale`; None for percent of the normalising length.
     scale : float, ndarray of shape (n_samples,) or None
-        Length of a pixel in `unit`.
+        Length of a pixel in `unit`; None for pixels.
     """
 
     normalizer: str = "auto"
@@ -43,13 +44,19 @@ class Measure:
             return cls(args.normalizer, schema)
         if args.normalizer != "auto":
             raise ValueError("--unit and --normalizer exclude each other")
+        if args.unit in PIXELS:
+            if args.scale is not None:
+                raise ValueError(f"--scale S needs a unit such as --unit mm; {args.unit} has none")
+            return cls(schema=schema, unit=args.unit)
         if args.scale is not None:
             return cls(schema=schema, unit=args.unit, scale=args.scale)
-        if args.unit == "px":
-            return cls(schema=schema, unit="px", scale=1.0)
         if scales is None or np.isnan(scales).all():
             raise ValueError(f"--unit {args.unit} requires --scale S, {args.unit} per pixel")
         return cls(schema=schema, unit=args.unit, scale=scales)
+
+    def of_pixels(self, errors):
+        """Errors in the unit, of errors in pixels."""
+        return errors if self.scale is None else errors * np.asarray(self.scale)
 
 
 def names_of_normalizers(schema=None):
@@ -83,7 +90,7 @@ def digits_of(errors, unit):
     (3, 2)
     """
     typical = np.nanmedian(errors)
-    if unit == "px" or unit.startswith("%") or not 0 < typical < 1:
+    if unit in PIXELS or unit.startswith("%") or not 0 < typical < 1:
         return 2
     return min(max(2, 1 - math.floor(math.log10(typical))), 6)
 
@@ -94,7 +101,7 @@ def print_errors(true, points, data, measure):
     boxes = data.boxes if data.has_boxes else None
     errors, length = sample_errors(true, points, normalizer, measure.schema, boxes)
     if measure.unit is not None:
-        name, errors, unit = "mean error", errors * np.asarray(measure.scale), measure.unit
+        name, errors, unit = "mean error", measure.of_pixels(errors), measure.unit
     elif length == "pixels":
         name, unit = "mean error", "px"
     else:
@@ -115,7 +122,7 @@ def print_landmarks(true, points, data, measure):
     """Print the errors of each landmark."""
     if measure.unit is not None:
         pixels, _ = sample_errors(true, points, 1.0, measure.schema, None)
-        digits = digits_of(pixels * np.asarray(measure.scale), measure.unit)
+        digits = digits_of(measure.of_pixels(pixels), measure.unit)
         told = {"unit": measure.unit, "scale": measure.scale, "digits": digits}
         print()
     else:

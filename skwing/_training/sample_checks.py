@@ -20,7 +20,8 @@ def sentinels(evidence):
     n_known = known.sum(0)
     for value in _repeated(points, known, usual, some_rows(evidence)):
         rows = _far_at(points, known, usual, n_known, value)
-        least = 2 if value[0] == value[1] <= 0 else 3
+        is_usual = value[0] == value[1] <= 0
+        least = 1 if is_usual and value[0] < 0 else 2 if is_usual else 3
         if len(rows) >= least:
             found.append((value, rows))
     if not found:
@@ -33,7 +34,7 @@ def sentinels(evidence):
     )
     value = found[0][0].tolist()
     return (
-        f"landmarks have exactly the same position, away from the others: {where}. If it marks "
+        f"landmarks are at a position that seems to mark missing ones: {where}. If it marks "
         "missing points, replace it by NaN, for y of shape (n_samples, n_landmarks, 2): "
         f"y[(y == {value}).all(-1)] = np.nan"
     )
@@ -125,13 +126,15 @@ def pairs(evidence):
     if not wrong.any() or (apart**2).mean() < 4 * (at_best**2).mean():
         return None
     names = schema.landmark_names
+    first = [i for i in np.flatnonzero(wrong) if i <= mirror[i] or not wrong[mirror[i]]]
     told = ", ".join(
-        f"{names[i]!r} and {names[mirror[i]]!r}" if i != mirror[i] else f"{names[i]!r} and itself"
-        for i in np.flatnonzero(wrong)[:4]
+        f"{names[i]!r} and {'itself' if i == mirror[i] else repr(names[mirror[i]])} (the mirror "
+        f"image of {names[i]!r} is nearest to {names[best[i]]!r})"
+        for i in first[:4]
     )
     return (
         f"the mirror pairs of schema {schema.name!r} are not mirror images of each other in the "
-        f"mean shape of y: {told}{' ...' if wrong.sum() > 4 else ''}. The order of the landmarks "
+        f"mean shape of y: {told}{' ...' if len(first) > 4 else ''}. The order of the landmarks "
         "may differ from that of the schema, or its mirror may be wrong: pass the pairs (pairs= of "
         "LandmarkSchema.from_names)"
     )

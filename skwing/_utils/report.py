@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import Floats
 
-__all__ = ["report_text", "scales_of", "summary"]
+__all__ = ["PIXELS", "report_text", "scales_of", "summary"]
 
+PIXELS = ("px", "pixel", "pixels")  # names of the unit that needs no scale
 _SUMMARY = ("median", "95 %", "max", "n")
 
 
@@ -32,16 +33,13 @@ def summary(errors: Floats) -> dict[str, float]:
     }
 
 
-_PIXELS = ("px", "pixel", "pixels")
-
-
 def scales_of(scale: ArrayLike | None, unit: str, n_samples: int) -> Floats:
     """Length of a pixel of each sample in `unit`; 1 for errors in pixels."""
     if scale is None:
-        if unit not in _PIXELS:
+        if unit not in PIXELS:
             raise ValueError(f"unit={unit!r} needs scale= ({unit} per pixel)")
         return np.ones(n_samples)
-    if unit in _PIXELS:
+    if unit in PIXELS:
         raise ValueError(
             f"scale= needs the unit of a scaled error, such as unit='mm'; got {unit!r}"
         )

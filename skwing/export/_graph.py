@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +18,7 @@ from skwing._prediction.stages import read_both
 from skwing.export._placement import FixedPlacement, ShapePlacement, read_images
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import NDArray
@@ -41,21 +45,44 @@ def graph_of(stages: Any, frame: ChipFrame, batch_size: int | None = None) -> An
     model : onnx.ModelProto
     """
     n = _N_TRACED if batch_size is None else batch_size
-    program: Any = torch.onnx.export(
-        _Cascade(stages, frame).eval(),
-        (torch.zeros(n, frame.size, frame.size, 3, dtype=torch.uint8),),
-        dynamo=True,
-        opset_version=_OPSET,
-        dynamic_shapes=({0: torch.export.Dim("n")},) if batch_size is None else None,
-        input_names=["chips"],
-        output_names=["points"],
-        verbose=False,
-    )
+    with _quiet_exporter():
+        program: Any = torch.onnx.export(
+            _Cascade(stages, frame).eval(),
+            (torch.zeros(n, frame.size, frame.size, 3, dtype=torch.uint8),),
+            dynamo=True,
+            opset_version=_OPSET,
+            dynamic_shapes=({0: torch.export.Dim("n")},) if batch_size is None else None,
+            input_names=["chips"],
+            output_names=["points"],
+            verbose=False,
+        )
     model = program.model_proto
     # The exporter notes the lines of source code that each operation is from.
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
         del part.metadata_props[:]
     return model
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Context manager without messages of torch's exporter that users can do nothing about.
+
+    The exporter logs which operations of torchvision it does not know, and libraries warn each
+    other of their deprecated functions.
+    """
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    logger.addFilter(_is_of_use)
+    try:
+        with warnings.catch_warnings():
+            for category in (FutureWarning, DeprecationWarning):
+                warnings.simplefilter("ignore", category)
+            yield
+    finally:
+        logger.removeFilter(_is_of_use)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("torchvision is not installed")
 
 
 class _Cascade(nn.Module):

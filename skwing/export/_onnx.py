@@ -15,7 +15,6 @@ from skwing._utils.checks import Choice, Either, Only, count
 from skwing._utils.files import check_target, write_bytes
 from skwing._utils.optional import import_optional
 from skwing._utils.unwrap import predictor_of
-from skwing._utils.warnings import warn_caller
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.export._graph import graph_of
 from skwing.export._loss import Calibration, told_loss, warn_of_few
@@ -45,7 +44,6 @@ def to_onnx(
     calibration: ImagesLike | None = None,
     calibration_target: ArrayLike | None = None,
     batch_size: int | None = None,
-    dtype: str = "deprecated",
 ) -> None:
     """Write a trained cascade, including the crops between stages, to one ONNX file.
 
@@ -94,10 +92,6 @@ def to_onnx(
     batch_size : int, default=None
         Number of chips that the model takes. By default, it takes any number. With a fixed number,
         OpenVINO is up to twice as fast for single objects.
-    dtype : str
-        Former name of `precision`.
-
-        .. deprecated:: 0.11
 
     Raises
     ------
@@ -118,8 +112,6 @@ def to_onnx(
     UserWarning
         If `calibration` has fewer than 100 samples for "int8", if the landmarks differ by more than
         0.5 % of the box on average, or if the error increases by more than 0.02 percentage points.
-    FutureWarning
-        If `dtype` is given.
 
     Notes
     -----
@@ -139,7 +131,7 @@ def to_onnx(
     ...     calibration_target=faces.target,
     ... )  # doctest: +SKIP
     """
-    precision = _checked_precision(precision, dtype)
+    precision = _PRECISION.check(precision, "precision")
     batch_size = _BATCH_SIZE.check(batch_size, "batch_size")
     _check_calibration(precision, calibration, calibration_target)
     regressor = _cascade_in(regressor)
@@ -162,15 +154,6 @@ def to_onnx(
     for key, value in told.items():
         model.metadata_props.add(key=key, value=value)
     write_bytes(path, model.SerializeToString())
-
-
-def _checked_precision(precision: str, dtype: str) -> str:
-    if dtype == "deprecated":
-        return _PRECISION.check(precision, "precision")
-    warn_caller(
-        "to_onnx: dtype is now precision, and will be removed in version 0.13", FutureWarning
-    )
-    return Choice(("float32", "float16")).check(dtype, "dtype")
 
 
 def _check_calibration(precision: str, X: Any, y: Any) -> None:

@@ -73,6 +73,7 @@ def test_one_landmark_is_measured_in_pixels(folder, run):
         (("--normalizer", "box"), "requires boxes"),
         (("--unit", "mm"), "requires --scale"),
         (("--scale", "2"), "requires --unit"),
+        (("--unit", "px", "--scale", "2"), "--scale S needs a unit such as --unit mm"),
         (("--unit", "px", "--normalizer", "box"), "exclude each other"),
     ],
 )
@@ -104,6 +105,15 @@ def test_errors_are_measured_in_a_unit_of_length(run, predicted):
     assert f"{0.5 * errors.mean():.2f} mm" in out
     schema = read_landmarks("faces.json").schema
     assert landmark_report(true, points, unit="mm", scale=0.5, schema=schema) in out
+
+
+@pytest.mark.parametrize("unit", ["px", "pixels"])
+def test_errors_of_landmarks_in_pixels(run, predicted, unit):
+    true, points = predicted
+    out = run("evaluate", "faces.json", *MODEL, "--unit", unit, "--landmarks")[1]
+    assert f"{point_errors(true, points).mean():.2f} {unit}" in out
+    schema = read_landmarks("faces.json").schema
+    assert landmark_report(true, points, unit=unit, schema=schema) in out
 
 
 def test_the_scales_of_a_file_are_used(folder, run):

@@ -100,6 +100,12 @@ def test_two_marks_for_missing_points_in_the_same_samples():
     assert "(-256, -256) in 4 of 30" in message and "(-1, -1) in 4 of 30" in message
 
 
+@pytest.mark.parametrize("value", [-1, -256])
+def test_one_mark_outside_of_the_image_is_enough(value):
+    assert f"({value}, {value}) in 1 of 20" in one_message(wings(points=shared(WINGS, value, [4])))
+    assert contradictions(wings(points=shared(WINGS, 0, [4]))) == []  # may be a corner
+
+
 def test_visibilities_between_the_coordinates():
     message = one_message(faces(points=with_visibility(FACES.target), schema=None))
     assert "every third column of y" in message
@@ -168,7 +174,11 @@ def test_pairs_that_are_no_mirror_images(kind):
     message = one_message(faces(points=points, schema=schema))
     assert "mirror pairs of schema 'mine' are not mirror images" in message
     if kind == "eyes crossed":
-        assert "'left_eye_outer' and 'left_eye_inner'" in message
+        partner = "the mirror image of 'left_eye_inner' is nearest to 'right_eye_inner'"
+        wrong = (("left_eye_inner", "left_eye_outer"), ("right_eye_inner", "right_eye_outer"))
+        for a, b in (sorted(pair, key=place) for pair in wrong):  # each pair once
+            assert message.count(f"'{a}' and '{b}' (") == 1 and f"'{b}' and '{a}'" not in message
+        assert partner in message or "'left_eye_outer' is nearest to 'right_eye_outer'" in message
 
 
 UNUSUAL = {

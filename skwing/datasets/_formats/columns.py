@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skwing._utils.warnings import warn_of_data
 from skwing.datasets._common import IMAGE_SUFFIXES
 from skwing.datasets._formats.names import SEPARATORS, in_order
 from skwing.datasets._formats.pixels import is_pixels
@@ -146,6 +147,22 @@ def _pairs(header, free, where, choose):
     return pairs
 
 
+def _warn_of_halves(header, sample, free, of_pairs, where):
+    """Warn of columns that are named as those of the landmarks, and have no partner."""
+    forms = [form for form in _AXES if any(form.fullmatch(name) for name in of_pairs)]
+    halves = [
+        header[i]
+        for i in free
+        if _is_numeric(sample[i]) and any(form.fullmatch(header[i]) for form in forms)
+    ]
+    if halves:
+        warn_of_data(
+            f"{where}: no landmark is read from the columns {_shortened(halves)}: each lacks the "
+            "column of the other coordinate. If they are not of landmarks, pass landmarks= with "
+            "the names of the landmarks to read."
+        )
+
+
 def _counted(header, free, where):
     """Columns x0, y0, x1, y1, ... if names are only numbers."""
     numbers = [header[i] for i in free]
@@ -261,6 +278,10 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
             f"{where}: no columns of landmarks: expected pairs such as nose_x, nose_y or x0, y0, "
             f"x1, y1; found {_shortened(header)}. landmarks=() reads a table without."
         )
+    if pairs and not chosen:
+        of_pairs = [header[i] for pair in pairs.values() for i in pair]
+        taken = {image, *(i for pair in pairs.values() for i in pair)}
+        _warn_of_halves(header, sample, [i for i in free if i not in taken], of_pairs, where)
     names = list(pairs) if chosen else in_order(pairs)
     points = tuple(i for name in names for i in pairs[name])
     used = {image, *(box or ()), *points}

@@ -1,6 +1,7 @@
 import os
 import string
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from skwing.datasets._formats.csv import read_csv
 from skwing.datasets._formats.csv_write import write_csv
+from skwing.exceptions import DataWarning
 from skwing.images import BoxedImages
 from skwing.schema import IBUG68, LandmarkSchema
 
@@ -133,6 +135,31 @@ def test_long_table(write, visible):
     if visible:  # what stands for a hidden landmark is not looked at
         again = read_csv(write(text.replace("7,8,0", "-,-,0")))
         np.testing.assert_array_equal(again.target, faces.target)
+
+
+@pytest.mark.parametrize(
+    ("header", "half"),
+    [
+        ("x0,y0,x1,y1,x2,z2", "x2"),
+        ("a_x,a_y,b_x,b_y,c_y", "c_y"),
+        ("p.x,p.y,r.y", "r.y"),
+        ("lm_x_0,lm_y_0,lm_y_1", "lm_y_1"),
+    ],
+)
+def test_a_coordinate_without_the_other_is_no_landmark_and_a_warning(write, header, half):
+    def table(header):
+        numbers = [str(i) for i in range(header.count(",") + 1)]
+        return write(f"image,{header}\n" + ",".join(["a.png", *numbers]) + "\n")
+
+    told = rf"no landmark is read from the columns \['{half}'\]: each lacks the column of the other"
+    with pytest.warns(DataWarning, match=told):
+        faces = read_csv(table(header))
+    assert np.isfinite(faces.target).all()
+    assert faces.target.shape[1] == header.count(",") // 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_csv(table(header), landmarks=[tuple(header.split(",")[:2])])  # as the message says
+        read_csv(table(header.replace(half, "mm_per_pixel")))  # an ordinary further column
 
 
 def test_numbered_landmarks_are_sorted_by_number(write):
