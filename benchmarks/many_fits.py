@@ -8,23 +8,30 @@
 ``n_jobs=--jobs`` (part "search"), and by `BatchedGridSearchCV` (part "together"), with ``n_jobs=1``
 and with ``n_jobs=--jobs`` for what is not trained together. The times include the start of the
 processes and the refit of the best candidate. On a CPU, `BatchedGridSearchCV` is `GridSearchCV`.
+
+Part "steps" needs a GPU. It compares training steps without what is done once in each fit: those of
+one network, and those of all candidates together, for CNN-6 and for the first stage of the default.
 """
 
 import argparse
+import tempfile
 import time
 
+import numpy as np
 from _gpu_data import load_split
 from _report import add_out, append, environment, show_environment
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils import Bunch
 
 from skwing import CascadeLandmarkRegressor
+from skwing._training.automatic import CASCADE
 from skwing._utils.device import check_device
 from skwing.model_selection import BatchedGridSearchCV
 
 GRID = {"w": [5.0, 8.0, 10.0, 12.0, 15.0, 20.0], "epsilon": [0.5, 1.0, 2.0, 3.0]}
 ALONE = {"w": [10.0], "epsilon": [2.0]}
-PARTS = {"search": GridSearchCV, "together": BatchedGridSearchCV}
+SEARCHES = {"search": GridSearchCV, "together": BatchedGridSearchCV}
+PARTS = ("steps", *SEARCHES)
 
 
 def measured_search(args, faces, kind, grid, n_jobs, epochs):
@@ -37,20 +44,57 @@ def measured_search(args, faces, kind, grid, n_jobs, epochs):
     return time.perf_counter() - start, search
 
 
+def step_ms(regressor):
+    """Median of the milliseconds of a training step, by epoch."""
+    n_steps = [row["n_samples"] / regressor.batch_size for row in regressor.history_]
+    seconds = [row["seconds"] for row in regressor.history_]
+    return float(1000 * np.median(np.divide(seconds, n_steps)))
+
+
+def measure_steps(args, faces):
+    """Milliseconds of a step of one network, and of several that are trained together."""
+    rows = np.arange(len(faces.target))
+    for name in ("cnn6", CASCADE[0]):
+        regressor = CascadeLandmarkRegressor(
+            networks=(name,), max_epochs=args.epochs, random_state=0, device=args.device
+        )
+        alone = step_ms(regressor.fit(faces.data, faces.target))
+        grid = {"w": np.linspace(5, 20, args.candidates).tolist()}
+        with tempfile.TemporaryDirectory() as folder:
+            regressor.set_params(w=5.0, checkpoint=folder)
+            search = BatchedGridSearchCV(regressor, grid, cv=[(rows, rows[:2])], refit=False)
+            search.fit(faces.data, faces.target)
+            # Read the checkpoint of the first candidate, whose seconds are its share.
+            joint = args.candidates * step_ms(regressor.fit(faces.data, faces.target))
+        yield {
+            "what": "steps",
+            "network": name,
+            "n_networks": args.candidates,
+            "ms_alone": round(alone, 3),
+            "ms_together": round(joint, 3),
+            "times_faster": round(args.candidates * alone / joint, 2),
+        }
+
+
 def measure(args):
     """Seconds of all fits in each way, beside those of 3 fits one after the other."""
     split = load_split(args.data, args.data is None)
     rows = split.rows["few"][: args.n_samples]
     faces = Bunch(data=split.faces.data[rows], target=split.faces.target[rows])
+    if "steps" in args.parts:
+        yield from measure_steps(args, faces)
+    if set(args.parts) == {"steps"}:
+        return
     measured_search(args, faces, GridSearchCV, ALONE, 1, epochs=1)  # warm-up
     alone, _ = measured_search(args, faces, GridSearchCV, ALONE, 1, args.epochs)
     candidates = list(ParameterGrid(GRID))[: args.candidates]
     grid = [{name: [value] for name, value in candidate.items()} for candidate in candidates]
     n_fits = 3 * len(grid)
     share = (3 + 1) / (n_fits + 1)  # with the refit of the best candidate
-    for part in args.parts:
+    for part in [name for name in SEARCHES if name in args.parts]:
         for n_jobs in [args.jobs] if part == "search" else sorted({1, args.jobs}):
-            seconds, search = measured_search(args, faces, PARTS[part], grid, n_jobs, args.epochs)
+            kind = SEARCHES[part]
+            seconds, search = measured_search(args, faces, kind, grid, n_jobs, args.epochs)
             yield {
                 "what": part,
                 "n_jobs": n_jobs,
