@@ -1,5 +1,6 @@
 """Trainings of `on_gpu.py`, with a deadline."""
 
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from skwing.networks import PlainCNN
 # the same number of samples are nearly equivalent.
 LARGER = 8
 N_FOLDS = 5
+GRID_PART = 0.25  # of the schedule, for the many trainings of a grid
 TINY_WIDTHS = (4, 8, 8, 8, 8)
 
 
@@ -47,8 +49,8 @@ def _fit(name, rows="few", seed=0, fold=FOLD, turned=False, **settings):
     return Fit(name, tuple(settings.items()), rows, seed, fold, turned)
 
 
-def _schedule(n_train, n_landmarks, **settings):
-    """CNN-6 with the full schedule of the paper, with larger batches."""
+def _schedule(n_train, n_landmarks, *, part=1.0, **settings):
+    """CNN-6 with the schedule of the paper, or a part of its length, with larger batches."""
     paper = make_pipeline({"recipe": "paper", "balance": False}, n_train)["reg"].get_params()
     rate = paper["learning_rate"][0] * LARGER
     if settings.get("loss") == "l2":
@@ -57,6 +59,7 @@ def _schedule(n_train, n_landmarks, **settings):
         "recipe": "paper",
         "average_mirrored": False,
         "networks": ("cnn6_plain",),
+        "max_epochs": math.ceil(part * paper["max_epochs"]),
         "batch_size": paper["batch_size"] * LARGER,
         "learning_rate": rate,
         **settings,
@@ -67,33 +70,35 @@ def all_fits(data, tiny):
     """Trainings in order of priority."""
     schedule = partial(_schedule, len(load_split(data, tiny).rows["few"]), 68)
     fits = [
-        _fit("default", balance=False),
+        _fit("best, all faces", "all", recipe="best", balance=False),
         _fit("default, all faces", "all", balance=False),
+        _fit("default", balance=False),
         *[
             _fit(f"default, fold {fold}", fold=fold, balance=False)
             for fold in range(N_FOLDS)
             if fold != FOLD and data is not None
         ],
-        _fit(
-            "as the paper: CNN-6/7, batch 8",
-            recipe="paper",
-            average_mirrored=False,
-            balance=True,
-        ),
+        _fit("ResNet-50", networks=("resnet50",), max_epochs=30, w=20.0, epsilon=4.0),
     ]
-    for seed in (0, 1, 2):
-        if has_turned(data):
-            n_turned = len(load_split(data, tiny, turned=True).rows["few"])
-            fits += _losses(partial(_schedule, n_turned, 68), seed, turned=True)
-        fits += _losses(schedule, seed)
-        if seed == 0:
-            fits.append(_fit("best, all faces", "all", recipe="best", balance=False))
+    turned = None
+    if has_turned(data):
+        n_turned = len(load_split(data, tiny, turned=True).rows["few"])
+        turned = partial(_schedule, n_turned, 68)
+        fits += _losses(turned, 0, turned=True)
     fits += [
-        _fit(f"grid, w={w} epsilon={e}", **schedule(w=float(w), epsilon=float(e), balance=False))
+        _fit(
+            f"grid, w={w} epsilon={e}",
+            **schedule(part=GRID_PART, w=float(w), epsilon=float(e), balance=False),
+        )
         for e in GRID_EPSILON
         for w in GRID_W
     ]
-    fits.append(_fit("ResNet-50", networks=("resnet50",), max_epochs=30, w=20.0, epsilon=4.0))
+    for seed in (0, 1, 2):
+        if turned is not None and seed > 0:
+            fits += _losses(turned, seed, turned=True)
+        fits += _losses(schedule, seed)
+    own = {"recipe": "paper", "average_mirrored": False, "balance": True}
+    fits.append(_fit("as the paper: CNN-6/7, batch 8", **own))
     return [replace(f, settings=_tiny(f.settings), tiny=True) for f in fits] if tiny else fits
 
 

@@ -4,6 +4,9 @@
     python benchmarks/on_gpu.py --tiny --device cpu --out DIR       the same steps in a minute
     python benchmarks/on_gpu.py --report --out DIR                  writes docs/results.md
 
+Start NVIDIA's Multi-Process Service before (``nvidia-cuda-mps-control -d``), so that concurrent
+trainings share the device well.
+
 The most important parts run first. Each result is appended to ``on_gpu.jsonl`` immediately, and
 results that are already in the file are skipped:
 
@@ -11,11 +14,11 @@ results that are already in the file are skipped:
 2. speed of the parts of a training step, of `fit` and of `predict`, one cell after another:
    CNN-6, CNN-7, the default and ResNet-50, with several batch sizes, with memory usage and the
    utilisation of the device (see `_gpu_speed.py`);
-3. trainings, ``--jobs`` concurrent processes on the same device until the time limit: the
-   default in five folds, the paper's full schedule of 960,000 samples, losses with and without
-   balancing with this schedule, also with far turned faces, `recipes.best`, w by epsilon,
-   ResNet-50 (see `_gpu_fits.py`). Their seconds
-   are those of processes that share a device. Trainings stopped by the time limit are marked.
+3. trainings, ``--jobs`` concurrent processes on the same device until the time limit:
+   `recipes.best` and the default, ResNet-50, losses with and without balancing on the paper's full
+   schedule of 960,000 samples with far turned faces, w by epsilon on a quarter of the schedule,
+   and the losses without these faces (see `_gpu_fits.py`). Their seconds are those of processes
+   that share a device. Trainings stopped by the time limit are marked.
 
 ``--data`` is a folder that contains ``300w`` and, for more faces, ``300w_helen_rest``, and for
 turned ones ``mtfl`` and ``aflw_mtfl_merlrav`` (see `_folds.py`). Without it, generated faces are
