@@ -148,12 +148,11 @@ def _spline_weights(knots, known, values):
     plane : tensor of shape (n, 3, 2)
         Factors of 1, x and y.
     """
-    corners, to_corners = _triangle(knots.device)
+    corners, to_corners, among = _triangle(knots.device)
     shares = _affine(knots) @ to_corners  # barycentric coordinates
     at_corners = _spline(knots, corners.expand(len(knots), -1, -1))
-    cross = shares @ at_corners.mT
-    among = _spline(corners[None], corners[None]) + torch.eye(3, device=knots.device)
-    kernel = _spline(knots, knots) - cross - cross.mT + shares @ among @ shares.mT
+    cross = shares @ (at_corners - shares @ among / 2).mT
+    kernel = _spline(knots, knots) - cross - cross.mT
     # Rows and columns of unknown landmarks are those of the identity matrix.
     weight = known[..., None].to(knots.dtype)
     smoothing = torch.where(known, _SMOOTHING, 1.0)
@@ -185,9 +184,13 @@ def _ring(device):
 
 @lru_cache
 def _triangle(device):
-    """Corners of a triangle, and the matrix from 1, x and y to its barycentric coordinates."""
+    """Corners of a triangle, the matrix from 1, x and y to barycentric coordinates, and a kernel.
+
+    The latter is that of the spline at the corners, plus the identity matrix.
+    """
     corners = _ANCHORS * torch.tensor([[-1.0, -1.0], [1.0, -1.0], [0.0, 1.0]])
-    return corners.to(device), torch.linalg.inv(_affine(corners)).to(device)
+    among = _spline(corners[None], corners[None])[0] + torch.eye(3)
+    return tuple(each.to(device) for each in (corners, torch.linalg.inv(_affine(corners)), among))
 
 
 def _affine(places):
@@ -206,9 +209,10 @@ def _spline(places, knots):
 def _forward_points(points, moves, field, size):
     """Positions that a field maps back to `points`, by fixed-point iteration."""
     nodes_a_pixel = (field.shape[-1] - 1) / (size - 1)
-    places = points + moves.nan_to_num(0.0)
+    found = torch.where(torch.isnan(points), 0.0, points)
+    places = found + moves.nan_to_num(0.0)
     for _ in range(_N_ITERATIONS):
-        back = read_at(field, nodes_a_pixel * places.nan_to_num(0.0), 1).mT
+        back = read_at(field, nodes_a_pixel * places, 1).mT
         # Half steps, because full steps can overshoot where the image is stretched.
-        places = places + (points - places - back) / 2
-    return places
+        places = (places + found - back) / 2
+    return torch.where(torch.isnan(points), points, places)

@@ -194,8 +194,7 @@ def read_square(maps, places):
 def _bilinear(maps, points, stride=1):
     """Sample maps (n, c, height, width) at points (n, a, b, 2), see :func:`read_at`."""
     height, width = maps.shape[2:]
-    if width == height and torch.compiler.is_exporting():
-        # Few operations, and with scalars: runtimes execute them one by one.
+    if width == height:  # few operations, and with scalars: GPUs and runtimes run them one by one
         unit = 1 / (width * stride)
         return read_square(maps, points * (2 * unit) + (unit - 1))
     cells = points if stride == 1 else (points + 0.5) / stride - 0.5
