@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, overload
 
 import torch
@@ -17,6 +16,7 @@ from skwing._utils.ambient import plain_state
 from skwing._utils.checks import check_flag
 from skwing._utils.device import check_device
 from skwing._utils.landmarks import as_layout
+from skwing._utils.modules import modules_of
 from skwing._utils.warnings import warn_caller
 from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error
@@ -254,18 +254,19 @@ class PredictionMixin:
 
 def _is_ready(network: nn.Module, device: torch.device) -> bool:
     """Whether a network is in evaluation mode on a device: faster to check than to ensure."""
-    return not any(
-        module.training or any(map(partial(_is_elsewhere, device), _tensors(module)))
-        for module in network.modules()
-    )
+    for module in modules_of(network):
+        if module.training:
+            return False
+        for tensors in (module._parameters, module._buffers):
+            if not all(_is_there(tensor, device) for tensor in tensors.values()):
+                return False
+    return True
 
 
-def _tensors(module: nn.Module) -> list[torch.Tensor | None]:
-    return [*module._parameters.values(), *module._buffers.values()]
-
-
-def _is_elsewhere(device: torch.device, tensor: torch.Tensor | None) -> bool:
-    """Whether a tensor is on another device, or in another memory format."""
-    if tensor is None or tensor.device != device:
-        return tensor is not None
-    return tensor.ndim == 4 and not tensor.is_contiguous(memory_format=torch.channels_last)
+def _is_there(tensor: torch.Tensor | None, device: torch.device) -> bool:
+    """Whether a tensor is on a device, in the memory format of predictions."""
+    if tensor is None:
+        return True
+    if tensor.device != device:
+        return False
+    return tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last)
