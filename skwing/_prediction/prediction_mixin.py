@@ -37,6 +37,7 @@ _NOT_CALIBRATED = (
     "{} requires calibrate(X, y) with held-out samples first, because training errors "
     "underestimate errors on new samples"
 )
+_LAYOUT = torch.channels_last  # of weights: convolutions are fastest in it
 
 
 class PredictionMixin:
@@ -245,7 +246,7 @@ class PredictionMixin:
         """Stages for prediction, on a device and with folded batch normalisation."""
         for network in self.networks_:
             if not _is_ready(network, device):
-                network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+                network.to(device, memory_format=_LAYOUT).eval()  # type: ignore[call-overload]
         networks = [folded(network) for network in self.networks_]
         return self._make_stages(
             networks, self.crops_, self.asymmetry_, self.mirrored_, self.schema_, device
@@ -257,16 +258,10 @@ def _is_ready(network: nn.Module, device: torch.device) -> bool:
     for module in modules_of(network):
         if module.training:
             return False
-        for tensors in (module._parameters, module._buffers):
-            if not all(_is_there(tensor, device) for tensor in tensors.values()):
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and (
+                tensor.device != device
+                or (tensor.ndim == 4 and not tensor.is_contiguous(memory_format=_LAYOUT))
+            ):
                 return False
     return True
-
-
-def _is_there(tensor: torch.Tensor | None, device: torch.device) -> bool:
-    """Whether a tensor is on a device, in the memory format of predictions."""
-    if tensor is None:
-        return True
-    if tensor.device != device:
-        return False
-    return tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last)

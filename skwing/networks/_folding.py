@@ -83,9 +83,11 @@ def _fused(convolution: nn.Module, norm: nn.Module) -> nn.Module:
     """Convolution that includes the batch normalisation after it."""
     # fuse_conv_bn_eval copies all of the convolution, and attributes of modules are searched for:
     # both take longer than the computation.
-    own, given, seen = convolution._parameters, norm._parameters, norm._buffers
+    own: Any = convolution._parameters
+    given: Any = norm._parameters
+    seen: Any = norm._buffers
     weight, bias, gain, offset = own["weight"], own["bias"], given["weight"], given["bias"]
-    mean: Any = seen["running_mean"]
+    mean = seen["running_mean"]
     factor = torch.rsqrt(seen["running_var"] + vars(norm)["eps"])
     scale, shift = factor, (-mean if bias is None else bias - mean) * factor
     if gain is not None:

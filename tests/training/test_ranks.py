@@ -27,7 +27,7 @@ WITH_THREE = ["shape-indexed", "uneven parts", "a sample each"]
 
 
 def results(folder, n, cases):
-    """Results of cases in each of n processes, without those after its end for one that is killed."""
+    """Results of cases in each of n processes; one that is killed has those before its end."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
