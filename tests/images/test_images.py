@@ -13,15 +13,17 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, train_test_split
 from sklearn.utils import _safe_indexing, resample, shuffle
 
+from skwing import PoseBalancer
 from skwing._utils.boxes import check_boxes
 from skwing._utils.opencv import cv2
+from skwing.datasets import make_faces
 from skwing.images import (
     BoxedImages,
     as_boxed_images,
     concatenate,
 )
 from skwing.runtime import check_box_inside
-from skwing.schema import IBUG68
+from skwing.schema import AFLW19, IBUG68
 
 N = 10
 
@@ -468,6 +470,23 @@ def test_no_box_is_a_row_of_nan():
     np.testing.assert_array_equal(images.boxes, np.full((2, 4), np.nan))
     boxes = np.array([[np.nan] * 4, [1, 2, 3, 4]])
     np.testing.assert_array_equal(images.with_boxes(boxes).boxes, boxes)
+
+
+def test_another_schema_changes_nothing_else():
+    faces = make_faces(4, image_size=32, random_state=0)
+    images = faces.data.with_repeats([1, 2, 3, 4])[[2, 0]]
+    eyes = IBUG68.select(range(36, 48), "eyes")
+    other = images.with_schema(eyes)
+    assert other.schema is eyes and images.schema is IBUG68
+    assert images.with_schema(None).schema is None
+    assert images.with_schema("aflw19").schema is AFLW19
+    np.testing.assert_array_equal(other.boxes, images.boxes)
+    np.testing.assert_array_equal(other.repeats, images.repeats)
+    np.testing.assert_array_equal(other.decode(0), images.decode(0))
+    assert other[[0]].schema is eyes
+    with pytest.raises(ValueError, match=r"68 landmarks.*schema\.select.*X\.with_schema"):
+        PoseBalancer().fit(faces.data, faces.target[:, 36:48])
+    PoseBalancer().fit(faces.data.with_schema(eyes), faces.target[:, 36:48])
 
 
 def test_a_box_must_share_a_pixel_with_its_image():
