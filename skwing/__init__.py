@@ -94,4 +94,5 @@ if not TYPE_CHECKING:  # to a type checker, any name would be there
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_HOMES})
+    own = {name for name in globals() if name.startswith("_")}
+    return sorted({*own, *_MODULES, *_HOMES})

@@ -596,6 +596,11 @@ class CascadeLandmarkRegressor(
         ValueError
             If a landmark is missing in all samples.
 
+        Warns
+        -----
+        UserWarning
+            If there are fewer than ten samples.
+
         Notes
         -----
         The spread of a landmark is the standard deviation of its predictions when the crop

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from joblib import parallel_config
+from small import train_at_most
 
 from skwing import CascadeLandmarkRegressor, networks, save_model
 from skwing._cli import main
-from skwing._training import loop
 from skwing.datasets import make_faces, read_tps, to_sleap_io, write_coco, write_tps
 from skwing.images import BoxedImages
 from skwing.networks import PlainCNN
@@ -102,8 +102,7 @@ def folder(files, tmp_path, monkeypatch):
     monkeypatch.setattr("skwing.datasets.make_faces", few)
     for name in ("cnn6", "cnn7", "shape_indexed_64", "shape_indexed_128"):
         monkeypatch.setitem(networks.NETWORKS, name, TINY)
-    train = loop.train
-    monkeypatch.setattr(loop, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
+    train_at_most(monkeypatch, 1)
     with parallel_config(backend="threading"):  # processes would not be patched
         yield tmp_path
 

@@ -26,7 +26,9 @@ from skwing.runtime import OnnxLocalizer
 
 SMALL = {"widths": (8, 16), "input_size": 16, "n_hidden": 32, "batch_norm": True}
 PLAIN = partial(PlainCNN, **SMALL)
-INDEXED = partial(ShapeIndexedCNN, input_size=32, width=8, n_hidden=16, n_overview=16)
+INDEXED = partial(
+    ShapeIndexedCNN, input_size=32, width=8, n_blocks=1, n_steps=2, n_hidden=16, n_overview=16
+)
 SETTINGS = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
 
 

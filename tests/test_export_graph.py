@@ -16,7 +16,10 @@ from skwing.export._graph import _reduced
 from skwing.export._placement import FixedPlacement, ShapePlacement
 from skwing.networks import PatchCNN, PlainCNN, ShapeIndexedCNN
 
-SMALL = {"input_size": 32, "width": 8, "n_hidden": 16, "n_overview": 16}
+SMALL = {
+    **{"input_size": 32, "width": 8, "n_hidden": 16, "n_overview": 16},
+    **{"n_blocks": 1, "n_steps": 2},
+}
 
 
 def shaken(network, by=0.2):
@@ -133,7 +136,9 @@ def test_three_stages_in_one_file(tmp_path, average_mirrored):
         networks=(
             partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32),
             partial(ShapeIndexedCNN, **SMALL),
-            partial(PatchCNN, input_size=64, patch_size=16, width=8, n_hidden=16),
+            partial(
+                PatchCNN, input_size=64, patch_size=16, width=8, n_blocks=1, n_steps=1, n_hidden=16
+            ),
         ),
         max_epochs=2,
         batch_size=8,

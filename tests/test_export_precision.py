@@ -17,7 +17,9 @@ from skwing.export._quantize import quantized
 from skwing.networks import PlainCNN, ShapeIndexedCNN
 
 PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
-INDEXED = partial(ShapeIndexedCNN, input_size=32, width=16, n_hidden=32, n_overview=16)
+INDEXED = partial(
+    ShapeIndexedCNN, input_size=32, width=16, n_blocks=1, n_steps=2, n_hidden=32, n_overview=16
+)
 SETTINGS = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
 slow = pytest.mark.slow  # the exporter of torch takes seconds, however small the network
 

@@ -127,6 +127,11 @@ def test_public_names():
     assert all(hasattr(skwing, name) for name in skwing.__all__)
 
 
+def test_the_package_lists_public_names_and_modules_only():
+    listed = {name for name in dir(skwing) if not name.startswith("_")}
+    assert listed == {*skwing.__all__, *PUBLIC_MODULES} - {"__version__"}
+
+
 MODULES = [
     path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
 ]

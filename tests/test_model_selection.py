@@ -99,7 +99,6 @@ def both(estimator, grid, faces, *, cv=2, **further):
         {},
         {"networks": (SHAPE_INDEXED,)},
         pytest.param({"networks": (SHAPE_INDEXED, SHAPE_INDEXED)}, marks=pytest.mark.slow),
-        pytest.param({"networks": ("cnn6",)}, marks=pytest.mark.slow),
         pytest.param({"networks": "auto", "max_epochs": 1}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: str(settings.get("networks", "plain"))[:12],

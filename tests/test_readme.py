@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+from small import train_at_most
 
 from skwing import geometry
-from skwing._training import loop
 from skwing.datasets import make_faces, write_pts
 from skwing.networks import PlainCNN
 
@@ -73,8 +73,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = lambda n_samples=50, **settings: make_faces(min(n_samples, 50), **settings)  # noqa: E731
     monkeypatch.setattr("skwing.datasets.make_faces", few)
-    train = loop.train
-    monkeypatch.setattr(loop, "train", lambda *a, **k: train(*a, **k | {"n_epochs": 1}))
+    train_at_most(monkeypatch, 1)
     return tmp_path
 
 

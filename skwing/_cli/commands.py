@@ -76,7 +76,7 @@ def predict(args):
     kept = landmarks_to_keep(samples, model, args)
     samples = with_boxes(samples, model, args)
     data = samples.data
-    points, confidence = _predict_all(model, data, args.skip_unreadable, kept)
+    points, confidence = _predict_all(model, data, args.quiet, args.skip_unreadable, kept)
     found = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
     tell_missing(samples)
     tell_unsure(samples, confidence)
@@ -111,7 +111,7 @@ def train(args):
     if len(held_out):
         data, target = data[held_out], target[held_out]
         say(f"error on {_photographs(data)} held out:")
-        points, _ = _predict_all(model, data, skip=False)
+        points, _ = _predict_all(model, data, args.quiet)
         print_errors(target, points, data, Measure(schema=schema_of(model, data)))
         if can_calibrate(target):
             predictor_of(model).calibrate(data, target)
@@ -136,7 +136,7 @@ def evaluate(args):
         rows, data, target = rows[hits], data[hits], target[hits]
     scales = dataset.scale[rows] if "scale" in dataset else None
     measure = Measure.of(args, model, data, scales)
-    points, _ = _predict_all(model, data, skip=False)
+    points, _ = _predict_all(model, data, args.quiet)
     errors = print_errors(target, points, data, measure)
     if args.landmarks:
         print_landmarks(target, points, data, measure)
@@ -243,7 +243,7 @@ def plot(args):
         points, schema = None, schema_of(model, data)
         if model is not None:  # all rows, so that numbers in the picture are those of the file
             points = np.full_like(dataset.target, np.nan)
-            points[rows], _ = _predict_all(model, data, skip=False)
+            points[rows], _ = _predict_all(model, data, args.quiet)
             errors, _ = sample_errors(target, points[rows], "auto", schema, None)
             rows = rows[np.argsort(-errors, kind="stable")]
         draw_landmarks(
@@ -321,10 +321,10 @@ def _photographs(data):
     return f"{count(n_photographs, 'photographs')} ({count(len(data), 'samples')})"
 
 
-def _predict_all(model, data, skip, known=None):
+def _predict_all(model, data, quiet, skip=False, known=None):
     """Predict the landmarks of all images, NaN without a box; a progress bar if there are many.
 
-    Samples with `known` landmarks are not predicted.
+    The bar is not shown if `quiet`. Samples with `known` landmarks are not predicted.
 
     Returns
     -------
@@ -338,11 +338,12 @@ def _predict_all(model, data, skip, known=None):
     points = points if known is None else known.copy()
     confidence = np.full(len(data), np.nan)
     rows = np.flatnonzero(~data.missing_boxes & np.isnan(points).any(axis=2).all(axis=1))
-    starts = range(0, len(rows), _A_PASS)
-    for start in tqdm(starts, disable=len(starts) < 2, unit_scale=_A_PASS, unit=" images"):
-        part = rows[start : start + _A_PASS]
-        found = model.predict(data[part], **on_error, **sure)
-        if sure:
-            found, confidence[part] = found
-        points[part] = found.reshape(len(part), -1, 2)
+    with tqdm(total=len(rows), disable=quiet or len(rows) <= _A_PASS, unit=" images") as bar:
+        for start in range(0, len(rows), _A_PASS):
+            part = rows[start : start + _A_PASS]
+            found = model.predict(data[part], **on_error, **sure)
+            if sure:
+                found, confidence[part] = found
+            points[part] = found.reshape(len(part), -1, 2)
+            bar.update(len(part))
     return points, confidence

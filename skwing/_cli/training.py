@@ -1,6 +1,7 @@
 """Models to train, and samples to train them on."""
 
 import ast
+import re
 import warnings
 
 import numpy as np
@@ -94,11 +95,17 @@ def _is_plain(schema):
     return schema.mirror is None and not schema.normalizers
 
 
+def _is_numbered(schema):
+    """Whether the names of a plain schema are numbers, which tell nothing of the landmarks."""
+    names = schema.landmark_names
+    return _is_plain(schema) and all(re.fullmatch(r"\D*\d+", name) for name in names)
+
+
 def note_of_schema(model, dataset):
     """Say that landmarks may be those of a predefined schema, which was not named."""
     schema, n_landmarks = schema_of(model, dataset.data), dataset.target.shape[1]
     fitting = [name for name, own in SCHEMAS.items() if own.n_landmarks == n_landmarks]
-    if fitting and (schema is None or (not isinstance(schema, str) and _is_plain(schema))):
+    if fitting and (schema is None or (not isinstance(schema, str) and _is_numbered(schema))):
         say(
             f"{n_landmarks} landmarks without a schema: samples are not mirrored, and errors are "
             f"in percent of the size of the landmarks; --schema {fitting[0]} if they are those of "

@@ -17,7 +17,7 @@ from skwing._crops.chip_cache import stored_chips
 from skwing._crops.pack import StoredPixels
 from skwing._crops.warp import halve, sample, sample_patches, to_device
 from skwing.images._decode import decoding_threads
-from skwing.runtime import check_box_inside, cut_chip
+from skwing.runtime import check_box_inside, chip_matrix, cut_chip
 
 _CPU = torch.device("cpu")
 _N_ROWS = 2**14  # samples whose coordinates are transformed at once
@@ -302,20 +302,22 @@ def cut_chips(
             data.warn_of_sizes(sizes)
         return Chips(placed(pixels, device), matrices, frame, device, {}, sizes)
     pixels = np.empty((len(data), frame.size, frame.size, 3), dtype=np.uint8)
-    boxes, sizes = np.array(data.boxes, dtype=np.float64), np.full((len(data), 2), np.nan)
-    failures = {}
+    matrices, sizes = np.empty((len(data), 2, 3)), np.full((len(data), 2), np.nan)
+    boxes, failures = data.boxes, {}
 
     def cut_one(i):
         image = data.decode(i)
         sizes[i] = image.shape[1::-1]
-        boxes[i] = check_box_inside(boxes[i], image.shape, data.describe(i))
-        pixels[i] = cut_chip(image, frame.matrices(boxes[i]), frame.size)
+        box = check_box_inside(boxes[i], image.shape, data.describe(i))
+        matrices[i] = chip_matrix(box, frame.size, frame.margin)
+        pixels[i] = cut_chip(image, matrices[i], frame.size)
 
     def try_one(i):
         try:
             cut_one(i)
         except (OSError, ValueError) as error:
-            failures[i], pixels[i], boxes[i] = str(error), 0, (0, 0, 1, 1)
+            failures[i], pixels[i] = str(error), 0
+            matrices[i] = chip_matrix((0, 0, 1, 1), frame.size, frame.margin)
 
     cut_or_skip = cut_one if on_error == "raise" else try_one
     if len(data) == 1:  # starting a thread takes as long as cutting a chip
@@ -326,7 +328,7 @@ def cut_chips(
                 pass
     if check_sizes:
         data.warn_of_sizes(sizes)
-    return Chips(placed(pixels, device), frame.matrices(boxes), frame, device, failures, sizes)
+    return Chips(placed(pixels, device), matrices, frame, device, failures, sizes)
 
 
 def placed(pixels, device):

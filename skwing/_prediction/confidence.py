@@ -15,9 +15,11 @@ from scipy.optimize import nnls
 from skwing import geometry
 from skwing._prediction.stages import read_crops
 from skwing._utils.landmarks import numbered
+from skwing._utils.warnings import warn_caller
 
 _SHIFT = 0.04  # relative to the side of the crop
 _TURN = math.radians(8)
+_FEW = 10  # samples
 _N_ROUNDS = 10  # iterations of reweighting, which converges after a few
 _LEAST = 1e-12  # minimum variance, so that its inverse is finite
 
@@ -168,6 +170,11 @@ def calibrate(errors, spread, size):
     never = np.flatnonzero(~known.any(0))
     if len(never):
         raise ValueError(f"{numbered(never)} are missing in all calibration samples")
+    if (n_known := int(known.any(1).sum())) < _FEW:
+        warn_caller(
+            f"{n_known} held-out sample{'s' if n_known > 1 else ''} for calibrate: standard "
+            f"deviations and confidences are uncertain with fewer than {_FEW}"
+        )
     n_landmarks = errors.shape[1]
     # Normalised by the size of the shape, so that large faces do not dominate.
     unit = np.maximum(size, math.sqrt(_LEAST))[:, None]

@@ -57,7 +57,12 @@ class Kind:
 
 # 1: before 0.9, without float16 weights and notices. 2: before 0.10, without confidence.
 FORMAT = 3
-MODEL = Kind("model", "skwing", FORMAT, "save_model (load files of joblib or pickle with these)")
+MODEL = Kind(
+    "model",
+    "skwing",
+    FORMAT,
+    "save_model (load files of joblib or pickle with these, run ONNX files by skwing.runtime)",
+)
 
 
 def write_model(path: FilePath, model: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, overload
 
 import torch
@@ -17,6 +16,7 @@ from skwing._utils.ambient import plain_state
 from skwing._utils.checks import check_flag
 from skwing._utils.device import check_device
 from skwing._utils.landmarks import as_layout
+from skwing._utils.modules import modules_of
 from skwing._utils.warnings import warn_caller
 from skwing.images import as_boxed_images
 from skwing.images._failures import check_on_error
@@ -37,6 +37,7 @@ _NOT_CALIBRATED = (
     "{} requires calibrate(X, y) with held-out samples first, because training errors "
     "underestimate errors on new samples"
 )
+_LAYOUT = torch.channels_last  # of weights: convolutions are fastest in it
 
 
 class PredictionMixin:
@@ -245,7 +246,7 @@ class PredictionMixin:
         """Stages for prediction, on a device and with folded batch normalisation."""
         for network in self.networks_:
             if not _is_ready(network, device):
-                network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+                network.to(device, memory_format=_LAYOUT).eval()  # type: ignore[call-overload]
         networks = [folded(network) for network in self.networks_]
         return self._make_stages(
             networks, self.crops_, self.asymmetry_, self.mirrored_, self.schema_, device
@@ -254,18 +255,13 @@ class PredictionMixin:
 
 def _is_ready(network: nn.Module, device: torch.device) -> bool:
     """Whether a network is in evaluation mode on a device: faster to check than to ensure."""
-    return not any(
-        module.training or any(map(partial(_is_elsewhere, device), _tensors(module)))
-        for module in network.modules()
-    )
-
-
-def _tensors(module: nn.Module) -> list[torch.Tensor | None]:
-    return [*module._parameters.values(), *module._buffers.values()]
-
-
-def _is_elsewhere(device: torch.device, tensor: torch.Tensor | None) -> bool:
-    """Whether a tensor is on another device, or in another memory format."""
-    if tensor is None or tensor.device != device:
-        return tensor is not None
-    return tensor.ndim == 4 and not tensor.is_contiguous(memory_format=torch.channels_last)
+    for module in modules_of(network):
+        if module.training:
+            return False
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and (
+                tensor.device != device
+                or (tensor.ndim == 4 and not tensor.is_contiguous(memory_format=_LAYOUT))
+            ):
+                return False
+    return True

@@ -90,13 +90,15 @@ def read_chips(stages, chips, retry=None, changes=None, rows=None):
         return read_again(stages, chips, rows, some, retry, crops_of(rows))
 
     reading = Reading.joined(for_each_batch(read, stages, chips, rows))
+    doubts = doubts_of(reading)
     if retry is not None:
-        doubtful = torch.nonzero(doubts_of(reading) > retry.limit)[:, 0]
+        doubtful = torch.nonzero(doubts > retry.limit)[:, 0]
         if len(doubtful):
             repeated = Reading.joined(for_each_batch(repeat, stages, chips, doubtful.cpu()))
             reading = reading.replaced(doubtful, repeated)
+            doubts = doubts_of(reading)
     points = [own.cpu().numpy().astype(np.float64) for own in reading.points]
-    doubts = doubts_of(reading).cpu().numpy().astype(np.float64)
+    doubts = doubts.cpu().numpy().astype(np.float64)
     matrices = geometry.invert(chips.matrices if rows is None else chips.matrices[rows.numpy()])
     return [geometry.apply(matrices, own) for own in points], doubts
 

@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 from skwing._utils.checks import Seed
+from skwing._utils.modules import modules_of
 from skwing._utils.parts import current_part
 
 if TYPE_CHECKING:
@@ -114,13 +115,13 @@ class Draws:
 
 def draws_by_itself(network: nn.Module) -> bool:
     """Whether a network uses the generators of :func:`drawing` itself, or draws no numbers."""
-    return all(map(_is_calm, network.modules()))
+    return all(map(_is_calm, modules_of(network)))
 
 
 def _is_calm(module):
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    own = f"{type(module).__module__}.".startswith(_OWN_ROOM)
-    return not hooked and (own or type(module) in _CALM)
+    if module._forward_hooks or module._forward_pre_hooks:
+        return False
+    return type(module) in _CALM or f"{type(module).__module__}.".startswith(_OWN_ROOM)
 
 
 @contextlib.contextmanager

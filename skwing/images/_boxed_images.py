@@ -283,6 +283,30 @@ class BoxedImages:
             boxes = _frozen(check_boxes(boxes, len(self), self.describe))
         return self._replace(_boxes=boxes)
 
+    def with_schema(self, schema: str | LandmarkSchema | None) -> Self:
+        """Return the same images with another schema of their landmarks.
+
+        Parameters
+        ----------
+        schema : str, LandmarkSchema or None
+
+        Returns
+        -------
+        images : BoxedImages
+
+        Examples
+        --------
+        Train on the eyes of a data set of faces:
+
+        >>> from skwing.datasets import make_faces
+        >>> faces = make_faces(4, random_state=0)
+        >>> eyes = range(36, 48)
+        >>> X, y = faces.data.with_schema(faces.schema.select(eyes, "eyes")), faces.target[:, eyes]
+        >>> X.schema.n_landmarks, y.shape
+        (12, (4, 12, 2))
+        """
+        return self._replace(_schema=check_schema(schema))
+
     def with_repeats(self, repeats: ArrayLike | None) -> Self:
         """Return the same images with other repeats.
 

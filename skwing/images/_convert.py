@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing.images._box_columns import BOX_COLUMNS, box_columns, corner_columns
 from skwing.images._boxed_images import BoxedImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from skwing._utils.types import Floats
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 
 PATH_COLUMNS = ("path", "image", "file", "filename")
-BOX_COLUMNS = ("x", "y", "width", "height")
 
 
 def concatenate(parts: Iterable[ImagesLike]) -> BoxedImages:
@@ -89,8 +90,9 @@ def as_boxed_images(X: ImagesLike) -> BoxedImages:
         A uint8 array of shape (n, height, width[, channels]); a sequence of image arrays
         or of file paths; a DataFrame with a column ``path``, ``image``, ``file`` or
         ``filename`` (the first that exists is used) and optional columns ``x``, ``y``,
-        ``width`` and ``height`` of the box, NaN if it is missing; or a BoxedImages, which
-        is returned unchanged.
+        ``width`` and ``height`` of the box, NaN if it is missing, also named ``w`` and ``h``
+        and after ``box_``, ``bbox_`` or ``face_``; or a BoxedImages, which is returned
+        unchanged.
 
     Returns
     -------
@@ -128,15 +130,27 @@ def _from_table(table: Any) -> BoxedImages:
             f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "
             f"found {columns}."
         )
-    missing = [name for name in BOX_COLUMNS if name not in columns]
-    if missing and len(missing) < len(BOX_COLUMNS):
-        raise ValueError(
-            f"the DataFrame has only some of the box columns: {', '.join(missing)} missing."
-        )
-    boxes = None if missing else [table[name] for name in BOX_COLUMNS]
-    if boxes is not None:
-        try:
-            boxes = np.stack([np.asarray(column, dtype=np.float64) for column in boxes], axis=1)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"box columns must hold numbers: {error}.") from None
-    return BoxedImages(list(table[path_columns[0]]), boxes=boxes)
+    return BoxedImages(list(table[path_columns[0]]), boxes=_boxes_of_table(table, columns))
+
+
+def _boxes_of_table(table: Any, columns: list[Any]) -> Floats | None:
+    header = [str(name) for name in columns]
+    found = box_columns(header)
+    if not found:
+        if corners := corner_columns(header):
+            raise ValueError(
+                f"the columns {', '.join(header[i] for i in corners)} of the DataFrame look like "
+                "corners of boxes, which are not supported: use x, y, width, height, or leave them "
+                "out."
+            )
+        missing = [name for name in BOX_COLUMNS if name not in columns]
+        if len(missing) < len(BOX_COLUMNS):
+            raise ValueError(
+                f"the DataFrame has only some of the box columns: {', '.join(missing)} missing."
+            )
+        return None
+    try:
+        parts = [np.asarray(table[columns[i]], dtype=np.float64) for i in found]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"box columns must hold numbers: {error}.") from None
+    return np.stack(parts, axis=1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+import operator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 if TYPE_CHECKING:
-    pass
     from typing import Any
 
 
@@ -49,45 +49,60 @@ def folded(network: nn.Module) -> nn.Module:
         raise ValueError(f"{type(network).__name__} is in training mode: call its eval() first")
     # Not cached: folding takes a small part of the time of one crop, and a cache could be
     # outdated.
-    return _fold(network)
+    with torch.no_grad():
+        return _fold(network)
 
 
 def _fold(module: nn.Module) -> nn.Module:
-    parts: dict[str, Any] = {name: part and _fold(part) for name, part in module._modules.items()}
-    if type(module) is nn.Sequential:
-        names = list(parts)
-        for name, after in pairwise(names):
-            if _foldable(parts[name], parts[after]):
-                parts[name] = _fused(parts[name], parts[after])
-                parts[after] = nn.Identity()
-    if all(parts[name] is part for name, part in module._modules.items()):
+    children: Any = module._modules
+    if not children:
         return module
+    twins = {name: child and _fold(child) for name, child in children.items()}
+    if type(module) is nn.Sequential:
+        for name, after in pairwise(children):
+            if _foldable(twins[name], twins[after]):
+                twins[name] = _fused(twins[name], twins[after])
+                twins[after] = nn.Identity()
+    if all(map(operator.is_, twins.values(), children.values())):
+        return module
+    return _twin(module, _modules=twins)
+
+
+def _twin(module: nn.Module, **parts: Any) -> nn.Module:
+    """Shallow copy with other parts."""
+    if type(module) in (nn.Conv2d, nn.Sequential):  # without their `__setstate__`, which is slow
+        twin = object.__new__(type(module))
+        vars(twin).update(vars(module), **parts)
+        return twin
     twin = copy.copy(module)
-    twin._modules = parts
+    vars(twin).update(parts)
     return twin
 
 
 def _fused(convolution: nn.Module, norm: nn.Module) -> nn.Module:
     """Convolution that includes the batch normalisation after it."""
-    conv: Any = convolution
-    batch: Any = norm
-    # fuse_conv_bn_eval copies all of the convolution, which takes ten times as long.
-    twin = copy.copy(conv)
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight,
-        conv.bias,
-        batch.running_mean,
-        batch.running_var,
-        batch.eps,
-        batch.weight,
-        batch.bias,
-    )
-    twin._parameters = {**conv._parameters, "weight": weight, "bias": bias}
-    return twin
+    # fuse_conv_bn_eval copies all of the convolution, and attributes of modules are searched for:
+    # both take longer than the computation.
+    own: Any = convolution._parameters
+    given: Any = norm._parameters
+    seen: Any = norm._buffers
+    weight, bias, gain, offset = own["weight"], own["bias"], given["weight"], given["bias"]
+    mean = seen["running_mean"]
+    factor = torch.rsqrt(seen["running_var"] + vars(norm)["eps"])
+    scale, shift = factor, (-mean if bias is None else bias - mean) * factor
+    if gain is not None:
+        scale, shift = gain * scale, shift * gain
+    if offset is not None:
+        shift = shift + offset
+    fused = {"weight": weight * scale.view(-1, 1, 1, 1), "bias": shift}
+    parameters = {name: nn.Parameter(value, False) for name, value in fused.items()}
+    return _twin(convolution, _parameters=own | parameters)
 
 
 def _foldable(module: nn.Module | None, after: nn.Module | None) -> bool:
     if type(module) is not nn.Conv2d or type(after) is not nn.BatchNorm2d:
+        return False
+    if not {"weight", "bias"} <= module._parameters.keys():
         return False
     # Hooks may read the values between both modules, or recompute weights, as weight_norm does.
     hooked = any(part._forward_hooks or part._forward_pre_hooks for part in (module, after))

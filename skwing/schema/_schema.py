@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -275,6 +276,68 @@ class LandmarkSchema:
         except ValueError as error:
             raise ValueError(f"{where} is not a landmark schema: {error}") from None
 
+    def select(self, landmarks: Iterable[str] | Iterable[int], name: str | None = None) -> Self:
+        """Schema of some of the landmarks.
+
+        Parameters
+        ----------
+        landmarks : sequence of str or of int
+            Names or indices of the landmarks, in the order of the new schema.
+        name : str, default=None
+            Name of the new schema; None keeps the name.
+
+        Returns
+        -------
+        schema : LandmarkSchema
+            With the contours and normalising lengths whose landmarks are all selected, and with
+            ``mirror=None`` (mirroring disabled) if the partner of a landmark is not.
+
+        Raises
+        ------
+        ValueError
+            If a landmark is unknown or selected twice, or none is selected.
+
+        Examples
+        --------
+        >>> from skwing.schema import IBUG68
+        >>> eyes = IBUG68.select(range(36, 48), name="eyes")
+        >>> eyes.landmark_names[0], eyes.n_landmarks, sorted(eyes.normalizers)
+        ('left_eye_outer', 12, ['inter_ocular', 'inter_pupil'])
+        """
+        rows = [self._index_of(landmark) for landmark in landmarks]
+        place = {row: i for i, row in enumerate(rows)}
+        if not rows or len(place) < len(rows):
+            twice = [self.landmark_names[i] for i in place if rows.count(i) > 1]
+            what = f"{twice[0]!r} is selected twice" if rows else "no landmark is selected"
+            raise ValueError(f"select: {what}")
+        mirror = None
+        if self.mirror is not None and {self.mirror[row] for row in rows} == {*place}:
+            mirror = [place[self.mirror[row]] for row in rows]
+        contours = [
+            (contour, [place[i] for i in part], closed)
+            for contour, part, closed in self.contours
+            if place.keys() >= {*part}
+        ]
+        normalizers = {
+            key: [[place[i] for i in group] for group in groups]
+            for key, groups in self.normalizers.items()
+            if place.keys() >= {*groups[0], *groups[1]}
+        }
+        names = [self.landmark_names[row] for row in rows]
+        return type(self)(name or self.name, names, mirror, contours, normalizers)
+
+    def _index_of(self, landmark: str | int) -> int:
+        """Index of a landmark, given by its name or its index."""
+        if isinstance(landmark, str):
+            if landmark in self.landmark_names:
+                return self.landmark_names.index(landmark)
+        elif 0 <= operator.index(landmark) < self.n_landmarks:
+            return operator.index(landmark)
+        raise ValueError(
+            f"select: schema {self.name!r} has no landmark {landmark!r}; expected one of its names "
+            f"or an index in 0..{self.n_landmarks - 1}"
+        )
+
     @property
     def n_landmarks(self) -> int:
         """Number of landmarks."""
@@ -392,7 +455,8 @@ def check_schema(
     if n_landmarks is not None and schema.n_landmarks != n_landmarks:
         raise ValueError(
             f"Schema {schema.name!r} has {schema.n_landmarks} landmarks, the data have "
-            f"{n_landmarks}."
+            f"{n_landmarks}. schema.select makes the schema of some of the landmarks, "
+            "LandmarkSchema.from_names that of others; X.with_schema gives it to the images."
         )
     return schema
 

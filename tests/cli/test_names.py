@@ -117,6 +117,17 @@ def test_quiet_shows_no_progress_wherever_it_stands(photos, run, before):
     assert not re.search(r"\d/3", run(*args)[2])
 
 
+@pytest.mark.parametrize("command", ["evaluate", "predict", "plot"])
+def test_progress_of_predictions_counts_images_and_is_not_shown_if_quiet(run, monkeypatch, command):
+    monkeypatch.setattr("skwing._cli.commands._A_PASS", 5)
+    n_images = len(read_landmarks("faces.tps").data)
+    assert n_images % 5
+    out = {"predict": ("--out", "p.csv"), "plot": ("--out", "p.png"), "evaluate": ()}[command]
+    args = (command, "faces.tps", "--model", "whole.safetensors", *out)
+    assert f"{n_images}/{n_images} " in run(*args)[2]
+    assert "images/s" not in run(*args, "-q")[2]
+
+
 @pytest.mark.parametrize("all_faces", [(), ("--all-faces",)])
 def test_unreadable_photographs_are_skipped_by_the_detector(photos, run, all_faces):
     (photos / "a.png").write_bytes(b"no image")

@@ -32,6 +32,9 @@ def test_landmarks_without_a_schema_are_told(folder, run):
     assert "without a schema" not in train(run, "plain.csv", "--set", "schema=ibug68")[2]
     write_csv("few.csv", data, faces.target[:, :5], names=range(5))
     assert "without a schema" not in train(run, "few.csv")[2]
+    names = [f"part {chr(97 + i // 8)}{chr(97 + i % 8)}" for i in range(68)]  # of another object
+    write_csv("named.csv", data, faces.target, names=names)
+    assert "without a schema" not in train(run, "named.csv")[2]
 
 
 @pytest.mark.slow

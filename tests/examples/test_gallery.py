@@ -1,4 +1,7 @@
-"""Every script of the gallery runs, draws figures, and is laid out as sphinx-gallery expects."""
+"""Every script of the gallery runs, draws figures, and is laid out as sphinx-gallery expects.
+
+Trainings are short here; the documentation is built with those of the scripts.
+"""
 
 import ast
 import runpy
@@ -6,10 +9,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from small import train_at_most
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
 NEEDS = {"plot_onnx": ["onnx", "onnxscript", "onnxruntime"]}
+N_EPOCHS = {"plot_other_detector": 30}  # boxes are adapted to models that find the faces
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +62,7 @@ def test_a_script_runs_and_draws(path, tmp_path, monkeypatch):
     for library in NEEDS.get(path.stem, []):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
+    train_at_most(monkeypatch, N_EPOCHS.get(path.stem, 2))
     runpy.run_path(str(path), run_name="__main__")
     figures = [plt.figure(number) for number in plt.get_fignums()]
     assert figures

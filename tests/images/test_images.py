@@ -1,6 +1,7 @@
 import mmap
 import pickle
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -13,15 +14,18 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, train_test_split
 from sklearn.utils import _safe_indexing, resample, shuffle
 
+from skwing import PoseBalancer
 from skwing._utils.boxes import check_boxes
 from skwing._utils.opencv import cv2
+from skwing.datasets import from_dataframe as read
+from skwing.datasets import make_faces
 from skwing.images import (
     BoxedImages,
     as_boxed_images,
     concatenate,
 )
 from skwing.runtime import check_box_inside
-from skwing.schema import IBUG68
+from skwing.schema import AFLW19, IBUG68
 
 N = 10
 
@@ -468,6 +472,43 @@ def test_no_box_is_a_row_of_nan():
     np.testing.assert_array_equal(images.boxes, np.full((2, 4), np.nan))
     boxes = np.array([[np.nan] * 4, [1, 2, 3, 4]])
     np.testing.assert_array_equal(images.with_boxes(boxes).boxes, boxes)
+
+
+@pytest.mark.parametrize(
+    "names", ["x y width height", "X Y Width Height", "x y w h", "bbox_x bbox_y bbox_w bbox_h"]
+)
+def test_boxes_of_a_table_have_the_names_that_readers_know(names):
+    numbers = dict(zip(names.split(), ([1, 2], [3, 4], [5, 6], [7, 8]), strict=True))
+    table = pd.DataFrame({"path": ["a.png", "b.png"], **numbers, "x1": [0, 0]})
+    for images in (as_boxed_images(table), read(table, landmarks=()).data):
+        np.testing.assert_array_equal(images.boxes, [[1, 3, 5, 7], [2, 4, 6, 8]])
+
+
+@pytest.mark.parametrize(
+    "names", ["xmin ymin xmax ymax", "left top right bottom", "bbox_x1 bbox_y1 bbox_x2 bbox_y2"]
+)
+def test_corners_of_boxes_in_a_table_are_not_ignored(names):
+    table = pd.DataFrame([["a.png", 1, 2, 3, 4]], columns=["path", *names.split()])
+    for function in (as_boxed_images, partial(read, landmarks=())):
+        with pytest.raises(ValueError, match=names.replace(" ", ", ") + ".*corners of boxes"):
+            function(table)
+
+
+def test_another_schema_changes_nothing_else():
+    faces = make_faces(4, image_size=32, random_state=0)
+    images = faces.data.with_repeats([1, 2, 3, 4])[[2, 0]]
+    eyes = IBUG68.select(range(36, 48), "eyes")
+    other = images.with_schema(eyes)
+    assert other.schema is eyes and images.schema is IBUG68
+    assert images.with_schema(None).schema is None
+    assert images.with_schema("aflw19").schema is AFLW19
+    np.testing.assert_array_equal(other.boxes, images.boxes)
+    np.testing.assert_array_equal(other.repeats, images.repeats)
+    np.testing.assert_array_equal(other.decode(0), images.decode(0))
+    assert other[[0]].schema is eyes
+    with pytest.raises(ValueError, match=r"68 landmarks.*schema\.select.*X\.with_schema"):
+        PoseBalancer().fit(faces.data, faces.target[:, 36:48])
+    PoseBalancer().fit(faces.data.with_schema(eyes), faces.target[:, 36:48])
 
 
 def test_a_box_must_share_a_pixel_with_its_image():

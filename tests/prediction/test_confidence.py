@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,18 @@ def test_errors_may_be_unknown_but_not_those_of_a_landmark_altogether(rng):
     errors[:, 1] = np.nan
     with pytest.raises(ValueError, match=r"landmarks \[1\]"):
         calibrate(errors, spread, size)
+
+
+@pytest.mark.parametrize("n_known", [1, 9, 10])
+def test_few_samples_with_known_landmarks_are_a_warning(rng, n_known):
+    errors, spread, size = np.abs(rng.normal(size=(12, 2))), np.ones((12, 2)), np.ones(12)
+    errors[n_known:] = np.nan
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        calibrate(errors, spread, size)
+    assert [str(one.message).split(":")[0] for one in told] == (
+        [] if n_known == 10 else [f"{n_known} held-out sample{'s' * (n_known > 1)} for calibrate"]
+    )
 
 
 def test_a_calibration_does_not_depend_on_the_unit(rng):

@@ -503,3 +503,50 @@ def test_a_letter_that_stays_is_no_side():
     names = ["left_l1", "left_l2", "right_l1", "right_l2"]
     assert paired(names) == {"left_l1": "right_l1", "left_l2": "right_l2"}
     assert paired(["left_x_l", "right_x_l"]) == {"left_x_l": "right_x_l"}
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_selection_is_the_schema_of_the_selected_landmarks(data):
+    schema = SCHEMAS[data.draw(st.sampled_from(sorted(SCHEMAS)))]
+    everything = range(schema.n_landmarks)
+    rows = data.draw(st.lists(st.sampled_from(everything), min_size=1, unique=True))
+    if data.draw(st.booleans()):  # both sides
+        rows = list(dict.fromkeys(i for row in rows for i in (row, schema.mirror[row])))
+    names = [schema.landmark_names[row] for row in rows]
+    part = schema.select(data.draw(st.sampled_from([rows, names])))
+    assert part.landmark_names == tuple(names) and part.name == schema.name
+    points = np.arange(2.0 * schema.n_landmarks).reshape(-1, 2)
+    if {schema.mirror[row] for row in rows} == {*rows}:
+        wanted = schema.mirror_points(points)[rows]
+        np.testing.assert_array_equal(part.mirror_points(points[rows]), wanted)
+    else:
+        assert part.mirror is None
+
+    def of_names(schema, indices):
+        return [schema.landmark_names[i] for i in indices]
+
+    there = {
+        key: [of_names(schema, group) for group in groups]
+        for key, groups in schema.normalizers.items()
+        if {*groups[0], *groups[1]} <= {*rows}
+    }
+    kept = {key: [of_names(part, g) for g in groups] for key, groups in part.normalizers.items()}
+    assert kept == there
+    lines = [(n, of_names(schema, i), c) for n, i, c in schema.contours if {*i} <= {*rows}]
+    assert [(n, of_names(part, i), c) for n, i, c in part.contours] == lines
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "told"),
+    [
+        (["beak"], "no landmark 'beak'"),
+        ([68], r"no landmark 68; expected one of its names or an index in 0\.\.67"),
+        ([-1], "no landmark -1"),
+        ([3, 5, 3], "'left_jaw_3' is selected twice"),
+        ([], "no landmark is selected"),
+    ],
+)
+def test_what_cannot_be_selected_is_an_error(landmarks, told):
+    with pytest.raises(ValueError, match=told):
+        IBUG68.select(landmarks)

@@ -6,6 +6,7 @@ import pytest
 
 from skwing import Augmentation
 from skwing._crops.augmentation import AUGMENTATIONS
+from skwing._training import loop
 from skwing.networks import ShapeIndexedCNN
 
 # No random change of any crop.
@@ -27,3 +28,13 @@ def first_fast(values):
 def only(**strengths):
     """Augmentation by a few random changes and no others."""
     return Augmentation(**{**dict.fromkeys(AUGMENTATIONS, 0.0), **strengths})
+
+
+def train_at_most(monkeypatch, n_epochs):
+    """Train each stage for so many epochs at most, whatever the parameters are."""
+    train = loop.train
+
+    def train_shorter(*args, **settings):
+        return train(*args, **settings | {"n_epochs": min(n_epochs, settings["n_epochs"])})
+
+    monkeypatch.setattr(loop, "train", train_shorter)

@@ -1,5 +1,6 @@
 """Processes that train together end with the model of one process."""
 
+import contextlib
 import os
 import pickle
 import re
@@ -22,11 +23,11 @@ pytestmark = [
 TESTS = Path(together.__file__).parent
 LIMIT = 400
 NEAR = 1e-3  # in pixels of the images
-WITH_FOUR = ["shape-indexed", "uneven parts", "a sample each"]
+WITH_THREE = ["shape-indexed", "uneven parts", "a sample each"]
 
 
 def results(folder, n, cases):
-    """Results of cases in each of n processes, None for one that is killed."""
+    """Results of cases in each of n processes; one that is killed has those before its end."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
@@ -47,19 +48,30 @@ def results(folder, n, cases):
     finally:
         for process in started:
             process.kill()
-    files = [folder / f"{i}.pickle" for i in range(n)]
-    assert any(file.exists() for file in files), errors
-    return [pickle.loads(f.read_bytes()) if f.exists() else None for f in files]
+    found = [unpickled(folder / f"{i}.pickle") for i in range(n)]
+    assert all(cases[0] in own for own in found), errors
+    return found
+
+
+def unpickled(path):
+    """Results that a process has written one after the other."""
+    found = {}
+    with open(path, "rb") as file, contextlib.suppress(EOFError):
+        while True:
+            found |= pickle.load(file)
+    return found
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    return results(tmp_path_factory.mktemp("two"), 2, [*together.EQUAL, *together.OTHERS])
+    # One start of the processes for all cases. In the last one, a process dies.
+    cases = [*together.EQUAL, *together.OTHERS, *together.DYING]
+    return results(tmp_path_factory.mktemp("two"), 2, cases)
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory):
-    return results(tmp_path_factory.mktemp("four"), 4, WITH_FOUR)
+def three(tmp_path_factory):
+    return results(tmp_path_factory.mktemp("three"), 3, WITH_THREE)
 
 
 def assert_same_model(found, other, atol=NEAR / 10):
@@ -83,18 +95,18 @@ def test_two_processes_equal_one(two, case):
     assert_same_model(two[0][case], two[1][case], atol=0)
 
 
-@pytest.mark.parametrize("case", WITH_FOUR)
-def test_four_processes_equal_one(four, case):
+@pytest.mark.parametrize("case", WITH_THREE)
+def test_three_processes_equal_one(three, case):
     alone = together.run(case)
-    assert_same_model(four[0][case], alone)
-    for found in four[1:]:
-        assert_same_model(found[case], four[0][case], atol=0)
+    assert_same_model(three[0][case], alone)
+    for found in three[1:]:
+        assert_same_model(found[case], three[0][case], atol=0)
 
 
-def test_both_default_networks_equal_those_of_one_process(tmp_path):
+def test_both_default_networks_equal_those_of_one_process(two):
     alone = together.run("default")
     assert len(alone["asymmetry"]) == 2
-    for found in results(tmp_path, 2, together.DEFAULT):
+    for found in two:
         assert_same_model(found["default"], alone)
 
 
@@ -171,9 +183,9 @@ def test_after_failures_processes_train_together_again(two):
     assert_same_model(two[1]["after failures"], two[0]["two stages"], atol=0)
 
 
-def test_the_death_of_a_process_ends_the_fit_in_the_other(tmp_path):
-    found, killed = results(tmp_path, 2, together.DYING)
-    assert killed is None
+def test_the_death_of_a_process_ends_the_fit_in_the_other(two):
+    found, killed = two
+    assert "dying" not in killed
     assert found["dying"] == ("ProcessLost", "another process has ended")
 
 

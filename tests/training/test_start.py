@@ -304,9 +304,10 @@ def test_training_from_a_start_is_shorter_and_slower(X, y, start):
     X, y = X[rows], y[rows] + np.random.default_rng(0).normal(size=(160, 1, 2))
     epochs, rates = [], []
     for own, n in ((None, 5), (start, 5), (start, 4)):
-        regressor = tiny(start=own, **auto, schema=None).fit(X, y[:, :n])
-        epochs.append(regressor.n_iter_[0])
-        rates.append(regressor.history_[0]["learning_rate"])
+        regressor = tiny(start=own, **auto, schema=None)
+        settings = regressor._check(X, y[:, :n], None, None, None).settings[0]
+        epochs.append(settings.max_epochs)
+        rates.append(settings.learning_rate)
     assert epochs[1] == epochs[2] == pytest.approx(epochs[0] / 2, abs=1)
     assert rates == pytest.approx([3e-3, 1e-3, 3e-3])  # less if all weights are taken
 

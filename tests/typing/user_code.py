@@ -176,6 +176,7 @@ def measures(y: Floats, points: Floats) -> None:
     assert_type(IBUG68.to_json(), str)
     LandmarkSchema("mine", ["left", "right"], [1, 0], normalizers={"width": ([0], [1])})
     assert_type(LandmarkSchema.from_names("mine", ["left", "right"]), LandmarkSchema)
+    assert_type(IBUG68.select([0, 16]), LandmarkSchema)
 
 
 def upper_half(image: NDArray[np.uint8]) -> list[list[int]]:

@@ -11,20 +11,11 @@ from skwing.datasets._common import IMAGE_SUFFIXES
 from skwing.datasets._formats.names import SEPARATORS, in_order
 from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
-from skwing.images._convert import BOX_COLUMNS, PATH_COLUMNS
+from skwing.images._box_columns import box_columns, corner_columns
+from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["Columns", "find_columns", "place_of"]
 
-_BOX_PREFIXES = ("", "box", "bbox", "face")
-_BOXES = (BOX_COLUMNS, (*BOX_COLUMNS[:2], "w", "h"))
-# Names of corners of boxes; without a prefix, numbered names are landmarks.
-_CORNERS = (
-    ("xmin", "ymin", "xmax", "ymax"),
-    ("minx", "miny", "maxx", "maxy"),
-    ("left", "top", "right", "bottom"),
-)
-_CORNERS_OF_BOXES = (*_CORNERS, *(f"x{a} y{a} x{b} y{b}".split() for a, b in ("12", "01")))
-_CORNERS_OF_BOXES += (("xtl", "ytl", "xbr", "ybr"),)
 # Positions of the axis in names of landmarks: nose_x, noseX, p1x, x; x0, x_nose, xNose; lm_x_0.
 _AXES = (
     re.compile(r"(|.*[\W\d_]|.*[a-z](?=[XY]))([xyXY])()", re.DOTALL),
@@ -83,21 +74,9 @@ def _lookup(name, place, what, where):
     return place[name]
 
 
-def _usual(header, prefixes, kinds):
-    """The first four columns with the given names after one of the prefixes, or ()."""
-    plain = {re.sub("[_.]", "", name.lower()): i for i, name in reversed(list(enumerate(header)))}
-    wanted = ([prefix + name for name in kind] for prefix in prefixes for kind in kinds)
-    return next(
-        (tuple(plain[n] for n in names) for names in wanted if plain.keys() >= {*names}), ()
-    )
-
-
 def _box_columns(boxes, header, place, where):
     """Columns of boxes or None, and columns of boxes that are not used."""
-    usual = _usual(header, _BOX_PREFIXES, _BOXES)
-    corners = _usual(header, ("",), _CORNERS) or _usual(
-        header, _BOX_PREFIXES[1:], _CORNERS_OF_BOXES
-    )
+    usual, corners = box_columns(header), corner_columns(header)
     if boxes is None:
         if corners and not usual:
             raise ValueError(

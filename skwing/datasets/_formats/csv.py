@@ -12,7 +12,7 @@ from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns, read_long
 from skwing.datasets._formats.dataframe import WideTable, table_bunch
 from skwing.datasets._formats.table import TextTable, as_column
-from skwing.images._convert import BOX_COLUMNS
+from skwing.images._box_columns import BOX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

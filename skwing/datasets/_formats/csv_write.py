@@ -18,7 +18,7 @@ from skwing.datasets._common import (
 from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns
 from skwing.datasets._formats.names import check_points, in_order, landmark_names
-from skwing.images._convert import BOX_COLUMNS
+from skwing.images._box_columns import BOX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
