@@ -55,8 +55,7 @@ class StageAugmentation:
 
 _COVERED = (0.08, 0.43)  # range of the sides of occluding rectangles, relative to the crop
 
-
-# Uniform numbers that the changes of a sample are computed from.
+# Numbers of the uniform numbers that :func:`matrices_of` takes for a sample, by name.
 OF_MATRICES = {"angle": 1, "scale": 1, "shift": 2, "mirror": 1}
 
 
@@ -216,9 +215,14 @@ def _by_image(values):
     return values[:, :, None, None]
 
 
+def _is_at_hand(device):
+    """Whether numbers on a device can be read without waiting for other work."""
+    return device.type == "cpu"
+
+
 def _rows_of(chosen):
-    """Indices of chosen images, or of all on a GPU: the CPU would have to wait for their number."""
-    if chosen.device.type == "cpu":
+    """Indices of chosen images, or of all if their number cannot be read without waiting."""
+    if _is_at_hand(chosen.device):
         return chosen.nonzero()[:, 0]
     return torch.arange(len(chosen), device=chosen.device)
 
@@ -245,11 +249,10 @@ def _cover(images, probability, numbers, move):
 
 def _moved(images, move):
     """Move images cyclically by numbers of pixels, an int tensor of shape (2,)."""
-    if move.device.type == "cpu":
+    if _is_at_hand(move.device):
         return images.roll(move.tolist(), (2, 3))
-    down, right = (
-        torch.arange(images.shape[-1], device=move.device) - move[:, None]
-    ) % images.shape[-1]
+    size = images.shape[-1]
+    down, right = (torch.arange(size, device=move.device) - move[:, None]) % size
     return images[:, :, down[:, None], right]
 
 

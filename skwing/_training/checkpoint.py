@@ -8,7 +8,7 @@ import torch
 
 from skwing._prediction.model_file import Kind, read_content, write_content
 from skwing._prediction.plain import from_plain, to_plain
-from skwing._training.batches import Taken, go_to, place_of, with_places
+from skwing._training.draws import Taken, go_to, place_of, with_places
 from skwing._training.identity import differences, digest_of
 from skwing._utils import ranks
 from skwing._utils.files import check_target

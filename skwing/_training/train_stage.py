@@ -9,8 +9,9 @@ import torch
 from skwing._prediction.stages import mirror_permutation
 from skwing._training import loop
 from skwing._training.asymmetry import WithAsymmetry
-from skwing._training.batches import EndlessDraws, TrainingTargets, crop_variants, training_batches
+from skwing._training.batches import TrainingTargets, crop_variants, training_batches
 from skwing._training.divergence import check_predictions
+from skwing._training.draws import EndlessDraws
 from skwing._training.parameters import check_mixed
 from skwing._training.patch_batches import patch_batches, patch_places
 from skwing._training.whole_batch_norm import whole_batch_norm

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from skwing import geometry
+from skwing._crops import random_changes
 from skwing._crops.random_changes import (
     StageAugmentation,
     by_name,
@@ -260,6 +261,23 @@ def test_a_batch_none_of_which_is_blurred():
     for seed in range(10):
         look(images, StageAugmentation(blur=1e-6), seeded(seed))
     assert torch.equal(images, noise_images(1))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_changes_that_wait_for_nothing_are_the_same(seed, monkeypatch):
+    images = noise_images(20).contiguous(memory_format=torch.channels_last)
+    wanted = look(images.clone(), STRONG, seeded(seed))
+    monkeypatch.setattr(random_changes, "_is_at_hand", lambda device: False)
+    found = look(images.clone(), STRONG, seeded(seed))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_numbers_drawn_at_once_are_those_drawn_one_after_the_other():
+    names = of_photometric(STRONG)
+    found = by_name(draw(7, names, seeded()), 7, names)
+    generator = seeded()
+    for name, number in names.items():
+        assert torch.equal(found[name], torch.rand(7, number, generator=generator))
 
 
 @pytest.mark.gpu

@@ -13,7 +13,8 @@ from skwing._crops.crop import Crop
 from skwing._crops.random_changes import StageAugmentation
 from skwing._prediction.confidence import crop_spread
 from skwing._prediction.stages import Stage, read_crops, read_stages
-from skwing._training.batches import EndlessDraws, TrainingTargets
+from skwing._training.batches import TrainingTargets
+from skwing._training.draws import EndlessDraws
 from skwing._training.patch_batches import patch_batches, patch_places
 
 LAYOUT = np.array([[0, 0], [80, 8], [40, 40], [10, 90], [70, 85.0]])

@@ -13,7 +13,8 @@ from skwing._crops.chips import ChipFrame, Chips, cut_chips
 from skwing._crops.crop import Crop, place_shape
 from skwing._crops.random_changes import StageAugmentation
 from skwing._prediction.stages import Stage, read_crops, read_stages
-from skwing._training.batches import EndlessDraws, TrainingTargets, crop_variants, training_batches
+from skwing._training.batches import TrainingTargets, crop_variants, training_batches
+from skwing._training.draws import EndlessDraws
 
 # Seven landmarks without symmetry, each a disc of its own colour.
 LAYOUT = np.array([[0, 0], [56, 4], [26, 26], [6, 60], [50, 52], [-20, 30], [84, 33.0]])
@@ -376,7 +377,7 @@ def test_every_pass_draws_each_sample_as_often_as_it_repeats(repeats, batch_size
 @pytest.mark.parametrize("repeats", [[1] * 40, [1, 500, 1, 30, 1, 1], [0, 7, 300, 0, 1]])
 def test_a_pass_in_parts_draws_each_sample_as_often_as_it_repeats(monkeypatch, repeats):
     """And each part has its share, so that those drawn once do not come last."""
-    monkeypatch.setattr("skwing._training.batches._MOST_WAITING", 20)
+    monkeypatch.setattr("skwing._training.draws._MOST_WAITING", 20)
     n = sum(repeats)
     draws = EndlessDraws(torch.tensor(repeats), 1, torch.Generator().manual_seed(0))
     drawn = torch.cat(list(islice(draws, 2 * n))).numpy()

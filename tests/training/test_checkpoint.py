@@ -22,7 +22,8 @@ from skwing import (
     load_model,
     save_model,
 )
-from skwing._training import batches, checkpoint, loop, train_cascade
+from skwing._training import checkpoint, loop, train_cascade
+from skwing._training import draws as draws_of
 from skwing._utils import files
 from skwing.datasets import make_faces
 from skwing.images import BoxedImages
@@ -175,19 +176,19 @@ def test_weights_and_held_out_data_are_as_before(faces, at_once, monkeypatch, tm
 
 
 def test_passes_in_parts_go_on_in_their_middle(monkeypatch):
-    monkeypatch.setattr(batches, "_MOST_WAITING", 5)
+    monkeypatch.setattr(draws_of, "_MOST_WAITING", 5)
     repeats = torch.tensor([3, 0, 1, 4, 2, 2])
 
     def draws():
         generator = torch.Generator().manual_seed(0)
-        return batches.EndlessDraws(repeats, 2, generator), generator
+        return draws_of.EndlessDraws(repeats, 2, generator), generator
 
     first, generator = draws()
     wanted = []
     for _ in range(30):
-        place = batches.place_of(first, generator)
+        place = draws_of.place_of(first, generator)
         rest, other = draws()
-        batches.go_to(place, rest, other)
+        draws_of.go_to(place, rest, other)
         wanted.append(next(first))
         assert torch.equal(next(rest), wanted[-1])
 
@@ -195,17 +196,17 @@ def test_passes_in_parts_go_on_in_their_middle(monkeypatch):
 def test_batches_made_ahead_are_made_again():
     """The place is that after the last batch taken, wherever the generator is."""
     generator = torch.Generator().manual_seed(0)
-    draws = batches.EndlessDraws(torch.ones(6, dtype=torch.int64), 4, generator)
+    draws = draws_of.EndlessDraws(torch.ones(6, dtype=torch.int64), 4, generator)
 
     def make():
         for indices in draws:
             yield indices, torch.rand(2, generator=generator)
 
-    pairs = iter(list(next(p) for p in [batches.with_places(make(), draws, generator)] * 9))
-    taken = batches.Taken(pairs, None)
+    pairs = iter(list(next(p) for p in [draws_of.with_places(make(), draws, generator)] * 9))
+    taken = draws_of.Taken(pairs, None)
     seen = [next(taken) for _ in range(4)]
-    batches.go_to(taken.place, draws, generator)
-    again = next(batches.with_places(make(), draws, generator))[0]
+    draws_of.go_to(taken.place, draws, generator)
+    again = next(draws_of.with_places(make(), draws, generator))[0]
     for found, wanted in zip(again, next(taken), strict=True):
         assert torch.equal(found, wanted)
     assert not torch.equal(again[1], seen[-1][1])

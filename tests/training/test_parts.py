@@ -9,7 +9,8 @@ import torch
 from skwing._crops.random_changes import StageAugmentation
 from skwing._training import batches
 from skwing._training import patch_batches as patch_batches_of
-from skwing._training.batches import EndlessDraws, training_batches
+from skwing._training.batches import training_batches
+from skwing._training.draws import EndlessDraws
 from skwing._training.patch_batches import patch_batches
 from skwing._training.train_stage import make_truth
 from skwing._utils import ranks
