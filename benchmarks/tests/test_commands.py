@@ -595,6 +595,17 @@ def test_a_single_face_is_compared_to_the_networks(load, tmp_path, monkeypatch, 
     assert [line[:8] for line in lines] == ["looks: 2", "looks: 1"] and min(ratios) > 0
 
 
+def test_faces_per_second_are_stated_for_each_setting(run, tmp_path, faces_300w):
+    faces = make_faces(8, image_size=64, random_state=0)
+    fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    save_model(fitted.fit(faces.data, faces.target), tmp_path / "m.safetensors")
+    command = ["--model", str(tmp_path / "m.safetensors"), "--n-samples", "4", "--rounds", "1"]
+    run("throughput", *command)
+    for row in run("throughput", *command, *faces_300w[:4]):
+        assert row["n_faces"] == 4
+        assert len(row["faces_per_second"]) == 3 and min(row["faces_per_second"].values()) > 0
+
+
 def test_processes_are_measured_and_communication_is_computed(run):
     brief = ["--n-samples", "8", "--epochs", "1", "--batch-size", "4", "--repeats", "1"]
     (row,) = run("ranks", *brief, "--networks", "cnn6")
