@@ -2,6 +2,7 @@
 
     python benchmarks/latency.py
     python benchmarks/latency.py --data 300w --fold 1 --model fold1.safetensors --dlib fold1.dat
+    python benchmarks/latency.py --model fast.safetensors --against default.safetensors
 
 Rows: dlib's shape predictor (`pip install dlib`), `predict` of skwing by PyTorch, and
 `OnnxLocalizer` with ONNX Runtime and OpenVINO, for files of float32 and int8. "Two looks" average
@@ -15,6 +16,9 @@ processor time, so that other programs on the core hardly change them, and media
 rounds. Images are decoded before; the chip, or the grey image of dlib, is included. Memory is
 what the process has after importing, loading and one prediction, less that of Python and NumPy.
 
+With ``--against``, the first model is compared to another one instead: both in one process, in
+turn in each round, by the same engine, one by one. dlib and the errors are left out.
+
 Faces are generated, and different from those that `models/drawn.safetensors` was trained on; with
 ``--data``, they are a fold of 300-W (see `_folds.py`). A model for ``--model`` must not be trained
 on them: without it, `models/faces.safetensors` is measured, which was trained on all of 300-W, and
@@ -24,6 +28,7 @@ size and time of its model do not depend on the number of faces.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -33,7 +38,9 @@ import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
+import _latency_pair
 import numpy as np
+import torch
 from _errors import summarize
 from _folds import Source, load_faces, make_folds
 from _report import add_out, append, environment, show_environment
@@ -101,29 +108,34 @@ def contenders(args, train, folder):
     else:
         path, n_train = dlib_file(args, train, folder)
         rows.append(_row("dlib", "dlib", path, {"path": str(path)}, n_train=n_train))
+    absent = [name for name in ENGINES if find_spec(name) is None]
+    missing += [f"{ENGINES[name]}: not installed (pip install {name})" for name in absent]
+    for name, library, path, options in predictors(args.model, args, train, folder):
+        rows.append(_row(name, library, path, options))
+    return rows, missing
+
+
+def predictors(path, args, train, folder):
+    """Name, library, file and options of each predictor of a model; writes the ONNX files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoticeWarning)
-        model = load_model(args.model).set_params(device="cpu")
+        model = load_model(path).set_params(device="cpu")
     installed = [engine for engine in ENGINES if find_spec(engine) is not None]
-    absent = [engine for engine in ENGINES if engine not in installed]
-    missing += [f"{ENGINES[name]}: not installed (pip install {name})" for name in absent]
     calibration = train.data[:: max(1, len(train.data) // N_CALIBRATION)]
     for average, looks in LOOKS.items():
         if looks not in args.looks:
             continue
-        options = {"path": str(args.model), "average_mirrored": average}
-        rows.append(_row(f"skwing, PyTorch, {looks}", "torch", args.model, options))
+        options = {"path": str(path), "average_mirrored": average}
+        yield f"skwing, PyTorch, {looks}", "torch", path, options
         model.set_params(average_mirrored=average)
         for precision in PRECISIONS:
-            path = (args.files or folder) / f"{args.model.stem} {looks} {precision}.onnx"
+            file = (args.files or folder) / f"{path.stem} {looks} {precision}.onnx"
             own = {} if precision == "float32" else {"calibration": calibration}
-            if not path.is_file():
-                to_onnx(model, path, precision=precision, **own)
+            if not file.is_file():
+                to_onnx(model, file, precision=precision, **own)
             for engine in installed:
-                options = {"path": str(path), "engine": engine}
-                name = f"skwing, {ENGINES[engine]} {precision}, {looks}"
-                rows.append(_row(name, engine, path, options))
-    return rows, missing
+                options = {"path": str(file), "engine": engine}
+                yield f"skwing, {ENGINES[engine]} {precision}, {looks}", engine, file, options
 
 
 def _row(name, library, path, options, **more):
@@ -133,9 +145,14 @@ def _row(name, library, path, options, **more):
     }
 
 
+def _kind(library):
+    """Kind of predictor, see `_latency_child.KINDS`."""
+    return library if library in ("dlib", "torch") else "onnx"
+
+
 def run_child(row, folder, n_repeats, with_errors):
     """Results of a row in a process of its own, which writes the landmarks for errors."""
-    kind = row["library"] if row["library"] in ("dlib", "torch") else "onnx"
+    kind = _kind(row["library"])
     points = str(folder / "points.npy") if with_errors else None
     task = {key: row[key] for key in ("library", "options")}
     task |= {"kind": kind, "n_repeats": n_repeats, "points": points}
@@ -163,6 +180,17 @@ def measure(rows, folder, target, args):
             values = [told[key] for told in of_rounds]
             row[key] = None if None in values else float(np.median(values))
         del row["options"]
+
+
+def measure_pair(args, train, folder):
+    """Results of the model relative to that of ``--against``, for each engine."""
+    torch.set_num_threads(1)
+    both = [list(predictors(path, args, train, folder)) for path in (args.model, args.against)]
+    rows = []
+    for (name, library, _, own), (*_, other) in zip(*both, strict=True):
+        faces = folder / "faces.npz"
+        rows.append(_latency_pair.compare(name, _kind(library), (own, other), faces, args.rounds))
+    return rows
 
 
 def show(rows, missing):
@@ -197,6 +225,7 @@ def parse(argv=None):
     parser.add_argument("--data", help="folder of 300-W; by default, faces are generated")
     parser.add_argument("--fold", type=int, default=0, help="fold of 300-W for the test")
     parser.add_argument("--model", type=Path, help="model file that has not seen the test faces")
+    parser.add_argument("--against", type=Path, help="compare to this model instead of dlib")
     parser.add_argument("--dlib", type=Path, help="file of a shape predictor; written if missing")
     parser.add_argument("--files", type=Path, help="folder in which to keep the ONNX files")
     parser.add_argument("--n-train", type=int, default=300, help="generated faces for dlib")
@@ -207,6 +236,8 @@ def parse(argv=None):
     parser.add_argument("--core", type=int, help="core to use; by default, the first available")
     add_out(parser, "latency")
     args = parser.parse_args(argv)
+    if args.against is not None and (args.model is None or args.model.stem == args.against.stem):
+        parser.error("--against needs --model, a file of another name")
     args.states_errors = args.model is not None or args.data is None
     if args.model is None:
         args.model = ROOT / "models" / f"{'drawn' if args.data is None else 'faces'}.safetensors"
@@ -222,19 +253,34 @@ def main(argv=None):
         folder = Path(name)
         test, train, told["faces"] = chosen_faces(args)
         target = write_faces(test, folder / "faces.npz")
-        rows, missing = contenders(args, train, folder)
-        if hasattr(os, "sched_setaffinity"):  # inherited by the processes
-            core = min(os.sched_getaffinity(0)) if args.core is None else args.core
-            before = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, {core})
-        try:
-            measure(rows, folder, target, args)
-        finally:
-            if hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(0, before)
-    print(f"{told['faces']}: {len(target)} faces")
-    show(rows, missing)
-    append(told | {"n_test": len(target), "rows": rows, "left_out": missing}, args.out)
+        print(f"{told['faces']}: {len(target)} faces")
+        if args.against is not None:
+            with one_core(args.core):
+                rows = measure_pair(args, train, folder)
+            models = args.model.stem, args.against.stem
+            _latency_pair.show(rows, models)
+            found = {"against": args.against.name, "rows": rows}
+        else:
+            rows, missing = contenders(args, train, folder)
+            with one_core(args.core):
+                measure(rows, folder, target, args)
+            show(rows, missing)
+            found = {"rows": rows, "left_out": missing}
+    append(told | {"n_test": len(target)} | found, args.out)
+
+
+@contextlib.contextmanager
+def one_core(core):
+    """Context manager in which this process, and those that it starts, use one core."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before) if core is None else core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 if __name__ == "__main__":

@@ -9,31 +9,21 @@ import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skwing._crops.chip_size import cut_to_learn_on
-from skwing._crops.crop import make_crops
-from skwing._crops.shared_chips import cut_together
 from skwing._prediction.before_0_7 import packed_of_0_6
 from skwing._prediction.before_0_8 import packed_of_0_8
 from skwing._prediction.certainty import calibrate_certainty
 from skwing._prediction.confidence import calibrate, error_units
 from skwing._prediction.prediction_mixin import PredictionMixin
 from skwing._prediction.state import ATTRIBUTES, put, taken
-from skwing._training.agreement import agree
 from skwing._training.augmentation_mixin import AugmentationMixin
 from skwing._training.doubt_limit import make_retry
-from skwing._training.mirrored_stages import mirrored_as_known
 from skwing._training.parameters import SETTINGS
-from skwing._training.plan import Plan, planned_stages
+from skwing._training.plan import Plan, make_plan
+from skwing._training.prepare import prepare
 from skwing._training.samples import (
-    check_held_out,
-    check_learnable,
     check_samples,
     drop_unboxed,
-    drop_unused_samples,
-    hold_out,
-    warn_of_contradictions,
 )
-from skwing._training.start import beginning, make_networks
 from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
 from skwing._training.unlabelled import (
@@ -46,22 +36,18 @@ from skwing._utils.ambient import plain_state
 from skwing._utils.boxes import are_whole_images
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import check_table
-from skwing._utils.device import check_device
 from skwing._utils.doc_links import DocLinkMixin
 from skwing._utils.estimators import BaseEstimator
 from skwing._utils.landmarks import as_points, is_flat
 from skwing._utils.pickle_format import pack, unpack, written_by
-from skwing._utils.random import check_random_state, drawing
+from skwing._utils.random import drawing
 from skwing._utils.ranks import joined, shared
 from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import check_order, schema_of
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
-from skwing.losses import bind_loss
 from skwing.metrics import check_measurable, nme
-from skwing.networks import patch_size_of, start_at
 from skwing.schema import check_schema
-from skwing.shapes._reference import reference_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -464,70 +450,13 @@ class CascadeLandmarkRegressor(
         """
         given = check_table(self._constraints, self)
         vars(given).update(changed or {})
-        train = drop_unused_samples(check_samples(X, y, sample_weight))
-        device = check_device(given.device)
-        n_landmarks = train.points.shape[1]
-        schema = check_schema(given.schema or train.data.schema, n_landmarks)
-        check_order(schema, train.data.schema)
-        before, start, schema = beginning(self, given, train.points, schema)
-        fraction = given.validation_fraction if given.early_stopping else None
-        held_out, checkpoint = check_held_out(X_val, y_val, n_landmarks), None
-        if resumes:
-            source = before if start is None else start.model
-            checkpoint = agree(given, device, source, train, held_out)
-        rng = check_random_state(given.random_state)
-        train, held_out = hold_out(train, held_out, fraction, rng)
-        known = 0 if before is None else len(before.networks_)
-        kept = self._builders if before is self else []
-        # "auto" depends on the number of training samples, without held-out samples.
-        builders, settings = planned_stages(given, train.points, start, kept)
-        check_learnable(train, held_out, schema)
-        shape = (
-            before.mean_shape_ if known else reference_shape(train.points, len(builders), schema)
-        )
-        return Plan(
-            train=train,
-            held_out=held_out,
-            schema=schema,
-            settings=mirrored_as_known(settings, shape, schema),
-            losses=[bind_loss(given.loss, own.w, own.epsilon) for own in settings],
-            builders=builders,
-            mean_shape=shape,
-            n_known=known,
-            device=device,
-            seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
-            before=before,
-            start=start,
-            cache=given.cache,
-            checkpoint=checkpoint,
-            is_further=changed is not None,
+        return make_plan(
+            self, given, (X, y, sample_weight), (X_val, y_val), resumes, changed is not None
         )
 
     def _prepare(self, plan: Plan) -> tuple[Any, Any]:
         """Cut the chips of the training samples and create the stages."""
-        known, settings, samples = plan.n_known, plan.settings, plan.train
-        networks = make_networks(plan)
-        sizes, margins = [n.input_size for n in networks], [own.margin for own in settings]
-        if known:
-            chips = cut_together(
-                samples.data, plan.before._frame, plan.device, check_sizes=True, cache=plan.cache
-            )
-        else:
-            patches = list(map(patch_size_of, networks))
-            chips = cut_to_learn_on(samples, sizes, margins, plan.device, patches, plan.cache)
-        warn_of_contradictions(samples, chips, plan.schema)
-        mean_points = chips.mean_in_chip(samples.points)
-        crops = make_crops(sizes, margins, chips.frame, plan.mean_shape, mean_points)
-        asymmetries = [np.zeros(mean_points.shape, dtype=np.float32) for _ in networks]
-        if known:
-            crops[:known] = plan.before.crops_
-            asymmetries[:known] = plan.before.asymmetry_
-        for network, crop in zip(networks[known:], crops[known:], strict=True):
-            start_at(network, crop.start(mean_points))
-        if plan.start is not None:
-            plan.start.give(networks, crops, plan.builders)
-        for network in networks:
-            network.to(plan.device, memory_format=torch.channels_last)
+        chips, networks, crops, asymmetries = prepare(plan)
         return chips, self._make_stages(
             networks, crops, asymmetries, plan.mirrored, plan.schema, plan.device
         )

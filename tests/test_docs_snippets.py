@@ -3,20 +3,18 @@
 import re
 import shlex
 import shutil
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from joblib import parallel_config
-from small import train_at_most
+from small import PLAIN, build_small, train_at_most
 
-from skwing import CascadeLandmarkRegressor, networks, save_model
+from skwing import CascadeLandmarkRegressor, save_model
 from skwing._cli import main
 from skwing.datasets import make_faces, read_tps, to_sleap_io, write_coco, write_tps
 from skwing.images import BoxedImages
-from skwing.networks import PlainCNN
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -29,7 +27,6 @@ SNIPPET = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES += [path for path in [ROOT / "models" / "README.md"] if path.is_file()]
 N_FACES = 24
 FAST = {"data.md"}  # all others are slow tests
-TINY = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no docs beside the tests")
 
@@ -82,7 +79,7 @@ def files(tmp_path_factory):
     (folder / "new.tps").write_text("".join(blank))
     wings = read_tps(folder / "wings.tps")
     to_sleap_io(wings.data, wings.target).save(str(folder / "flies.slp"))
-    small = CascadeLandmarkRegressor(networks=(TINY, TINY), max_epochs=1, random_state=0)
+    small = CascadeLandmarkRegressor(networks=(PLAIN, PLAIN), max_epochs=1, random_state=0)
     small.fit(data, faces.target).calibrate(data, faces.target)
     save_model(small, folder / "model.safetensors")
     (folder / "models").mkdir()
@@ -100,8 +97,7 @@ def folder(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = lambda n=N_FACES, **own: make_faces(min(n, N_FACES), **{"image_size": 64} | own)  # noqa: E731
     monkeypatch.setattr("skwing.datasets.make_faces", few)
-    for name in ("cnn6", "cnn7", "shape_indexed_64", "shape_indexed_128"):
-        monkeypatch.setitem(networks.NETWORKS, name, TINY)
+    build_small(monkeypatch)
     train_at_most(monkeypatch, 1)
     with parallel_config(backend="threading"):  # processes would not be patched
         yield tmp_path

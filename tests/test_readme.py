@@ -1,7 +1,6 @@
 """Every snippet of the README runs as it is written, one after the other."""
 
 import re
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,11 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
-from small import train_at_most
+from small import build_small, train_at_most
 
 from skwing import geometry
 from skwing.datasets import make_faces, write_pts
-from skwing.networks import PlainCNN
 
 ROOT = Path(__file__).parent.parent
 SUBSETS = {"lfpw/trainset": "image_000{}", "helen/trainset": "{}_1", "afw": "{}_1"}
@@ -64,7 +62,7 @@ def write_table(path, faces):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the files that snippets read; few faces are drawn, trainings take an epoch."""
+    """A folder with the files that snippets read; few faces, small networks, short trainings."""
     faces = make_faces(N_FACES, image_size=96, random_state=0)
     write_300w(tmp_path / "path/to/300w", faces)
     write_table(tmp_path / "faces.csv", faces)
@@ -73,28 +71,17 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = lambda n_samples=50, **settings: make_faces(min(n_samples, 50), **settings)  # noqa: E731
     monkeypatch.setattr("skwing.datasets.make_faces", few)
+    build_small(monkeypatch)
     train_at_most(monkeypatch, 1)
     return tmp_path
-
-
-def run(page, namespace, after=None):
-    for line, code in snippets(page):
-        # The place in the page stands in the traceback of one that fails.
-        exec(compile("\n" * (line - 1) + code, str(ROOT / page), "exec"), namespace)
-        if after is not None:
-            after(namespace)
-
-
-def with_small_networks(namespace):
-    """The first snippet trains the default networks; the many fits after it, small ones."""
-    network = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
-    namespace["pipe"].set_params(reg__networks=(network, network))
 
 
 @pytest.mark.slow
 def test_snippets_of_the_readme_run(folder):
     namespace = {}
-    run("README.md", namespace, with_small_networks)
+    for line, code in snippets("README.md"):
+        # The place in the page stands in the traceback of one that fails.
+        exec(compile("\n" * (line - 1) + code, str(ROOT / "README.md"), "exec"), namespace)
     assert namespace["points"].shape == (25, 136)
     assert namespace["std"].shape == (25, 68)
     assert np.isfinite(namespace["std"]).all()

@@ -309,6 +309,35 @@ def test_latency_is_measured_of_every_engine(run, tmp_path, capsys):
     assert all(f"| {name} |" in printed for name in rows)
 
 
+@pytest.mark.slow
+def test_latency_of_two_models_is_compared_in_turn(run, tmp_path, capsys):
+    pytest.importorskip("onnxscript")
+    faces, paths = make_faces(12, random_state=0), []
+    for widths in ((4, 8), (8, 8)):
+        network = partial(PlainCNN, widths=widths, input_size=16, n_hidden=8)
+        tiny = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0)
+        paths.append(str(tmp_path / f"{widths[0]}.safetensors"))
+        save_model(tiny.fit(faces.data, faces.target), paths[-1])
+    few = ["--n-test", "4", "--n-train", "4", "--rounds", "3", "--looks", "one look"]
+    (row,) = run("latency", *few, "--model", paths[0], "--against", paths[1])
+    assert (row["model"], row["against"]) == ("4.safetensors", "8.safetensors")
+    assert "skwing, PyTorch, one look" in [part["name"] for part in row["rows"]]
+    assert all(min(*part["ms"], part["ratio"]) > 0 for part in row["rows"])
+    printed = capsys.readouterr().out
+    assert all(f"| {part['name']} |" in printed for part in row["rows"])
+    with pytest.raises(SystemExit):
+        run("latency", *few, "--against", paths[1])
+
+
+def test_the_ratio_is_that_of_the_first_model_to_the_second(load, tmp_path, monkeypatch):
+    pair = load("_latency_pair")
+    np.savez(tmp_path / "faces.npz", boxes=np.zeros((2, 4)), image0=0, image1=1)
+    monkeypatch.setitem(pair.KINDS, "fixed", lambda ms: lambda *face: ms)
+    monkeypatch.setattr(pair, "milliseconds", lambda predict, ones, n: predict(*ones[0]))
+    row = pair.compare("a", "fixed", ({"ms": 2.0}, {"ms": 8.0}), tmp_path / "faces.npz", 3)
+    assert row == {"name": "a", "ms": [2.0, 8.0], "ratio": 0.25}
+
+
 def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, tmp_path, capsys):
     on_gpu = load("on_gpu")
     command = ["--tiny", "--device", "cpu", "--jobs", "2", "--out", str(tmp_path)]
@@ -564,6 +593,18 @@ def test_a_single_face_is_compared_to_the_networks(load, tmp_path, monkeypatch, 
     lines = capsys.readouterr().out.splitlines()[-2:]
     ratios = [float(line.rpartition(" ")[2]) for line in lines]
     assert [line[:8] for line in lines] == ["looks: 2", "looks: 1"] and min(ratios) > 0
+
+
+def test_faces_per_second_are_stated_for_each_setting(run, tmp_path, faces_300w):
+    faces = make_faces(8, image_size=64, random_state=0)
+    fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    save_model(fitted.fit(faces.data, faces.target), tmp_path / "m.safetensors")
+    command = ["--model", str(tmp_path / "m.safetensors"), "--n-samples", "4", "--rounds", "1"]
+    run("throughput", *command)
+    for row in run("throughput", *command, *faces_300w[:4]):
+        assert row["n_faces"] == 4
+        rates = np.array(list(row["faces_per_second"].values()))
+        assert rates.shape == (3, 2) and (rates > 0).all()
 
 
 def test_processes_are_measured_and_communication_is_computed(run):

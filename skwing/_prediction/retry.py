@@ -28,7 +28,7 @@ __all__ = ["Retry", "doubts_of", "read_again"]
 
 _N_TURNS = 8
 _SCALES = (0.65, 0.9, 1.25)
-# Relative to the side of the crop, in the direction in which it is turned.
+# Relative to the side of the crop, in the direction in which it is turned. The first one is none.
 _SHIFTS = ((0.0, 0.0), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25), (0.0, -0.25))
 _N_FINALISTS = 4  # crops of each shift whose predictions are refined by all stages
 # A prediction from another orientation must have much less doubt than the first one. Without this
@@ -143,14 +143,17 @@ def _from_itself(stages, chips, indices, reading, retry, crops):
 
 
 def _from_all_sides(stages, chips, indices, reading, retry, crops):
-    """Search in crops of several orientations, scales and places for the least doubt."""
-    first, found, lost = stages[0], reading, None
+    """Search in crops of several orientations, scales and places for the least doubt.
+
+    Samples that are not lost in the crops without a shift are not searched for.
+    """
+    first, found = stages[0], reading
     rows = torch.arange(len(crops), device=crops.device)
-    for changes in _changes(first.crop.size, crops.device):
+    for number, changes in enumerate(_changes(first.crop.size, crops.device)):
         matrices = geometry.compose(changes[:, None], crops[rows])
         own = indices[rows.to(indices.device)].expand(len(changes), -1)
         looks = _look(first, chips, own, matrices)
-        if lost is None:
+        if number == 0:
             lost = _are_lost(looks, reading, retry.limit)
             rows, own = rows[lost], own[:, lost.to(own.device)]
             matrices, looks = matrices[:, lost], looks[:, lost]

@@ -7,14 +7,28 @@ from typing import Any
 import numpy as np
 import torch
 
+from skwing._training.agreement import agree
 from skwing._training.automatic import networks_for, reads_patches
 from skwing._training.checkpoint import Checkpoint
+from skwing._training.mirrored_stages import mirrored_as_known
 from skwing._training.parameters import StageSettings, stage_settings
-from skwing._training.samples import Samples
-from skwing._training.start import Start
+from skwing._training.samples import (
+    Samples,
+    check_held_out,
+    check_learnable,
+    check_samples,
+    drop_unused_samples,
+    hold_out,
+)
+from skwing._training.start import Start, beginning
 from skwing._utils.checks import per_stage
+from skwing._utils.device import check_device
+from skwing._utils.random import check_random_state
+from skwing._utils.unwrap import check_order
+from skwing.losses import bind_loss
 from skwing.networks import check_networks
-from skwing.schema import LandmarkSchema
+from skwing.schema import LandmarkSchema, check_schema
+from skwing.shapes._reference import reference_shape
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,67 @@ class Plan:
         return [own.augmentation.mirror > 0 for own in self.settings]
 
 
-def planned_stages(given, points, start, kept):
+def make_plan(estimator, given, data, held_out, resumes=False, is_further=False):
+    """Validate everything that does not require decoded images.
+
+    Parameters
+    ----------
+    estimator : CascadeLandmarkRegressor
+        With `warm_start`, its fitted stages are trained further.
+    given : object
+        Validated parameters as attributes.
+    data : tuple
+        ``(X, y, sample_weight)`` as passed to `fit`.
+    held_out : tuple
+        ``(X_val, y_val)`` as passed to `fit`.
+    resumes : bool, default=False
+        Whether a checkpoint is looked for, and other processes are compared.
+    is_further : bool, default=False
+        See :class:`Plan`.
+
+    Returns
+    -------
+    plan : Plan
+    """
+    train = drop_unused_samples(check_samples(*data))
+    device = check_device(given.device)
+    n_landmarks = train.points.shape[1]
+    schema = check_schema(given.schema or train.data.schema, n_landmarks)
+    check_order(schema, train.data.schema)
+    before, start, schema = beginning(estimator, given, train.points, schema)
+    fraction = given.validation_fraction if given.early_stopping else None
+    held_out, checkpoint = check_held_out(*held_out, n_landmarks), None
+    if resumes:
+        source = before if start is None else start.model
+        checkpoint = agree(given, device, source, train, held_out)
+    rng = check_random_state(given.random_state)
+    train, held_out = hold_out(train, held_out, fraction, rng)
+    kept = estimator._builders if before is estimator else []
+    # "auto" depends on the number of training samples, without held-out samples.
+    builders, settings = _planned_stages(given, train.points, start, kept)
+    check_learnable(train, held_out, schema)
+    known = 0 if before is None else len(before.networks_)
+    shape = before.mean_shape_ if known else reference_shape(train.points, len(builders), schema)
+    return Plan(
+        train=train,
+        held_out=held_out,
+        schema=schema,
+        settings=mirrored_as_known(settings, shape, schema),
+        losses=[bind_loss(given.loss, own.w, own.epsilon) for own in settings],
+        builders=builders,
+        mean_shape=shape,
+        n_known=known,
+        device=device,
+        seed=int(rng.randint(np.iinfo(np.int32).max - len(builders))),
+        before=before,
+        start=start,
+        cache=given.cache,
+        checkpoint=checkpoint,
+        is_further=is_further,
+    )
+
+
+def _planned_stages(given, points, start, kept):
     """Networks and settings of all stages.
 
     Parameters

@@ -51,6 +51,27 @@ def test_it_answers_the_same_without_normalisation(name):
         assert torch.equal(value, before[key])
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_each_kind_of_normalisation_is_folded(bias, affine):
+    layers = nn.Conv2d(3, 4, 3, bias=bias), nn.BatchNorm2d(4, affine=affine, eps=0.1)
+    network = nn.Sequential(*layers).train()
+    network(IMAGES * 3)  # takes statistics
+    if affine:
+        layers[1].weight.data += 0.5
+        layers[1].bias.data -= 0.5
+    torch.testing.assert_close(folded(network.eval())(IMAGES), network(IMAGES))
+    assert normalisations(folded(network)) == 0
+
+
+def test_weights_that_are_no_parameters_stay():
+    network = small()
+    weight = network[0].weight.detach().clone()
+    del network[0].weight
+    network[0].weight = weight
+    assert folded(network) is network
+
+
 @pytest.mark.parametrize(
     "network",
     [

@@ -7,7 +7,7 @@ import pytest
 from skwing import Augmentation
 from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._training import loop
-from skwing.networks import ShapeIndexedCNN
+from skwing.networks import NETWORKS, PlainCNN, ShapeIndexedCNN
 
 # No random change of any crop.
 STILL = {"augmentation": None}
@@ -16,6 +16,8 @@ UNBENT = {"augmentation": Augmentation(deformation=0.0)}
 SHAPE_INDEXED = partial(
     ShapeIndexedCNN, input_size=16, stride=4, width=8, n_blocks=1, n_hidden=16, n_overview=16
 )
+
+PLAIN = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
 
 
 def first_fast(values):
@@ -38,3 +40,10 @@ def train_at_most(monkeypatch, n_epochs):
         return train(*args, **settings | {"n_epochs": min(n_epochs, settings["n_epochs"])})
 
     monkeypatch.setattr(loop, "train", train_shorter)
+
+
+def build_small(monkeypatch):
+    """Build small networks in place of those with a name, except for those that read patches."""
+    for name in NETWORKS:
+        if not name.startswith("patches"):
+            monkeypatch.setitem(NETWORKS, name, PLAIN)

@@ -127,7 +127,7 @@ def test_an_interruption_before_training_changes_nothing(faces, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skwing.cascade.cut_to_learn_on", stop)
+    monkeypatch.setattr("skwing._training.prepare.cut_to_learn_on", stop)
     with pytest.raises(KeyboardInterrupt):
         reg.fit(faces.data, faces.target)
     assert vars(reg) == before
