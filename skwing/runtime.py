@@ -369,14 +369,12 @@ def _is_one(images: Any) -> bool:
 
 
 def _as_items(images: Sequence[Any]) -> list[Any]:
-    has_boxes = hasattr(images, "boxes") or hasattr(images, "columns")
-    if has_boxes or not (hasattr(images, "__len__") and np.iterable(images)):
-        told = " Pass the paths of the images, and the boxes as boxes=." if has_boxes else ""
-        raise TypeError(
-            f"images is of type {type(images).__name__}, expected an array (height, width[, "
-            f"channels]) or a file path, or a sequence of these.{told}"
-        )
-    return list(images)
+    expected = "an array (height, width[, channels]) or a file path, or a sequence of these"
+    if hasattr(images, "boxes") or hasattr(images, "columns"):
+        expected = "the paths of the images, and the boxes as boxes="
+    elif hasattr(images, "__len__") and np.iterable(images):
+        return list(images)
+    raise TypeError(f"images is of type {type(images).__name__}, expected {expected}.")
 
 
 def _as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:

@@ -188,7 +188,7 @@ IMAGE = noise(48, 64, 3)
         ([IMAGE, 5], None, TypeError, "sample 1 is 5 of type int"),
         ([IMAGE[:0]], None, ValueError, "sample 0 .*no pixels"),
         (5, None, TypeError, "images is of type int"),
-        (BoxedImages([IMAGE]), None, TypeError, r"type BoxedImages.*Pass the paths .*boxes="),
+        (BoxedImages([IMAGE]), None, TypeError, r"type BoxedImages.*the paths .*boxes="),
         (["a.jpg"], None, FileNotFoundError, r"sample 0 \(a.jpg\): .*No such file"),
         ([str(Path(__file__).parent)], None, ValueError, r"sample 0 \(.*\): this is a folder"),
         ([__file__], None, ValueError, r"sample 0 \(.*\): expected a JPEG"),
