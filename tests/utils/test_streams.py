@@ -31,6 +31,8 @@ def test_an_error_of_an_item_is_raised():
         yield torch.zeros(1, device="cuda")
         raise ValueError("no such image")
 
-    with pytest.raises(ValueError, match="no such image"):
-        with made_beside(make(), torch.device("cuda")) as items:
-            list(items)
+    with (
+        pytest.raises(ValueError, match="no such image"),
+        made_beside(make(), torch.device("cuda")) as items,
+    ):
+        list(items)
