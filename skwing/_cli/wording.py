@@ -43,7 +43,8 @@ REPLACED = {
     ", for y of shape (n_samples, n_landmarks, 2): ": " or an empty cell: ",
     "y has the same landmarks for all": "there are the same landmarks for all",
     "mean shape of y": "mean shape",
-    ": pass the pairs (pairs= of LandmarkSchema.from_names)": "",
+    ": pass the pairs (pairs= of LandmarkSchema.from_names)": ": names that differ in left "
+    "and right only are pairs",
     "If these are corners, subtract: boxes[:, 2:] -= boxes[:, :2]": "If these are corners, "
     "subtract x1 from x2 and y1 from y2 in the file",
     # export
@@ -62,6 +63,10 @@ REPLACED = {
     "boxes='landmarks' or None ignores the boxes of the file.": "In Python, "
     "read_coco(boxes='landmarks') ignores the boxes of the file.",
     "or pass boxes=() for no boxes.": "or, in Python, read_csv(boxes=()) ignores them.",
+    ". schema.select makes the schema of some of the landmarks, LandmarkSchema.from_names that of "
+    "others; X.with_schema gives it to the images.": "",
+    "pass landmarks= with the names of the landmarks to read.": "in Python, read_csv("
+    "landmarks=...) selects columns.",
     "say with landmarks= which columns to take.": "in Python, read_csv(landmarks=...) selects "
     "columns.",
     " landmarks=() reads a table without.": "",

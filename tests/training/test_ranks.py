@@ -24,6 +24,7 @@ TESTS = Path(together.__file__).parent
 LIMIT = 400
 NEAR = 1e-3  # in pixels of the images
 WITH_THREE = ["shape-indexed", "uneven parts", "a sample each"]
+WITH_TWO = [case for case in together.EQUAL if case not in WITH_THREE]
 
 
 def results(folder, n, cases):
@@ -65,7 +66,7 @@ def unpickled(path):
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     # One start of the processes for all cases. In the last one, a process dies.
-    cases = [*together.EQUAL, *together.OTHERS, *together.DYING]
+    cases = [*WITH_TWO, *together.OTHERS, *together.DYING]
     return results(tmp_path_factory.mktemp("two"), 2, cases)
 
 
@@ -87,7 +88,7 @@ def assert_same_model(found, other, atol=NEAR / 10):
     assert not any(found["own attributes"])
 
 
-@pytest.mark.parametrize("case", together.EQUAL)
+@pytest.mark.parametrize("case", WITH_TWO)
 def test_two_processes_equal_one(two, case):
     alone = together.run(case)
     for found in two:
