@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from skwing import geometry
-from skwing._crops.bend import bend, offsets_to_nearest_shapes
+from skwing._crops.bend import _spline_weights, bend, offsets_to_nearest_shapes
 from skwing._crops.warp import read_at
 
 SIZE = 64
@@ -237,3 +237,39 @@ def test_a_seed_decides_and_the_global_generator_is_left_alone():
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def kernel(places, knots):
+    """The kernel of thin-plate splines, see Bookstein (1989), equation 2."""
+    square = ((places[:, None] - knots[None]) ** 2).sum(-1)
+    return np.where(square > 0, square * np.log(np.where(square > 0, square, 1)), 0)
+
+
+@pytest.mark.parametrize("n_knots", [8, 30, 136])
+def test_splines_solve_their_linear_systems(n_knots):
+    rng = np.random.RandomState(n_knots)
+    knots, values = 0.4 * rng.randn(n_knots, 2), rng.randn(n_knots, 2)
+    knots[:8] = [[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 1], [1, -1], [1, 0], [1, 1]]
+    known = rng.rand(n_knots) < 0.8
+    known[:8] = True
+    values[~known] = 0
+    inner, plane = knots[known], np.column_stack([np.ones(known.sum()), knots[known]])
+    system = np.block(
+        [
+            [kernel(inner, inner) + 8e-4 * np.eye(len(inner)), plane],
+            [plane.T, np.zeros((3, 3))],
+        ]
+    )
+    wanted = np.linalg.solve(system, np.vstack([values[known], np.zeros((3, 2))]))
+    given = (torch.tensor(each, dtype=torch.float32)[None] for each in (knots, values))
+    knots_given, values_given = given
+    found = _spline_weights(knots_given, torch.tensor(known)[None], values_given)
+    weights, affine = (each[0].double().numpy() for each in found)
+    assert np.abs(weights[~known]).max(initial=0) < 1e-5
+    at = rng.uniform(-1, 1, (200, 2))
+    terms = np.column_stack([np.ones(200), at])
+    np.testing.assert_allclose(
+        kernel(at, knots[known]) @ weights[known] + terms @ affine,
+        kernel(at, inner) @ wanted[:-3] + terms @ wanted[-3:],
+        atol=0.02 * np.abs(values).max(),
+    )
