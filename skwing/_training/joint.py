@@ -8,7 +8,7 @@ import contextlib
 
 import torch
 
-from skwing._training.loop import autocast, batch_loss
+from skwing._training.loop import add_gradients
 from skwing._utils.random import alike, drawing_from
 
 _MOST_STREAMS = 8  # more are not faster, and take more memory
@@ -57,12 +57,10 @@ class JointStep:
     def _step(self, i, targets, weights, inputs):
         network, loss, optimizer = self.parts[i]
         optimizer.zero_grad(set_to_none=True)
-        with drawing_from(self.draws[i]), autocast(targets.device, self.mixed):
-            points = network(*inputs)
-        value = batch_loss(points.float(), targets, weights, loss)
-        value.backward()
+        with drawing_from(self.draws[i]):
+            value = add_gradients(network, loss, targets, weights, inputs, self.mixed)
         optimizer.step()
-        return value.detach()
+        return value
 
 
 @contextlib.contextmanager

@@ -129,6 +129,17 @@ def autocast(device, mixed):
     return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
 
 
+def add_gradients(network, loss, targets, weights, inputs, mixed, share=None):
+    """Add the gradients of a batch, or of its share, and return its loss."""
+    with autocast(targets.device, mixed):
+        points = network(*inputs)
+    value = batch_loss(points.float(), targets, weights, loss)
+    if share is not None:
+        value = value * share
+    value.backward()
+    return value.detach()
+
+
 class TrainingStep:
     """A training step on one batch, which returns the (detached) loss before the step.
 
@@ -191,13 +202,7 @@ class TrainingStep:
 
     def _add_gradients(self, targets, weights, inputs, share=None):
         """Add the gradients of a part of a batch, and return its share of the loss."""
-        with autocast(targets.device, self.mixed):
-            points = self.network(*inputs)
-        value = batch_loss(points.float(), targets, weights, self.loss)
-        if share is not None:
-            value = value * share
-        value.backward()
-        return value.detach()
+        return add_gradients(self.network, self.loss, targets, weights, inputs, self.mixed, share)
 
     def _tell(self, n_samples):
         normalised = any(isinstance(m, _BatchNorm) for m in self.network.modules())

@@ -87,6 +87,8 @@ class Draws:
         captures its draws, it must be registered by ``CUDAGraph.register_generator_state``.
         """
         device = torch.device(device)
+        if device.type == "cuda" and device.index is None:  # the same as its number
+            device = torch.device("cuda", torch.cuda.current_device())
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]
