@@ -8,7 +8,7 @@ import torch
 from skwing import geometry
 from skwing._crops.chips import iter_chips
 from skwing._prediction.confidence import crop_spread
-from skwing._prediction.passes import crops_a_pass
+from skwing._prediction.passes import crops_a_pass, samples_a_search
 from skwing._prediction.retry import doubts_of, read_again
 from skwing._prediction.stages import Reading, read_stages
 from skwing._prediction.warn import warn_of_corners, warn_of_lost, warn_of_unread
@@ -21,7 +21,7 @@ from skwing.networks import PatchCNN, PlainCNN, ShapeIndexedCNN
 _SIDE_BY_SIDE = (PatchCNN, PlainCNN, ShapeIndexedCNN)
 
 
-def for_each_batch(function, stages, chips, rows=None):
+def for_each_batch(function, stages, chips, rows=None, size=None):
     """Apply a function to the indices of each batch of chips.
 
     Parameters
@@ -33,6 +33,8 @@ def for_each_batch(function, stages, chips, rows=None):
     chips : Chips
     rows : int tensor, default=None
         Indices of the chips to use, on the CPU; None means all.
+    size : int, default=None
+        Number of chips in a batch; None means as many as the networks read at once.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def for_each_batch(function, stages, chips, rows=None):
         In the order of the chips.
     """
     rows = torch.arange(len(chips)) if rows is None else rows
-    batches = list(enumerate(rows.split(crops_a_pass(chips.device))))
+    batches = list(enumerate(rows.split(size or crops_a_pass(chips.device))))
 
     def compute(batch):
         number, indices = batch
@@ -94,7 +96,8 @@ def read_chips(stages, chips, retry=None, changes=None, rows=None):
     if retry is not None:
         doubtful = torch.nonzero(doubts > retry.limit)[:, 0]
         if len(doubtful):
-            repeated = Reading.joined(for_each_batch(repeat, stages, chips, doubtful.cpu()))
+            size = samples_a_search(chips.device)
+            repeated = Reading.joined(for_each_batch(repeat, stages, chips, doubtful.cpu(), size))
             reading = reading.replaced(doubtful, repeated)
             doubts = doubts_of(reading)
     points = [own.cpu().numpy().astype(np.float64) for own in reading.points]

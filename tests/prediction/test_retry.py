@@ -175,6 +175,23 @@ def test_what_is_found_does_not_depend_on_the_batch():
         np.testing.assert_allclose(alone[0], together[i], atol=1e-3)
 
 
+def test_doubtful_samples_are_divided_among_threads(monkeypatch):
+    parts = []
+
+    def spy(stages, chips, indices, *rest):
+        parts.append(indices)
+        return read_again(stages, chips, indices, *rest)
+
+    monkeypatch.setattr("skwing._prediction.read_images.read_again", spy)
+    stages, retry = cascade()
+    chips = chips_of(shapes())
+    _, doubt = read_chips(stages, chips)
+    read_chips(stages, chips, retry)
+    assert len(parts) > 1
+    doubtful = np.flatnonzero(doubt > retry.limit)
+    np.testing.assert_array_equal(torch.cat(parts).sort().values, doubtful)
+
+
 class Fickle(torch.nn.Module):
     """Answers something else for every image."""
 
@@ -194,6 +211,30 @@ def test_a_prediction_gives_way_only_to_one_of_less_doubt():
     assert changed.any()
     assert (now[changed] < doubt[changed]).all()
     np.testing.assert_array_equal(now[~changed], doubt[~changed])
+
+
+def test_only_objects_of_much_doubt_are_searched_for_in_other_places(monkeypatch):
+    from skwing._prediction import retry as module
+
+    (first, last), retry = cascade()
+    stages, places = [first, Stage(Fickle(), last.crop, MIRROR)], []
+    look = module._look
+
+    def spy(*inputs):  # once for each place
+        places.append(inputs)
+        return look(*inputs)
+
+    monkeypatch.setattr(module, "_look", spy)
+    monkeypatch.setattr(module, "_N_AGREEING", 25)  # of 24: no prediction is taken for right
+    monkeypatch.setattr(module, "_from_itself", lambda stages, chips, indices, some, *_: some)
+    chips, rows = chips_of(shapes(ANGLES[:1], off=OFF[:1])), torch.tensor([0])
+    crops = first.crop.matrices(1, chips.device)
+    found = read_stages(stages, chips, rows)
+    doubt = float(doubts_of(found))
+    for times, n_places in (1.4, 1), (1.6, 5):
+        places.clear()
+        read_again(stages, chips, rows, found, Retry(retry.start, doubt / times), crops)
+        assert len(places) == n_places
 
 
 def reading(points, before=None, apart=None, sides=None):
