@@ -35,6 +35,9 @@ _N_FINALISTS = 4  # crops of each shift whose predictions are refined by all sta
 # condition, poorly trained networks find upright objects upside down.
 _MUCH_LESS = 0.6
 _SURE = 0.75  # part of the limit below which the search ends
+# Multiple of the limit above which an object is also searched for in other places. An object that
+# is hardly recognisable in the right crop has less doubt than one that is not in the crop.
+_ELSEWHERE = 1.35
 # A prediction that so many crops of the search agree with is not lost. The distance of agreement
 # is relative to the limit.
 _N_AGREEING, _NEAR = 4, 6.0
@@ -145,9 +148,10 @@ def _from_itself(stages, chips, indices, reading, retry, crops):
 def _from_all_sides(stages, chips, indices, reading, retry, crops):
     """Search in crops of several orientations, scales and places for the least doubt.
 
-    Samples that are not lost in the crops without a shift are not searched for.
+    Samples that are not lost in the crops without a shift are not searched for, and only those of
+    much doubt in other places.
     """
-    first, found = stages[0], reading
+    first, found, doubt = stages[0], reading, doubts_of(reading)
     rows = torch.arange(len(crops), device=crops.device)
     for number, changes in enumerate(_changes(first.crop.size, crops.device)):
         matrices = geometry.compose(changes[:, None], crops[rows])
@@ -161,7 +165,8 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
             best = _least_doubtful(stages, chips, own, matrices, looks, retry)
             better = doubts_of(best) < doubts_of(found.rows(rows))
             found = found.replaced(rows[better], best.rows(better))
-            rows = rows[doubts_of(found.rows(rows)) > _SURE * retry.limit]
+            unsure = doubts_of(found.rows(rows)) > _SURE * retry.limit
+            rows = rows[unsure & (doubt[rows] > _ELSEWHERE * retry.limit)]
         if not len(rows):
             break
     return found
