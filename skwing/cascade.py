@@ -46,7 +46,8 @@ from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import check_order, schema_of
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
-from skwing.metrics import check_measurable, nme
+from skwing.metrics import nme
+from skwing.metrics._errors import check_measurable
 from skwing.schema import check_schema
 
 if TYPE_CHECKING:
