@@ -83,6 +83,7 @@ def predict(args):
 def train(args):
     """Run ``skwing train``: train a model on annotated images."""
     check_outputs({"--out": args.out}, [("DATA", args.data)])  # before training, not after
+    _check_needed(args, ("yunet",), "detect")
     dataset = read_landmarks(*_reading(args))
     usable = digitised(dataset, args.data, "nothing to train on")
     model = make_model(args, dataset)
@@ -113,6 +114,7 @@ def evaluate(args):
     """Run ``skwing evaluate``: print the errors of a model on annotated images."""
     inputs = [("DATA", args.data), ("--model", args.model)]
     check_outputs({}, inputs, {"--draw": args.draw})
+    _check_needed(args, ("yunet",), "detect")
     model = load_model(args.model)
     dataset = read_landmarks(*_reading(args))
     rows = digitised(dataset, args.data, "nothing to measure")
@@ -201,6 +203,7 @@ def export(args):
     """Run ``skwing export``: write a model to an ONNX file."""
     inputs = [("MODEL", args.model), ("--calibration", args.calibration)]
     check_outputs({"OUT": args.out}, inputs)
+    _check_needed(args, ("format", "images", "schema", "category"), "calibration")
     model, settings = load_model(args.model), {}
     if args.calibration is not None:
         source = args.calibration, args.format, args.images, args.schema, args.category
@@ -284,6 +287,13 @@ def _check_planned(args, out, planned, samples, model):
         planned = planned.with_boxes([[0, 0, 1, 1]] * len(planned))
     n_landmarks = predictor_of(model).n_landmarks_
     check_samples(out, planned, n_landmarks, samples.further, args.to, _writing(args))
+
+
+def _check_needed(args, names, needed):
+    """Raise an error if options are given that have no effect without another one."""
+    given = [f"--{name}" for name in names if getattr(args, name) is not None]
+    if given and not getattr(args, needed):
+        raise ValueError(f"{given[0]} has no effect without --{needed}: pass both or neither")
 
 
 def _reading(args):
