@@ -254,7 +254,7 @@ def _notes(args, runs, n_missing):
         "testing.",
         f"- Training: {TRAINING[args.recipe]}"
         + (" `--quick`: to see that all works." if args.quick else ""),
-        *([f"- Changed: {args.settings}."] if args.settings else []),
+        *([f"- Changed: {args.set}."] if args.set else []),
         f"- The paper's figures are of {_whose(args, rows)}. "
         + "; ".join(f"{mark or 'unmarked'}: {what}" for mark, what in MARKS.items())
         + "; -: not reported or not measured.",

@@ -43,7 +43,7 @@ def base_settings(args, recipe, n_train, n_landmarks):
     if args.quick:
         base["max_epochs"] = QUICK_EPOCHS
     # Networks of the paper have no batch normalisation, unlike those with the same names here.
-    return base | args.settings | {"networks": base.get("networks", CASCADE)}
+    return base | args.set | {"networks": base.get("networks", CASCADE)}
 
 
 def _trial(base, name, stages, *, balance, loss="wing", **settings):

@@ -1,5 +1,6 @@
 """Parsing of parameters, and runs in parallel processes with stored results."""
 
+import argparse
 import ast
 import importlib
 import json
@@ -50,6 +51,20 @@ def parse_settings(text):
     return settings
 
 
+class _Settings(argparse.Action):
+    """Option with several ``name=value``; its value is a dict."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, parse_settings(" ".join(values)))
+
+
+def add_settings(parser, text):
+    """Add the option ``--set setting=value ...`` to a parser, with its help."""
+    parser.add_argument(
+        "--set", nargs="+", default={}, action=_Settings, metavar="setting=value", help=text
+    )
+
+
 def parse_trial(text):
     """Name and settings of a trial, from ``"name: loss=l2"``, ``"name:"`` or ``"loss=l2"``."""
     found = re.fullmatch(r"([^=:]+):(.*)", text, re.DOTALL)
@@ -80,18 +95,6 @@ def plain(value):
     if callable(value):
         return f"{value.__module__}:{getattr(value, '__qualname__', type(value).__name__)}"
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def add_brief_options(parser):
-    """Add the regressor parameters of small benchmarks to a parser."""
-    parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
-    parser.add_argument("--networks", nargs="+", help="network of each stage")
-
-
-def brief_settings(args):
-    """Regressor parameters from the options of :func:`add_brief_options`."""
-    given = {"max_epochs": args.epochs, "networks": args.networks}
-    return {name: tuple(value) for name, value in given.items() if value}
 
 
 def add_options(parser):

@@ -35,8 +35,8 @@ def told(errors):
     return dict(zip(("mean", "median", "90 %", "99 %"), values.round(2).tolist(), strict=True))
 
 
-def main(argv=None):
-    """Generate images, fit and measure."""
+def parse(argv=None):
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--objects", default="kites", choices=list(OBJECTS))
     parser.add_argument("--side", type=int, default=160, help="side of the images, in pixels")
@@ -60,7 +60,12 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     add_out(parser, "anywhere")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Generate images, fit and measure."""
+    args = parse(argv)
     settings = {"networks": tuple(args.networks)}
     if args.epochs:
         settings["max_epochs"] = tuple(args.epochs)

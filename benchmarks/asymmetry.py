@@ -21,9 +21,9 @@ import argparse
 
 import cv2
 import numpy as np
-from _folds import add_options, chosen, load_faces, make_folds
+from _brief import add_options, run_folds
+from _folds import chosen, load_faces
 from _report import add_out, append, environment, show_environment
-from _runs import add_brief_options, brief_settings
 from _yaw import estimate_yaw
 
 from skwing import CascadeLandmarkRegressor, geometry
@@ -130,6 +130,17 @@ def show(row):
             print(f"{added:12}{subset:20}{values}")
 
 
+def measure_average(args):
+    """Offset of the labels of the average face."""
+    source, _ = chosen(args)
+    average = average_off_labels(load_faces(source))
+    row = {**environment(), **source.told(), "average": average}
+    show_environment(row)
+    for subset, figures in average.items():
+        print(f"{subset:20}", {key: round(value, 2) for key, value in figures.items()})
+    append(row, args.out)
+
+
 def main(argv=None):
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -137,27 +148,12 @@ def main(argv=None):
     parser.add_argument(
         "--average", action="store_true", help="measure the average face, without training"
     )
-    add_brief_options(parser)
     add_out(parser, "asymmetry")
     args = parser.parse_args(argv)
-    source, folds = chosen(args)
-    faces = load_faces(source)
     if args.average:
-        row = {**environment(), **source.told(), "average": average_off_labels(faces)}
-        show_environment(row)
-        for subset, figures in row["average"].items():
-            print(f"{subset:20}", {key: round(value, 2) for key, value in figures.items()})
-        append(row, args.out)
-        return
-    cut = make_folds(faces, source)
-    settings = brief_settings(args)
-    for seed in args.seeds:
-        for fold in folds:
-            row = {**environment(), **source.told(), "fold": fold, "seed": seed, **settings}
-            show_environment(row)
-            row |= run(faces, *cut[fold], {**settings, "random_state": seed})
-            show(row)
-            append(row, args.out)
+        measure_average(args)
+    else:
+        run_folds(args, run, show)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ results that the file contains are skipped.
 """
 
 import argparse
-import ast
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import numpy as np
 from _errors import summarize
 from _few_data import OBJECTS, errors_of, load_objects
 from _report import add_out, append, environment
-from _runs import read_lines
+from _runs import add_settings, read_lines
 from joblib import Parallel, delayed
 
 from skwing import CascadeLandmarkRegressor, __version__
@@ -103,23 +102,12 @@ def parse(argv=None):
     parser.add_argument("--sizes", nargs="+", type=int, default=[25, 50, 100, 200])
     parser.add_argument("--draws", nargs="+", type=int, default=list(range(5)), help="seeds")
     parser.add_argument("--fold", type=int, default=FOLD, help="fold of 300-W")
-    parser.add_argument(
-        "--set", nargs="+", default={}, action=Settings, help="parameters of drawn, name=value"
-    )
+    add_settings(parser, "parameters of drawn")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="concurrent trainings")
     parser.add_argument("--tiny", action="store_true", help="few faces and one epoch")
     add_out(parser, "few_labels")
     return parser.parse_args(argv)
-
-
-class Settings(argparse.Action):
-    """Option with several ``name=value``, where values are Python literals."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        """Store a dict."""
-        pairs = (value.partition("=")[::2] for value in values)
-        setattr(namespace, self.dest, {name: ast.literal_eval(text) for name, text in pairs})
 
 
 def main(argv=None):

@@ -235,8 +235,8 @@ def measure_predict(folder, sizes, network):
     return rows
 
 
-def main(argv=None):
-    """Run the benchmark."""
+def parse(argv=None):
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--n-fit",
@@ -275,6 +275,12 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if len(args.n_fit) not in (0, 2):
         parser.error("--n-fit takes two numbers or none")
+    return args
+
+
+def main(argv=None):
+    """Run the benchmark."""
+    args = parse(argv)
     if args.child:
         run, *arguments = json.loads(args.child)
         print(json.dumps(RUNS[run](*arguments)))

@@ -50,7 +50,7 @@ from _paper_data import load_splits
 from _paper_report import draw_ced, make_json, make_markdown, make_records
 from _paper_speed import measure_speed
 from _paper_tables import QUICK_FACES, TABLES, make_trials
-from _runs import parse_settings
+from _runs import add_settings
 
 
 def command_of(argv):
@@ -90,7 +90,7 @@ def parse(argv=None):
         "--recipe", choices=["paper"], help="train with the parameters of the paper"
     )
     parser.add_argument("--weights", help="file of the initial weights of ResNet-50")
-    parser.add_argument("--set", nargs="+", metavar="setting=value", help="parameters of all cells")
+    add_settings(parser, "parameters of all cells")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="number of concurrent processes")
     parser.add_argument(
@@ -107,7 +107,6 @@ def parse(argv=None):
     )
     args = parser.parse_args(argv)
     args.command = command_of(argv)
-    args.settings = parse_settings(" ".join(args.set)) if args.set else {}
     args.threads = args.threads or max(1, (os.cpu_count() or 1) // args.jobs)
     args.cells = args.out / f"paper_{args.protocol}.jsonl"
     if args.quick:

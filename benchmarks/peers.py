@@ -43,7 +43,7 @@ from _folds import add_options as add_face_options
 from _folds import chosen, load_faces, make_folds
 from _report import add_out, environment
 from _runs import add_options as add_run_options
-from _runs import parse_settings, plain, run_all
+from _runs import add_settings, plain, run_all
 from torch import nn
 
 from skwing import geometry
@@ -216,7 +216,7 @@ def parse(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_face_options(parser)
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
-    parser.add_argument("--set", nargs="+", default=[], metavar="setting=value")
+    add_settings(parser, "settings of the peers")
     parser.add_argument("--scale", type=int, default=1, help="enlargement of images for dlib")
     parser.add_argument("--device", default="auto", help="device of the networks")
     add_run_options(parser)
@@ -227,11 +227,10 @@ def parse(argv=None):
 def main(argv=None):
     """Run the benchmark."""
     args = parse(argv)
-    given = parse_settings(" ".join(args.set)) if args.set else {}
     known = set().union(*(PEERS[peer][1] for peer in args.peers))
-    if unknown := sorted(set(given) - known):
+    if unknown := sorted(args.set.keys() - known):
         raise SystemExit(f"--set: no setting {unknown}; there are {sorted(known)}")
-    parameters = {peer: settings_of(peer, given, args.scale) for peer in args.peers}
+    parameters = {peer: settings_of(peer, args.set, args.scale) for peer in args.peers}
     source, folds = chosen(args)
     tasks = [
         {

@@ -39,7 +39,7 @@ from _folds import add_options as add_face_options
 from _folds import chosen, load_faces, make_folds
 from _report import add_out, environment
 from _runs import add_options as add_run_options
-from _runs import parse_settings, parse_trial, plain, resolve, run_all
+from _runs import add_settings, parse_trial, plain, resolve, run_all
 from sklearn.pipeline import Pipeline
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer, save_model
@@ -136,9 +136,7 @@ def run(task, threads):
 
 def read_trials(args):
     """Name and parameters of each trial, in the order of the command line."""
-    common = parse_settings(" ".join(args.set)) if args.set else {}
-    if args.recipe is not None:
-        common["recipe"] = args.recipe
+    common = args.set | ({} if args.recipe is None else {"recipe": args.recipe})
     trials = {}
     for text in args.trial or ["default:"]:
         name, settings = parse_trial(text)
@@ -159,9 +157,7 @@ def parse(argv=None):
     parser.add_argument(
         "--trial", action="append", help='"name: setting=value ..."; can be repeated'
     )
-    parser.add_argument(
-        "--set", nargs="+", metavar="setting=value", help="parameters of all trials"
-    )
+    add_settings(parser, "parameters of all trials")
     parser.add_argument("--recipe", help="recipe of skwing.recipes, for all trials")
     parser.add_argument("--balance", nargs="+", default=[None], choices=["yes", "no"])
     parser.add_argument("--device", default="auto")

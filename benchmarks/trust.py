@@ -11,12 +11,12 @@ defaults of the regressor; --epochs sets the epochs of the stages.
 """
 
 import argparse
+import functools
 from dataclasses import replace
 
 import numpy as np
-from _folds import add_options, chosen, load_faces, make_folds
-from _report import add_out, append, environment, show_environment
-from _runs import add_brief_options, brief_settings
+from _brief import add_options, run_folds
+from _report import add_out
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
@@ -48,7 +48,7 @@ def judge(regressor, images, points, std):
     }
 
 
-def run(faces, train, test, settings, failure):
+def run(faces, train, test, settings, *, failure):
     """Results of a fold."""
     split = GroupShuffleSplit(1, test_size=0.25, random_state=0)
     fit, held_out = next(split.split(train, groups=faces.groups[train]))
@@ -96,25 +96,19 @@ def _rank_correlation(a, b):
     return float(np.corrcoef(*ranks)[0, 1])
 
 
+def show(row):
+    """Print the results of a fold."""
+    print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
+
+
 def main(argv=None):
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_options(parser)
-    add_brief_options(parser)
     parser.add_argument("--failure", type=float, default=0.10)
     add_out(parser, "trust")
     args = parser.parse_args(argv)
-    source, folds = chosen(args)
-    faces = load_faces(source)
-    cut = make_folds(faces, source)
-    settings = brief_settings(args)
-    for seed in args.seeds:
-        for fold in folds:
-            row = {**environment(), **source.told(), "fold": fold, "seed": seed, **settings}
-            show_environment(row)
-            row |= run(faces, *cut[fold], {**settings, "random_state": seed}, args.failure)
-            print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
-            append(row, args.out)
+    run_folds(args, functools.partial(run, failure=args.failure), show)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from skwing._training.samples import (
     check_samples,
     drop_unboxed,
 )
+from skwing._training.seen import kept_marks, warn_of_seen
 from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
 from skwing._training.unlabelled import (
@@ -46,7 +47,8 @@ from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import check_order, schema_of
 from skwing.boxes import box_relation
 from skwing.geometry import boxes_of
-from skwing.metrics import check_measurable, nme
+from skwing.metrics import nme
+from skwing.metrics._errors import check_measurable
 from skwing.schema import check_schema
 
 if TYPE_CHECKING:
@@ -114,7 +116,8 @@ class CascadeLandmarkRegressor(
         training has the same cost with and without balancing. Samples are drawn in
         proportion to their repeats.
     batch_size : int, default=32
-        Number of samples per training step, in all processes together if several train.
+        Number of samples per training step, in all processes together if several train; at
+        most the number of training samples.
     optimizer : {"adamw", "sgd"}, default="adamw"
         Optimiser for training.
     learning_rate : float or "auto", per stage, default="auto"
@@ -491,6 +494,7 @@ class CascadeLandmarkRegressor(
         # The terms stay with the weights.
         source = plan.before if plan.start is None else plan.start.model
         self.notice_ = getattr(source, "notice_", None)
+        self._seen = kept_marks(plan.train, getattr(source, "_seen", None))
         self.__dict__.pop("calibration_", None)  # not valid for the new networks
         self._certainty = None
         self._retry = None
@@ -529,6 +533,10 @@ class CascadeLandmarkRegressor(
         -----
         UserWarning
             If there are fewer than ten samples.
+        DataWarning
+            If samples were used for training: these are recognised if their landmarks and their
+            files, or arrays, are unchanged. Of a model that was trained on more than 4096
+            samples, as many of them are recognised.
 
         Notes
         -----
@@ -548,6 +556,7 @@ class CascadeLandmarkRegressor(
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
         check_order(self.schema_, truth.data.schema)
+        warn_of_seen(truth, self._seen)
         found = self._locate(truth.data, spread=True)
         points = found.points[-1]
         errors = np.linalg.norm(points - truth.points, axis=-1)

@@ -112,7 +112,7 @@ def folder(files, tmp_path, monkeypatch):
     ],
     ids=lambda p: p.relative_to(ROOT).as_posix(),
 )
-def test_snippets_run(folder, page, monkeypatch):
+def test_snippets_run(folder, page):
     namespace = {"__name__": "__main__"}
     for lang, line, code in snippets(page):
         if lang == "python":

@@ -444,8 +444,9 @@ def test_boxes_come_from_the_data():
     model, scorer = MeanShape().fit(None, y), make_nme_scorer("box")
     expected = -nme(y, model.predict(x), normalizer="box", boxes=x.boxes)
     assert scorer(model, x, y) == expected
-    frame = pd.DataFrame(x.boxes, columns=["x", "y", "width", "height"]).assign(path="a.jpg")
-    assert scorer(model, frame, y) == expected
+    for columns in (["bbox_x", "bbox_y", "bbox_w", "bbox_h"], ["x", "y", "width", "height"]):
+        frame = pd.DataFrame(x.boxes, columns=columns).assign(path="a.jpg")
+        assert scorer(model, frame, y) == expected
     order = np.arange(12)[::-1]
     assert scorer(model, x[order], y[order]) == pytest.approx(expected, rel=1e-12)
     for without in (np.zeros((12, 4, 4), np.uint8), frame[["path", "x"]]):

@@ -244,7 +244,7 @@ def test_functions_without_a_name_are_not_confused(faces, groups):
     assert np.ptp(search.cv_results_["mean_test_score"]) > 0
 
 
-def test_callbacks_of_scikit_learn_follow_every_epoch(faces, groups, monkeypatch, capsys):
+def test_callbacks_of_scikit_learn_follow_every_epoch(faces, groups, monkeypatch):
     # They start a process, whose folder is another one.
     monkeypatch.setattr(tempfile, "tempdir", None)
     search = BatchedGridSearchCV(regressor(max_epochs=1), GRID, cv=2, refit=False)

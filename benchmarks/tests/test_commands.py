@@ -339,7 +339,7 @@ def test_the_ratio_is_that_of_the_first_model_to_the_second(load, tmp_path, monk
     assert row == {"name": "a", "ms": [2.0, 8.0], "ratio": 0.25}
 
 
-def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, tmp_path, capsys):
+def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, tmp_path):
     on_gpu = load("on_gpu")
     command = ["--tiny", "--device", "cpu", "--jobs", "2", "--out", str(tmp_path)]
     on_gpu.main([*command, "--parts", "speed", "fits", "--most-fits", "2"])
@@ -398,7 +398,7 @@ def turned(folder_300w):
 
 
 def test_folds_and_turned_faces_are_trained_on_where_they_are_at_hand(
-    load, turned, landmark_boxes, monkeypatch, tmp_path
+    load, turned, landmark_boxes, monkeypatch
 ):
     folds, data, fits = load("_folds"), load("_gpu_data"), load("_gpu_fits")
     # The drawn faces have no published boxes.
@@ -465,7 +465,7 @@ def test_few_labels_are_drawn_alike_for_every_start(run, load, folder_300w, land
     ]
 
 
-def test_few_labels_of_other_objects_are_measured(run, tmp_path, folder_300w, landmark_boxes):
+def test_few_labels_of_other_objects_are_measured(run, folder_300w, landmark_boxes):
     drawn = make_faces(8, image_size=96, random_state=2)
     model = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, device="cpu")
     save_model(model.fit(drawn.data, drawn.target), folder_300w / "drawn.safetensors")

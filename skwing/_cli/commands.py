@@ -51,28 +51,15 @@ _A_PASS = 64  # images between two updates of the progress bar
 
 def predict(args):
     """Run ``skwing predict``: predict landmarks, write them to a file and draw them."""
-    out, writing = args.out, _writing(args)
-    if out is None and (args.to or not args.draw):
-        out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
-    form = None if out is None else check_writing(out, args.to, writing)
-    if form is not None and args.all_faces and form.one_per_image:
-        raise ValueError(f"--all-faces: the format of {out} has one sample for each image")
-    if args.all_faces and args.keep:
-        raise ValueError("--keep keeps landmarks of samples, --all-faces makes other samples")
-    inputs = [("IMAGES", path) for path in args.images] + [("--model", args.model)]
-    is_file = form is not None and form.suffix
-    check_outputs({"--out": out} if is_file else {}, inputs, {"--draw": args.draw})
+    out, form = _output(args)
+    asked = [("IMAGES", path) for path in args.images] + [("--model", args.model)]
+    _check_replaced(args, out, form, asked)
     samples = images_to_read(args)
-    files = [("an image", path) for path in samples.data.paths]
-    check_outputs({"--out": out} if is_file else {}, files, {"--draw": args.draw})
+    _check_replaced(args, out, form, [("an image", path) for path in samples.data.paths])
     model = load_model(args.model)
     schema = schema_to_write(model, samples.data)
     if out is not None:
-        n_landmarks = predictor_of(model).n_landmarks_
-        planned = _named(samples.data, schema, form)
-        if needs_detector(samples, model, args):  # boxes are columns too
-            planned = planned.with_boxes([[0, 0, 1, 1]] * len(planned))
-        check_samples(out, planned, n_landmarks, samples.further, args.to, writing)
+        _check_planned(args, out, _named(samples.data, schema, form), samples, model)
     kept = landmarks_to_keep(samples, model, args)
     samples = with_boxes(samples, model, args)
     data = samples.data
@@ -82,7 +69,7 @@ def predict(args):
     tell_unsure(samples, confidence)
     if out is not None:
         named, further = _named(data, schema, form), samples.further.for_other_landmarks()
-        _write(out, named, points, further, args.to, writing, boxes=False, names=False)
+        _write(out, named, points, further, args.to, _writing(args), boxes=False, names=False)
         say(f"landmarks of {count_found(samples, points)}: {out}")
     if args.draw:
         if not len(found):
@@ -96,6 +83,7 @@ def predict(args):
 def train(args):
     """Run ``skwing train``: train a model on annotated images."""
     check_outputs({"--out": args.out}, [("DATA", args.data)])  # before training, not after
+    _check_needed(args, ("yunet",), "detect")
     dataset = read_landmarks(*_reading(args))
     usable = digitised(dataset, args.data, "nothing to train on")
     model = make_model(args, dataset)
@@ -126,6 +114,7 @@ def evaluate(args):
     """Run ``skwing evaluate``: print the errors of a model on annotated images."""
     inputs = [("DATA", args.data), ("--model", args.model)]
     check_outputs({}, inputs, {"--draw": args.draw})
+    _check_needed(args, ("yunet",), "detect")
     model = load_model(args.model)
     dataset = read_landmarks(*_reading(args))
     rows = digitised(dataset, args.data, "nothing to measure")
@@ -214,6 +203,7 @@ def export(args):
     """Run ``skwing export``: write a model to an ONNX file."""
     inputs = [("MODEL", args.model), ("--calibration", args.calibration)]
     check_outputs({"OUT": args.out}, inputs)
+    _check_needed(args, ("format", "images", "schema", "category"), "calibration")
     model, settings = load_model(args.model), {}
     if args.calibration is not None:
         source = args.calibration, args.format, args.images, args.schema, args.category
@@ -240,21 +230,7 @@ def plot(args):
     dataset = _as_the_model(dataset, model, args.data)
     data, target = dataset.data[rows], dataset.target[rows]
     if args.kind == "landmarks":
-        points, schema = None, schema_of(model, data)
-        if model is not None:  # all rows, so that numbers in the picture are those of the file
-            points = np.full_like(dataset.target, np.nan)
-            points[rows], _ = _predict_all(model, data, args.quiet)
-            errors, _ = sample_errors(target, points[rows], "auto", schema, None)
-            rows = rows[np.argsort(-errors, kind="stable")]
-        draw_landmarks(
-            args.out,
-            dataset.data,
-            dataset.target,
-            points,
-            rows=rows,
-            schema=schema,
-            n_most=args.draw_max,
-        )
+        _plot_landmarks(args, model, dataset, rows)
         return 0
     display = displays()
     if args.kind == "errors":
@@ -266,11 +242,58 @@ def plot(args):
     return 0
 
 
+def _plot_landmarks(args, model, dataset, rows):
+    """Draw the landmarks of some samples; with predictions, those of largest error first."""
+    data, target = dataset.data[rows], dataset.target[rows]
+    points, schema = None, schema_of(model, data)
+    if model is not None:  # all rows, so that numbers in the picture are those of the file
+        points = np.full_like(dataset.target, np.nan)
+        points[rows], _ = _predict_all(model, data, args.quiet)
+        errors, _ = sample_errors(target, points[rows], "auto", schema, None)
+        rows = rows[np.argsort(-errors, kind="stable")]
+    pair = dataset.target, points
+    draw_landmarks(args.out, dataset.data, *pair, rows=rows, schema=schema, n_most=args.draw_max)
+
+
 def describe(args):
     """Run ``skwing describe``: print the metadata of a model file."""
     for name, value in describe_model(args.model).items():
         print(f"{name}: {value}")
     return 0
+
+
+def _output(args):
+    """File that `predict` writes and its format; None for both if it only draws."""
+    out = args.out
+    if out is None and (args.to or not args.draw):
+        out = f"landmarks{FORMATS[args.to or 'csv'].suffix}"
+    form = None if out is None else check_writing(out, args.to, _writing(args))
+    if form is not None and args.all_faces and form.one_per_image:
+        raise ValueError(f"--all-faces: the format of {out} has one sample for each image")
+    if args.all_faces and args.keep:
+        raise ValueError("--keep keeps landmarks of samples, --all-faces makes other samples")
+    return out, form
+
+
+def _check_replaced(args, out, form, inputs):
+    """Raise an error if an output of `predict` would replace an input."""
+    is_file = form is not None and form.suffix
+    check_outputs({"--out": out} if is_file else {}, inputs, {"--draw": args.draw})
+
+
+def _check_planned(args, out, planned, samples, model):
+    """Raise an error if the format cannot hold the samples that `predict` will write."""
+    if needs_detector(samples, model, args):  # boxes are columns too
+        planned = planned.with_boxes([[0, 0, 1, 1]] * len(planned))
+    n_landmarks = predictor_of(model).n_landmarks_
+    check_samples(out, planned, n_landmarks, samples.further, args.to, _writing(args))
+
+
+def _check_needed(args, names, needed):
+    """Raise an error if options are given that have no effect without another one."""
+    given = [f"--{name}" for name in names if getattr(args, name) is not None]
+    if given and not getattr(args, needed):
+        raise ValueError(f"{given[0]} has no effect without --{needed}: pass both or neither")
 
 
 def _reading(args):

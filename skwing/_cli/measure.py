@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._utils.report import PIXELS
 from skwing._utils.unwrap import schema_of
 from skwing.display._inputs import length_in_words, sample_errors
-from skwing.metrics import ced_auc, check_measurable, failure_rate, landmark_report
+from skwing.metrics import ced_auc, failure_rate, landmark_report
+from skwing.metrics._errors import check_measurable
+from skwing.metrics._report import PIXELS
 from skwing.schema import SCHEMAS
 
 __all__ = ["Measure", "names_of_normalizers", "print_errors", "print_landmarks"]

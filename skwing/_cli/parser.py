@@ -21,6 +21,7 @@ _EXAMPLES = """examples:
 exit codes: 0 success; 1 error, or images without landmarks; 2 invalid arguments;
 130 interrupted
 """
+_MODEL = "model file written by save_model or `skwing train`"
 
 
 def make_parser():
@@ -68,17 +69,18 @@ def _add_global(parser, default):
     )
 
 
-def _add_reading(parser, what):
+# --- Options of several commands
+
+
+def _add_model(parser):
+    parser.add_argument("--model", required=True, help=_MODEL)
+
+
+def _add_format(parser, what):
     parser.add_argument(
         "--format",
         choices=tuple(FORMATS),
         help=f"format of {what}; default: inferred from the suffix",
-    )
-    parser.add_argument("--images", help=f"folder of the images; default: folder of {what}")
-    parser.add_argument(
-        "--schema",
-        choices=sorted(SCHEMAS),
-        help="landmark definition, for files without one",
     )
     parser.add_argument(
         "--category",
@@ -89,13 +91,37 @@ def _add_reading(parser, what):
     )
 
 
-def _add_rounding(parser):
+def _add_reading(parser, what):
+    _add_format(parser, what)
+    parser.add_argument("--images", help=f"folder of the images; default: folder of {what}")
+    parser.add_argument(
+        "--schema",
+        choices=sorted(SCHEMAS),
+        help="landmark definition, for files without one",
+    )
+
+
+def _add_data(parser):
+    parser.add_argument("data", help="annotation file (.csv, .tps, .json, .xml) or .pts folder")
+    _add_reading(parser, "DATA")
+
+
+def _add_decimals(parser):
     parser.add_argument(
         "--decimals",
         type=whole_number,
         metavar="N",
         help="round coordinates to N decimals; default: not rounded",
     )
+
+
+def _add_writing(parser, what, default):
+    parser.add_argument(
+        "--to",
+        choices=tuple(FORMATS),
+        help=f"format of {what}; default: inferred from the suffix{default}",
+    )
+    _add_decimals(parser)
     parser.add_argument(
         "--whole-pixels",
         action="store_true",
@@ -117,6 +143,15 @@ def _add_draw_max(parser):
     )
 
 
+def _add_yunet(parser):
+    parser.add_argument(
+        "--yunet",
+        metavar="FILE",
+        help="model file of OpenCV's YuNet, to detect faces with it; default: the detector of "
+        "scikit-image",
+    )
+
+
 def _add_detecting(parser):
     parser.add_argument(
         "--detect",
@@ -124,15 +159,10 @@ def _add_detecting(parser):
         help="use the faces of a detector as boxes, for DATA without boxes; samples without a "
         "face are left out",
     )
-    parser.add_argument(
-        "--yunet",
-        help="for --detect: use OpenCV's YuNet, with this model file; default: scikit-image",
-    )
+    _add_yunet(parser)
 
 
-def _add_data(parser):
-    parser.add_argument("data", help="annotation file (.csv, .tps, .json, .xml) or .pts folder")
-    _add_reading(parser, "DATA")
+# --- Commands
 
 
 def _add_predict(subparsers):
@@ -145,18 +175,10 @@ def _add_predict(subparsers):
     parser.add_argument(
         "images", nargs="+", help="images, folders of images, or one annotation file"
     )
-    parser.add_argument("--format", choices=tuple(FORMATS), help="format of the annotation file")
-    parser.add_argument(
-        "--category", action="append", metavar="NAME", help="COCO: category of the annotation file"
-    )
-    parser.add_argument(
-        "--model", required=True, help="model file written by save_model or `skwing train`"
-    )
-    parser.add_argument(
-        "--to", choices=tuple(FORMATS), help="format; default: from the suffix of --out, else csv"
-    )
+    _add_format(parser, "the annotation file")
+    _add_model(parser)
     parser.add_argument("--out", help="output file; default: landmarks.csv")
-    _add_rounding(parser)
+    _add_writing(parser, "--out", ", else csv")
     parser.add_argument(
         "--keep",
         action="store_true",
@@ -170,7 +192,7 @@ def _add_predict(subparsers):
         help="locate the landmarks of all detected faces; default: of the largest of each image",
     )
     boxes = parser.add_mutually_exclusive_group()
-    boxes.add_argument("--yunet", help="detect faces with OpenCV's YuNet, using this model file")
+    _add_yunet(boxes)
     boxes.add_argument(
         "--whole", action="store_true", help="use whole images, without a face detector"
     )
@@ -230,9 +252,7 @@ def _add_evaluate(subparsers):
     )
     _add_data(parser)
     _add_detecting(parser)
-    parser.add_argument(
-        "--model", required=True, help="model file written by save_model or `skwing train`"
-    )
+    _add_model(parser)
     parser.add_argument(
         "--normalizer",
         default="auto",
@@ -266,10 +286,7 @@ def _add_convert(subparsers):
     parser.add_argument("source", help="annotation file or .pts folder to read")
     parser.add_argument("target", help="file or folder to write")
     _add_reading(parser, "SOURCE")
-    parser.add_argument(
-        "--to", choices=tuple(FORMATS), help="format of TARGET; default: inferred from the suffix"
-    )
-    _add_rounding(parser)
+    _add_writing(parser, "TARGET", "")
 
 
 def _add_track(subparsers):
@@ -282,9 +299,7 @@ def _add_track(subparsers):
         "seconds, the number of the face, a score (1: certain), its box and its landmarks.",
     )
     parser.add_argument("video", help="video file that OpenCV can read")
-    parser.add_argument(
-        "--model", required=True, help="model file written by save_model or `skwing train`"
-    )
+    _add_model(parser)
     parser.add_argument("--out", help="table to write; default: landmarks.csv, unless --draw")
     parser.add_argument("--draw", help="video to write, .mp4 or .avi, without sound")
     parser.add_argument(
@@ -295,7 +310,7 @@ def _add_track(subparsers):
         help="look for new faces in every Nth frame; default: 30",
     )
     boxes = parser.add_mutually_exclusive_group()
-    boxes.add_argument("--yunet", help="detect faces with OpenCV's YuNet, using this model file")
+    _add_yunet(boxes)
     boxes.add_argument(
         "--box",
         type=float,
@@ -304,12 +319,7 @@ def _add_track(subparsers):
         metavar=("X", "Y", "W", "H"),
         help="box of a face in the first frame, instead of detection; can be repeated",
     )
-    parser.add_argument(
-        "--decimals",
-        type=whole_number,
-        metavar="N",
-        help="round coordinates to N decimals; default: not rounded",
-    )
+    _add_decimals(parser)
 
 
 def _add_export(subparsers):
@@ -321,7 +331,7 @@ def _add_export(subparsers):
         "  skwing export faces.safetensors faces.int8.onnx --precision int8 "
         "--calibration annotated.csv",
     )
-    parser.add_argument("model", help="model file written by save_model or `skwing train`")
+    parser.add_argument("model", help=_MODEL)
     parser.add_argument("out", help="ONNX file to write")
     parser.add_argument(
         "--precision",
@@ -367,4 +377,4 @@ def _add_plot(subparsers):
 
 def _add_describe(subparsers):
     parser = _add(subparsers, "describe", "print the metadata of a model file")
-    parser.add_argument("model", help="model file written by save_model or `skwing train`")
+    parser.add_argument("model", help=_MODEL)

@@ -107,12 +107,13 @@ def needs_detector(samples, model, args):
     Raises
     ------
     ValueError
-        If ``--all-faces`` contradicts other options or the boxes of the file.
+        If ``--all-faces`` or ``--yunet`` contradicts other options or the boxes of the file.
     """
     has_boxes = samples.data.has_boxes
-    if args.all_faces and (args.whole or has_boxes):
+    option = "--all-faces" if args.all_faces else "--yunet" if args.yunet else None
+    if option is not None and (args.whole or has_boxes):
         other = "--whole" if args.whole else "the file, which has boxes"
-        raise ValueError(f"--all-faces detects faces, which contradicts {other}")
+        raise ValueError(f"{option} detects faces, which contradicts {other}")
     return not (args.whole or has_boxes) and bool(_was_boxed(model) or args.yunet or args.all_faces)
 
 

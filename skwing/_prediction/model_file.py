@@ -56,7 +56,8 @@ class Kind:
 
 
 # 1: before 0.9, without float16 weights and notices. 2: before 0.10, without confidence.
-FORMAT = 3
+# 3: before 0.15, without marks of the training samples.
+FORMAT = 4
 MODEL = Kind(
     "model",
     "skwing",

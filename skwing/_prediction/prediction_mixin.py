@@ -58,6 +58,7 @@ class PredictionMixin:
     _flat: bool
     _retry: Any = None
     _certainty: Certainty | None = None
+    _seen: Any = None
 
     @overload
     def predict(

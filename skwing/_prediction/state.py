@@ -36,6 +36,7 @@ ATTRIBUTES = (
     "notice_",
     "_retry",
     "_certainty",
+    "_seen",
     "_builders",
     "_n_planned",
     "_frame",
@@ -44,13 +45,13 @@ ATTRIBUTES = (
 _KEYS = (
     *("networks", "crops", "frame", "asymmetry", "mean_shape", "schema", "flat"),
     *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration", "notice"),
-    *("retry", "certainty"),
+    *("retry", "certainty", "seen"),
 )
 # Keys that were added later. In models without them, None stands for the behaviour at that time.
-_LATER_KEYS = ("mirrored", "n_planned", "notice", "retry", "certainty")
+_LATER_KEYS = ("mirrored", "n_planned", "notice", "retry", "certainty", "seen")
 NOT_TOLD = {
     **{"mirrored_": None, "_n_planned": None, "notice_": None},
-    **{"_retry": None, "_certainty": None},
+    **{"_retry": None, "_certainty": None, "_seen": None},
 }
 _NETWORK_KEYS = ("network", "weights")
 
@@ -89,6 +90,7 @@ def as_data(own, weights):
         "notice": own.get("notice_"),
         "retry": _parts(own.get("_retry")),
         "certainty": _parts(own.get("_certainty")),
+        "seen": own.get("_seen"),
     }
 
 
@@ -147,6 +149,8 @@ def put(regressor, fitted, what):
     regressor._retry = _retry_of(fitted.get("retry"))
     told = fitted.get("certainty")
     regressor._certainty = None if told is None else Certainty(**told)
+    seen = fitted.get("seen")
+    regressor._seen = None if seen is None else np.array(seen)
     vars(regressor).pop("calibration_", None)
     if (found := fitted["calibration"]) is not None:
         own = np.array(found["own"])
@@ -266,6 +270,10 @@ def _check_rest(fitted, n_landmarks, what, finite):
             _check_number(certainty[name], f"{what}: {name} of certainty", Real)
         if not isinstance(certainty["averaged"], (bool, np.bool_)):
             raise ValueError(f"{what}: averaged of certainty is {certainty['averaged']!r:.40}")
+    if (seen := fitted.get("seen")) is not None:
+        array = np.asarray(seen)
+        if array.dtype != np.int64 or array.ndim != 1:
+            raise ValueError(f"{what}: seen is of shape {array.shape} and dtype {array.dtype}")
     if not isinstance(fitted["box_relation"], dict | None):
         raise ValueError(f"{what}: box_relation is {fitted['box_relation']!r:.40}")
     if (found := fitted["calibration"]) is not None:

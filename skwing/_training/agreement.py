@@ -26,8 +26,7 @@ def agree(given, device, before, train, held_out):
     Raises
     ------
     ValueError
-        If parameters or data differ between processes, there are more processes than samples in a
-        batch, or the checkpoint is that of another fit.
+        If parameters or data differ between processes, or the checkpoint is that of another fit.
     """
     several, checkpoint = ranks.n_processes() > 1, None
     if not several and given.checkpoint is None:
@@ -37,11 +36,6 @@ def agree(given, device, before, train, held_out):
         used = {name: getattr(given, name) is not None for name in ("cache", "checkpoint")}
         further = {name: str(value) for name, value in {"device": device.type, **used}.items()}
         check_same(identity | {name: [value, value] for name, value in further.items()})
-        if given.batch_size < ranks.n_processes():
-            raise ValueError(
-                f"batch_size={given.batch_size} is divided among {ranks.n_processes()} processes: "
-                "expected at least one sample for each"
-            )
     if given.checkpoint is not None:
         checkpoint = find_checkpoint(given.checkpoint, identity)
     if given.random_state is None:
@@ -53,6 +47,30 @@ def _new_seed(checkpoint):
     if checkpoint is not None:
         return checkpoint.seed()
     return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def check_parts(batch_size, n_samples):
+    """Check that each of the processes that train together has a part of each batch.
+
+    Parameters
+    ----------
+    batch_size : int
+        As in :class:`skwing._training.parameters.StageSettings`.
+    n_samples : int
+        Number of training samples.
+
+    Raises
+    ------
+    ValueError
+        In all processes, if there are more of them than samples in a batch.
+    """
+    if batch_size < ranks.n_processes():
+        is_all = batch_size == n_samples
+        batch = f"a batch of all samples, {n_samples}," if is_all else f"batch_size={batch_size}"
+        raise ValueError(
+            f"{batch} is divided among {ranks.n_processes()} processes: expected at least one "
+            "sample for each"
+        )
 
 
 def check_same(identity):

@@ -229,6 +229,8 @@ def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None)
     columns["learning_rate"] = [
         rate if value == "auto" else value for value in columns["learning_rate"]
     ]
+    # A larger batch would hold samples several times, without more learned per epoch.
+    columns["batch_size"] = [min(value, n_samples) for value in columns["batch_size"]]
     patience = settings.n_iter_no_change if settings.early_stopping else None
     return [
         StageSettings(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skwing._training.agreement import agree
+from skwing._training.agreement import agree, check_parts
 from skwing._training.automatic import networks_for, reads_patches
 from skwing._training.checkpoint import Checkpoint
 from skwing._training.mirrored_stages import mirrored_as_known
@@ -134,6 +134,7 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     kept = estimator._builders if before is estimator else []
     # "auto" depends on the number of training samples, without held-out samples.
     builders, settings = _planned_stages(given, train.points, start, kept)
+    check_parts(settings[0].batch_size, len(train))
     check_learnable(train, held_out, schema)
     known = 0 if before is None else len(before.networks_)
     shape = before.mean_shape_ if known else reference_shape(train.points, len(builders), schema)

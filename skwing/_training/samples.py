@@ -10,7 +10,8 @@ from skwing._utils.boxes import without_box
 from skwing._utils.landmarks import as_numbers, as_points, check_reach, numbered
 from skwing._utils.warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
-from skwing.metrics import check_measurable, nme
+from skwing.metrics import nme
+from skwing.metrics._errors import check_measurable
 
 
 @dataclass(frozen=True)

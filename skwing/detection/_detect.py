@@ -5,44 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
 from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import gives_confidence, without_search
-from skwing._utils.warnings import warn_caller
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.detection._detectors import SkimageCascade
+from skwing.detection._report import report_of_boxes, report_of_detections
+from skwing.detection._run import detect_in_photos
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
-from skwing.images._failures import check_on_error, listed
-from skwing.runtime import check_box_inside
+from skwing.images._failures import check_on_error
 
 if TYPE_CHECKING:
-    from typing import Literal, TypeAlias
+    from typing import Any
 
     from numpy.typing import ArrayLike
 
     from skwing._utils.types import Flags, Floats, Ints, OnError, Predictor
     from skwing.boxes import BoxRelation
     from skwing.detection._detectors import Detector
+    from skwing.detection._report import Fallback
+    from skwing.detection._run import Preference
     from skwing.images import BoxedImages
     from skwing.images._types import ImagesLike
 
-    Preference: TypeAlias = Literal["largest", "score"]
-    Fallback: TypeAlias = Literal["nan", "reference"]
-    from typing import Any
 
 __all__ = ["detect_all", "detect_boxes"]
-
-_CHUNK = 8  # number of photos per task
-_NAMED = 10  # maximum number of samples named in a line of a report
-_DOUBTFUL = 0.5  # confidence below which a report names samples
 
 
 class DetectedBoxes(Bunch):
@@ -241,7 +234,9 @@ def detect_boxes(
         raise ValueError("fallback='reference' requires a target or a reference.")
     match_boxes([], [], min_overlap=min_overlap)  # validate the parameter early
     photos = images.by_image()
-    detections, unreadable = _detect(images, photos, detector, prefer, n_jobs, verbose, on_error)
+    detections, unreadable = detect_in_photos(
+        images, photos, detector, prefer, n_jobs, verbose, on_error
+    )
     rows, n_detections, n_extra = _assign(photos, detections, reference, min_overlap)
     boxes, scores = rows[:, :4], rows[:, 4]
     hits = ~np.isnan(boxes[:, 0])
@@ -263,7 +258,7 @@ def detect_boxes(
     )
     found.data = images.with_boxes(found.boxes)
     found.confidence = _confidence(regressor, found.data)
-    found.report = _report(images, found, len(photos), fallback)
+    found.report = report_of_boxes(images, found, len(photos), fallback)
     return found
 
 
@@ -336,25 +331,25 @@ def detect_all(
     check_on_error(on_error)
     regressor = _check_regressor(regressor)
     photos = images.by_image()
-    detections, unreadable = _detect(images, photos, detector, prefer, n_jobs, verbose, on_error)
+    detections, unreadable = detect_in_photos(
+        images, photos, detector, prefer, n_jobs, verbose, on_error
+    )
     first = np.array([samples[0] for samples in photos], dtype=np.int64)
     source = np.repeat(first, np.array([len(rows) for rows in detections], dtype=np.int64))
     rows = np.concatenate([np.empty((0, 5)), *detections])
     empty = [samples for samples, rows in zip(photos, detections, strict=True) if not len(rows)]
     missed = np.sort(np.concatenate([np.empty(0, np.int64), *empty]))
     data = images[source].with_boxes(rows[:, :4])
-    confidence = _confidence(regressor, data)
-    report = f"{len(rows)} detections in {len(photos)} photos, none in {len(empty)} of them."
-    doubtful = _doubtful(data, confidence, "detections")
-    return Detections(
+    found = Detections(
         data=data,
         source=source,
         scores=rows[:, 4],
-        confidence=confidence,
+        confidence=_confidence(regressor, data),
         missed=missed,
         unreadable=unreadable,
-        report="\n".join([report, *_names("Missed", images, missed), *doubtful]),
     )
+    found.report = report_of_detections(images, found, len(photos), len(empty))
+    return found
 
 
 def _check_detector(detector: Detector | None) -> Detector:
@@ -407,110 +402,6 @@ def _check_reference(
     return boxes_of(points)
 
 
-def _detect(
-    images: BoxedImages,
-    photos: list[Ints],
-    detector: Detector,
-    prefer: Preference,
-    n_jobs: int | None,
-    verbose: int,
-    on_error: OnError,
-) -> tuple[list[Floats], Ints]:
-    """Detections of each photo, of shape (k, 5), in the preferred order, and unreadable samples."""
-    first = [int(samples[0]) for samples in photos]
-    chunks = [first[i : i + _CHUNK] for i in range(0, len(first), _CHUNK)]
-    skip = on_error == "skip"
-    work = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = work(delayed(_detect_in)(images[chunk], detector, prefer, skip) for chunk in chunks)
-    detections: list[Floats] = []
-    failures: dict[int, str] = {}
-    with tqdm(total=len(first), unit="photo", disable=not verbose) as bar:
-        for found, messages in results:
-            failures.update((len(detections) + i, message) for i, message in messages.items())
-            detections += found
-            bar.update(len(found))
-    if failures:
-        warn_caller(
-            f"{len(failures)} of {len(photos)} photos could not be read and have no detection: "
-            f"{listed(failures)}"
-        )
-    unreadable = [photos[i] for i in sorted(failures)]
-    return detections, np.sort(np.concatenate([np.empty(0, np.int64), *unreadable]))
-
-
-def _detect_in(
-    images: BoxedImages, detector: Detector, prefer: Preference, skip: bool
-) -> tuple[list[Floats], dict[int, str]]:
-    """Detections in each of some images, and the errors of images that cannot be read."""
-    detections: list[Floats] = []
-    failures: dict[int, str] = {}
-    for i in range(len(images)):
-        try:
-            image = images.decode(i)
-        except (OSError, ValueError) as error:
-            if not skip:
-                raise
-            failures[i] = str(error)
-            detections.append(np.empty((0, 5)))
-            continue
-        # Copy arrays of the user, because a detector may modify its input.
-        image = image if image.flags.owndata else image.copy()
-        height_width = image.shape[:2]
-        try:
-            found = detector(image)
-        except Exception as error:
-            raise RuntimeError(
-                f"{images.describe(i)}: the detector failed: {type(error).__name__}: {error}"
-            ) from error
-        rows = _check_detections(found, height_width, images.describe(i))
-        detections.append(_sorted(rows, prefer, images.describe(i)))
-    return detections, failures
-
-
-def _check_detections(
-    found: ArrayLike | None, image_shape: tuple[int, ...], describe: str
-) -> Floats:
-    """Convert the result of a detector to an array (k, 5); scores are NaN if missing."""
-    expected = "expected boxes (k, 4) of x, y, width, height, or (k, 5) with a score"
-    if found is None:
-        return np.empty((0, 5))
-    try:
-        rows = np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{describe}: the detector returned {found!r:.80}, {expected}: {error}"
-        ) from error
-    if rows.size == 0:
-        return np.empty((0, 5))
-    if rows.ndim != 2 or rows.shape[1] not in (4, 5):
-        raise ValueError(
-            f"{describe}: the detector returned an array of shape {rows.shape}, {expected}."
-        )
-    for row in rows[~np.isfinite(rows).all(axis=1) | (rows[:, 2:4] <= 0).any(axis=1)][:1]:
-        raise ValueError(
-            f"{describe}: the detector returned the box {tuple(row.tolist())}, expected finite "
-            "x, y, width, height, the latter two above 0, and optionally a finite score."
-        )
-    for row in rows:
-        check_box_inside(row[:4], image_shape, f"{describe}, as the detector returned it")
-    if rows.shape[1] == 4:
-        rows = np.concatenate([rows, np.full((len(rows), 1), np.nan)], axis=1)
-    return rows
-
-
-def _sorted(rows: Floats, prefer: Preference, describe: str) -> Floats:
-    """Sort detections in the preferred order, independently of their original order."""
-    if prefer == "score" and np.isnan(rows[:, 4]).any():
-        raise ValueError(
-            f"{describe}: the detector returned boxes without scores, but prefer='score' requires "
-            "them; use prefer='largest'."
-        )
-    area = np.log(rows[:, 2]) + np.log(rows[:, 3])
-    score = np.nan_to_num(rows[:, 4])
-    keys = [-area, -score] if prefer == "largest" else [-score, -area]
-    return rows[np.lexsort([*rows[:, :4].T, *reversed(keys)])]
-
-
 def _assign(
     photos: list[Ints], detections: list[Floats], reference: Floats | None, min_overlap: float
 ) -> tuple[Floats, Ints, int]:
@@ -547,46 +438,3 @@ def _filled(boxes: Floats, hits: Flags, reference: Any, relation: Any) -> Floats
         )
     made = adjust_boxes(reference, **{**relation, "jitter": 0.0})
     return np.where(hits[:, None], boxes, made)
-
-
-def _names(what: str, images: BoxedImages, rows: Ints) -> list[str]:
-    """Line that names the first of some samples."""
-    if not len(rows):
-        return []
-    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-    return [f"{what}: {', '.join(images.describe(i) for i in rows[:_NAMED])}{more}."]
-
-
-def _doubtful(images: BoxedImages, confidence: Floats | None, what: str) -> list[str]:
-    """Lines about boxes in which the landmarks are probably wrong."""
-    if confidence is None:
-        return []
-    rows = np.flatnonzero(confidence < _DOUBTFUL)
-    line = f"{len(rows)} of {len(images)} {what} have a confidence below {_DOUBTFUL}."
-    return [line, *_names("Doubtful", images, rows[np.argsort(confidence[rows])])]
-
-
-def _report(images: BoxedImages, found: Any, n_photos: int, fallback: Fallback) -> str:
-    n, n_hits = len(images), int(found.hits.sum())
-    percent = f" ({100 * n_hits / n:.1f} %)" if n else ""
-    lines = [
-        f"{n_hits} of {n} samples found{percent}, in {n_photos} photos; {found.n_extra} "
-        "detections belong to no sample."
-    ]
-    if found.box_relation is not None:
-        overlaps = found.overlaps[found.hits]
-        margin, shift, (jitter_shift, jitter_scale) = (
-            found.box_relation[key] for key in ("margin", "shift", "jitter")
-        )
-        lines += [
-            f"Overlap with the reference: median {np.median(overlaps):.2f}, minimum "
-            f"{overlaps.min():.2f}.",
-            f"Boxes are {1 + 2 * margin:.2f} times as large as the reference (± "
-            f"{100 * jitter_scale:.0f} %). Their centres are shifted by {shift[0]:+.2f} to the "
-            f"right and {shift[1]:+.2f} down, relative to its longer side (± {jitter_shift:.2f}).",
-        ]
-    if len(found.missed):
-        gets = "no box (NaN)" if fallback == "nan" else "a box computed from its reference"
-        lines.append(f"Each of the {len(found.missed)} missed samples has {gets}.")
-    lines += _names("Missed", images, found.missed)
-    return "\n".join(lines + _doubtful(images, found.confidence, "samples"))

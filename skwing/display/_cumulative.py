@@ -8,8 +8,9 @@ import numpy as np
 
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import curve_style, import_pyplot, n_curves, one_axes, percent_ticks
-from skwing.display._inputs import boxes_of_data, name_of, sample_errors, unit_of
-from skwing.metrics import ced_auc, ced_curve, failure_rate, with_boxes_only
+from skwing.display._inputs import name_of, sample_errors, unit_of
+from skwing.metrics import ced_auc, ced_curve, failure_rate
+from skwing.metrics._samples import boxes_of_data, with_boxes_only
 
 if TYPE_CHECKING:
     from typing import Any, Self

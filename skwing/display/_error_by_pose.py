@@ -11,13 +11,12 @@ from skwing._utils.unwrap import schema_of
 from skwing.display._figures import GREY, curve_style, import_pyplot, n_curves, one_axes
 from skwing.display._inputs import (
     absolute_label,
-    boxes_of_data,
     name_of,
     poses_of,
     sample_errors,
     unit_of,
 )
-from skwing.metrics import with_boxes_only
+from skwing.metrics._samples import boxes_of_data, with_boxes_only
 
 if TYPE_CHECKING:
     from typing import Any, Self

@@ -1,4 +1,4 @@
-"""Extraction of errors, poses, names and boxes from the arguments of displays."""
+"""Extraction of errors, poses and names from the arguments of displays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sklearn.exceptions import NotFittedError
 
 from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import parts_of, predictor_of
-from skwing.metrics import has_inter_ocular, nme
+from skwing.metrics import nme
+from skwing.metrics._lengths import has_inter_ocular
 from skwing.schema import check_schema
 
 if TYPE_CHECKING:
@@ -126,16 +127,6 @@ def find_fitted(estimator: Any, attribute: str, what: str) -> Any:
 def name_of(estimator: Any) -> str:
     """Class name of the predictor in a pipeline or a search."""
     return type(predictor_of(estimator)).__name__
-
-
-def boxes_of_data(data: Any, boxes: ArrayLike | None = None) -> Any:
-    """Return `boxes`, or the boxes of X if it is None; None if there are none."""
-    if boxes is not None:
-        return boxes
-    columns = ["x", "y", "width", "height"]
-    if hasattr(data, "columns"):
-        return data[columns].to_numpy() if set(columns) <= set(data.columns) else None
-    return getattr(data, "boxes", None)
 
 
 def poses_of(poses: Any, y_true: ArrayLike | None, n_samples: int) -> tuple[Floats, str]:

@@ -11,11 +11,12 @@ from skwing._utils.landmarks import as_points
 from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import gives_confidence, schema_of, without_search
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
-from skwing.display._inputs import boxes_of_data, pose_text, poses_of, sample_errors, unit_of
+from skwing.display._inputs import pose_text, poses_of, sample_errors, unit_of
 from skwing.display._marks import draw_circles, number_labels, ring_handle, write_labels
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
 from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
+from skwing.metrics._samples import boxes_of_data
 from skwing.schema import check_schema
 
 if TYPE_CHECKING:

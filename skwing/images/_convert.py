@@ -130,24 +130,31 @@ def _from_table(table: Any) -> BoxedImages:
             f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "
             f"found {columns}."
         )
-    return BoxedImages(list(table[path_columns[0]]), boxes=_boxes_of_table(table, columns))
+    boxes = boxes_of_table(table)
+    if boxes is None:
+        _check_no_boxes([str(name) for name in columns])
+    return BoxedImages(list(table[path_columns[0]]), boxes=boxes)
 
 
-def _boxes_of_table(table: Any, columns: list[Any]) -> Floats | None:
-    header = [str(name) for name in columns]
-    found = box_columns(header)
+def _check_no_boxes(header: list[str]) -> None:
+    """Raise an error if a table without box columns has columns that look like boxes."""
+    if corners := corner_columns(header):
+        raise ValueError(
+            f"the columns {', '.join(header[i] for i in corners)} of the DataFrame look like "
+            "corners of boxes, which are not supported: use x, y, width, height, or leave them out."
+        )
+    missing = [name for name in BOX_COLUMNS if name not in header]
+    if len(missing) < len(BOX_COLUMNS):
+        raise ValueError(
+            f"the DataFrame has only some of the box columns: {', '.join(missing)} missing."
+        )
+
+
+def boxes_of_table(table: Any) -> Floats | None:
+    """Boxes of the rows of a DataFrame, found by the names of its columns, or None."""
+    columns = list(table.columns)
+    found = box_columns([str(name) for name in columns])
     if not found:
-        if corners := corner_columns(header):
-            raise ValueError(
-                f"the columns {', '.join(header[i] for i in corners)} of the DataFrame look like "
-                "corners of boxes, which are not supported: use x, y, width, height, or leave them "
-                "out."
-            )
-        missing = [name for name in BOX_COLUMNS if name not in columns]
-        if len(missing) < len(BOX_COLUMNS):
-            raise ValueError(
-                f"the DataFrame has only some of the box columns: {', '.join(missing)} missing."
-            )
         return None
     try:
         parts = [np.asarray(table[columns[i]], dtype=np.float64) for i in found]

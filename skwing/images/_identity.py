@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
     from skwing.images._boxed_images import BoxedImages
 
-__all__ = ["images_digest", "sample_keys"]
+__all__ = ["image_marks", "images_digest", "sample_keys"]
 
 _REMEMBERED = 4096  # number of images, of which several samples in sequence are common
 _N_BYTES = 16
+_MOST_PIXELS = 4096  # of an array, for a mark
 
 
 def sample_keys(data: BoxedImages) -> NDArray[np.void]:
@@ -98,6 +100,41 @@ def images_digest(data: BoxedImages) -> str:
         item = source[row]
         total.update(_of_size(item) if isinstance(item, str) else _of_array(item))
     return total.hexdigest()
+
+
+def image_marks(data: BoxedImages) -> list[bytes]:
+    """Marks of the image of each sample that take little time, without its box.
+
+    Different images may have the same mark: that of a file is its size, that of an array some of
+    its pixels.
+
+    Parameters
+    ----------
+    data : BoxedImages
+
+    Returns
+    -------
+    marks : list of bytes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing import BoxedImages
+    >>> from skwing.images._identity import image_marks
+    >>> marks = image_marks(BoxedImages([np.zeros((9, 9)), np.zeros((9, 9)), np.ones((9, 9))]))
+    >>> marks[0] == marks[1], marks[0] == marks[2]
+    (True, False)
+    """
+    source, index = data._store
+    items = (source[row] for row in index.tolist())
+    return [_of_size(item) if isinstance(item, str) else _of_some(item) for item in items]
+
+
+def _of_some(image: NDArray[Any]) -> bytes:
+    """Digest of the pixels in some of the rows and columns of an array."""
+    height, width = image.shape[:2]
+    step = max(1, math.ceil(math.sqrt(height * width / _MOST_PIXELS)))
+    return _digest(_of_array(image[::step, ::step]), repr(image.shape).encode())
 
 
 def _of_size(path: str) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, overload
@@ -19,7 +19,7 @@ from skwing.schema._json import as_text, parts_of_text
 from skwing.schema._names import mirror_from_names, mirror_of_pairs, pairs_from_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any, Self
 
     from skwing._utils.types import Array, FilePath
@@ -294,8 +294,9 @@ class LandmarkSchema:
 
         Raises
         ------
-        ValueError
-            If a landmark is unknown or selected twice, or none is selected.
+        ValueError, TypeError
+            If a landmark is unknown or selected twice, none is selected, or `landmarks` is no
+            sequence of names or indices, as a mask.
 
         Examples
         --------
@@ -304,7 +305,13 @@ class LandmarkSchema:
         >>> eyes.landmark_names[0], eyes.n_landmarks, sorted(eyes.normalizers)
         ('left_eye_outer', 12, ['inter_ocular', 'inter_pupil'])
         """
-        rows = [self._index_of(landmark) for landmark in landmarks]
+        if isinstance(landmarks, str) or not isinstance(landmarks, Iterable):
+            raise TypeError(
+                f"select: landmarks must be a sequence of names or indices, got {told(landmarks)}"
+            )
+        # Of arrays and tensors, the numbers.
+        listed = landmarks.tolist() if hasattr(landmarks, "tolist") else landmarks
+        rows = [self._index_of(landmark) for landmark in listed]
         place = {row: i for i, row in enumerate(rows)}
         if not rows or len(place) < len(rows):
             twice = [self.landmark_names[i] for i in place if rows.count(i) > 1]
@@ -331,8 +338,13 @@ class LandmarkSchema:
         if isinstance(landmark, str):
             if landmark in self.landmark_names:
                 return self.landmark_names.index(landmark)
-        elif 0 <= operator.index(landmark) < self.n_landmarks:
-            return operator.index(landmark)
+        elif isinstance(landmark, bool) or not isinstance(landmark, Integral):
+            raise TypeError(
+                f"select: landmarks must be names or indices, got {told(landmark)}; "
+                "np.flatnonzero(mask) are the indices of a mask"
+            )
+        elif 0 <= landmark < self.n_landmarks:
+            return int(landmark)
         raise ValueError(
             f"select: schema {self.name!r} has no landmark {landmark!r}; expected one of its names "
             f"or an index in 0..{self.n_landmarks - 1}"

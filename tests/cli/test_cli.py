@@ -46,7 +46,7 @@ def test_columns_are_named_after_the_landmarks_of_the_model(folder, run, tmp_pat
     assert read_landmarks(out).schema.landmark_names == IBUG68.landmark_names
 
 
-def test_a_folder_of_images_gives_landmarks_csv(folder, run, tmp_path):
+def test_a_folder_of_images_gives_landmarks_csv(folder, run):
     code, _, _ = run("predict", folder, "--model", "whole.safetensors")
     assert code == 0
     assert len(read_landmarks(folder / "landmarks.csv").target) == N

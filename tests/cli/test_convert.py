@@ -77,7 +77,7 @@ def test_impossible_values_are_named_and_not_written(table, run, tmp_path):
     assert code == 0 and not kept(told, "id")
 
 
-def test_columns_that_look_like_landmarks_are_named_and_not_written(folder, run, tmp_path):
+def test_columns_that_look_like_landmarks_are_named_and_not_written(folder, run):
     # x and y beside one unnamed landmark would be another landmark, if the names were kept.
     text = "image,tail_x,tail_y,nose_x,nose_y,kind\n00.png,1,2,3,4,a\n01.png,5,6,7,8,b\n"
     (folder / "two.csv").write_text(text)
@@ -88,7 +88,7 @@ def test_columns_that_look_like_landmarks_are_named_and_not_written(folder, run,
     ]
 
 
-def test_a_tps_file_keeps_everything(folder, run, tmp_path):
+def test_a_tps_file_keeps_everything(folder, run):
     text = (
         "LM=2\n1 2\n3 4\nCURVES=1\nPOINTS=2\n5 6\n7 8\nIMAGE=00.png\nID=7\nSCALE=0.1\n"
         "COMMENT=a\nCOMMENT=b\nVARIABLES=sex=m\n"

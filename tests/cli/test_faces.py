@@ -59,8 +59,9 @@ def test_all_faces_contradicts_some_options(photos, run, args, told):
     assert code == 1 and told in err
 
 
-def test_all_faces_contradicts_given_boxes(run):
-    code, _, told = run("predict", "faces.csv", *MODEL, "--all-faces")
+@pytest.mark.parametrize("option", [("--all-faces",), ("--yunet", "y.onnx")])
+def test_detection_contradicts_given_boxes(run, option):
+    code, _, told = run("predict", "faces.csv", *MODEL, *option)
     assert code == 1 and "has boxes" in told
 
 

@@ -67,6 +67,19 @@ def test_files_are_checked_before_the_work(no_work, run, folder, args, told):
     assert all((folder / name).read_bytes() == was for name, was in content.items())
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("train", "faces.csv", "--out", "m.safetensors", "--yunet", "y.onnx"), "--detect"),
+        (("evaluate", "faces.csv", *WHOLE, "--yunet", "y.onnx"), "--detect"),
+        (("export", "whole.safetensors", "m.onnx", "--schema", "ibug68"), "--calibration"),
+    ],
+)
+def test_options_without_effect_are_errors_before_the_work(no_work, run, args, told):
+    code, _, err = run(*args)
+    assert code == 1 and f"{args[-2]} has no effect without {told}" in err
+
+
 def test_files_of_a_folder_are_overwritten_if_asked_for(run, folder, tmp_path):
     args = ("convert", "faces.csv", tmp_path / "points", "--to", "pts")
     assert run(*args)[0] == 0

@@ -721,7 +721,7 @@ def test_loading_neither_reads_nor_moves_torchs_random_state(file):
 # ---------------------------------------------------------------------------------------
 # Earlier versions
 # ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["format-1", "version-0.8", "format-2", "format-3"])
+@pytest.mark.parametrize("name", ["format-1", "version-0.8", "format-2", "format-3", "format-4"])
 def test_files_of_earlier_versions_load_and_predict_the_same(name):
     known = np.load(MODELS / f"{name}.npz")
     model = load_model(MODELS / f"{name}.safetensors")

@@ -208,6 +208,7 @@ LATER = (
     "notice",
     "retry",
     "certainty",
+    "seen",
 )  # which the first files of this format do not have
 
 
@@ -321,7 +322,7 @@ def test_images_check_their_state_too():
 # ---------------------------------------------------------------------------------------
 # Earlier versions
 # ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["format-0", "format-1", "version-0.8", "format-3"])
+@pytest.mark.parametrize("name", ["format-0", "format-1", "version-0.8", "format-3", "format-4"])
 def test_pickles_of_earlier_versions_load_and_predict_the_same(name):
     known = np.load(MODELS / f"{name}.npz")
     model = pickle.loads((MODELS / f"{name}.pickle").read_bytes())

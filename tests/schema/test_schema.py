@@ -550,3 +550,15 @@ def test_a_selection_is_the_schema_of_the_selected_landmarks(data):
 def test_what_cannot_be_selected_is_an_error(landmarks, told):
     with pytest.raises(ValueError, match=told):
         IBUG68.select(landmarks)
+
+
+@pytest.mark.parametrize(
+    "landmarks",
+    [[False, True], np.arange(2) > 0, torch.arange(2) > 0, [1.0], 1, "left_eye", slice(0, 1)],
+)
+def test_a_mask_is_no_selection_of_indices(landmarks):
+    eyes = LandmarkSchema("eyes", ("left_eye", "right_eye"), (1, 0))
+    with pytest.raises(TypeError, match=r"landmarks must be .*names or indices, got"):
+        eyes.select(landmarks)
+    for indices in (np.array([1]), torch.tensor([1]), [np.int8(1)], iter([1])):
+        assert eyes.select(indices).landmark_names == ("right_eye",)

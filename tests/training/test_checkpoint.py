@@ -467,7 +467,7 @@ def test_other_parameters_are_named(complete, settings, message):
         make(**settings).fit(faces.data, faces.target)
 
 
-def test_what_changes_no_result_may_change(complete, capsys):
+def test_what_changes_no_result_may_change(complete):
     make, faces = complete
     wanted = contents(make().fit(faces.data, faces.target))
     for own in ({"verbose": 2}, {"callbacks": [print]}, {"device": torch.device("cpu")}):
@@ -538,7 +538,7 @@ def test_other_files_are_no_checkpoints(complete, tmp_path):
         make(checkpoint=tmp_path / "none" / "night").fit(faces.data, faces.target)
 
 
-def test_a_checkpoint_of_another_version_is_named(complete, monkeypatch, tmp_path):
+def test_a_checkpoint_of_another_version_is_named(complete, monkeypatch):
     make, faces = complete
     monkeypatch.setattr("skwing._training.identity.__version__", "99.0")
     with pytest.raises(ValueError, match=r"version of skwing was .*, is 99\.0"):

@@ -129,7 +129,7 @@ def test_validation_checkpoints_and_callbacks_take_part(labelled, more, tmp_path
     np.testing.assert_array_equal(again.predict(more), reg.predict(more))
 
 
-def test_an_interrupted_training_does_not_continue(labelled, more, monkeypatch):
+def test_an_interrupted_training_does_not_continue(labelled, more):
     def interrupt(row):
         if row["epoch"] == 3:
             raise KeyboardInterrupt

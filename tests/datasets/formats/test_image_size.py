@@ -138,7 +138,7 @@ def test_errors_name_the_file(tmp_path):
         image_size(str(tmp_path / "a.jpg"), "photo 7")
 
 
-def test_each_file_is_looked_at_once(tmp_path, monkeypatch):
+def test_each_file_is_looked_at_once(monkeypatch):
     seen = []
     monkeypatch.setattr(
         image_size_module, "image_size", lambda path, _: seen.append(path) or (4, 5)

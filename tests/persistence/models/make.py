@@ -5,9 +5,9 @@
 writes NAME.npz and NAME.pickle beside this script and, where skwing has `save_model`,
 NAME.safetensors. ``format-0`` was made by skwing 0.6.0, ``format-1`` by the first version
 that saved models in files of its own, ``version-0.8`` by the first with an `Augmentation`, and
-``format-2``, with halved weights, by the first that writes format 2, and ``format-3``, with a
-confidence, by the first that writes format 3. Each is made once, by the version that it stands
-for.
+``format-2``, with halved weights, by the first that writes format 2, ``format-3``, with a
+confidence, by the first that writes format 3, and ``format-4``, with marks of the training
+samples, by the first that writes format 4. Each is made once, by the version that it stands for.
 """
 
 import pickle

@@ -1,18 +1,10 @@
-"""Tracking of faces in videos: the landmarks of a frame define the boxes of the next.
-
-A detector is needed only for the first frame, or at intervals to find new faces. A face is
-tracked while its predictions are stable when the box is perturbed: if the box is shifted
-slightly, the predicted landmarks of a face stay at their position, while predictions on
-background move with the box.
-"""
+"""Tracking: locate faces, accept or reject the fits, place the boxes of the next frame."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,26 +12,24 @@ import numpy as np
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import check_number, count
 from skwing._utils.landmarks import as_points
-from skwing._utils.opencv import cv2
 from skwing._utils.unwrap import gives_confidence, without_search
-from skwing._utils.warnings import warn_caller
 from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
 from skwing.geometry import boxes_of
 from skwing.images import BoxedImages, as_boxed_images
 from skwing.runtime import check_box_inside
+from skwing.tracking._frame import TrackedFrame
+from skwing.tracking._relation import Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
 
-    from skwing._utils.types import FilePath, Floats, Ints, Predictor, Rows
+    from skwing._utils.types import Floats, Predictor, Rows
     from skwing.boxes import BoxRelation
     from skwing.detection import Detector
-
-__all__ = ["TrackedFrame", "read_video", "track"]
 
 _PROBE = 0.1  # shift of a box to test the stability of predictions, relative to its side
 _INSIDE = 0.5  # minimum fraction of a face's landmarks inside the image
@@ -47,87 +37,6 @@ _GROWTH = 1.5  # maximum factor between the sizes of a face in consecutive frame
 # Two faces are duplicates if the distance of their landmarks, relative to their size, is below
 # this for this number of frames.
 _TWIN_DISTANCE, _TWIN_FRAMES = 0.05, 5
-_UNSURE = 0.05  # tolerance for the number of frames that a video file states, as a fraction
-_COLOURS = ((240, 228, 66), (86, 180, 233), (0, 158, 115), (204, 121, 167))  # RGB
-_MISSED, _FONT = (128, 128, 128), cv2.FONT_HERSHEY_SIMPLEX
-_REMEMBERED = 100  # number of recent boxes used to estimate the relation to landmarks
-
-
-@dataclass(frozen=True, eq=False)
-class TrackedFrame:
-    """Faces in one frame of a video.
-
-    Attributes
-    ----------
-    index : int
-        Index of the frame, counted from 0.
-    image : ndarray of shape (height, width, 3)
-        RGB, uint8. It may share memory with the input frame.
-    ids : ndarray of int of shape (n_faces,)
-        Identifier of each face. It is constant over time and never reused.
-    landmarks : ndarray of shape (n_faces, n_landmarks, 2)
-        In image pixels; NaN if the fit was rejected in this frame.
-    boxes : ndarray of shape (n_faces, 4)
-        Boxes ``(x, y, width, height)`` in image pixels that the landmarks were predicted in.
-    scores : ndarray of shape (n_faces,)
-        Confidence of the predictions, if the regressor was calibrated. Otherwise their
-        stability: 1 if landmarks do not move when the box is shifted, 0 if they move as far as
-        the box, negative if they move further. NaN if not computed.
-    lost : ndarray of int
-        Identifiers of the faces that were dropped in this frame.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skwing import CascadeLandmarkRegressor
-    >>> from skwing.tracking import track
-    >>> frames, boxes = np.zeros((2, 8, 8, 3), dtype=np.uint8), np.empty((0, 4))
-    >>> [frame.index for frame in track(CascadeLandmarkRegressor(), frames, boxes)]
-    [0, 1]
-    """
-
-    index: int
-    image: NDArray[np.uint8] = field(repr=False)
-    ids: Ints
-    landmarks: Floats = field(repr=False)
-    boxes: Floats
-    scores: Floats
-    lost: Ints
-
-    def draw(self) -> NDArray[np.uint8]:
-        """Draw landmarks, boxes, identifiers and scores of the faces.
-
-        Boxes are grey where the fit was rejected.
-
-        Returns
-        -------
-        picture : ndarray of shape (height, width, 3)
-            A copy of the image.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwing.tracking import TrackedFrame
-        >>> image, none = np.zeros((48, 64, 3), np.uint8), np.array([], int)
-        >>> points, box = np.array([[[20.0, 20], [30, 25]]]), np.array([[10.0, 10, 30, 30]])
-        >>> frame = TrackedFrame(0, image, np.array([0]), points, box, np.array([0.9]), none)
-        >>> frame.draw()[20, 20]
-        array([240, 228,  66], dtype=uint8)
-        """
-        picture = self.image.copy()
-        thick = max(1, round(min(picture.shape[:2]) / 240))
-        for number, points, box, score in zip(
-            self.ids.tolist(), self.landmarks, self.boxes, self.scores, strict=True
-        ):
-            missed = bool(np.isnan(points).any())
-            colour = _MISSED if missed else _COLOURS[number % len(_COLOURS)]
-            for point in [] if missed else np.round(8 * points).astype(int).tolist():
-                cv2.circle(picture, point, 10 * thick, colour, -1, cv2.LINE_AA, 3)
-            x, y, width, height = np.round(box).astype(int).tolist()
-            cv2.rectangle(picture, (x, y), (x + width, y + height), colour, thick)
-            text = f"{number}" if np.isnan(score) else f"{number}: {score:.2f}"
-            cv2.putText(picture, text, (x, y - 4), _FONT, 0.4 * thick, colour, thick, cv2.LINE_AA)
-        return picture
 
 
 def track(
@@ -246,65 +155,8 @@ def track(
         boxes = np.empty((0, 4)) if len(boxes) == 0 else boxes
         boxes = check_boxes(boxes, len(boxes), "box {}".format)
     like = relation_in_training(regressor) if like is None else like
-    search = _Search(regressor, threshold, smoothing, _Relation(like))
+    search = _Search(regressor, threshold, smoothing, Relation(like))
     return _follow(search, frames, boxes, detect, detect_every, patience)
-
-
-def read_video(path: FilePath) -> Iterator[NDArray[np.uint8]]:
-    """Iterate over the frames of a video file.
-
-    Parameters
-    ----------
-    path : str or PathLike
-        Path of the video file.
-
-    Yields
-    ------
-    frame : ndarray of shape (height, width, 3)
-        RGB, uint8.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ValueError
-        If OpenCV cannot read the file as a video.
-
-    Warns
-    -----
-    UserWarning
-        If there are clearly fewer frames than the file states, because it is truncated or
-        damaged.
-
-    Examples
-    --------
-    >>> from skwing.tracking import read_video
-    >>> for frame in read_video("clip.mp4"):  # doctest: +SKIP
-    ...     print(frame.shape)
-    """
-    path = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no video file {path}.")
-    video = cv2.VideoCapture(path)
-    if not video.isOpened():
-        raise ValueError(f"{path} is damaged, or not a video that OpenCV can read.")
-    return _frames_of(video, path)
-
-
-def _frames_of(video: Any, path: str) -> Iterator[NDArray[np.uint8]]:
-    n_stated, n_frames = video.get(cv2.CAP_PROP_FRAME_COUNT), 0
-    try:
-        while (frame := video.read()[1]) is not None:
-            n_frames += 1
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    finally:
-        video.release()
-    # Some files state no number of frames, and some only a duration.
-    if n_frames < n_stated - max(2, _UNSURE * n_stated):
-        warn_caller(
-            f"{path}: found {n_frames} frames, expected {n_stated:.0f} as stated in the file: it "
-            "is truncated or damaged.",
-        )
 
 
 @dataclass
@@ -320,34 +172,6 @@ class _Face:
     n_twin: int = 0
 
 
-class _Relation:
-    """Relation of boxes to landmarks: logarithm of the size, and shift of the centre."""
-
-    def __init__(self, like: Mapping[str, Any] | BoxRelation | None) -> None:
-        self._fixed: Floats | None = None
-        self._rows: deque[list[float]] = deque(maxlen=_REMEMBERED)
-        if like is not None:
-            if not isinstance(like, Mapping):
-                raise TypeError(f"like must be a mapping such as dict; got {like!r:.60}.")
-            margin = check_number(like.get("margin", 0.0), "like['margin']", -0.5, ends="()")
-            shift = np.array(like.get("shift", (0.0, 0.0)), dtype=np.float64)
-            if shift.shape != (2,) or not np.isfinite(shift).all():
-                raise ValueError(f"like['shift'] must be two numbers; got {like['shift']!r:.60}.")
-            self._fixed = np.array([np.log(1 + 2 * margin), *shift])
-
-    def learn(self, box: Floats, around: Floats) -> None:
-        """Add a box and the bounding box of the landmarks predicted in it."""
-        side = around[2:].max()
-        shift = (_middle(box) - _middle(around)) / side
-        self._rows.append([np.log(box[2:].max() / side), *shift])
-
-    def box(self, around: Floats, size: float) -> Floats:
-        """Square box for landmarks with bounding box `around` and (smoothed) size `size`."""
-        row = np.median(self._rows, axis=0) if self._fixed is None else self._fixed
-        side = size * np.exp(row[0])
-        return np.array([*(_middle(around) + size * row[1:] - side / 2), side, side])
-
-
 @dataclass
 class _Search:
     """Predicts landmarks in one frame and computes the boxes for the next."""
@@ -355,7 +179,7 @@ class _Search:
     regressor: Predictor
     threshold: float | None
     smoothing: float
-    relation: _Relation
+    relation: Relation
 
     def locate(self, image: NDArray[np.uint8], faces: list[_Face]) -> tuple[Floats, Floats]:
         """Predict landmarks (k, L, 2) and scores (k,) in the boxes of faces."""
@@ -495,10 +319,6 @@ def _count_twins(faces: list[_Face], points: Floats) -> None:
 
 def _stack(faces: list[_Face]) -> Floats:
     return np.array([face.box for face in faces]).reshape(len(faces), 4)
-
-
-def _middle(box: Floats) -> Floats:
-    return box[:2] + box[2:] / 2
 
 
 def _is_inside(box: Floats, image_shape: tuple[int, ...]) -> bool:

@@ -1,0 +1,78 @@
+"""Marks of the training samples, by which a model recognises them later.
+
+A mark is a number that depends on the landmarks of a sample and on its image, but not on its box.
+Copies of a sample have the same mark, and others practically never do.
+"""
+
+import hashlib
+
+import numpy as np
+
+from skwing._utils.warnings import warn_of_data
+from skwing.images._identity import image_marks
+
+_MOST = 4096  # marks that a model keeps; of more samples, the same number of them at random
+
+
+def marks_of(samples):
+    """Marks of samples, an int64 array of shape (n,).
+
+    Parameters
+    ----------
+    samples : Samples
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing import BoxedImages
+    >>> from skwing._training.samples import Samples
+    >>> from skwing._training.seen import marks_of
+    >>> images = BoxedImages(np.arange(192, dtype=np.uint8).reshape(3, 8, 8))
+    >>> samples = Samples(images, np.arange(12.0).reshape(3, 2, 2))
+    >>> bool((marks_of(samples[[2, 0]]) == marks_of(samples)[[2, 0]]).all())
+    True
+    """
+    # float32, as y may be.
+    points = np.float32(samples.points) + np.float32(0)  # no -0.0
+    points[np.isnan(points)] = np.nan
+    images = image_marks(samples.data)
+    parts = [own.tobytes() + image for own, image in zip(points, images, strict=True)]
+    marks = b"".join(hashlib.blake2b(part, digest_size=8).digest() for part in parts)
+    return np.frombuffer(marks, dtype="<i8").astype(np.int64)
+
+
+def kept_marks(samples, before=None):
+    """Marks of training samples for the fitted state of a regressor.
+
+    Parameters
+    ----------
+    samples : Samples
+    before : int64 array or None, default=None
+        Marks of the samples that the weights at the beginning were trained on, if known.
+
+    Returns
+    -------
+    marks : int64 array of shape (n_marks,)
+        Of more than 4096 samples, the lowest marks: they depend on the samples only.
+    """
+    marks = marks_of(samples)
+    return np.unique(marks if before is None else np.concatenate([before, marks]))[:_MOST]
+
+
+def warn_of_seen(samples, marks):
+    """Warn if held-out samples were used for training.
+
+    Parameters
+    ----------
+    samples : Samples
+    marks : int64 array or None
+        Result of :func:`kept_marks`; None if it is not known.
+    """
+    n_seen = 0 if marks is None else int(np.isin(marks_of(samples), marks).sum())
+    if n_seen:
+        least = "at least " if len(marks) >= _MOST else ""
+        warn_of_data(
+            f"calibrate: {least}{n_seen} of {len(samples)} samples were used for training. Errors "
+            "on them are smaller than on new samples, so that standard deviations are too low and "
+            "confidences too high: pass held-out samples"
+        )
