@@ -13,7 +13,7 @@ import numpy as np
 
 from skwing._utils.files import replacing
 from skwing._utils.landmarks import as_points
-from skwing.boxes import boxes_around
+from skwing.boxes._boxes import boxes_around
 from skwing.datasets._checks import check_written
 from skwing.datasets._dataset import as_bunch
 from skwing.datasets._paths import IMAGE_SUFFIXES, inside

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_choice
-from skwing.boxes import boxes_around
+from skwing.boxes._boxes import boxes_around
 from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.pts import annotated_images, read_pts
 from skwing.datasets._paths import IMAGE_SUFFIXES
