@@ -36,7 +36,7 @@ from skwing._cli.words import count, say
 from skwing._utils.unwrap import gives_confidence, predictor_of, schema_of
 from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer
-from skwing.datasets._common import Dataset
+from skwing.datasets._dataset import Dataset
 from skwing.display._inputs import sample_errors
 from skwing.export import to_onnx
 from skwing.images import BoxedImages

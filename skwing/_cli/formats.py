@@ -12,12 +12,10 @@ from skwing._cli.names import are_named
 from skwing._cli.words import count
 from skwing._utils.warnings import warn_caller
 from skwing.datasets._formats.csv_write import readable_columns
+from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.geometry import boxes_of
 
 BOXES, NAMES = "boxes", "names of the landmarks"
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 
 @dataclass(frozen=True)

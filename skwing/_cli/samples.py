@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from skwing._cli.formats import IMAGE_SUFFIXES, find_format, find_images, read_landmarks
+from skwing._cli.formats import find_format, find_images, read_landmarks
 from skwing._cli.further import Further
 from skwing._cli.names import order_by_name
 from skwing._cli.words import count, named, say
 from skwing._utils.unwrap import predictor_of
+from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
 from skwing.images import BoxedImages
 

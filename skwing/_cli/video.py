@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skwing._utils.files import replacing
 from skwing._utils.opencv import cv2
-from skwing.datasets._common import number_text
+from skwing.datasets._text import number_text
 
 __all__ = ["VIDEOS", "about_video", "open_table", "open_video"]
 

@@ -1,6 +1,6 @@
 """Data sets: readers and writers of annotation formats, published sets, generated faces."""
 
-from skwing.datasets._common import Dataset
+from skwing.datasets._dataset import Dataset
 from skwing.datasets._drawn.faces import make_faces
 from skwing.datasets._formats.coco import read_coco
 from skwing.datasets._formats.coco_write import write_coco

@@ -7,9 +7,10 @@ import pytest
 from small import first_fast
 
 from skwing import CascadeLandmarkRegressor, load_model
-from skwing._cli.formats import FORMATS, read_landmarks
+from skwing._cli.formats import FORMATS, find_images, read_landmarks
 from skwing._utils.opencv import cv2
 from skwing.datasets import write_csv
+from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.metrics import nme
 from skwing.schema import IBUG68
 
@@ -51,6 +52,13 @@ def test_a_folder_of_images_gives_landmarks_csv(folder, run):
     assert code == 0
     assert len(read_landmarks(folder / "landmarks.csv").target) == N
     (folder / "landmarks.csv").unlink()
+
+
+def test_images_of_a_folder_have_the_suffixes_that_readers_know(tmp_path):
+    names = sorted(f"a{suffix}" for suffix in IMAGE_SUFFIXES)
+    for name in [*names, "a.txt"]:
+        (tmp_path / name).touch()
+    assert find_images([tmp_path]) == [str(tmp_path / name) for name in names]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 
 from skwing._utils.checks import Choice, Number, check_flag, check_table, count
 from skwing._utils.random import check_random_state
-from skwing.datasets._common import Dataset
+from skwing.datasets._dataset import Dataset
 from skwing.datasets._drawn.marks import MARK_UPS
 from skwing.datasets._drawn.picture import draw_person, line_up, shape_of, sit, take_picture
 from skwing.datasets._published.protocols import HIDDEN

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_choice
-from skwing.boxes import boxes_around
-from skwing.datasets._common import as_bunch, image_finder
+from skwing.boxes._boxes import boxes_around
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.coco_json import (
     find_categories,
     id_of,
@@ -17,6 +17,7 @@ from skwing.datasets._formats.coco_json import (
     objects_of,
     schema_of,
 )
+from skwing.datasets._paths import image_finder
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.schema import LandmarkSchema
 
     class Coco(Dataset):

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 
-from skwing.datasets._common import as_number, read_text
 from skwing.datasets._formats.names import lines_of
+from skwing.datasets._text import as_number, read_text
 from skwing.schema import LandmarkSchema
 
 __all__ = ["find_categories", "id_of", "load_json", "number_rows", "objects_of", "schema_of"]

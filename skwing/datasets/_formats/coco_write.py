@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.files import replacing
-from skwing.datasets._common import check_written, written_paths
+from skwing.datasets._checks import check_written
 from skwing.datasets._formats.image_size import image_size
 from skwing.datasets._formats.image_size import image_sizes as image_sizes_of
 from skwing.datasets._formats.names import edges_of, mirror_pairs
+from skwing.datasets._paths import written_paths
 from skwing.schema import LandmarkSchema, check_schema
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skwing._utils.warnings import warn_of_data
-from skwing.datasets._common import IMAGE_SUFFIXES
 from skwing.datasets._formats.names import SEPARATORS, in_order
 from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
+from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.images._box_columns import box_columns, corner_columns
 from skwing.images._convert import PATH_COLUMNS
 

@@ -7,11 +7,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, overload
 
 from skwing._utils.checks import check_choice
-from skwing.datasets._common import image_finder, inside
 from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns, read_long
 from skwing.datasets._formats.dataframe import WideTable, table_bunch
 from skwing.datasets._formats.table import TextTable, as_column
+from skwing.datasets._paths import image_finder, inside
 from skwing.images._box_columns import BOX_COLUMNS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.images import BoxedImages
     from skwing.schema import LandmarkSchema
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skwing._utils.optional import import_optional
-from skwing.datasets._common import check_alike
+from skwing.datasets._checks import check_alike
 from skwing.datasets._formats.columns import place_of
 from skwing.datasets._formats.names import check_points, in_order, order_of
 from skwing.datasets._formats.table import LONGEST_NAME, check_names

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from skwing.datasets._common import as_bunch, inside, without_missing
+from skwing.datasets._checks import without_missing
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.columns import Columns, find_columns
 from skwing.datasets._formats.names import (
     check_box_rows,
@@ -18,6 +19,7 @@ from skwing.datasets._formats.names import (
 )
 from skwing.datasets._formats.pixels import is_pixels, read_pixels
 from skwing.datasets._formats.table import Table
+from skwing.datasets._paths import inside
 from skwing.images import BoxedImages
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath, Floats
     from skwing._utils.types import Table as TableLike
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.images import BoxedImages
     from skwing.schema import LandmarkSchema
 

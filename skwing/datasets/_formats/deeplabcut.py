@@ -11,16 +11,12 @@ import numpy as np
 
 from skwing._utils.checks import check_choice
 from skwing._utils.files import replacing
-from skwing.datasets._common import (
-    as_bunch,
-    check_one_each,
-    check_written,
-    inside,
-    number_text,
-    relative_path,
-)
+from skwing.datasets._checks import check_one_each, check_written
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.names import check_points, landmark_names, schema_of
 from skwing.datasets._formats.table import TextTable, check_names, top_rows
+from skwing.datasets._paths import inside, relative_path
+from skwing.datasets._text import number_text
 from skwing.images import BoxedImages
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 

@@ -6,7 +6,7 @@ import os
 from array import array
 from xml.parsers import expat
 
-from skwing.datasets._common import as_number, number_text
+from skwing.datasets._text import as_number, number_text
 
 __all__ = ["parse"]
 

@@ -11,16 +11,11 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from skwing._utils.files import replacing
-from skwing.datasets._common import (
-    as_bunch,
-    check_alike,
-    check_written,
-    inside,
-    natural_key,
-    number_text,
-    relative_path,
-)
+from skwing.datasets._checks import check_alike, check_written
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.dlib_parser import parse
+from skwing.datasets._paths import inside, relative_path
+from skwing.datasets._text import natural_key, number_text
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
 
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 

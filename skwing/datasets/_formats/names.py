@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from skwing.datasets._common import natural_key
+from skwing.datasets._text import natural_key
 from skwing.schema import LandmarkSchema, check_schema
 
 __all__ = [

@@ -13,15 +13,11 @@ import numpy as np
 
 from skwing._utils.files import replacing
 from skwing._utils.landmarks import as_points
-from skwing.boxes import boxes_around
-from skwing.datasets._common import (
-    IMAGE_SUFFIXES,
-    as_bunch,
-    check_written,
-    inside,
-    natural_key,
-    read_text,
-)
+from skwing.boxes._boxes import boxes_around
+from skwing.datasets._checks import check_written
+from skwing.datasets._dataset import as_bunch
+from skwing.datasets._paths import IMAGE_SUFFIXES, inside
+from skwing.datasets._text import natural_key, read_text
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
 
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 

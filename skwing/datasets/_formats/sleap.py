@@ -10,7 +10,8 @@ import numpy as np
 
 from skwing._utils.checks import check_choice
 from skwing._utils.optional import import_optional
-from skwing.datasets._common import as_bunch, check_written
+from skwing.datasets._checks import check_written
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.image_size import image_sizes
 from skwing.datasets._formats.names import (
     check_points,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from skwing._utils.types import Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.images._types import ImagesLike
 
     class Frames(Dataset):

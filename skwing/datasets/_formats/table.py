@@ -9,7 +9,8 @@ import re
 import numpy as np
 
 from skwing._utils.optional import import_optional
-from skwing.datasets._common import IMAGE_SUFFIXES, as_number, read_text
+from skwing.datasets._paths import IMAGE_SUFFIXES
+from skwing.datasets._text import as_number, read_text
 
 __all__ = ["Table", "TextTable", "as_column", "check_names", "is_missing", "is_number", "top_rows"]
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.warnings import warn_caller
-from skwing.datasets._common import as_bunch, image_finder, read_text
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.image_size import image_sizes
 from skwing.datasets._formats.tps_text import parse_specimens
+from skwing.datasets._paths import image_finder
+from skwing.datasets._text import read_text
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
 
     class Specimens(Dataset):
         scale: Floats

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from skwing.datasets._common import as_number
+from skwing.datasets._text import as_number
 
 __all__ = ["Specimen", "parse_specimens"]
 

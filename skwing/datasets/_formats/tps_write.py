@@ -9,8 +9,10 @@ import numpy as np
 from skwing._utils.checks import count
 from skwing._utils.files import replacing
 from skwing._utils.warnings import warn_caller
-from skwing.datasets._common import check_written, number_text, written_paths
+from skwing.datasets._checks import check_written
 from skwing.datasets._formats.tps import flip_y, heights_of
+from skwing.datasets._paths import written_paths
+from skwing.datasets._text import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

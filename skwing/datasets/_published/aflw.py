@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_choice
-from skwing.datasets._common import as_bunch, inside
+from skwing.datasets._dataset import as_bunch
+from skwing.datasets._paths import inside
 from skwing.datasets._published.mat import as_numbers, read_mat
 from skwing.datasets._published.protocols import HIDDEN, hide
 from skwing.images import BoxedImages
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from skwing._utils.types import FilePath, Flags, Floats, Ints
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.schema import LandmarkSchema
 
     class AFLW(Dataset):

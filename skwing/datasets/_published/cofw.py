@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_choice
-from skwing.datasets._common import as_bunch
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._published.mat import as_numbers, read_mat
 from skwing.datasets._published.protocols import HIDDEN, hide, warn_if_incomplete
 from skwing.images import BoxedImages
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skwing._utils.types import FilePath, Flags, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.schema import LandmarkSchema
 
     class COFW(Dataset):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_choice
-from skwing.boxes import boxes_around
-from skwing.datasets._common import IMAGE_SUFFIXES, as_bunch
+from skwing.boxes._boxes import boxes_around
+from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.pts import annotated_images, read_pts
+from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.datasets._published.mat import read_mat
 from skwing.datasets._published.protocols import warn_if_incomplete
 from skwing.images import BoxedImages
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skwing._utils.types import FilePath, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.schema import LandmarkSchema
 
     class IBUG(Dataset):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_choice
-from skwing.datasets._common import as_bunch, as_number, inside, read_text
+from skwing.datasets._dataset import as_bunch
+from skwing.datasets._paths import inside
 from skwing.datasets._published.protocols import warn_if_incomplete
+from skwing.datasets._text import as_number, read_text
 from skwing.images import BoxedImages
 from skwing.schema import WFLW98
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skwing._utils.types import FilePath, Flags, Floats
-    from skwing.datasets._common import Dataset
+    from skwing.datasets._dataset import Dataset
     from skwing.schema import LandmarkSchema
 
     class WFLW(Dataset):

@@ -1,0 +1,63 @@
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skwing.datasets._paths import inside, relative_path
+
+few = settings(max_examples=30, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("./a//b.jpg", "a/b.jpg"),
+        ("a\\b.jpg", "a/b.jpg"),
+        ("a/../b.jpg", "b.jpg"),
+        ("a/b/../../c/d.jpg", "c/d.jpg"),
+        ("...jpg", "...jpg"),
+        ("ab:c.jpg", "ab:c.jpg"),
+    ],
+)
+def test_paths_below_the_folder(name, expected):
+    assert inside("root", name, "x") == os.path.join("root", *expected.split("/"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/a.jpg", "\\a.jpg", "\\\\host\\a.jpg", "C:\\a.jpg", "c:a.jpg", "../a.jpg", "a/../../b.jpg"],
+)
+def test_paths_that_leave_the_folder(name):
+    with pytest.raises(ValueError, match=r"^labels.csv, line 3: .* leaves the folder root"):
+        inside("root", name, "labels.csv, line 3")
+
+
+@pytest.mark.parametrize("name", ["", ".", "a/..", "a/", "a\0.jpg", None, 3])
+def test_paths_of_no_file(name):
+    with pytest.raises(ValueError, match=r"^here: found .* expected the path of an image"):
+        inside("root", name, "here")
+
+
+@few
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", ""]), max_size=8))
+def test_inside_agrees_with_the_system_on_what_leaves(parts):
+    name = "/".join(parts)
+    full = os.path.normpath(os.path.join("/root", name))
+    # What leaves and comes back would depend on the name of the folder.
+    steps = np.cumsum([{"..": -1, ".": 0, "": 0}.get(part, 1) for part in parts] or [0])
+    if name.startswith("/") or steps.min() < 0 or full == "/root" or name.endswith("/"):
+        with pytest.raises(ValueError):
+            inside("/root", name, "here")
+    else:
+        assert inside("/root", name, "here") == full
+
+
+def test_paths_are_written_relative_to_the_file(tmp_path):
+    assert relative_path(tmp_path / "a" / "b.jpg", tmp_path) == "a/b.jpg"
+    elsewhere = tmp_path.parent / (tmp_path.name + "2") / "b.jpg"
+    written = relative_path(elsewhere, tmp_path)
+    assert os.path.isabs(written)
+    assert os.path.normpath(written) == str(elsewhere)
