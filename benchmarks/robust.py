@@ -2,9 +2,11 @@
 
     python benchmarks/robust.py --data DIR
     python benchmarks/robust.py --data DIR --model fold1.safetensors
+    python benchmarks/robust.py --data DIR --model models/faces.safetensors --test aflw
 
 The default regressor is trained on a fold of 300-W (see `_gpu_data.py`), or loaded from a model
-file that was trained on it. Its test faces are predicted in four versions: as they are, turned by
+file that was trained on it. Its test faces, or with ``--test aflw`` every sixth of the faces of
+AFLW with 68 landmarks (`_folds.py`), are predicted in four versions: as they are, turned by
 up to 180 degrees about the centre of their boxes, with boxes that are moved by up to 20 % of
 their side and scaled by 0.7 to 1.4, and with both changes; with and without repeated predictions
 (`retry`). Then half of the photographs calibrate the confidence, which is measured on all
@@ -19,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from _errors import sample_errors
+from _folds import Source, load_faces
 from _gpu_data import FOLD, load_split
 from _report import add_out, append, environment
 from sklearn.metrics import roc_auc_score
@@ -31,6 +34,7 @@ from skwing.images import BoxedImages, concatenate
 LOST = 10.0  # inter-pupil error in percent
 SHIFT, SCALE = 0.2, (0.7, 1.4)
 RANGES = (0, 0.2, 0.4, 0.6, 0.8, 1)
+AFLW = slice(3, None, 6)  # of the faces of AFLW, those to test with
 TINY = {"networks": ("cnn6",), "max_epochs": 1}
 
 
@@ -79,11 +83,11 @@ VERSIONS = {
 }
 
 
-def trained(args, split):
+def trained(args):
     """The regressor to measure."""
     if args.model is not None:
         return load_model(args.model).set_params(device=args.device)
-    tiny = TINY if args.tiny else {}
+    split, tiny = load_split(args.data, args.tiny, args.fold), TINY if args.tiny else {}
     regressor = CascadeLandmarkRegressor(
         random_state=0, device=args.device, verbose=args.verbose, **tiny
     )
@@ -92,11 +96,26 @@ def trained(args, split):
     return regressor
 
 
+def tested(args):
+    """Test faces: data, target, and groups by photograph."""
+    if args.test == "aflw":
+        faces = load_faces(Source(args.data, "turned"))
+        # Those before them were used to choose the parameters of the search.
+        rows = np.flatnonzero(faces.subset == "aflw")[AFLW]
+        pupils = faces.target[rows][:, 36:48]  # the errors are relative to their distance
+        rows = rows[np.isfinite(pupils).all((1, 2))][:: 20 if args.tiny else 1]
+        return faces.data[rows], faces.target[rows], faces.groups[rows]
+    split = load_split(args.data, args.tiny, args.fold)
+    groups = split.faces.get("groups", np.arange(len(split.faces.target)))
+    return split.faces.data[split.test], split.faces.target[split.test], groups[split.test]
+
+
 def errors_of(regressor, X, y):
-    """Inter-pupil errors in percent, and seconds."""
-    start = time.perf_counter()
-    errors = sample_errors(y, regressor.predict(X))["pupil"]
-    return errors, time.perf_counter() - start
+    """Inter-pupil errors in percent, and seconds of wall-clock and processor time."""
+    start = np.array([time.perf_counter(), time.process_time()])
+    points = regressor.predict(X)
+    seconds = np.array([time.perf_counter(), time.process_time()]) - start
+    return sample_errors(y, points)["pupil"], seconds
 
 
 def measure_errors(regressor, faces):
@@ -111,7 +130,8 @@ def measure_errors(regressor, faces):
             "median_pupil": round(float(np.median(on)), 3),
             "lost": round(100 * (on > LOST).mean(), 2),
             "lost_without": round(100 * (off > LOST).mean(), 2),
-            "seconds_ratio": round(seconds_on / seconds_off, 3),
+            "seconds_ratio": round(seconds_on[0] / seconds_off[0], 3),
+            "processor_ratio": round(seconds_on[1] / seconds_off[1], 3),
         }
         print(f"{name}: {rows[name]}", flush=True)
     return rows
@@ -154,6 +174,7 @@ def parse(argv=None):
     parser.add_argument("--data", help="folder that contains 300w; without it, generated faces")
     parser.add_argument("--model", type=Path, help="model trained on the fold, instead of a fit")
     parser.add_argument("--fold", type=int, default=FOLD)
+    parser.add_argument("--test", choices=("fold", "aflw"), default="fold", help="test faces")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--verbose", type=int, default=1)
     parser.add_argument("--tiny", action="store_true", help="few faces and one epoch")
@@ -164,15 +185,14 @@ def parse(argv=None):
 def main(argv=None):
     """Run the benchmark."""
     args = parse(argv)
-    split = load_split(args.data, args.tiny, args.fold)
-    regressor = trained(args, split)
-    X, y = split.faces.data[split.test], split.faces.target[split.test]
+    regressor = trained(args)
+    X, y, groups = tested(args)
     faces = {name: version(X, y, 0, **changes) for name, changes in VERSIONS.items()}
-    groups = split.faces.get("groups", np.arange(len(split.faces.target)))[split.test]
     half = np.isin(groups, np.unique(groups)[::2])
     row = {
         **environment(args.device if args.device != "auto" else "cpu"),
-        "fold": args.fold,
+        "fold": args.fold if args.test == "fold" else None,
+        "test": args.test,
         "n_test": len(y),
         "errors": measure_errors(regressor, faces),
         "confidence": measure_confidence(regressor, faces, half),
