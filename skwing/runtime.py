@@ -127,6 +127,10 @@ class OnnxLocalizer:
         self.landmark_names_: list[str] | None = json.loads(told.get("landmarks", "null"))
         self.notice_: str | None = told.get("notice")
         self.n_landmarks_: int = self._engine.n_landmarks
+        self._arguments = os.path.abspath(path), engine, n_threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, self._arguments
 
     def predict(self, images: Any, boxes: ArrayLike | None = None) -> NDArray[np.float64]:
         """Predict landmarks.
@@ -204,6 +208,11 @@ def _import_engine(name: str) -> Any:
     except ImportError as error:
         told = f"engine={name!r} needs {name}: `pip install {name}`. The import gave: {error}."
         raise ImportError(told, name=name) from error
+
+
+def _opened(path: str, engine: Literal["onnxruntime", "openvino"], n_threads: int | None) -> Any:
+    """Localizer of a pickle."""
+    return OnnxLocalizer(path, engine=engine, n_threads=n_threads)
 
 
 class _OnnxRuntime:

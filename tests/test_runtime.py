@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pickle
 import subprocess
 import sys
 import zlib
@@ -296,6 +297,14 @@ def test_formats_that_opencv_shows_in_another_way_are_errors(tmp_path):
 # ---------------------------------------------------------------------------------------
 # Model files
 # ---------------------------------------------------------------------------------------
+def test_a_pickle_opens_the_file_again(localizer, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(pickle.dumps(localizer))
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    np.testing.assert_array_equal(again.predict(image), localizer.predict(image))
+    assert type(again._engine) is type(localizer._engine)
+
+
 def test_what_the_file_states_is_told(localizer):
     assert localizer.landmark_names_ == ["red", "green", "blue"]
     assert localizer.notice_ == "For tests only."
