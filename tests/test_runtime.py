@@ -350,7 +350,7 @@ def test_what_is_no_model_of_skwing_is_an_error(tmp_path, engine):
     with pytest.raises(ValueError, match=r"other\.onnx was not written by .* no chip_size"):
         OnnxLocalizer(other, engine=engine)
     (tmp_path / "text.onnx").write_text("not a model")
-    with pytest.raises(ValueError, match=rf"text\.onnx is no ONNX model that {engine} can run"):
+    with pytest.raises(ValueError, match=rf"text\.onnx is no ONNX model for {engine}"):
         OnnxLocalizer(tmp_path / "text.onnx", engine=engine)
     with pytest.raises(FileNotFoundError, match=r"there is no file .*nothing\.onnx"):
         OnnxLocalizer(tmp_path / "nothing.onnx", engine=engine)
