@@ -407,11 +407,16 @@ class CascadeLandmarkRegressor(
         each batch, so that the result does not depend on their number except for rounding. An
         error in one process is an error in all of them, and so is Ctrl-C. The first process
         reports progress, calls the callbacks and writes the checkpoint.
+
+        In searches and cross-validation of scikit-learn, `X_val`, `y_val` and `X_unlabelled` are
+        divided like X if they have as many samples as X.
         """
         with joined():
             plan = self._check(X, y, sample_weight, X_val, y_val, resumes=True)
             holds_out = self.early_stopping and X_val is None
-            unlabelled = check_unlabelled(X_unlabelled, plan.train, holds_out=holds_out)
+            unlabelled = check_unlabelled(
+                X_unlabelled, plan.train, plan.schema, holds_out=holds_out
+            )
             check_same_unlabelled(unlabelled)
             is_complete = self._train(plan, flat=is_flat(y))
             if unlabelled is not None and is_complete:

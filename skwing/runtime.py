@@ -103,7 +103,7 @@ class OnnxLocalizer:
         engine: Literal["onnxruntime", "openvino"] = "onnxruntime",
         n_threads: int | None = 1,
     ) -> None:
-        path = os.fspath(path)
+        path = os.path.abspath(path)
         if not isinstance(engine, str) or engine not in _ENGINES:
             raise ValueError(f"engine must be one of {', '.join(_ENGINES)}, got {engine!r}.")
         if n_threads is not None and (not isinstance(n_threads, int) or n_threads < 1):
@@ -113,12 +113,10 @@ class OnnxLocalizer:
         library = _import_engine(engine)
         try:
             self._engine = _ENGINES[engine](library, path, n_threads)
-        except Exception as error:
-            told = f"{error}"[:500]  # OpenVINO lists all nodes
-            raise ValueError(f"{path} is no ONNX model that {engine} can run: {told}") from error
+        except Exception as error:  # OpenVINO lists all nodes
+            raise ValueError(f"{path} is no ONNX model for {engine}: {error!s:.500}") from error
         told = self.metadata_ = self._engine.metadata
-        missing = [name for name in ("chip_size", "chip_margin") if name not in told]
-        if missing:
+        if missing := [name for name in ("chip_size", "chip_margin") if name not in told]:
             raise ValueError(
                 f"{path} was not written by skwing.export.to_onnx: its metadata have no "
                 f"{' and no '.join(missing)}, which state how the input is cut from an image."
@@ -127,6 +125,10 @@ class OnnxLocalizer:
         self.landmark_names_: list[str] | None = json.loads(told.get("landmarks", "null"))
         self.notice_: str | None = told.get("notice")
         self.n_landmarks_: int = self._engine.n_landmarks
+        self._again = functools.partial(type(self), path, engine=engine, n_threads=n_threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._again, ()
 
     def predict(self, images: Any, boxes: ArrayLike | None = None) -> NDArray[np.float64]:
         """Predict landmarks.
@@ -169,11 +171,9 @@ class OnnxLocalizer:
         items = [images] if one else _as_items(images)
         table = np.full((len(items), 4), np.nan) if boxes is None else _as_boxes(boxes)
         single = one and (boxes is None or table.ndim == 1)
-        if one:
-            table = np.atleast_2d(table)
-            items = items * len(table)
-        samples = _Samples(items, table)
-        points = np.full((len(items), self.n_landmarks_, 2), np.nan)
+        table = np.atleast_2d(table) if one else table
+        samples = _Samples(items * len(table) if one else items, table)
+        points = np.full((len(table), self.n_landmarks_, 2), np.nan)
         rows = np.flatnonzero(~np.isnan(table).any(axis=1) | (boxes is None))
         n_most = self._engine.n_chips or _PORTION
         for start in range(0, len(rows), n_most):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pickle
 import subprocess
 import sys
 import zlib
@@ -296,6 +297,14 @@ def test_formats_that_opencv_shows_in_another_way_are_errors(tmp_path):
 # ---------------------------------------------------------------------------------------
 # Model files
 # ---------------------------------------------------------------------------------------
+def test_a_pickle_opens_the_file_again(localizer, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(pickle.dumps(localizer))
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    np.testing.assert_array_equal(again.predict(image), localizer.predict(image))
+    assert type(again._engine) is type(localizer._engine)
+
+
 def test_what_the_file_states_is_told(localizer):
     assert localizer.landmark_names_ == ["red", "green", "blue"]
     assert localizer.notice_ == "For tests only."
@@ -341,7 +350,7 @@ def test_what_is_no_model_of_skwing_is_an_error(tmp_path, engine):
     with pytest.raises(ValueError, match=r"other\.onnx was not written by .* no chip_size"):
         OnnxLocalizer(other, engine=engine)
     (tmp_path / "text.onnx").write_text("not a model")
-    with pytest.raises(ValueError, match=rf"text\.onnx is no ONNX model that {engine} can run"):
+    with pytest.raises(ValueError, match=rf"text\.onnx is no ONNX model for {engine}"):
         OnnxLocalizer(tmp_path / "text.onnx", engine=engine)
     with pytest.raises(FileNotFoundError, match=r"there is no file .*nothing\.onnx"):
         OnnxLocalizer(tmp_path / "nothing.onnx", engine=engine)

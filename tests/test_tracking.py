@@ -450,3 +450,15 @@ def test_read_video(tmp_path):
 
 def test_public_names():
     assert tracking.__all__ == ["TrackedFrame", "read_video", "track"]
+
+
+def test_frames_without_faces_have_as_many_landmarks_as_the_others():
+    """So that the landmarks of all frames can be concatenated."""
+    frames = numbered(3)
+    away = Perfect([[[40, 60]], [[900, 900]], [[900, 900]]])
+    found = list(track(away, frames, boxes_at([[40, 60]]), patience=0))
+    assert [len(frame.ids) for frame in found] == [1, 0, 0]
+    assert np.concatenate([frame.landmarks for frame in found]).shape == (1, 5, 2)
+    away.n_landmarks_ = 7  # known before the first prediction
+    (frame,) = track(away, frames[:1], np.empty((0, 4)))
+    assert frame.landmarks.shape == (0, 7, 2)

@@ -30,7 +30,13 @@ from skwing._cli.samples import (
     tell_unsure,
     with_boxes,
 )
-from skwing._cli.training import can_calibrate, hold_out, make_model, note_of_schema
+from skwing._cli.training import (
+    can_calibrate,
+    hold_out,
+    make_model,
+    note_of_schema,
+    note_of_seen,
+)
 from skwing._cli.video import VIDEOS, about_video, open_table, open_video
 from skwing._cli.words import count, say
 from skwing._utils.unwrap import gives_confidence, predictor_of, schema_of
@@ -101,6 +107,7 @@ def train(args):
         say(f"error on {_photographs(data)} held out:")
         points, _ = _predict_all(model, data, args.quiet)
         print_errors(target, points, data, Measure(schema=schema_of(model, data)))
+        note_of_seen(model, data, target)
         if can_calibrate(target):
             predictor_of(model).calibrate(data, target)
             save_model(model, args.out)
@@ -127,6 +134,7 @@ def evaluate(args):
     measure = Measure.of(args, model, data, scales)
     points, _ = _predict_all(model, data, args.quiet)
     errors = print_errors(target, points, data, measure)
+    note_of_seen(model, data, target)
     if args.landmarks:
         print_landmarks(target, points, data, measure)
     if args.draw:

@@ -9,6 +9,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skwing._cli.words import say
+from skwing._training.samples import check_samples
+from skwing._training.seen import told_of_seen
 from skwing._training.start import matching_rows
 from skwing._utils.unwrap import predictor_of, schema_of
 from skwing.balance import PoseBalancer
@@ -17,7 +19,7 @@ from skwing.exceptions import NoticeWarning
 from skwing.persistence import load_model
 from skwing.schema import SCHEMAS, check_schema
 
-__all__ = ["can_calibrate", "hold_out", "make_model", "note_of_schema"]
+__all__ = ["can_calibrate", "hold_out", "make_model", "note_of_schema", "note_of_seen"]
 
 _HELD_OUT = 0.1
 _CALIBRATING = 10  # minimum number of held-out samples to calibrate a model with
@@ -111,6 +113,13 @@ def note_of_schema(model, dataset):
             f"in percent of the size of the landmarks; --schema {fitting[0]} if they are those of "
             f"{_LABELS.get(fitting[0], fitting[0])}"
         )
+
+
+def note_of_seen(model, data, target):
+    """Say that a model, or the model that it started from, was trained on samples."""
+    marks = getattr(predictor_of(model), "_seen", None)
+    if told := told_of_seen(check_samples(data, target), marks):
+        say(f"{told}, of this model or its start: errors on new samples are larger")
 
 
 _LABELS = {"ibug68": "iBUG", "aflw19": "AFLW", "cofw29": "COFW", "wflw98": "WFLW"}

@@ -59,8 +59,8 @@ def kept_marks(samples, before=None):
     return np.unique(marks if before is None else np.concatenate([before, marks]))[:_MOST]
 
 
-def warn_of_seen(samples, marks):
-    """Warn if held-out samples were used for training.
+def told_of_seen(samples, marks):
+    """Statement how many samples were used for training; None if no such sample is known.
 
     Parameters
     ----------
@@ -69,10 +69,16 @@ def warn_of_seen(samples, marks):
         Result of :func:`kept_marks`; None if it is not known.
     """
     n_seen = 0 if marks is None else int(np.isin(marks_of(samples), marks).sum())
-    if n_seen:
-        least = "at least " if len(marks) >= _MOST else ""
+    if not n_seen:
+        return None
+    least = "at least " if len(marks) >= _MOST else ""
+    return f"{least}{n_seen} of {len(samples)} samples were used for training"
+
+
+def warn_of_seen(samples, marks):
+    """Warn if held-out samples were used for training, see :func:`told_of_seen`."""
+    if told := told_of_seen(samples, marks):
         warn_of_data(
-            f"calibrate: {least}{n_seen} of {len(samples)} samples were used for training. Errors "
-            "on them are smaller than on new samples, so that standard deviations are too low and "
-            "confidences too high: pass held-out samples"
+            f"calibrate: {told}. Errors on them are smaller than on new samples, so that standard "
+            "deviations are too low and confidences too high: pass held-out samples"
         )

@@ -17,7 +17,7 @@ from skwing.images._identity import images_digest
 _LABELLED = 1 / 3  # draws of labelled samples, relative to those of the others
 
 
-def check_unlabelled(X_unlabelled, samples, *, holds_out):
+def check_unlabelled(X_unlabelled, samples, schema, *, holds_out):
     """Validate images without landmarks before training.
 
     Parameters
@@ -25,6 +25,8 @@ def check_unlabelled(X_unlabelled, samples, *, holds_out):
     X_unlabelled : images, as X in `fit`, or None
     samples : Samples
         The labelled ones.
+    schema : LandmarkSchema or None
+        That of the training, by the parameters of the regressor or the data.
     holds_out : bool
         Whether validation samples are chosen at random.
 
@@ -53,12 +55,12 @@ def check_unlabelled(X_unlabelled, samples, *, holds_out):
     if data.has_boxes != samples.data.has_boxes:
         boxed, other = ("X_unlabelled", "X") if data.has_boxes else ("X", "X_unlabelled")
         raise ValueError(f"{boxed} has boxes, but {other} has none: expected both or neither")
-    if data.schema is None:
-        data = data._replace(_schema=samples.data.schema)
-    elif data.schema != samples.data.schema:
+    if data.schema not in (None, schema, samples.data.schema):
         raise ValueError(
-            f"X_unlabelled has the schema {data.schema.name!r}, expected that of X, or none"
+            f"X_unlabelled has the schema {data.schema.name!r}, expected that of X, or none: "
+            "X_unlabelled.with_schema(None) leaves it out"
         )
+    data = data.with_schema(samples.data.schema)
     data = drop_unboxed(Samples(data, np.empty((len(data), 0, 2))), "X_unlabelled").data
     for i, path in enumerate([] if data.paths is None else data.paths):
         if not os.path.exists(path):

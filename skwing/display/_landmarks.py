@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.landmarks import as_points
-from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import gives_confidence, schema_of, without_search
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import pose_text, poses_of, sample_errors, unit_of
 from skwing.display._marks import draw_circles, number_labels, ring_handle, write_labels
+from skwing.display._order import choose_samples, doubt_of
 from skwing.display._thumbnails import make_thumbnail, show_thumbnail
-from skwing.geometry import boxes_of
 from skwing.images import as_boxed_images
 from skwing.metrics._samples import boxes_of_data
 from skwing.schema import check_schema
 
 if TYPE_CHECKING:
-    from typing import Any, Literal, Self, TypeAlias
+    from typing import Any, Literal, Self
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -28,15 +27,14 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
     from skwing._utils.types import Floats, Ints, Predictor, RandomState
+    from skwing.display._order import Order
     from skwing.display._thumbnails import Thumbnail
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 
-    Order: TypeAlias = Literal["worst", "best", "least sure", "pose", "random", "first"]
 
 # Sky blue and yellow of Okabe and Ito: suitable for colour-blind readers, and bright on skin.
 _TRUE, _PREDICTED = "#56B4E9", "#F0E442"
-_ORDERS = ("worst", "best", "least sure", "pose", "random", "first")
 _LONGEST_NAME = 22  # characters of a file name in a title
 
 
@@ -420,24 +418,28 @@ class LandmarkDisplay:
             order = "first" if errors is None else "worst"
         std = None if y_std is None else _check_std(y_std, pred)
         sure = None if confidence is None else _check_confidence(confidence, pred)
-        doubt = _doubt(std, pred) if sure is None else -sure
+        doubt = doubt_of(std, pred) if sure is None else -sure
         keys = {"worst": errors, "best": errors, "least sure": doubt, "pose": values}
-        chosen = _choose(order, n_images, len(images), keys, random_state)
+        chosen = choose_samples(order, n_images, len(images), keys, random_state)
         points: Any = pred if true is None else true
         paths = images.paths
+
+        def of_chosen(values: Any) -> Any:
+            return None if values is None else values[chosen]
+
         display = cls(
             crops=[make_thumbnail(images, i, points[i], margin) for i in chosen],
             names=None if paths is None else [os.path.basename(paths[i]) for i in chosen],
-            std=None if std is None else std[chosen],
+            std=of_chosen(std),
             indices=chosen,
-            y_true=None if true is None else true[chosen],
-            y_pred=None if pred is None else pred[chosen],
-            errors=None if errors is None else errors[chosen],
-            poses=None if values is None else values[chosen],
+            y_true=of_chosen(true),
+            y_pred=of_chosen(pred),
+            errors=of_chosen(errors),
+            poses=of_chosen(values),
             schema=schema,
             normalizer=word,
             pose_label=label if pose_label is None else pose_label,
-            confidence=None if sure is None else sure[chosen],
+            confidence=of_chosen(sure),
         )
         return display.plot(ax, **plot_kwargs)
 
@@ -467,46 +469,6 @@ def _check_points(
     return true, pred, check_schema(schema, shown.shape[1])
 
 
-def _choose(
-    order: Any,
-    n_images: int,
-    n_samples: int,
-    keys: dict[str, Floats | None],
-    random_state: RandomState,
-) -> Ints:
-    """Indices of the samples to show."""
-    if not isinstance(order, str):
-        return _check_positions(order, n_samples)
-    if order not in _ORDERS:
-        raise ValueError(f"order must be one of {', '.join(_ORDERS)} or positions; got {order!r}.")
-    if isinstance(n_images, bool) or n_images != int(n_images) or n_images < 1:
-        raise ValueError(f"n_images must be an integer of at least 1; got {n_images!r}.")
-    n = min(int(n_images), n_samples)
-    if order == "random":
-        return check_random_state(random_state).permutation(n_samples)[:n]
-    if order == "first":
-        return np.arange(n)
-    values = keys[order]
-    if values is None:
-        raise ValueError(f"order={order!r} requires {_REQUIRED[order]}.")
-    if order == "pose":
-        poses = values
-        known = np.argsort(poses, kind="stable")[: (~np.isnan(poses)).sum()]
-        if not len(known):
-            raise ValueError(f"order='pose', but the pose of all {n_samples} samples is NaN.")
-        return known[np.unique(np.linspace(0, len(known) - 1, n).round().astype(int))]
-    # NaN is sorted last in both cases.
-    return np.argsort(values if order == "best" else -values, kind="stable")[:n]
-
-
-_REQUIRED = {
-    "worst": "errors: pass both y_true and y_pred",
-    "best": "errors: pass both y_true and y_pred",
-    "least sure": "confidence or y_std: pass that of predict(X, return_confidence=True)",
-    "pose": "poses: numbers, or a fitted PoseBalancer",
-}
-
-
 def _predict(estimator: Any, X: Any, with_std: bool) -> Any:
     """Predictions and, if wanted, their standard deviations and confidence."""
     if not with_std:
@@ -531,25 +493,3 @@ def _check_std(y_std: ArrayLike, pred: Floats | None) -> Floats:
         expected = "y_pred as well" if pred is None else f"shape {pred.shape[:2]}"
         raise ValueError(f"y_std has shape {std.shape}; expected {expected}.")
     return std
-
-
-def _doubt(std: Floats | None, pred: Floats | None) -> Floats | None:
-    """Mean standard deviation of each sample, relative to the extent of its landmarks."""
-    if std is None or pred is None:
-        return None
-    known = np.where(np.isnan(pred), 0, pred)
-    extents = boxes_of(known)[:, 2:].max(-1)
-    return np.where(np.isnan(std).any(1), np.nan, std.mean(1) / extents)
-
-
-def _check_positions(order: ArrayLike, n_samples: int) -> Ints:
-    positions = np.asarray(order)
-    if positions.ndim != 1 or not len(positions) or positions.dtype.kind not in "iu":
-        raise ValueError(f"order must be one of {', '.join(_ORDERS)} or positions; got {order!r}.")
-    outside = (positions < 0) | (positions >= n_samples)
-    if outside.any():
-        raise ValueError(
-            f"order contains {positions[outside][0]}, but X has {n_samples} samples, counted from "
-            "0."
-        )
-    return positions

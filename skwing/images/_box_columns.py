@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["BOX_COLUMNS", "box_columns", "corner_columns"]
+__all__ = ["BOX_COLUMNS", "box_columns", "corner_columns", "incomplete_columns"]
 
 BOX_COLUMNS = ("x", "y", "width", "height")
 _BOX_PREFIXES = ("", "box", "bbox", "face")
@@ -47,11 +47,30 @@ def corner_columns(header: Sequence[str]) -> tuple[int, ...]:
     return _usual(header, ("",), _CORNERS) or _usual(header, _BOX_PREFIXES[1:], _CORNERS_OF_BOXES)
 
 
+def incomplete_columns(header: Sequence[str]) -> tuple[int, ...]:
+    """Indices of columns that are named as those of boxes, of which others lack, or ().
+
+    Examples
+    --------
+    >>> from skwing.images._box_columns import incomplete_columns
+    >>> incomplete_columns(["path", "bbox_x", "bbox_y", "nose_x", "nose_y"])
+    (1, 2)
+    """
+    if box_columns(header):
+        return ()
+    names = {prefix + name for prefix in ("box", "bbox") for kind in _BOXES for name in kind}
+    return tuple(i for i, name in enumerate(header) if _plain(name) in names)
+
+
+def _plain(name: str) -> str:
+    return re.sub("[_.]", "", name.lower())
+
+
 def _usual(
     header: Sequence[str], prefixes: Sequence[str], kinds: Iterable[Sequence[str]]
 ) -> tuple[int, ...]:
     """The first four columns with the given names after one of the prefixes, or ()."""
-    plain = {re.sub("[_.]", "", name.lower()): i for i, name in reversed(list(enumerate(header)))}
+    plain = {_plain(name): i for i, name in reversed(list(enumerate(header)))}
     kinds = list(kinds)
     wanted = ([prefix + name for name in kind] for prefix in prefixes for kind in kinds)
     return next(

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing.images._box_columns import BOX_COLUMNS, box_columns, corner_columns
+from skwing.images._box_columns import (
+    BOX_COLUMNS,
+    box_columns,
+    corner_columns,
+    incomplete_columns,
+)
 from skwing.images._boxed_images import BoxedImages
 
 if TYPE_CHECKING:
@@ -124,7 +129,7 @@ def _from_table(table: Any) -> BoxedImages:
     columns = list(table.columns)
     path_columns = [name for name in PATH_COLUMNS if name in columns]
     # Prefer text columns: if there is a "filename", a numeric "image" is a row number.
-    path_columns.sort(key=lambda name: isinstance(next(iter(table[name]), None), Number))
+    path_columns.sort(key=lambda name: isinstance(next(iter(_column(table, name)), None), Number))
     if not path_columns:
         raise ValueError(
             f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "
@@ -133,7 +138,14 @@ def _from_table(table: Any) -> BoxedImages:
     boxes = boxes_of_table(table)
     if boxes is None:
         _check_no_boxes([str(name) for name in columns])
-    return BoxedImages(list(table[path_columns[0]]), boxes=boxes)
+    return BoxedImages(list(_column(table, path_columns[0])), boxes=boxes)
+
+
+def _column(table: Any, name: Any) -> Any:
+    """Column of a DataFrame; an error if several have this name."""
+    if list(table.columns).count(name) > 1:
+        raise ValueError(f"the DataFrame has several columns named {name!r:.60}.")
+    return table[name]
 
 
 def _check_no_boxes(header: list[str]) -> None:
@@ -142,6 +154,11 @@ def _check_no_boxes(header: list[str]) -> None:
         raise ValueError(
             f"the columns {', '.join(header[i] for i in corners)} of the DataFrame look like "
             "corners of boxes, which are not supported: use x, y, width, height, or leave them out."
+        )
+    if found := incomplete_columns(header):
+        raise ValueError(
+            f"the columns {', '.join(header[i] for i in found)} of the DataFrame look like a part "
+            "of boxes, which need x, y, width and height: complete them, or leave them out."
         )
     missing = [name for name in BOX_COLUMNS if name not in header]
     if len(missing) < len(BOX_COLUMNS):
@@ -156,8 +173,9 @@ def boxes_of_table(table: Any) -> Floats | None:
     found = box_columns([str(name) for name in columns])
     if not found:
         return None
+    own = [_column(table, columns[i]) for i in found]
     try:
-        parts = [np.asarray(table[columns[i]], dtype=np.float64) for i in found]
+        parts = [np.asarray(column, dtype=np.float64) for column in own]
     except (TypeError, ValueError) as error:
         raise ValueError(f"box columns must hold numbers: {error}.") from None
     return np.stack(parts, axis=1)

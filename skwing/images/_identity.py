@@ -19,7 +19,7 @@ __all__ = ["image_marks", "images_digest", "sample_keys"]
 
 _REMEMBERED = 4096  # number of images, of which several samples in sequence are common
 _N_BYTES = 16
-_MOST_PIXELS = 4096  # of an array, for a mark
+_MOST_PIXELS = 256  # of an array, for a mark
 
 
 def sample_keys(data: BoxedImages) -> NDArray[np.void]:
@@ -134,7 +134,8 @@ def _of_some(image: NDArray[Any]) -> bytes:
     """Digest of the pixels in some of the rows and columns of an array."""
     height, width = image.shape[:2]
     step = max(1, math.ceil(math.sqrt(height * width / _MOST_PIXELS)))
-    return _digest(_of_array(image[::step, ::step]), repr(image.shape).encode())
+    kind = repr((image.shape, image.dtype.str)).encode()
+    return _digest(kind, image[::step, ::step].tobytes())
 
 
 def _of_size(path: str) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import check_number, count
 from skwing._utils.landmarks import as_points
-from skwing._utils.unwrap import gives_confidence, without_search
+from skwing._utils.unwrap import gives_confidence, predictor_of, without_search
 from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
 from skwing.geometry import boxes_of
@@ -155,7 +155,8 @@ def track(
         boxes = np.empty((0, 4)) if len(boxes) == 0 else boxes
         boxes = check_boxes(boxes, len(boxes), "box {}".format)
     like = relation_in_training(regressor) if like is None else like
-    search = _Search(regressor, threshold, smoothing, Relation(like))
+    n_landmarks = getattr(predictor_of(regressor), "n_landmarks_", 0)
+    search = _Search(regressor, threshold, smoothing, Relation(like), n_landmarks)
     return _follow(search, frames, boxes, detect, detect_every, patience)
 
 
@@ -180,10 +181,16 @@ class _Search:
     threshold: float | None
     smoothing: float
     relation: Relation
+    n_landmarks: int  # 0 before the first prediction of a regressor that does not tell
 
     def locate(self, image: NDArray[np.uint8], faces: list[_Face]) -> tuple[Floats, Floats]:
         """Predict landmarks (k, L, 2) and scores (k,) in the boxes of faces."""
-        boxes, name = _stack(faces), "the prediction of the regressor"
+        points, scores = self._located(image, _stack(faces))
+        self.n_landmarks = points.shape[1]
+        return points, scores
+
+    def _located(self, image: NDArray[np.uint8], boxes: Floats) -> tuple[Floats, Floats]:
+        name = "the prediction of the regressor"
         if self.threshold is not None and gives_confidence(self.regressor):
             data = BoxedImages([image] * len(boxes), boxes)
             found = without_search(self.regressor).predict(data, return_confidence=True)
@@ -255,7 +262,7 @@ def _step(
     seen = [face for face in faces if _is_inside(face.box, image.shape)]
     lost = [face.id for face in faces if not _is_inside(face.box, image.shape)]
     if not seen:
-        return _empty_frame(index, image, lost)
+        return _empty_frame(index, image, lost, search.n_landmarks)
     boxes = _stack(seen)
     points, scores = search.locate(image, seen)
     good = np.array([search.is_good(*each) for each in zip(seen, points, scores, strict=True)])
@@ -280,10 +287,12 @@ def _step(
     )
 
 
-def _empty_frame(index: int, image: NDArray[np.uint8], lost: list[int]) -> TrackedFrame:
-    nothing = np.empty((0, 4))
-    ids, lost = np.empty(0, np.int64), np.array(sorted(lost), dtype=np.int64)
-    return TrackedFrame(index, image, ids, np.empty((0, 0, 2)), nothing, nothing[:, 0], lost)
+def _empty_frame(
+    index: int, image: NDArray[np.uint8], lost: list[int], n_landmarks: int
+) -> TrackedFrame:
+    ids, points, boxes = np.empty(0, np.int64), np.empty((0, n_landmarks, 2)), np.empty((0, 4))
+    lost = np.array(sorted(lost), dtype=np.int64)
+    return TrackedFrame(index, image, ids, points, boxes, boxes[:, 0], lost)
 
 
 def _new_face(number: int, box: Floats) -> _Face:

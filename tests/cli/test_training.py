@@ -277,3 +277,17 @@ def test_the_same_command_continues_from_a_checkpoint(folder, run, monkeypatch):
     code, _, told = run(*command, "--set", "w=5")
     assert code == 1 and "w was 10.0, is 5" in told
     assert "that of another training" in told and "repeat the command with the same options" in told
+
+
+@pytest.mark.slow
+def test_errors_on_samples_that_the_model_has_seen_are_told(folder, run):
+    note = "12 of 12 samples were used for training, of this model or its start"
+    faces = read_landmarks("faces.csv")
+    assert train(run, "faces.csv", "--hold-out", 0)[0] == 0
+    code, out, told = run("evaluate", "faces.csv", "--model", "new.safetensors", "-q")
+    assert code == 0 and note in told and note not in out
+    args = ("--out", "more.safetensors", "--start", "new.safetensors", "--epochs", 1, "-q")
+    assert "1 of 1 samples were used for training" in run("train", "faces.csv", *args)[2]
+    write_csv("moved.csv", faces.data, faces.target + 0.5)
+    told = run("evaluate", "moved.csv", "--model", "new.safetensors", "-q")[2]
+    assert "training" not in told

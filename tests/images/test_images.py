@@ -565,3 +565,20 @@ def test_samples_of_one_image_are_found_by_path_or_array():
         view = BoxedImages(images)[[1, 0, 2]]
         assert [samples.tolist() for samples in view.by_image()] == [[0], [1, 2]]
     assert len(BoxedImages(np.zeros((3, 8, 8), np.uint8)).by_image()) == 3
+
+
+@pytest.mark.parametrize("names", ["bbox_x bbox_y", "box_x box_y box_width", "Bbox_W"])
+def test_a_part_of_the_boxes_in_a_table_is_not_ignored(names):
+    table = pd.DataFrame(
+        [["a.png", *range(names.count(" ") + 1)]], columns=["path", *names.split()]
+    )
+    with pytest.raises(ValueError, match=names.replace(" ", ", ") + ".*a part of boxes"):
+        as_boxed_images(table)
+
+
+@pytest.mark.parametrize("names", ["path path", "path x y w h x"])
+def test_columns_of_the_same_name_are_an_error(names):
+    row = ["a.png", *range(1, names.count(" ") + 1)]
+    table = pd.DataFrame([row], columns=names.split())
+    with pytest.raises(ValueError, match=f"several columns named '{names.split()[-1]}'"):
+        as_boxed_images(table)

@@ -166,3 +166,13 @@ def test_a_missing_file_is_found_before_training_and_a_damaged_one_costs_nothing
     readable = BoxedImages([paths[0], paths[2]], more.boxes[[0, 2]])
     other = tiny(networks=(small,)).fit(*labelled, X_unlabelled=readable)
     np.testing.assert_array_equal(reg.predict(more), other.predict(more))
+
+
+def test_the_schema_of_the_regressor_is_known_to_the_other_images(labelled, more):
+    X, y = labelled
+    reg = tiny(networks=(small,), max_epochs=1, schema="ibug68")
+    expected = reg.fit(X, y, X_unlabelled=more).predict(more)
+    for own in (None, "ibug68"):
+        for other in (None, "ibug68"):
+            reg.fit(X.with_schema(own), y, X_unlabelled=more.with_schema(other))
+            np.testing.assert_array_equal(reg.predict(more), expected)

@@ -11,7 +11,7 @@ from skwing.datasets._formats.names import SEPARATORS, in_order
 from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
 from skwing.datasets._paths import IMAGE_SUFFIXES
-from skwing.images._box_columns import box_columns, corner_columns
+from skwing.images._box_columns import box_columns, corner_columns, incomplete_columns
 from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["Columns", "find_columns", "place_of"]
@@ -142,6 +142,16 @@ def _warn_of_halves(header, sample, free, of_pairs, where):
         )
 
 
+def _warn_of_boxes(header, taken, where):
+    """Warn of columns of landmarks that are named as those of boxes."""
+    if found := [header[i] for i in incomplete_columns(header) if i in taken]:
+        warn_of_data(
+            f"{where}: the columns {', '.join(found)} are read as landmarks, but look like a part "
+            "of boxes, which need x, y, width and height. boxes= names the columns of boxes, () "
+            "for none; landmarks= names the landmarks to read."
+        )
+
+
 def _counted(header, free, where):
     """Columns x0, y0, x1, y1, ... if names are only numbers."""
     numbers = [header[i] for i in free]
@@ -261,6 +271,8 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
         of_pairs = [header[i] for pair in pairs.values() for i in pair]
         taken = {image, *(i for pair in pairs.values() for i in pair)}
         _warn_of_halves(header, sample, [i for i in free if i not in taken], of_pairs, where)
+        if boxes is None:
+            _warn_of_boxes(header, taken, where)
     names = list(pairs) if chosen else in_order(pairs)
     points = tuple(i for name in names for i in pairs[name])
     used = {image, *(box or ()), *points}

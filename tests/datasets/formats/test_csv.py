@@ -162,6 +162,19 @@ def test_a_coordinate_without_the_other_is_no_landmark_and_a_warning(write, head
         read_csv(table(header.replace(half, "mm_per_pixel")))  # an ordinary further column
 
 
+@pytest.mark.parametrize("names", ["bbox_x,bbox_y", "box_x,box_y,box_size", "Bbox_X,Bbox_Y"])
+def test_a_part_of_a_box_is_no_landmark_in_silence(write, names):
+    numbers = ",".join(str(i) for i in range(names.count(",") + 3))
+    path = write(f"image,{names},nose_x,nose_y\na.png,{numbers}\n")
+    first = ", ".join(names.split(",")[:2])
+    with pytest.warns(DataWarning, match=f"the columns {first} are read as landmarks"):
+        read_csv(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_csv(path, boxes=())  # as the message says
+        assert read_csv(path, landmarks=["nose"]).target.shape == (1, 1, 2)
+
+
 def test_numbered_landmarks_are_sorted_by_number(write):
     numbers = [0, 1, 10, 11, *range(2, 10)]
     header = ",".join(f"x{i},y{i}" for i in numbers)
