@@ -146,9 +146,9 @@ def _add_draw_max(parser):
 def _add_yunet(parser):
     parser.add_argument(
         "--yunet",
-        metavar="FILE",
-        help="model file of OpenCV's YuNet, to detect faces with it; default: the detector of "
-        "scikit-image",
+        metavar="MODEL_FILE",
+        help="detect faces with OpenCV's YuNet, whose model file this is; default: the detector "
+        "of scikit-image",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.unwrap import schema_of
-from skwing.display._figures import curve_style, import_pyplot, n_curves, one_axes, percent_ticks
+from skwing.display._figures import curve_style, import_pyplot, next_curve, one_axes, percent_ticks
 from skwing.display._inputs import name_of, sample_errors, unit_of
 from skwing.metrics import ced_auc, ced_curve, failure_rate
 from skwing.metrics._samples import boxes_of_data, with_boxes_only
@@ -127,12 +127,7 @@ class CumulativeErrorDisplay:
         """
         unit = unit_of(self.normalizer)
         ax = one_axes(type(self), ax)
-        number = n_curves(ax)
-        if number and ax.get_xlabel() not in ("", unit.label):
-            raise ValueError(
-                f"ax shows {ax.get_xlabel()!r}, this display {unit.label!r}: errors in different "
-                "units cannot be compared. Use separate axes."
-            )
+        number = next_curve(ax, ax.get_xlabel(), unit.label)
         end = self.threshold if max_error is None else max_error
         if number and max_error is None:
             end = max(end, ax.get_xlim()[1] / unit.factor)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from skwing._utils.unwrap import schema_of
-from skwing.display._figures import GREY, curve_style, import_pyplot, n_curves, one_axes
+from skwing.display._figures import GREY, curve_style, import_pyplot, next_curve, one_axes
 from skwing.display._inputs import (
     absolute_label,
     name_of,
@@ -155,12 +155,7 @@ class ErrorByPoseDisplay:
         """
         unit = unit_of(self.normalizer)
         ax = one_axes(type(self), ax)
-        number = n_curves(ax)
-        if number and ax.get_ylabel() not in ("", unit.label):
-            raise ValueError(
-                f"ax shows {ax.get_ylabel()!r}, this display {unit.label!r}: errors in different "
-                "units cannot be compared. Use separate axes."
-            )
+        number = next_curve(ax, ax.get_ylabel(), unit.label)
         name = self.name if name is None else name
         label = "mean error" if name is None else name
         own = {"marker": "o", "capsize": 3, "elinewidth": 1.2, "label": label, **line_kwargs}

@@ -106,9 +106,29 @@ def legend_above(
     return below
 
 
-def n_curves(ax: Any) -> int:
-    """Number of labelled curves in axes."""
-    return len(ax.get_legend_handles_labels()[1])
+def next_curve(ax: Any, shown: str, label: str) -> int:
+    """Number of labelled curves in axes, to which a curve of errors is added.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    shown : str
+        Present label of the axis of errors, which states their unit.
+    label : str
+        Label of this axis for the new curve.
+
+    Raises
+    ------
+    ValueError
+        If there are curves of errors in another unit.
+    """
+    number = len(ax.get_legend_handles_labels()[1])
+    if number and shown not in ("", label):
+        raise ValueError(
+            f"ax shows {shown!r}, this display {label!r}: errors in different units cannot be "
+            "compared. Use separate axes."
+        )
+    return number
 
 
 def curve_style(number: int, style: dict[str, Any] | None = None) -> dict[str, Any]:
