@@ -556,7 +556,8 @@ class CascadeLandmarkRegressor(
         between those of the last two stages. Since failures are rare in held-out samples, up
         to 200 of them are predicted three more times from crops that are turned by up to 180
         degrees, scaled by up to 1.4 and shifted, in one case so far that the object is missed.
-        This case has a tenth of the weight of the others.
+        This case has a tenth of the weight of the others. A single network without mirrored crops
+        has neither of the two distances, and no confidence.
         """
         check_is_fitted(self)
         truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))

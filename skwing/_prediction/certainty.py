@@ -106,12 +106,13 @@ def fit_certainty(doubt, right, averaged=True, weights=None):
     Returns
     -------
     certainty : Certainty or None
-        Logistic regression; None if no doubt is known. One right prediction with the least and
+        Logistic regression; None if no doubt is known, or all are 0, as of a single stage without
+        mirrored crops. One right prediction with the least and
         one wrong prediction with the largest doubt are added, so that it is defined if all are
         right or wrong.
     """
     known = ~np.isnan(doubt)
-    if not known.any():
+    if not (doubt[known] > 0).any():
         return None
     x = _logarithm(doubt[known])
     x = np.concatenate([x, [x.min(), x.max()]])
@@ -166,7 +167,7 @@ def calibrate_certainty(locate, truth, found, size, averaged):
     -------
     certainty : Certainty or None
         None if no error is known relative to the size of the shape, because no sample has two
-        known landmarks.
+        known landmarks, or no doubt, see :func:`fit_certainty`.
     """
     rows = np.arange(0, len(truth), max(1, math.ceil(len(truth) / _N_DISTURBED)))
     rng = np.random.RandomState(_SEED)

@@ -37,6 +37,12 @@ _NOT_CALIBRATED = (
     "{} requires calibrate(X, y) with held-out samples first, because training errors "
     "underestimate errors on new samples"
 )
+_NO_CONFIDENCE = (
+    "calibrate gave no confidence. It compares the predictions of the last two networks, and those "
+    "for a crop and its mirror image: this takes two networks, or a schema with mirror pairs and "
+    "average_mirrored=True. It also takes held-out samples with two known landmarks, unless there "
+    "is only one. Models that were calibrated by skwing 0.9 or before must be calibrated again"
+)
 _LAYOUT = torch.channels_last  # of weights: convolutions are fastest in it
 
 
@@ -144,7 +150,8 @@ class PredictionMixin:
         ------
         NotFittedError
             If called before `fit`, or with `return_std` or `return_confidence` before
-            `calibrate`.
+            `calibrate`. Also with `return_confidence` if nothing is known that the confidence
+            depends on: of a single network without mirrored crops.
         ValueError, TypeError, FileNotFoundError
             If an image or a box is invalid, unless `on_error` is "skip"; the message names
             the sample. ValueError also if the confidence was calibrated with another value of
@@ -166,7 +173,9 @@ class PredictionMixin:
     def _check_confidence(self) -> None:
         """Check that the confidence was calibrated, with the same kind of predictions."""
         if self._certainty is None:
-            raise NotFittedError(_NOT_CALIBRATED.format("return_confidence"))
+            is_calibrated = hasattr(self, "calibration_")
+            message = _NO_CONFIDENCE if is_calibrated else _NOT_CALIBRATED
+            raise NotFittedError(message.format("return_confidence"))
         average = check_flag(self.average_mirrored, "average_mirrored")
         if self._certainty.averaged != average:
             raise ValueError(

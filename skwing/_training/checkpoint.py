@@ -108,7 +108,10 @@ class Checkpoint:
             content = _as_tensors(from_plain(plain, arrays))
             others = differences(content["identity"], self.identity)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"checkpoint: {error}; delete the file to train anew") from error
+            raise ValueError(
+                f"checkpoint: {error}; to train anew, pass another path, or delete this file if "
+                "it is not needed"
+            ) from error
         if others:
             raise ValueError(f"checkpoint {self.path} is that of another fit: {_told(others)}")
         self._content = content

@@ -19,7 +19,7 @@ __all__ = ["image_marks", "images_digest", "sample_keys"]
 
 _REMEMBERED = 4096  # number of images, of which several samples in sequence are common
 _N_BYTES = 16
-_MOST_PIXELS = 256  # of an array, for a mark
+_MOST_PIXELS, _MOST_BYTES = 256, 1024  # of an array or of a file, for a mark
 
 
 def sample_keys(data: BoxedImages) -> NDArray[np.void]:
@@ -105,8 +105,8 @@ def images_digest(data: BoxedImages) -> str:
 def image_marks(data: BoxedImages) -> list[bytes]:
     """Marks of the image of each sample that take little time, without its box.
 
-    Different images may have the same mark: that of a file is its size, that of an array some of
-    its pixels.
+    Different images may have the same mark: that of a file is its size and a part in its middle,
+    that of an array some of its pixels.
 
     Parameters
     ----------
@@ -127,7 +127,20 @@ def image_marks(data: BoxedImages) -> list[bytes]:
     """
     source, index = data._store
     items = (source[row] for row in index.tolist())
-    return [_of_size(item) if isinstance(item, str) else _of_some(item) for item in items]
+    return [_of_middle(item) if isinstance(item, str) else _of_some(item) for item in items]
+
+
+def _of_middle(path: str) -> bytes:
+    """Digest of the size of a file and a part of its content."""
+    try:
+        if not os.path.isfile(path):  # reading others may wait forever
+            return _digest(b"missing")
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(size // 2)
+            return _digest(b"middle", str(size).encode(), file.read(_MOST_BYTES))
+    except (OSError, ValueError):  # is reported where the image is read
+        return _digest(b"missing")
 
 
 def _of_some(image: NDArray[Any]) -> bytes:

@@ -395,8 +395,16 @@ class LandmarkSchema:
         return points[..., list(self.mirror), :]
 
 
-def _as_indices(indices: Iterable[int]) -> tuple[int, ...]:
-    return tuple(int(i) for i in indices)
+def _as_indices(indices: Any) -> tuple[int, ...]:
+    """Indices of landmarks as int; a mask is an error instead of the indices 0 and 1."""
+    listed = indices.tolist() if hasattr(indices, "tolist") else list(indices)
+    for i in listed:
+        if isinstance(i, bool) or not (isinstance(i, Integral | float) and i == int(i)):
+            raise TypeError(
+                f"indices of landmarks must be whole numbers, got {told(i)}; np.flatnonzero(mask) "
+                "are the indices of a mask"
+            )
+    return tuple(int(i) for i in listed)
 
 
 def _check_pairs(

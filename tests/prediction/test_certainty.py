@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skwing import CascadeLandmarkRegressor, geometry, load_model, save_model
@@ -13,6 +14,7 @@ from skwing._prediction.certainty import (
     fit_certainty,
     relative_errors,
 )
+from skwing._utils.unwrap import gives_confidence
 from skwing.datasets import make_faces
 from skwing.networks import ShapeIndexedCNN
 
@@ -156,8 +158,27 @@ def test_nothing_is_learned_from_samples_of_unknown_size():
     assert fit_certainty(np.full(3, np.nan), np.full(3, False)) is None
 
 
+def test_without_a_doubt_there_is_no_confidence_rather_than_a_constant_one(faces):
+    """A single network without mirrored crops has one prediction, which nothing is compared to."""
+    assert fit_certainty(np.zeros(3), np.array([True, False, True])) is None
+    X, y = faces.data.with_schema(None), faces.target
+    settings = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
+    one = CascadeLandmarkRegressor(networks=(small,), **settings)
+    one.fit(X[:8], y[:8]).calibrate(X[8:20], y[8:20])
+    assert one.predict(X[:2], return_std=True)[1].shape == (2, 68)
+    with pytest.raises(NotFittedError, match="calibrate gave no confidence"):
+        one.predict(X[:2], return_confidence=True)
+    assert not gives_confidence(one)
+    two = CascadeLandmarkRegressor(networks=(small, small), **settings)
+    mirrored = clone(one).set_params(schema="ibug68")
+    for model in (two, mirrored):
+        model.fit(X[:8], y[:8]).calibrate(X[8:20], y[8:20])
+        assert model.predict(X[:9], return_confidence=True)[1].std() > 0
+
+
 def test_a_confidence_is_for_the_kind_of_predictions_it_was_calibrated_with(faces):
-    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0, device="cpu")
+    settings = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
+    reg = CascadeLandmarkRegressor(networks=(small, small), **settings)
     reg.fit(faces.data[:8], faces.target[:8]).calibrate(faces.data[8:16], faces.target[8:16])
     reg.set_params(average_mirrored=False)
     with pytest.raises(ValueError, match="average_mirrored=True, but it is False now"):

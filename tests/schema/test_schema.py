@@ -562,3 +562,20 @@ def test_a_mask_is_no_selection_of_indices(landmarks):
         eyes.select(landmarks)
     for indices in (np.array([1]), torch.tensor([1]), [np.int8(1)], iter([1])):
         assert eyes.select(indices).landmark_names == ("right_eye",)
+
+
+@pytest.mark.parametrize("wrong", [[True, False], np.array([True, False]), [0.7, 1.2], [np.True_]])
+@pytest.mark.parametrize("where", ["mirror", "contours", "normalizers"])
+def test_a_mask_or_fractions_are_no_indices_of_a_schema(wrong, where):
+    def schema(indices):
+        parts = {
+            "mirror": indices,
+            "contours": [("line", indices, False)],
+            "normalizers": {"length": (indices, [1])},
+        }
+        return LandmarkSchema("eyes", ("left_eye", "right_eye"), **{where: parts[where]})
+
+    with pytest.raises(TypeError, match="indices of landmarks must be whole numbers, got"):
+        schema(wrong)
+    for right in (np.array([1, 0]), [1.0, 0.0], torch.tensor([1, 0]), iter([1, 0])):
+        assert schema(right) == schema([1, 0])

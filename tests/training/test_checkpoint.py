@@ -513,7 +513,7 @@ def test_a_damaged_file_is_an_error(complete, tmp_path, n_bytes):
     content = make().checkpoint.read_bytes()
     file = tmp_path / "a.safetensors"
     file.write_bytes(content[:n_bytes])
-    with pytest.raises(ValueError, match=r"checkpoint: .*damaged.*delete the file"):
+    with pytest.raises(ValueError, match=r"checkpoint: .*damaged.*delete this file"):
         make(checkpoint=file).fit(faces.data, faces.target)
     at = len(content) // 2
     file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])

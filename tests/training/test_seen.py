@@ -112,3 +112,28 @@ def test_a_model_of_an_earlier_version_warns_of_nothing(fitted, faces):
     model = pickle.loads(pickle.dumps(fitted))
     model._seen = None
     assert told(model, faces.data[:N], faces.target[:N]) == []
+
+
+def test_other_samples_differ_even_if_landmarks_and_sizes_of_files_are_the_same(tmp_path):
+    """As of one landmark in whole pixels, in files without compression."""
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{i}.bmp") for i in range(2 * N)]
+    for path in paths:
+        cv2.imwrite(path, rng.integers(0, 256, (20, 20, 3), np.uint8))
+    X, y = BoxedImages(paths), np.tile([10.0, 12.0], (2 * N, 1, 1))
+    marks = kept_marks(check_samples(X[:N], y[:N]))
+    assert len(marks) == N
+    assert seen.told_of_seen(check_samples(X[N:], y[N:]), marks) is None
+    told = seen.told_of_seen(check_samples(X[N - 5 :], y[N - 5 :]), marks)
+    assert told.startswith(f"5 of {N + 5} samples")
+
+
+def test_a_model_opens_no_more_files_than_it_keeps_marks_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(seen, "_MOST", 4)
+    asked, real = [], seen.image_marks
+    monkeypatch.setattr(seen, "image_marks", lambda data: asked.append(len(data)) or real(data))
+    rng = np.random.default_rng(0)
+    samples = check_samples(np.zeros((50, 8, 8), np.uint8), rng.uniform(0, 8, (50, 3, 2)))
+    marks = kept_marks(samples)
+    assert seen.told_of_seen(samples, marks) == "at least 4 of 50 samples were used for training"
+    assert asked == [4, 4]
