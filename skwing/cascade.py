@@ -117,7 +117,8 @@ class CascadeLandmarkRegressor(
         proportion to their repeats.
     batch_size : int, default=32
         Number of samples per training step, in all processes together if several train; at
-        most the number of training samples.
+        most the number of training samples, or 32 if they are fewer: a step then holds
+        several crops of each.
     optimizer : {"adamw", "sgd"}, default="adamw"
         Optimiser for training.
     learning_rate : float or "auto", per stage, default="auto"

@@ -49,15 +49,13 @@ def _new_seed(checkpoint):
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def check_parts(batch_size, n_samples):
+def check_parts(batch_size):
     """Check that each of the processes that train together has a part of each batch.
 
     Parameters
     ----------
     batch_size : int
         As in :class:`skwing._training.parameters.StageSettings`.
-    n_samples : int
-        Number of training samples.
 
     Raises
     ------
@@ -65,11 +63,9 @@ def check_parts(batch_size, n_samples):
         In all processes, if there are more of them than samples in a batch.
     """
     if batch_size < ranks.n_processes():
-        is_all = batch_size == n_samples
-        batch = f"a batch of all samples, {n_samples}," if is_all else f"batch_size={batch_size}"
         raise ValueError(
-            f"{batch} is divided among {ranks.n_processes()} processes: expected at least one "
-            "sample for each"
+            f"a batch of {batch_size} samples is divided among {ranks.n_processes()} processes: "
+            "expected at least one sample for each"
         )
 
 

@@ -155,6 +155,7 @@ _AUTO_RATE = 3e-3
 # all weights are taken, and a high rate would undo more than it learns from few samples.
 _STARTED_EPOCHS = 0.5
 _STARTED_RATE = 1e-3
+_LEAST_BATCH = 32  # of few samples, a larger batch_size is reduced to this number
 
 
 def auto_epochs(stage, n_samples, started=False, reads_patches=False):
@@ -229,8 +230,10 @@ def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None)
     columns["learning_rate"] = [
         rate if value == "auto" else value for value in columns["learning_rate"]
     ]
-    # A larger batch would hold samples several times, without more learned per epoch.
-    columns["batch_size"] = [min(value, n_samples) for value in columns["batch_size"]]
+    # A batch that holds all samples several times takes time without more learned per epoch, but
+    # from few samples, a step learns more if it holds each in several crops.
+    most = max(n_samples, _LEAST_BATCH)
+    columns["batch_size"] = [min(value, most) for value in columns["batch_size"]]
     patience = settings.n_iter_no_change if settings.early_stopping else None
     return [
         StageSettings(

@@ -134,7 +134,7 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     kept = estimator._builders if before is estimator else []
     # "auto" depends on the number of training samples, without held-out samples.
     builders, settings = _planned_stages(given, train.points, start, kept)
-    check_parts(settings[0].batch_size, len(train))
+    check_parts(settings[0].batch_size)
     check_learnable(train, held_out, schema)
     known = 0 if before is None else len(before.networks_)
     shape = before.mean_shape_ if known else reference_shape(train.points, len(builders), schema)

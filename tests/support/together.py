@@ -273,7 +273,6 @@ OTHERS = {
     "invalid data": invalid_data,
     "unreadable": unreadable,
     "small batch": partial(fit, batch_size=1),
-    "few samples": lambda: regressor().fit(*(part[:1] for part in faces())),
     "failing step": partial(fit, networks=(Failing,)),
     "failing callback": failing_callback,
     "after failures": fit,

@@ -132,9 +132,10 @@ def test_each_stage_gets_its_own_values():
     assert all(isinstance(own.augmentation, StageAugmentation) for own in settings)
 
 
-def test_a_batch_is_not_larger_than_the_number_of_samples():
-    sizes = {n: settings_of(2, n, batch_size=32)[1].batch_size for n in (1, 31, 32, 33, 1000)}
-    assert sizes == {1: 1, 31: 31, 32: 32, 33: 32, 1000: 32}
+def test_a_batch_is_not_larger_than_the_number_of_samples_and_32():
+    sizes = {n: settings_of(2, n, batch_size=500)[1].batch_size for n in (1, 31, 33, 499, 1000)}
+    assert sizes == {1: 32, 31: 32, 33: 33, 499: 499, 1000: 500}
+    assert settings_of(2, 1, batch_size=8)[1].batch_size == 8
 
 
 @pytest.mark.parametrize("n_stages", [1, 2, 3])

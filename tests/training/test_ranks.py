@@ -161,8 +161,7 @@ FAILURES = {
         ("ValueError", "X has 13 samples, but y has 12"),
     ],
     "unreadable": [("ValueError", "sample 0"), ("ValueError", "sample 6")],
-    "small batch": [("ValueError", "batch_size=1 is divided among 2 processes")] * 2,
-    "few samples": [("ValueError", "a batch of all samples, 1, is divided among 2 processes")] * 2,
+    "small batch": [("ValueError", "a batch of 1 samples is divided among 2 processes")] * 2,
     "failing step": [
         ("FailedElsewhere", "process 1 of 2 failed: OSError: no such thing"),
         ("OSError", "no such thing"),
