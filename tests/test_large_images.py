@@ -160,11 +160,13 @@ def test_onnx_gives_what_predict_gives(fitted, data, tmp_path):
     from skwing._crops.chips import cut_chips
 
     to_onnx(fitted, tmp_path / "fine.onnx")
-    chips = cut_chips(BoxedImages(data[0][:4]), fitted._frame)
+    chips = cut_chips(BoxedImages(data[0]), fitted._frame)
     session = runtime.InferenceSession(tmp_path / "fine.onnx")
     (points,) = session.run(None, {"chips": chips.pixels})
-    wanted = fitted.predict(data[0][:4])
-    np.testing.assert_allclose(chips.to_image(points.astype(float)), wanted, atol=0.3)
+    points, wanted = chips.to_image(points.astype(float)), fitted.predict(data[0])
+    # OpenCV and ONNX resample differently, which moves single points by up to a pixel here.
+    assert np.abs(points - wanted).mean() < 0.15
+    assert error(points, data[1]) == pytest.approx(error(wanted, data[1]), rel=0.1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -82,13 +82,15 @@ def test_every_stage_and_the_spread_are_nan_as_well(fitted, holed):
     assert [np.isnan(points[LOST]).all() for points in stages] == [True, True]
     known = ~holed.missing_boxes
     sure = copy.copy(fitted)
-    twice = np.tile(np.arange(len(known)), 2)  # fewer than ten samples give another warning
-    told(sure.calibrate, holed[twice], FACES.target[twice])
+    others = make_faces(14, random_state=1, image_size=64)
+    boxes = others.data.boxes.copy()
+    boxes[LOST] = np.nan
+    told(sure.calibrate, others.data.with_boxes(boxes), others.target)
     (points, std), _ = told(sure.predict, holed, return_std=True)
     assert np.isnan(std[LOST]).all() and np.isnan(points[LOST]).all()
     assert np.isfinite(std[known]).all()
-    rows = twice[known[twice]]
-    again = silent(copy.copy(fitted).calibrate, holed[rows], FACES.target[rows])
+    rows = np.delete(np.arange(14), LOST)
+    again = silent(copy.copy(fitted).calibrate, others.data[rows], others.target[rows])
     np.testing.assert_array_equal(std[known], again.predict(holed[known], return_std=True)[1])
 
 
