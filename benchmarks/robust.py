@@ -100,7 +100,7 @@ def tested(args):
     """Test faces: data, target, and groups by photograph."""
     if args.test == "aflw":
         faces = load_faces(Source(args.data, "turned"))
-        # Those before them were used to choose the parameters of the search.
+        # Two other sixths were used to choose the parameters of the search.
         rows = np.flatnonzero(faces.subset == "aflw")[AFLW]
         pupils = faces.target[rows][:, 36:48]  # the errors are relative to their distance
         rows = rows[np.isfinite(pupils).all((1, 2))][:: 20 if args.tiny else 1]
