@@ -399,7 +399,8 @@ def _as_indices(indices: Any) -> tuple[int, ...]:
     """Indices of landmarks as int; a mask is an error instead of the indices 0 and 1."""
     listed = indices.tolist() if hasattr(indices, "tolist") else list(indices)
     for i in listed:
-        if isinstance(i, bool) or not (isinstance(i, Integral | float) and i == int(i)):
+        is_whole = isinstance(i, Integral) or (isinstance(i, float) and i.is_integer())
+        if isinstance(i, bool) or not is_whole:
             raise TypeError(
                 f"indices of landmarks must be whole numbers, got {told(i)}; np.flatnonzero(mask) "
                 "are the indices of a mask"

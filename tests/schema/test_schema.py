@@ -564,7 +564,9 @@ def test_a_mask_is_no_selection_of_indices(landmarks):
         assert eyes.select(indices).landmark_names == ("right_eye",)
 
 
-@pytest.mark.parametrize("wrong", [[True, False], np.array([True, False]), [0.7, 1.2], [np.True_]])
+@pytest.mark.parametrize(
+    "wrong", [[True, False], np.array([True, False]), [0.7, 1.2], [np.nan], [np.True_]]
+)
 @pytest.mark.parametrize("where", ["mirror", "contours", "normalizers"])
 def test_a_mask_or_fractions_are_no_indices_of_a_schema(wrong, where):
     def schema(indices):
