@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from _errors import sample_errors
-from _folds import Source, load_faces
+from _folds import Source, aflw_test_rows, load_faces
 from _gpu_data import FOLD, load_split
 from _report import add_out, append, environment
 from sklearn.metrics import roc_auc_score
@@ -34,7 +34,6 @@ from skwing.images import BoxedImages, concatenate
 LOST = 10.0  # inter-pupil error in percent
 SHIFT, SCALE = 0.2, (0.7, 1.4)
 RANGES = (0, 0.2, 0.4, 0.6, 0.8, 1)
-AFLW = slice(3, None, 6)  # of the faces of AFLW, those to test with
 TINY = {"networks": ("cnn6",), "max_epochs": 1}
 
 
@@ -100,8 +99,7 @@ def tested(args):
     """Test faces: data, target, and groups by photograph."""
     if args.test == "aflw":
         faces = load_faces(Source(args.data, "turned"))
-        # Two other sixths were used to choose the parameters of the search.
-        rows = np.flatnonzero(faces.subset == "aflw")[AFLW]
+        rows = aflw_test_rows(faces)
         pupils = faces.target[rows][:, 36:48]  # the errors are relative to their distance
         rows = rows[np.isfinite(pupils).all((1, 2))][:: 20 if args.tiny else 1]
         return faces.data[rows], faces.target[rows], faces.groups[rows]

@@ -540,6 +540,14 @@ def test_a_fault_is_found_and_counted(run, load, monkeypatch):
     assert "ZeroDivisionError" in row["checks"][1]["faults"][0]
 
 
+def test_model_files_are_compared_with_one_attempt(run):
+    (row,) = run("model_files")
+    ways = row["ways"]
+    assert list(ways) == ["one attempt", "predict", "one look", "faces.onnx", "faces.int8.onnx"]
+    assert ways["one attempt"]["moved_mean"] == ways["one attempt"]["change_box"] == 0
+    assert ways["faces.onnx"]["moved_mean"] < ways["faces.int8.onnx"]["moved_mean"] < 1
+
+
 def test_turned_faces_and_poor_boxes_are_measured(run):
     (row,) = run("robust", "--tiny", "--device", "cpu", "--verbose", "0")
     assert list(row["errors"]) == ["as they are", "turned", "poor boxes", "both"]
