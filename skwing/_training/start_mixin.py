@@ -51,8 +51,8 @@ class StartMixin:
             )
         if _contains(params.get("start"), self):
             raise ValueError(
-                "start cannot be this estimator or contain it: set warm_start=True to continue with "
-                "the weights of its own fit"
+                "start cannot be this estimator or contain it: set warm_start=True to continue "
+                "with the weights of its own fit"
             )
         super().set_params(**params)  # type: ignore[misc]
         return self

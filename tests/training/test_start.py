@@ -340,7 +340,7 @@ def test_parameters_of_a_start_are_not_those_of_the_regressor(start):
 )
 def test_a_regressor_is_not_its_own_start(around):
     regressor = tiny()
-    with pytest.raises(ValueError, match="start cannot be this estimator .* warm_start=True"):
+    with pytest.raises(ValueError, match=r"start cannot be this estimator .* warm_start=True"):
         regressor.set_params(start=around(regressor))
     assert repr(regressor) == repr(tiny())
     assert regressor.set_params(start=around(tiny())).start is not None
