@@ -115,6 +115,23 @@ def put_balance(balancer: _PoseHistogram, fitted: dict[str, Any], what: str) -> 
         setattr(balancer, name, int(value) if name in _COUNTS else np.array(value))
 
 
+def _balance(points: Floats, settings: Any, schema: LandmarkSchema | None) -> dict[str, Any]:
+    """Fitted attributes of a balancer for landmarks of shape (n, L, 2)."""
+    modes, coefficients = pose_modes(points)
+    component = choose_component(settings.component, modes, schema)
+    poses = coefficients[:, component]
+    values = np.abs(poses) if settings.absolute else poses
+    known = values[~np.isnan(values)]
+    bins = bin_poses(known, settings.n_bins, from_zero=settings.absolute)
+    repeats = np.ones(len(values), dtype=np.int64)
+    if np.ptp(poses[~np.isnan(poses)]) > _SAME_POSE:
+        repeats = count_repeats(values, *bins, settings.max_repeats)
+    sample_indices = np.repeat(np.arange(len(values)), repeats)
+    shape = (modes.mean, modes.components, modes.variance_ratios)
+    found = (*shape, component, poses, *bins, repeats, sample_indices)
+    return dict(zip(ATTRIBUTES, found, strict=True))
+
+
 class _PoseHistogram(DocLinkMixin, BaseEstimator):
     """Parameters and fitted attributes that balancer and resampler share."""
 
@@ -158,23 +175,7 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
             )
         own = self.schema if self.schema is not None else data_schema
         schema = check_schema(own, n_landmarks=points.shape[1])
-        modes, coefficient = pose_modes(points)
-        self.mean_shape_ = modes.mean
-        self.components_ = modes.components
-        self.explained_variance_ratio_ = modes.variance_ratios
-        self.component_ = choose_component(settings.component, modes, schema)
-        self.poses_ = coefficient[:, self.component_]
-        self._fit_bins(settings)
-
-    def _fit_bins(self, settings: Any) -> None:
-        values = np.abs(self.poses_) if settings.absolute else self.poses_
-        known = values[~np.isnan(values)]
-        bins = bin_poses(known, settings.n_bins, from_zero=settings.absolute)
-        self.bin_edges_, self.bin_counts_, self.target_count_ = bins
-        self.repeats_ = np.ones(len(values), dtype=np.int64)
-        if np.ptp(self.poses_[~np.isnan(values)]) > _SAME_POSE:
-            self.repeats_ = count_repeats(values, *bins, settings.max_repeats)
-        self.sample_indices_ = np.repeat(np.arange(len(values)), self.repeats_)
+        self.__dict__.update(_balance(points, settings, schema))
 
     def pose_coefficients(self, y: ArrayLike) -> Floats:
         """Compute the coefficients of the balanced component for new shapes.

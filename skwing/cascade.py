@@ -475,35 +475,38 @@ class CascadeLandmarkRegressor(
         return [row for row in self.history_ if row["stage"] == stage + 1]
 
     def _keep(self, run: Any, plan: Plan, chips: Any, *, flat: bool) -> None:
-        """Set the fitted attributes."""
+        """Set the fitted attributes, at once: an interruption never mixes those of two fits."""
         n_kept, mirrored = len(run.kept), plan.mirrored
         for i, before in enumerate(getattr(plan.before, "mirrored_", [])):
             # Stages that were not trained in this fit keep their previous value.
             trained = i >= plan.first and run.history[i]
             mirrored[i] = mirrored[i] if trained else before
-        self.networks_ = [stage.network.eval() for stage in run.kept]
-        self.crops_ = [stage.crop for stage in run.kept]
-        self.asymmetry_ = [stage.asymmetry.cpu().numpy() for stage in run.kept]
-        self.mirrored_ = mirrored[:n_kept]
-        self.mean_shape_ = plan.mean_shape
-        self.n_landmarks_ = len(plan.mean_shape)
         boxes = plan.train.data.boxes
         whole = are_whole_images(boxes, chips.image_sizes)
-        self.box_relation_ = None if whole else box_relation(boxes, boxes_of(plan.train.points))
-        self.schema_ = plan.schema
-        self.history_ = [row for rows in run.history for row in rows]
-        self.n_iter_ = [len(rows) for rows in run.history]
-        self._builders = list(plan.builders[:n_kept])
-        self._n_planned = len(run.stages)
-        self._frame = chips.frame
-        self._flat = flat
         # The terms stay with the weights.
         source = plan.before if plan.start is None else plan.start.model
-        self.notice_ = getattr(source, "notice_", None)
-        self._seen = kept_marks(plan.train, getattr(source, "_seen", None))
+        fitted = {
+            "networks_": [stage.network.eval() for stage in run.kept],
+            "crops_": [stage.crop for stage in run.kept],
+            "asymmetry_": [stage.asymmetry.cpu().numpy() for stage in run.kept],
+            "mirrored_": mirrored[:n_kept],
+            "mean_shape_": plan.mean_shape,
+            "n_landmarks_": len(plan.mean_shape),
+            "box_relation_": None if whole else box_relation(boxes, boxes_of(plan.train.points)),
+            "schema_": plan.schema,
+            "history_": [row for rows in run.history for row in rows],
+            "n_iter_": [len(rows) for rows in run.history],
+            "notice_": getattr(source, "notice_", None),
+            "_builders": list(plan.builders[:n_kept]),
+            "_n_planned": len(run.stages),
+            "_frame": chips.frame,
+            "_flat": flat,
+            "_seen": kept_marks(plan.train, getattr(source, "_seen", None)),
+            "_certainty": None,
+            "_retry": None,
+        }
         self.__dict__.pop("calibration_", None)  # not valid for the new networks
-        self._certainty = None
-        self._retry = None
+        self.__dict__.update(fitted)
         self._retry = make_retry(run.kept, chips, plan, self.mirrored_)
         if run.failure is None:
             self._retry = shared(self._retry)
@@ -567,9 +570,10 @@ class CascadeLandmarkRegressor(
         found = self._locate(truth.data, spread=True)
         points = found.points[-1]
         errors = np.linalg.norm(points - truth.points, axis=-1)
-        self.calibration_ = calibrate(errors, found.spread, error_units(points, found.sides))
+        calibration = calibrate(errors, found.spread, error_units(points, found.sides))
         size, averaged = self.crops_[0].size, bool(self.average_mirrored)
-        self._certainty = calibrate_certainty(self._locate, truth, found, size, averaged)
+        certainty = calibrate_certainty(self._locate, truth, found, size, averaged)
+        self.calibration_, self._certainty = calibration, certainty
         return self
 
     @plain_state()

@@ -322,7 +322,7 @@ def bind_loss(loss: str | Loss, w: float = 10.0, epsilon: float = 2.0) -> Loss:
     ------
     ValueError
         If the loss rejects `w` or `epsilon`, or its result does not have the shape of the
-        residuals, for example because it sums or averages.
+        residuals, for example because it sums or averages, or has no gradient.
     TypeError
         If the loss cannot be called with residuals alone.
 
@@ -339,7 +339,8 @@ def bind_loss(loss: str | Loss, w: float = 10.0, epsilon: float = 2.0) -> Loss:
     bound = functools.partial(loss, **keywords) if keywords else loss
     trial = torch.zeros(1, 3, 2)
     try:
-        value = bound(trial)
+        with torch.enable_grad():
+            value = bound(trial.clone().requires_grad_().clone())  # may be changed in place
     except TypeError as error:
         raise TypeError(f"loss {loss!r} must take one tensor, the residuals: {error}") from error
     if not isinstance(value, torch.Tensor) or value.shape != trial.shape:
@@ -347,6 +348,11 @@ def bind_loss(loss: str | Loss, w: float = 10.0, epsilon: float = 2.0) -> Loss:
         raise ValueError(
             f"loss {loss!r} must return one value per coordinate: for residuals of shape "
             f"{tuple(trial.shape)} a tensor of that shape; got {found}."
+        )
+    if not value.requires_grad:
+        raise ValueError(
+            f"loss {loss!r} has no gradient: it must compute its values by differentiable "
+            "operations of torch, without detach or numpy."
         )
     return bound
 

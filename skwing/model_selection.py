@@ -153,9 +153,11 @@ class BatchedGridSearchCV(DocLinkMixin, GridSearchCV):
                 seconds = _train_ahead(estimator, candidates, splits, X, y)
             if seconds is None:
                 estimator, added = self.estimator, {}
-            with _changed(self, cv=splits, estimator=estimator):
-                super().fit(X, y, **params)
-            _without_folders(getattr(self, "best_estimator_", None), added)
+            try:
+                with _changed(self, cv=splits, estimator=estimator):
+                    super().fit(X, y, **params)
+            finally:  # a refit that fails leaves `best_estimator_`, too
+                _without_folders(getattr(self, "best_estimator_", None), added)
         if seconds is not None:
             self.cv_results_["mean_fit_time"] += seconds.mean(axis=1)
         return self

@@ -484,7 +484,7 @@ def check_array(image: Any, describe: str) -> NDArray[Any]:
     if not isinstance(image, np.ndarray):
         raise TypeError(
             f"{describe} is {image!r:.60} of type {type(image).__name__}, expected a numpy "
-            "array (height, width[, channels]) or a file path."
+            f"array (height, width[, channels]) or a file path.{_conversion_of(image)}"
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise ValueError(
@@ -495,6 +495,15 @@ def check_array(image: Any, describe: str) -> NDArray[Any]:
         raise ValueError(f"{describe} is an array of shape {image.shape}: no pixels.")
     check_dtype(image.dtype, describe)
     return image
+
+
+def _conversion_of(image: Any) -> str:
+    """Advice on how to convert an image of another library, or an empty text."""
+    if hasattr(image, "getexif"):  # Pillow
+        return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
+    if hasattr(image, "detach"):
+        return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
+    return ""
 
 
 def check_dtype(dtype: np.dtype[Any], describe: str) -> None:

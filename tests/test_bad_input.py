@@ -1,11 +1,13 @@
 """Bad input: a right answer, or an error that names the sample before any training."""
 
+import re
 import warnings
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from small import UNBENT
@@ -63,12 +65,13 @@ def refuses(no_training):
     def check(error, match, X, y, *, balanced=True, **settings):
         fit = {name: settings.pop(name) for name in FIT_ARGUMENTS if name in settings}
         reg = tiny(**settings)
-        with pytest.raises(error, match=match):
+        with pytest.raises(error, match=match) as raised:
             reg.fit(X, y, **fit)
         assert not hasattr(reg, "networks_")
         if balanced and not fit:
             with pytest.raises(error):
                 make_pipeline(PoseBalancer(), tiny(**settings)).fit(X, y)
+        return str(raised.value)
 
     return check
 
@@ -340,6 +343,22 @@ def test_an_image_that_is_none(refuses, fitted, image, match):
 @pytest.mark.parametrize("odd", [None, 3, np.nan, X[0].tolist()])
 def test_what_is_neither_image_nor_path(refuses, odd):
     refuses(TypeError, "sample 1 is .* of type .*, expected a numpy array", [X[0], odd], Y[:2])
+
+
+def test_the_advice_for_images_of_other_libraries_gives_the_same_pixels(refuses):
+    image = pytest.importorskip("PIL.Image").fromarray(X[0])
+    tensor = torch.from_numpy(X[0].copy()).permute(2, 0, 1)
+    png = cv2.imencode(".png", X[0, ..., ::-1])[1].tobytes()
+    kinds = {
+        r"np\.asarray\(ImageOps\.exif_transpose\(image\)\.convert\('RGB'\)\)": image,
+        r"tensor\.permute\(1, 2, 0\)\.cpu\(\)\.numpy\(\)": tensor,
+        r"cv2\.imdecode\(np.frombuffer\(data, .*\)\[\.\.\., ::-1\]": png,
+    }
+    names = {"image": image, "tensor": tensor, "data": png, "np": np, "cv2": cv2}
+    names["ImageOps"] = pytest.importorskip("PIL.ImageOps")
+    for advice, odd in kinds.items():
+        message = refuses(TypeError, f"(?s)sample 1 .*{advice}", [X[0], odd], Y[:2])
+        np.testing.assert_array_equal(eval(re.search(advice, message)[0], names), X[0])
 
 
 @pytest.mark.parametrize("wrong", [None, 7, iter(X), {"path": []}])

@@ -649,6 +649,17 @@ def test_parameters_are_checked_when_fitted(X, heads, parameters, message):
         PoseResampler(**parameters).fit_resample(X, heads)
 
 
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_fit_that_fails_changes_nothing(X, heads, fitted):
+    balancer = PoseBalancer()
+    if fitted:
+        balancer.fit(X, heads)
+    before = dict(vars(balancer.set_params(component=99)))
+    with pytest.raises(ValueError, match="component=99"):
+        balancer.fit(X[:300], heads[:300])
+    assert vars(balancer) == before
+
+
 def test_numpy_integers_are_integers(X, heads):
     one = np.int64(1)
     assert PoseBalancer(n_bins=one, component=one, max_repeats=one).fit(X, heads).component_ == 1

@@ -291,3 +291,12 @@ def test_the_global_random_state_is_left_alone():
     before = torch.get_rng_state()
     bind_loss("wing")
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("detached", [lambda r: r.detach().abs(), lambda r: r.new_ones(r.shape)])
+def test_a_loss_without_gradient_is_refused(detached):
+    with pytest.raises(ValueError, match="has no gradient: it must compute its values by"):
+        bind_loss(detached)
+    with torch.no_grad():
+        r = torch.tensor([-2.0])
+        assert bind_loss(lambda r: r.abs_())(r).tolist() == [2.0]

@@ -240,11 +240,13 @@ def test_the_schema_is_never_guessed():
             r"\['auto', 'box', 'inter_ocular', 'length'\]",
         ),
         ({"normalizer": "box"}, r"needs boxes .*boxes_of\(y_true\)"),
-        ({"normalizer": "box", "boxes": np.ones((3, 4))}, r"\(3, 4\); expected \(2, 4\)"),
+        ({"normalizer": "box", "boxes": np.ones((3, 4))}, r"\(3, 4\), expected \(2, 4\)"),
         (
             {"normalizer": "box", "boxes": [[0, 0, 1, 1], [0, 0, -1, -1]]},
-            "box of sample 1 .*> 0",
+            "sample 1: the box .*above 0",
         ),
+        ({"normalizer": None}, "normalizer must be a name, a length .*got None"),
+        ({"normalizer": True}, "normalizer must be a name, a length .*got True"),
         ({"normalizer": np.ones(3)}, r"shape \(3,\); expected one length per sample, \(2,\)"),
         ({"normalizer": [1.0, 0.0]}, "length of sample 1 is 0.0"),
         ({"normalizer": [1.0, -2.0]}, "length of sample 1 is -2.0"),
@@ -255,6 +257,26 @@ def test_the_schema_is_never_guessed():
 def test_wrong_normalizers_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         nme(TRUE, PRED, **arguments)
+
+
+def test_masked_values_are_unknown():
+    """As NaN, and never the numbers below the mask."""
+    below, rows = np.array([0.05, 7.0]), np.ones((2, 4))
+    hidden, hidden_rows = np.ma.masked_array(below, [False, True]), np.ma.masked_array(rows)
+    hidden_rows[1] = np.ma.masked
+    np.testing.assert_array_equal(np.stack(ced_curve(hidden)), np.stack(ced_curve(below[:1])))
+    assert ced_auc(hidden, 0.1) == 0.5 and failure_rate(hidden, 0.1) == 0
+    for lengths in (
+        {"normalizer": hidden},
+        {"normalizer": "box", "boxes": hidden_rows},
+    ):
+        found = nme(TRUE, PRED, per_sample=True, **lengths)
+        assert np.isnan(found).tolist() == [False, True]
+    with pytest.warns(DataWarning, match="scale is NaN for 1 of 2 samples"):
+        found = landmark_report(TRUE, PRED, unit="mm", scale=hidden, output_dict=True)
+    assert found == landmark_report(
+        TRUE[:1], PRED[:1], unit="mm", scale=hidden[:1], output_dict=True
+    )
 
 
 def test_eyes_in_one_place_are_refused():

@@ -154,6 +154,22 @@ def test_the_best_one_is_fitted_as_ever(faces, groups):
     assert search.estimator.checkpoint is None and search.cv == 2
 
 
+def test_a_refit_that_fails_leaves_no_temporary_folder(faces, groups):
+    n_epochs = 0
+
+    def stop_refit(row):
+        nonlocal n_epochs
+        n_epochs += 1
+        if n_epochs > 8:  # of two candidates in two splits
+            raise RuntimeError("mine")
+
+    search = BatchedGridSearchCV(regressor(callbacks=[stop_refit]), GRID, cv=2)
+    with pytest.raises(RuntimeError, match="mine"):
+        search.fit(faces.data, faces.target)
+    found = search.best_estimator_.get_params()
+    assert found["checkpoint"] is None and found["cache"] is None
+
+
 def test_the_ordinary_fits_find_their_first_stage_trained(faces, groups, monkeypatch):
     calls, real = [], loop.TrainingStep.__call__
 

@@ -166,7 +166,7 @@ def calibrate(errors, spread, size):
     ValueError
         If a landmark is missing in all samples.
     """
-    known = ~np.isnan(errors)
+    known = ~np.isnan(errors + spread.sum(1, keepdims=True))
     never = np.flatnonzero(~known.any(0))
     if len(never):
         raise ValueError(f"{numbered(never)} are missing in all calibration samples")
@@ -175,19 +175,38 @@ def calibrate(errors, spread, size):
             f"{n_known} held-out sample{'s' if n_known > 1 else ''} for calibrate: standard "
             f"deviations and confidences are uncertain with fewer than {_FEW}"
         )
-    n_landmarks = errors.shape[1]
     # Normalised by the size of the shape, so that large faces do not dominate.
     unit = np.maximum(size, math.sqrt(_LEAST))[:, None]
     seen = np.square(spread / unit)
+    whole = np.broadcast_to(seen.mean(1, keepdims=True), seen.shape)
     target = np.square(errors / unit) / 2  # along one axis
-    rows, columns = known.nonzero()
-    design = np.zeros((len(rows), n_landmarks + 2))
-    design[np.arange(len(rows)), columns] = 1
-    design[:, -2] = seen[rows, columns]
-    design[:, -1] = seen.mean(1)[rows]
-    wanted, weight = target[rows, columns], np.ones(len(rows))
+    table = np.stack([np.ones_like(seen), seen, whole, target], -1)
+    table[~known] = 0
+    weight = np.ones(errors.shape)
     for _ in range(_N_ROUNDS):
-        terms, _ = nnls(design * weight[:, None], wanted * weight)
-        weight = 1 / np.maximum(design @ terms, _LEAST)
-        weight /= weight.max()
+        terms = _least_squares(table * weight[..., None])
+        variance = terms[:-2] + table[..., 1:3] @ terms[-2:]
+        weight = 1 / np.maximum(variance, _LEAST)
+        weight /= weight[known].max()
     return Calibration(terms[:-2], float(terms[-2]), float(terms[-1]))
+
+
+def _least_squares(table):
+    """Non-negative terms of the variance: the constants of the landmarks, and two factors.
+
+    Parameters
+    ----------
+    table : array of shape (n, L, 4)
+        Rows of equations: the factor of the constant of the landmark, both others, and the result.
+
+    Returns
+    -------
+    terms : array of shape (L + 2,)
+    """
+    # The equations of a landmark have four columns, so that four equations are equivalent.
+    few = np.linalg.qr(table.swapaxes(0, 1), mode="r")
+    n_landmarks, landmarks = len(few), np.arange(len(few))
+    design = np.zeros((n_landmarks, few.shape[1], n_landmarks + 2))
+    design[landmarks, :, landmarks] = few[..., 0]
+    design[..., -2:] = few[..., 1:3]
+    return nnls(design.reshape(-1, n_landmarks + 2), few[..., 3].ravel())[0]

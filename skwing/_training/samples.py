@@ -7,7 +7,7 @@ import numpy as np
 from skwing._training.contradictions import contradictions
 from skwing._training.evidence import Evidence
 from skwing._utils.boxes import without_box
-from skwing._utils.landmarks import as_numbers, as_points, check_reach, numbered
+from skwing._utils.landmarks import as_points, check_reach, named_numbers, numbered
 from skwing._utils.warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
 from skwing.metrics import nme
@@ -72,10 +72,7 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
 
 
 def _check_weights(sample_weight, n_samples):
-    try:
-        weights = as_numbers(sample_weight)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"sample_weight must hold numbers: {error}") from None
+    weights = named_numbers(sample_weight, "sample_weight")
     if weights.ndim == 0:
         weights = np.full(n_samples, weights)
     if weights.shape != (n_samples,):

@@ -22,6 +22,7 @@ __all__ = [
     "as_points",
     "check_reach",
     "is_flat",
+    "named_numbers",
     "numbered",
     "whole_points",
 ]
@@ -159,8 +160,6 @@ def _as_float(y, name):
     """Convert `y` to a float64 array, with an error that names the invalid sample."""
     if isinstance(y, np.ndarray) and y.dtype.kind == "c":
         raise ValueError(f"{name} holds complex numbers; expected real ones, x0, y0, x1, y1, ...")
-    if np.ma.isMaskedArray(y):  # np.asarray would ignore the mask
-        y = y.astype(np.float64).filled(np.nan)
     if hasattr(y, "columns"):
         _check_columns(y, name)
     try:
@@ -181,14 +180,22 @@ def _as_float(y, name):
         raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
 
 
+def named_numbers(values: Any, name: str) -> Floats:
+    """Convert values by :func:`as_numbers`, with an error that names them."""
+    try:
+        return as_numbers(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from None
+
+
 def as_numbers(values: Any) -> Floats:
     """Convert an array-like, a table with missing values, or any tensor to float64.
 
     Parameters
     ----------
     values : array-like, DataFrame, Series or tensor
-        NA of pandas is converted to NaN. Tensors may require gradients, be on a GPU, or have
-        the type bfloat16.
+        NA of pandas and masked values are converted to NaN. Tensors may require gradients, be on a
+        GPU, or have the type bfloat16.
 
     Returns
     -------
@@ -204,6 +211,8 @@ def as_numbers(values: Any) -> Floats:
         return values.detach().to("cpu").double().numpy()
     if hasattr(values, "to_numpy") and hasattr(values, "convert_dtypes"):  # pandas
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    if np.ma.isMaskedArray(values):  # np.asarray would ignore the mask
+        return values.astype(np.float64).filled(np.nan)
     return np.asarray(values, dtype=np.float64)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from skwing._utils.checks import Number, check_table, count
 from skwing._utils.opencv import cv2
+from skwing.boxes import box_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,7 +152,8 @@ class SkimageCascade:
         Returns
         -------
         boxes : ndarray of shape (k, 4)
-            ``(x, y, width, height)`` in image pixels.
+            ``(x, y, width, height)`` in image pixels. Of boxes that overlap by 0.3
+            (intersection over union) or more, only the largest, as they are of one object.
         """
         cascade, threads = _loaded(self)
         small, factor = _shrunk(image, self.max_side)
@@ -170,7 +172,7 @@ class SkimageCascade:
                 self.min_neighbors,
             )
         boxes = [(box["c"], box["r"], box["width"], box["height"]) for box in found]
-        return np.array(boxes, dtype=np.float64).reshape(-1, 4) * factor
+        return _distinct(np.array(boxes, dtype=np.float64).reshape(-1, 4) * factor)
 
     def _load(self) -> Any:
         try:
@@ -194,6 +196,16 @@ class SkimageCascade:
                 f"reading it gave {type(error).__name__}: {error}"
             ) from error
         return cascade, ThreadpoolController()
+
+
+def _distinct(boxes: Floats, max_overlap: float = 0.3) -> Floats:
+    """Boxes that overlap no larger one, in their order."""
+    kept: list[int] = []
+    overlaps = box_overlaps(boxes, boxes)
+    for i in np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable").tolist():
+        if (overlaps[i, kept] < max_overlap).all():
+            kept.append(i)
+    return boxes[sorted(kept)]
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,11 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
     """Validate an item: an image array, or a path, which is converted to str."""
     if type(item) is str:
         return item
+    if isinstance(item, bytes) and b"\0" in item:
+        raise TypeError(
+            f"sample {number} is not the path of a file, but its {len(item)} bytes. Decode them: "
+            "cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]."
+        )
     if isinstance(item, (str, bytes, os.PathLike)):
         return str(os.fsdecode(item))
     return check_array(item, f"sample {number}")
@@ -202,7 +207,7 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
 def as_source(images: SourceLike) -> NDArray[Any]:
     """Convert to an array (n, height, width[, channels]) or an object array of items."""
     if isinstance(images, (str, bytes, os.PathLike)):
-        raise TypeError(f"X is the single path {str(images)!r}: pass a list of paths.")
+        raise TypeError(f"X is the single path {str(images)!r:.400}: pass a list of paths.")
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
         return _check_stack(images)
     if hasattr(images, "columns"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.checks import check_number
+from skwing._utils.landmarks import named_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def _known_errors(errors: ArrayLike) -> Floats:
     """Sorted errors without NaN."""
-    errors = np.asarray(errors, dtype=np.float64).ravel()
+    errors = named_numbers(errors, "errors").ravel()
     if (errors < 0).any():
         sample = int(np.flatnonzero(errors < 0)[0])
         raise ValueError(f"errors[{sample}] is {errors[sample]}; errors cannot be negative.")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import told
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_numbers, as_points
 from skwing.geometry import boxes_of
 from skwing.schema import SCHEMAS, check_schema
 
@@ -116,7 +117,9 @@ def _short(normalizer: str | ArrayLike) -> str:
 
 def _given_lengths(lengths: ArrayLike, n_samples: int) -> Floats:
     try:
-        lengths = np.asarray(lengths, dtype=np.float64)
+        if lengths is None or isinstance(lengths, bool | np.bool_):
+            raise TypeError
+        lengths = as_numbers(lengths)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"normalizer must be a name, a length or one length per sample, got {told(lengths)}"
@@ -136,16 +139,7 @@ def _box_lengths(boxes: ArrayLike | None, n_samples: int) -> Floats:
             "normalizer='box' needs boxes of shape (n_samples, 4); for the boxes around the "
             "true landmarks pass boxes=skwing.geometry.boxes_of(y_true)."
         )
-    boxes = np.asarray(boxes, dtype=np.float64)
-    if boxes.shape != (n_samples, 4):
-        raise ValueError(f"boxes has shape {boxes.shape}; expected ({n_samples}, 4).")
-    sides = boxes[:, 2:]
-    if (sides <= 0).any():
-        sample = int(np.flatnonzero((sides <= 0).any(1))[0])
-        raise ValueError(
-            f"The box of sample {sample} is {boxes[sample].tolist()}; expected (x, y, width, "
-            f"height) with width and height > 0."
-        )
+    sides = check_boxes(boxes, n_samples)[:, 2:]
     return np.sqrt(sides[:, 0] * sides[:, 1])
 
 
@@ -179,7 +173,7 @@ def none_measured(
 ) -> ValueError:
     by_box = isinstance(normalizer, str) and normalizer == "box"
     hint = ""
-    if by_box and np.isnan(np.asarray(boxes, dtype=np.float64)).any(-1).all():
+    if by_box and np.isnan(as_numbers(boxes)).any(-1).all():
         hint = (
             " There are no boxes, all are NaN: pass boxes=skwing.geometry.boxes_of(y_true), or "
             "leave normalizer out."

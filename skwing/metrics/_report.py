@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_flag, check_number
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, named_numbers
 from skwing._utils.warnings import warn_of_data
 from skwing.metrics._errors import point_errors
 from skwing.metrics._lengths import none_measured, normalizing_lengths
@@ -165,7 +165,7 @@ def _scales_of(scale: ArrayLike | None, unit: str, n_samples: int) -> Floats:
         raise ValueError(
             f"scale= needs the unit of a scaled error, such as unit='mm'; got {unit!r}"
         )
-    scales = np.asarray(scale, dtype=np.float64)
+    scales = named_numbers(scale, "scale")
     if scales.shape not in ((), (n_samples,)):
         raise ValueError(f"scale has shape {scales.shape}; expected one number or ({n_samples},).")
     if (scales <= 0).any() or np.isinf(scales).any():

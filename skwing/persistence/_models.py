@@ -29,6 +29,7 @@ from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer, balance_of, put_balance
 from skwing.cascade import CascadeLandmarkRegressor
 from skwing.exceptions import NoticeWarning
+from skwing.networks import NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -364,6 +365,8 @@ def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what
     networks : sequence or None
     what : str
     """
+    for part in fitted["networks"]:
+        part["network"] = _unless_unknown(part["network"])
     stages = [part["network"] for part in fitted["networks"]]
     given = [None] * len(stages) if networks is None else _listed(networks, len(stages), what)
     missing = []
@@ -386,6 +389,7 @@ def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what
         )
     wanted = params.get("networks")
     if isinstance(wanted, list | tuple):
+        wanted = type(wanted)(map(_unless_unknown, wanted))
         named = dict(zip(stages[::-1], given[::-1], strict=True))  # the first of each name
         same = list(wanted) == stages
         filled = [
@@ -395,6 +399,12 @@ def _fill_in(params: dict[str, Any], fitted: dict[str, Any], networks: Any, what
             for i, network in enumerate(wanted)
         ]
         params["networks"] = type(wanted)(filled)
+
+
+def _unless_unknown(network: Any) -> Any:
+    """The network, or a placeholder for a name that was registered where the model was saved."""
+    is_unknown = isinstance(network, str) and network not in NETWORKS
+    return NotInFile(network) if is_unknown else network
 
 
 def _listed(networks: Any, n_stages: int, what: str) -> list[Any]:

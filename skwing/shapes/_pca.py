@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from skwing._utils.checks import Either, Only, count
-from skwing._utils.landmarks import whole_points
 from skwing.geometry import apply, invert, similarity
-from skwing.shapes._procrustes import is_shape, mean_shape, normalize
+from skwing.shapes._procrustes import (
+    as_shapes,
+    check_points_of,
+    is_shape,
+    mean_shape,
+    normalize,
+)
 from skwing.shapes._solid import views_of_solid
 
 if TYPE_CHECKING:
@@ -90,7 +95,7 @@ def shape_pca(aligned: ArrayLike, n_components: int | None = None) -> ShapeModes
            [ 0.   , -0.408]])
     """
     n_components = Either(count(), Only(None)).check(n_components, "n_components")
-    aligned = whole_points(np.asarray(aligned, dtype=np.float64))
+    aligned = as_shapes(aligned, "aligned")
     missing = np.isnan(aligned).any(-1)
     partly = missing & ~missing.all(0)
     if partly.any():
@@ -147,10 +152,9 @@ def coefficients(aligned: ArrayLike, modes: ShapeModes) -> Floats:
     array([[-1.414],
            [ 1.414]])
     """
-    rows = (whole_points(np.asarray(aligned, dtype=np.float64)) - modes.mean)[
-        :, ~np.isnan(modes.mean).any(-1)
-    ]
-    components = modes.components[:, ~np.isnan(modes.mean).any(-1)]
+    aligned, known = as_shapes(aligned, "aligned"), ~np.isnan(modes.mean).any(-1)
+    check_points_of(aligned, modes.mean, "the mean")
+    rows, components = (aligned - modes.mean)[:, known], modes.components[:, known]
     n_components = len(components)
     return rows.reshape(len(rows), -1) @ components.reshape(n_components, -1).T
 
@@ -200,7 +204,7 @@ def complete_shapes(shapes: ArrayLike, max_iter: int = 10, tol: float = 1e-3) ->
            [7., 7.],
            [5., 7.]])
     """
-    shapes = np.array(whole_points(np.asarray(shapes, dtype=np.float64)))
+    shapes = np.array(as_shapes(shapes))
     known = ~np.isnan(shapes).any(-1)
     usable, seen = is_shape(shapes), known.any(0)
     part = np.ix_(usable, seen)

@@ -31,6 +31,32 @@ _PORTION = 10_000  # number of shapes that are aligned at once
 _LEAST_EXTENT = 1e-140  # the squares of this number and of its inverse do not under- or overflow
 
 
+_EXPECTED = {
+    None: "(..., n_landmarks, 2)",
+    2: "(n_landmarks, 2)",
+    3: "(n_shapes, n_landmarks, 2)",
+}
+
+
+def as_shapes(shapes: ArrayLike, name: str = "shapes", n_axes: int | None = 3) -> Floats:
+    """Shapes as numbers, where points with one missing coordinate are missing.
+
+    Other layouts are errors. None permits any number of axes.
+    """
+    array = np.asarray(shapes, dtype=np.float64)
+    if array.ndim != (max(array.ndim, 2) if n_axes is None else n_axes) or array.shape[-1] != 2:
+        raise ValueError(f"{name} has shape {array.shape}; expected {_EXPECTED[n_axes]}.")
+    return whole_points(array)
+
+
+def check_points_of(shapes: Floats, other: Floats, name: str) -> None:
+    """Check that shapes have as many landmarks as another one."""
+    if shapes.shape[-2] != len(other):
+        raise ValueError(
+            f"shapes have {shapes.shape[-2]} landmarks, {name} has {len(other)}; expected the same."
+        )
+
+
 def is_shape(shapes: ArrayLike) -> Flags:
     """Whether each shape has at least two distinct points, so that it can be aligned.
 
@@ -52,7 +78,7 @@ def is_shape(shapes: ArrayLike) -> Flags:
     >>> is_shape(np.array([[[1.0, 1], [2, 1]], [[3, 3], [3, 3]], [[0, 5], [np.nan, np.nan]]]))
     array([ True, False, False])
     """
-    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    shapes = as_shapes(shapes)
     known = ~np.isnan(shapes).any(-1, keepdims=True)
     low = np.where(known, shapes, np.inf).min(-2)
     high = np.where(known, shapes, -np.inf).max(-2)
@@ -62,7 +88,7 @@ def is_shape(shapes: ArrayLike) -> Flags:
 
 def align(
     shapes: ArrayLike,
-    reference: Floats,
+    reference: ArrayLike,
     allow_reflection: bool | Flags = False,
     scaling: bool = True,
 ) -> Floats:
@@ -94,7 +120,8 @@ def align(
             [4., 0.],
             [0., 2.]]])
     """
-    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    shapes, reference = as_shapes(shapes), as_shapes(reference, "reference", 2)
+    check_points_of(shapes, reference, "the reference")
     shapes = np.where(is_shape(shapes)[:, None, None], shapes, np.nan)
     aligned, gain = _align_turned(shapes, reference, scaling)
     if np.any(allow_reflection):
@@ -153,7 +180,7 @@ def normalize(shapes: ArrayLike) -> Floats:
     array([[-1.,  0.],
            [ 1.,  0.]])
     """
-    shapes = whole_points(np.asarray(shapes, dtype=np.float64))
+    shapes = as_shapes(shapes, n_axes=None)
     centred = shapes - _mean_of_points(shapes)
     radius = np.sqrt(2 * _mean_of_points(centred**2).mean(-1, keepdims=True))
     return centred / np.where(radius > 0, radius, np.nan)
@@ -183,7 +210,7 @@ def symmetric(shape: ArrayLike, mirror: Sequence[int]) -> Floats:
            [ 1.1 ,  0.11],
            [ 0.  , -0.22]])
     """
-    shape = whole_points(np.asarray(shape, dtype=np.float64))
+    shape = as_shapes(shape, "shape", 2)
     points = shape @ [1, 1j]
     image = -points.conj()[list(mirror)]
     # The mirror image is approximately the shape rotated by twice the angle of its axis.
@@ -233,7 +260,7 @@ def mean_shape(shapes: ArrayLike, max_iter: int = 20, tol: float = 1e-4) -> Floa
            [ 0.707,  0.707],
            [-0.707,  0.707]])
     """
-    shapes = np.asarray(shapes, dtype=np.float64)
+    shapes = as_shapes(shapes)
     shapes = np.concatenate([_only_shapes(part) for part in _portions(shapes)])
     if len(shapes) == 0:
         raise ValueError("a mean shape needs at least one shape with two distinct points.")
@@ -254,7 +281,6 @@ def _portions(shapes: Floats) -> list[Floats]:
 
 def _only_shapes(shapes: Floats) -> Floats:
     """Normalised shapes, without those that cannot be aligned."""
-    shapes = whole_points(shapes)
     return normalize(shapes[is_shape(shapes)])
 
 

@@ -16,10 +16,10 @@ from sklearn.pipeline import make_pipeline
 
 from skwing import CascadeLandmarkRegressor
 from skwing._utils.opencv import cv2
-from skwing.boxes import landmark_boxes
+from skwing.boxes import box_overlaps, landmark_boxes
 from skwing.datasets import load_300w, make_faces
 from skwing.detection._detect import detect_all, detect_boxes
-from skwing.detection._detectors import SkimageCascade, YuNet, _load_once
+from skwing.detection._detectors import SkimageCascade, YuNet, _distinct, _load_once
 from skwing.images import BoxedImages
 
 quick = settings(max_examples=30)
@@ -460,6 +460,18 @@ def test_skimage_cascade(tmp_path):
         SkimageCascade(copy, min_size=0.5)
     with pytest.raises(FileNotFoundError, match=r"no file .*nowhere.xml"):
         SkimageCascade(tmp_path / "nowhere.xml")
+
+
+def test_boxes_of_a_cascade_are_distinct_and_the_largest_stays():
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 2, 30):
+        boxes = np.column_stack([rng.uniform(0, 60, (n, 2)), *[rng.uniform(20, 40, n)] * 2])
+        kept = _distinct(boxes)
+        overlaps, area = box_overlaps(boxes, kept), boxes[:, 2] * boxes[:, 3]
+        assert (box_overlaps(kept, kept) - np.eye(len(kept)) < 0.3).all()
+        # Each box is kept, or overlaps a larger one that is kept.
+        assert ((overlaps >= 0.3) & (kept[:, 2] * kept[:, 3] >= area[:, None])).any(1).all()
+        np.testing.assert_array_equal(_distinct(kept), kept)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from skwing._prediction import model_file
 from skwing._prediction.model_file import read_model, write_model
 from skwing.exceptions import NoticeWarning
 from skwing.losses import rectified_wing
-from skwing.networks import PlainCNN, ShapeIndexedCNN, cnn6, resnet50
+from skwing.networks import NETWORKS, PlainCNN, ShapeIndexedCNN, cnn6, resnet50
 from skwing.persistence import NotInFile, describe_model
 
 MODELS = Path(__file__).parent / "models"
@@ -369,6 +369,19 @@ def test_networks_that_do_not_fit_are_named(given, message, own_network):
     with pytest.raises(ValueError, match=message) as e:
         load_model(own_network, networks=given)
     assert str(own_network) in str(e.value)
+
+
+def test_names_of_networks_that_are_not_registered_any_more_are_own_networks(file, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "mine", PLAIN)
+    reg = tiny(networks=("mine",)).fit(*data())
+    save_model(reg, file)
+    assert load_model(file).networks == ("mine",)
+    monkeypatch.delitem(NETWORKS, "mine")
+    with pytest.raises(ValueError, match=r"stage 1 needs mine, .* load_model\(path, networks=\["):
+        load_model(file)
+    loaded = load_model(file, networks=[PLAIN])
+    np.testing.assert_array_equal(loaded.predict(data()[0]), reg.predict(data()[0]))
+    assert loaded.networks == (PLAIN,)
 
 
 def test_own_networks_of_settings_that_were_changed_since_are_kept_as_names(file):

@@ -3,11 +3,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 from sklearn.exceptions import NotFittedError
 
 from skwing import CascadeLandmarkRegressor, geometry
 from skwing._prediction.confidence import (
     Calibration,
+    _least_squares,
     calibrate,
     changed_crops,
     error_units,
@@ -44,7 +46,6 @@ def errors_of(std, rng):
     return np.linalg.norm(rng.normal(size=(*std.shape, 2)) * std[..., None], axis=-1)
 
 
-@pytest.mark.slow
 def test_calibration_finds_the_variances_that_made_the_errors(rng):
     n, n_landmarks = 4000, 5
     truth = Calibration(np.array([1e-4, 4e-4, 1e-4, 0.0, 9e-4]), near=2.0, whole=0.5)
@@ -54,6 +55,25 @@ def test_calibration_finds_the_variances_that_made_the_errors(rng):
     expected, std = truth.std(spread, size), found.std(spread, size)
     np.testing.assert_allclose(std.mean(0), expected.mean(0), rtol=0.05)
     assert np.corrcoef(std.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("n", [1, 2, 50])
+def test_terms_are_those_of_all_equations_at_once(rng, n):
+    table = rng.random((n, 3, 4)) * (rng.random((n, 3, 1)) < 0.8)
+    design = np.concatenate([np.eye(3) * table[..., :1], table[..., 1:3]], -1)
+    expected, _ = nnls(design.reshape(-1, 5), table[..., 3].ravel())
+    found = _least_squares(table)
+    assert (found >= 0).all()
+    # If there are few equations, several solutions are equal.
+    np.testing.assert_allclose(design @ found, design @ expected, atol=1e-10)
+
+
+def test_samples_without_a_spread_are_no_evidence(rng):
+    size, spread = np.full(50, 50.0), rng.gamma(2.0, 1.0, (50, 3))
+    errors = errors_of(1 + spread, rng)
+    expected = calibrate(errors[1:], spread[1:], size[1:]).std(spread, size)
+    found = calibrate(errors, np.where(np.arange(50)[:, None] < 1, np.nan, spread), size)
+    np.testing.assert_allclose(found.std(spread, size), expected)
 
 
 def test_errors_that_have_nothing_to_do_with_spread_give_a_constant(rng):

@@ -16,6 +16,8 @@ from skwing.shapes import (
     symmetric,
 )
 
+SQUARE = np.array([[0.0, 0], [2, 0], [2, 2], [0, 2]])
+
 
 @pytest.fixture
 def rng():
@@ -326,3 +328,20 @@ def test_the_mean_of_many_shapes_takes_little_memory(monkeypatch):
     assert peak < 4 * shapes.nbytes
     monkeypatch.setattr(_procrustes, "_PORTION", 10**9)
     np.testing.assert_allclose(mean_shape(shapes), mean, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [is_shape, mean_shape, complete_shapes, shape_pca, normalize]
+    + [lambda shapes: align(shapes, SQUARE), lambda shapes: align(SQUARE[None], shapes)]
+    + [lambda shapes: coefficients(shapes, shape_pca(SQUARE[None]))],
+)
+def test_other_layouts_are_errors_that_name_the_shape(function):
+    with pytest.raises(ValueError, match=r"has shape \(3, 8\); expected .*n_landmarks, 2\)\."):
+        function(np.zeros((3, 8)))
+
+
+def test_other_numbers_of_landmarks_are_errors():
+    for function in (align, lambda x, y: coefficients(x, shape_pca(y[None]))):
+        with pytest.raises(ValueError, match=r"shapes have 3 landmarks, the .* has 4"):
+            function(SQUARE[None, :3], SQUARE)

@@ -133,6 +133,42 @@ def test_an_interruption_before_training_changes_nothing(faces, monkeypatch):
     assert vars(reg) == before
 
 
+@pytest.mark.parametrize("step", ["are_whole_images", "box_relation", "kept_marks"])
+def test_an_interruption_after_training_mixes_no_attributes_of_two_fits(faces, monkeypatch, step):
+    reg = tiny(networks=(TINY,), max_epochs=1).fit(faces.data, faces.target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reg.calibrate(faces.data, faces.target)
+    before = dict(vars(reg))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"skwing.cascade.{step}", stop)
+    with pytest.raises(KeyboardInterrupt):
+        reg.fit(faces.data[:8], faces.target[:8])
+    assert vars(reg) == before
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_calibration_that_is_interrupted_changes_nothing(faces, monkeypatch, n):
+    reg = tiny(max_epochs=1).fit(faces.data, faces.target)
+    before, real, count = dict(vars(reg)), CascadeLandmarkRegressor._locate, 0
+
+    def locate(*args, **settings):
+        nonlocal count
+        count += 1
+        if count == n:
+            raise KeyboardInterrupt
+        return real(*args, **settings)
+
+    monkeypatch.setattr(CascadeLandmarkRegressor, "_locate", locate)
+    with warnings.catch_warnings(), pytest.raises(KeyboardInterrupt):
+        warnings.simplefilter("ignore")
+        reg.calibrate(faces.data, faces.target)
+    assert vars(reg) == before
+
+
 def test_an_interrupted_stage_has_its_best_weights_by_validation(faces, interrupt, monkeypatch):
     errors, states, real = iter([3.0, 1.0, 2.0, 4.0]), [], loop.EpochWeights.update
 

@@ -333,6 +333,19 @@ def test_parameters_of_a_start_are_not_those_of_the_regressor(start):
     assert start.w == 10.0
 
 
+@pytest.mark.parametrize(
+    "around",
+    [lambda reg: reg, make_pipeline, FrozenEstimator, lambda reg: tiny(start=reg)]
+    + [lambda reg: GridSearchCV(make_pipeline(tiny(start=reg)), {})],
+)
+def test_a_regressor_is_not_its_own_start(around):
+    regressor = tiny()
+    with pytest.raises(ValueError, match=r"start cannot be this estimator .* warm_start=True"):
+        regressor.set_params(start=around(regressor))
+    assert repr(regressor) == repr(tiny())
+    assert regressor.set_params(start=around(tiny())).start is not None
+
+
 # ---------------------------------------------------------------------------------------
 # Clones, searches and files
 # ---------------------------------------------------------------------------------------

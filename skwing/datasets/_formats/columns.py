@@ -10,6 +10,7 @@ from skwing._utils.warnings import warn_of_data
 from skwing.datasets._formats.names import SEPARATORS, in_order
 from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
+from skwing.datasets._formats.visibility import VISIBLE_COLUMNS
 from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.images._box_columns import box_columns, corner_columns, incomplete_columns
 from skwing.images._convert import PATH_COLUMNS
@@ -38,14 +39,17 @@ class Columns:
         Names of the landmarks.
     points : tuple of int
         x and y of each landmark in turn.
+    visible : tuple of (int or None)
+        Visibility of each landmark.
     rest : tuple of int
-        All other named columns.
+        All other named columns, including those of the visibility.
     """
 
     image: int
     boxes: tuple | None
     names: tuple
     points: tuple
+    visible: tuple
     rest: tuple
 
 
@@ -190,6 +194,17 @@ def _chosen(landmarks, pairs, place, where):
     return chosen
 
 
+def _visible_column(pair, header):
+    """Column of the visibility of a landmark, such as nose_v of nose_x and nose_y, or None."""
+    lower = {name.lower(): i for i, name in reversed(list(enumerate(header)))}
+    for form in _AXES:
+        x, y = (form.fullmatch(header[i]) for i in pair)
+        if x and y and (x[1], x[3]) == (y[1], y[3]):
+            names = ((x[1] + name + x[3]).lower() for name in VISIBLE_COLUMNS)
+            return next((lower[name] for name in names if name in lower), None)
+    return None
+
+
 def _is_numeric(value):
     """Whether a cell is a number or a missing value such as None, NaN or NA."""
     text = "" if value is None else str(value)
@@ -282,4 +297,5 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
         for i, name in enumerate(header)
         if i not in used and name and not name.startswith("Unnamed: ")
     )
-    return Columns(image, box, tuple(names), points, rest)
+    visible = tuple(_visible_column(pairs[name], header) for name in names)
+    return Columns(image, box, tuple(names), points, visible, rest)

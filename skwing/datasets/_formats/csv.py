@@ -35,6 +35,7 @@ def _read_wide(text, column, landmarks, boxes):
     columns = find_columns(
         text.names, text.sample, where, image=column, landmarks=landmarks, boxes=boxes
     )
+    text.check_unnamed(columns.image, columns.rest)
     table = text.read([columns.image, *columns.rest])
     wide = WideTable.of(table, columns, range(len(table)))
     if landmarks is None:
@@ -255,6 +256,7 @@ def read_csv(
         names, marks, points, rows = wide.names, wide.columns.names, wide.points, wide.boxes
         further, sources, unread = wide.further(as_column), wide.sources(find), ()
     else:
+        text.check_unnamed(places[0], ())
         names, marks, points = read_long(text, places, landmarks)
         rows, further = None, {}
         unread = tuple(n for i, n in enumerate(text.names) if n and i not in places)

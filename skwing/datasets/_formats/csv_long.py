@@ -7,17 +7,13 @@ from skwing.datasets._checks import check_alike
 from skwing.datasets._formats.columns import place_of
 from skwing.datasets._formats.names import check_points, in_order, order_of
 from skwing.datasets._formats.table import LONGEST_NAME, check_names
+from skwing.datasets._formats.visibility import VISIBLE_COLUMNS, hidden_rows
 from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["long_columns", "read_long"]
 
 _LANDMARK_COLUMNS = ("landmark", "landmark_name", "keypoint", "point", "part", "bodypart")
 _LANDMARK_COLUMNS_IF_LONG = ("name", "label", "feature")  # may have any meaning in a wide table
-_VISIBLE_COLUMNS = ("visible", "visibility", "v")
-_HIDDEN, _SEEN = (
-    frozenset(["0", "0.0", "false", "no"]),
-    frozenset(["", "1", "2", "1.0", "2.0", "true", "yes"]),
-)
 
 
 def long_columns(header, path, image, layout):
@@ -26,25 +22,13 @@ def long_columns(header, path, image, layout):
     marks = _LANDMARK_COLUMNS + (_LANDMARK_COLUMNS_IF_LONG if layout == "long" else ())
     image, landmark, visible = (
         next((place[name] for name in names if name in place), None)
-        for names in (PATH_COLUMNS if image is None else (image.lower(),), marks, _VISIBLE_COLUMNS)
+        for names in (PATH_COLUMNS if image is None else (image.lower(),), marks, VISIBLE_COLUMNS)
     )
     found = (image, landmark, place.get("x"), place.get("y"))
     of_box = layout == "auto" and {"width", "height"} <= set(place)
     if None in found or image == landmark or of_box:
         return None
     return (*found, visible)
-
-
-def _hidden(table, column):
-    """Rows of hidden landmarks."""
-    texts = [text.strip().lower() for text in table.values(column)]
-    for row, text in enumerate(texts):
-        if text not in _HIDDEN and text not in _SEEN:
-            raise ValueError(
-                f"{table.where(row)}: found {text!r:.60} for the visibility, expected 0 where the "
-                "landmark is hidden, else 1 or 2."
-            )
-    return {row for row, text in enumerate(texts) if text in _HIDDEN}
 
 
 def _cells(table, image, landmark, path):
@@ -81,8 +65,8 @@ def read_long(text, columns, landmarks):
     path = text.path
     image, landmark, x, y, visible = columns
     table = text.read([i for i in (image, landmark, visible) if i is not None])
-    hidden = () if visible is None else _hidden(table, visible)
-    values = table.numbers([x, y], absent=hidden)
+    hidden = () if visible is None else hidden_rows(table, visible)
+    values = table.numbers([x, y], absent=set(hidden))
     values[list(hidden)] = np.nan
     check_points(values[:, None], ["of this row"], table.where)
     images, names, cells = _cells(table, image, landmark, path)

@@ -19,6 +19,7 @@ from skwing.datasets._formats.names import (
 )
 from skwing.datasets._formats.pixels import is_pixels, read_pixels
 from skwing.datasets._formats.table import Table
+from skwing.datasets._formats.visibility import hidden_rows
 from skwing.datasets._paths import inside
 from skwing.images import BoxedImages
 
@@ -58,6 +59,9 @@ class WideTable:
     def of(cls, table, columns, labels):
         """Read the columns; `labels` are the names of samples without paths."""
         points = table.numbers(columns.points).reshape(len(table), -1, 2)
+        for k, column in enumerate(columns.visible):
+            if column is not None:
+                points[hidden_rows(table, column), k] = np.nan
         check_points(points, columns.names, table.where)
         boxes = columns.boxes and check_box_rows(table.numbers(columns.boxes), table.where)
         first, images, names = table.values(columns.image)[0], None, list(map(str, labels))
@@ -206,7 +210,8 @@ def from_dataframe(
     Columns are detected by their names. Landmarks are pairs of columns whose names differ
     only in x and y: ``nose_x, nose_y``, ``nose.x``, ``noseX``, ``x_nose``, ``x0, y0``,
     ``lm_x_0``; or, if names are only numbers, alternating columns of x and y. Numbered
-    landmarks are sorted by number, others have the order of the columns.
+    landmarks are sorted by number, others have the order of the columns. If there is a column of
+    the visibility, such as ``nose_v``, ``nose_visible`` or ``v0``, landmarks with 0 are missing.
 
     Parameters
     ----------
@@ -244,7 +249,7 @@ def from_dataframe(
         data : BoxedImages of shape (n,)
             Images, with their boxes if the table has any.
         target : ndarray of shape (n, n_landmarks, 2)
-            In image pixels counted from 0, float64. NaN if cells are empty.
+            In image pixels counted from 0, float64. NaN if cells are empty or the visibility is 0.
         schema : LandmarkSchema or None
             Schema of the landmarks.
         groups : ndarray of str of shape (n,)

@@ -214,12 +214,28 @@ class TextTable:
     first : (int, list of str)
         Line and fields of the first row of data.
     decimal : str
+    unnamed : bool, default=False
+        Whether the header lacks the name of the first column, as R writes tables.
     """
 
-    def __init__(self, path, text, sep, names, first, decimal):
+    def __init__(self, path, text, sep, names, first, decimal, *, unnamed=False):
         self.path, self.names, self.sample = path, names, first[1]
         self._text, self._sep, self._line, self._decimal = text, sep, first[0], decimal
+        self._unnamed = unnamed
         self._check_width(*first)
+
+    def check_unnamed(self, image, rest):
+        """Check that a first column that the header lacks contains the images.
+
+        If rows have a field too many, all names are those of the next column: the image, or the
+        first name, is then that of a number.
+        """
+        if self._unnamed and (image != 0 or (1 in rest and is_number(self.sample[1]))):
+            raise ValueError(
+                f"{self.path}, line {self._line}: found {len(self.names)} fields, expected "
+                f"{len(self.names) - 1} as in the header. If the header lacks the name of the "
+                "first column, add it."
+            )
 
     @classmethod
     def of_file(cls, path, sep=None, encoding=None, header=None, decimal="."):
@@ -229,7 +245,7 @@ class TextTable:
         a number. `header=None` detects whether there is a header.
         """
         text, sep, rows = top_rows(path, sep, encoding)
-        first = next(rows, None)
+        first, unnamed = next(rows, None), False
         if first is None:
             raise ValueError(f"{path}: the file is empty, expected a table.")
         if header is None and _is_count(first[1]):
@@ -245,12 +261,12 @@ class TextTable:
             if first is None:
                 raise ValueError(f"{path}: the file has a header and no row of data.")
             if len(first[1]) == len(names) + 1 and first[1][0].lower().endswith(IMAGE_SUFFIXES):
-                names = ["", *names]  # names of the columns after the image
+                names, unnamed = ["", *names], True  # names of the columns after the image
         else:
             names = [str(i) for i in range(len(first[1]))]
             if not is_number(first[1][0]):
                 names = ["", *names[:-1]]
-        return cls(path, text, sep, names, first, decimal)
+        return cls(path, text, sep, names, first, decimal, unnamed=unnamed)
 
     def _check_width(self, line, fields):
         if len(fields) != len(self.names):

@@ -426,8 +426,8 @@ PIXELS = " ".join(["7"] * 25)
         (LONG + "a,p,1,,1\n", "line 2: .*has x and no y"),
         (LONG + "a,,1,2,1\n", "line 2: found '', expected the name of a landmark"),
         (LONG + ",p,1,2,1\n", "line 2, column 'image': found ''"),
-        (LONG + "a,p,1,2,3\n", "line 2: found '3' for the visibility"),
-        (LONG + "a,p,1,2,\u0663\n", "line 2: found '\u0663' for the visibility"),
+        (LONG + "a,p,1,2,3\n", "line 2, column 'visible': found '3' for the visibility"),
+        (LONG + "a,p,1,2,\u0663\n", "line 2, column 'visible': found '\u0663' for the visibility"),
         (LONG + "../a,p,1,2,1\n", "leaves the folder"),
         (LONG + "".join(f"{i},{i},1,2,1\n" for i in range(1100)), "1100 landmarks in only 1100"),
     ],
@@ -515,3 +515,51 @@ def test_real_youtube_faces_are_all_there(data_dir):
         assert (faces.target[i].max(axis=0) < [width, height]).all()
     images = {os.path.basename(p) for p in faces.data.paths}
     assert images == set(os.listdir(folder / "training"))
+
+
+# ---------------------------------------------------------------------------------------
+# Visibility in wide tables
+# ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "names", ["nose_x,nose_y,nose_v", "noseX,noseY,noseVisible", "x0,y0,v0", "x,y,visibility"]
+)
+def test_landmarks_of_visibility_0_are_missing_in_both_layouts(write, names):
+    cells = [(3, 4, "1"), (0, 0, "0"), (5, 6, "2"), (7, 8, ""), (9, 9, "False")]
+    rows = [f"{i}.jpg,{x},{y},{v}\n" for i, (x, y, v) in enumerate(cells)]
+    wide = read_csv(write(f"image,{names}\n" + "".join(rows)))
+    long = [row.replace(",", ",nose,", 1) for row in rows]
+    long = read_csv(write("image,landmark,x,y,visible\n" + "".join(long), "long.csv"))
+    np.testing.assert_array_equal(wide.target, long.target)
+    np.testing.assert_array_equal(np.isnan(wide.target[:, 0, 0]), [0, 1, 0, 0, 1])
+
+
+def test_only_the_landmark_of_the_column_is_missing(write):
+    header = "image,a_x,a_y,a_v,b_x,b_y,v\n"
+    table = read_csv(write(header + "a.jpg,1,2,0,3,4,0\n"))
+    np.testing.assert_array_equal(table.target, [[[NAN, NAN], [3, 4]]])
+    assert table.a_v.tolist() == [0]
+    with pytest.raises(ValueError, match=r"line 2, column 'a_v': found '0\.87' for the visib"):
+        read_csv(write(header + "a.jpg,1,2,0.87,3,4,0\n"))
+
+
+# ---------------------------------------------------------------------------------------
+# Rows with one field more than the header
+# ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("header", "more", "column"),
+    [("path,x0,y0", "", None), ("photo,x0,y0", "", None), ("photo,x0,y0", "", "photo")]
+    + [("image,landmark,x,y", "nose,", None)],
+)
+def test_a_field_too_many_is_not_the_name_of_a_row(write, header, more, column):
+    text = f"{header}\na.jpg,{more}1,2,3\nb.jpg,{more}3,4,5\n"
+    n = header.count(",") + 1
+    with pytest.raises(ValueError, match=f"line 2: found {n + 1} fields, expected {n} as"):
+        read_csv(write(text), column=column)
+
+
+@pytest.mark.parametrize("header", ["x0,y0", "x,y,width,height,x0,y0", "sex,x0,y0"])
+def test_names_of_rows_are_images(write, header):
+    fields = ["m" if name == "sex" else str(i) for i, name in enumerate(header.split(","), 1)]
+    table = read_csv(write(f"{header}\na.jpg,{','.join(fields)}\n"))
+    assert table.names.tolist() == ["a.jpg"]
+    assert table.target.tolist() == [[[len(fields) - 1, len(fields)]]]

@@ -222,3 +222,11 @@ def test_wrong_frame_is_an_error():
     df = pd.DataFrame([["a.jpg", 1, 2, 3]], columns=["path", "x0", "y0", "y0"])
     with pytest.raises(ValueError, match="columns 3 and 4 are both named 'y0'"):
         from_dataframe(df)
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2], [False, True, True], [0.0, np.nan, 1.0]])
+def test_landmarks_of_visibility_0_are_missing(values):
+    df = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.jpg"], "nose_x": [1, 2, 3], "nose_y": 4})
+    target = from_dataframe(df.assign(nose_v=values)).target
+    np.testing.assert_array_equal(np.isnan(target[:, 0]).all(axis=-1), [True, False, False])
+    np.testing.assert_array_equal(target[1:], from_dataframe(df).target[1:])
