@@ -121,28 +121,24 @@ def read_again(stages, chips, indices, reading, retry, crops):
     """
     if reading.apart is None:
         return reading
-    for attempt, factor, most in (
-        (_from_itself, 1.0, math.inf),
-        (_from_all_sides, _MUCH_LESS, retry.limit),
-        (_from_itself, 1.0, math.inf),
-    ):
-        doubt = doubts_of(reading)
-        rows = torch.nonzero(doubt > retry.limit)[:, 0]
+    for attempt in (_from_itself, _from_all_sides, _from_itself):
+        rows = torch.nonzero(doubts_of(reading) > retry.limit)[:, 0]
         if not len(rows):
             break
         some = reading.rows(rows)
-        again = attempt(stages, chips, indices[rows.to(indices.device)], some, retry, crops[rows])
-        now = doubts_of(again)
-        better = torch.nonzero((now < factor * doubt[rows]) & (now < most))[:, 0]
+        own = indices[rows.to(indices.device)]
+        again, better = attempt(stages, chips, own, some, retry, crops[rows])
+        better = torch.nonzero(better)[:, 0]
         reading = reading.replaced(rows[better], again.rows(better))
     return reading
 
 
 def _from_itself(stages, chips, indices, reading, retry, crops):
-    """Read with the first crop placed by the last prediction."""
+    """Read with the first crop placed by the last prediction; and whether there is less doubt."""
     matrices = _placed(reading.points[-1], retry, crops)
     points, apart = read_both(stages[0], chips, indices, matrices)
-    return continue_reading(stages, chips, indices, points, apart, matrices)
+    again = continue_reading(stages, chips, indices, points, apart, matrices)
+    return again, doubts_of(again) < doubts_of(reading)
 
 
 def _from_all_sides(stages, chips, indices, reading, retry, crops):
@@ -150,26 +146,40 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
 
     Samples that are not lost in the crops without a shift are not searched for, and only those of
     much doubt in other places.
+
+    Returns
+    -------
+    found : Reading
+    better : bool tensor of shape (b,)
+        Whether to prefer what was found: it has less doubt, and either much less, or more crops
+        agree with it.
     """
     first, found, doubt = stages[0], reading, doubts_of(reading)
     rows = torch.arange(len(crops), device=crops.device)
+    n_with_found, n_with_present = torch.zeros_like(rows), torch.zeros_like(rows)
     for number, changes in enumerate(_changes(first.crop.size, crops.device)):
         matrices = geometry.compose(changes[:, None], crops[rows])
         own = indices[rows.to(indices.device)].expand(len(changes), -1)
         looks = _look(first, chips, own, matrices)
         if number == 0:
-            lost = _are_lost(looks, reading, retry.limit)
+            lost = _n_agreeing(looks, reading, retry.limit) < _N_AGREEING
             rows, own = rows[lost], own[:, lost.to(own.device)]
             matrices, looks = matrices[:, lost], looks[:, lost]
         if len(rows):
-            best = _least_doubtful(stages, chips, own, matrices, looks, retry)
+            best, points = _least_doubtful(stages, chips, own, matrices, looks, retry)
+            if number == 0:
+                n_with_present[rows] = _n_agreeing(points, reading.rows(rows), retry.limit)
             better = doubts_of(best) < doubts_of(found.rows(rows))
             found = found.replaced(rows[better], best.rows(better))
+            n_with_found[rows[better]] = _n_agreeing(points, best, retry.limit)[better]
             unsure = doubts_of(found.rows(rows)) > _SURE * retry.limit
             rows = rows[unsure & (doubt[rows] > _ELSEWHERE * retry.limit)]
         if not len(rows):
             break
-    return found
+    now = doubts_of(found)
+    much_less = (now < _MUCH_LESS * doubt) & (now < retry.limit)
+    agreed = (n_with_found >= _N_AGREEING) & (n_with_found > n_with_present)
+    return found, (now < doubt) & (much_less | agreed)
 
 
 def _changes(size, device):
@@ -189,22 +199,31 @@ def _look(stage, chips, indices, matrices):
     return points.unflatten(0, indices.shape)
 
 
-def _are_lost(looks, reading, limit):
-    """Samples whose prediction only few crops agree with, a bool tensor of shape (b,).
+def _n_agreeing(points, reading, limit):
+    """Number of crops whose predictions are near those of a reading, for each sample.
 
-    Crops of other orientations and scales rarely agree with a wrong prediction, but some of them
-    with a right one, even if it is doubtful.
+    Parameters
+    ----------
+    points : float32 tensor of shape (k, b, L, 2)
+        Predictions of the first stage from k crops, in chip pixels.
+    reading : Reading
+    limit : float
+
+    Returns
+    -------
+    n : int tensor of shape (b,)
     """
-    points = reading.points[-1]
-    near = mean_distance(looks, points) < _NEAR * limit * _unit(points, reading.sides)
-    return near.sum(0) < _N_AGREEING
+    last = reading.points[-1]
+    near = mean_distance(points, last) < _NEAR * limit * _unit(last, reading.sides)
+    return near.sum(0)
 
 
 def _least_doubtful(stages, chips, indices, matrices, looks, retry):
     """For each sample, the least doubtful of the predictions from k crops.
 
     The first stage reads each crop that is placed by a look once more, and all stages continue
-    with the least doubtful ones.
+    with the least doubtful ones. Also returns the k predictions of the first stage, a tensor of
+    shape (k, b, L, 2).
     """
     n_samples, looks = indices.shape[1], looks.flatten(0, 1)
     indices, matrices = indices.flatten(), _placed(looks, retry, matrices.flatten(0, 1))
@@ -229,7 +248,7 @@ def _least_doubtful(stages, chips, indices, matrices, looks, retry):
         ]
     )
     least = doubts_of(final).unflatten(0, (-1, n_samples)).argmin(0)
-    return final.rows(least * n_samples + column)
+    return final.rows(least * n_samples + column), points.unflatten(0, (-1, n_samples))
 
 
 def _passes(chips, *tensors):
