@@ -4,8 +4,12 @@ A network is trained on crops in which objects are nearly upright and fill a cer
 finds an object that is rolled, or whose box is poor, only in a crop that makes up for this.
 Whether a crop does is seen from the predictions themselves, without further computation: if the
 image determines the landmarks, a crop and its mirror image give the same landmarks, and the last
-stage hardly moves those of the stage before. The prediction with the least disagreement, the
-least doubt, is kept.
+stage hardly moves those of the stage before. This disagreement is the doubt of a prediction.
+
+Doubt does not compare predictions from crops of different orientations well: some wrong ones have
+less than right ones. These are compared by their agreement: how near to them the first stage finds
+the landmarks in other crops around them, some of which are turned. Right predictions are found
+again; wrong ones follow the crop.
 """
 
 import math
@@ -31,16 +35,15 @@ _SCALES = (0.65, 0.9, 1.25)
 # Relative to the side of the crop, in the direction in which it is turned. The first one is none.
 _SHIFTS = ((0.0, 0.0), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25), (0.0, -0.25))
 _N_FINALISTS = 4  # crops of each shift whose predictions are refined by all stages
-# A prediction from another orientation must have much less doubt than the first one. Without this
-# condition, poorly trained networks find upright objects upside down.
-_MUCH_LESS = 0.6
-_SURE = 0.75  # part of the limit below which the search ends
-# Multiple of the limit above which an object is also searched for in other places. An object that
-# is hardly recognisable in the right crop has less doubt than one that is not in the crop.
-_ELSEWHERE = 1.35
-# A prediction that so many crops of the search agree with is not lost. The distance of agreement
-# is relative to the limit.
-_N_AGREEING, _NEAR = 4, 6.0
+_SURE = 0.75  # part of the limit below which a prediction that was doubtful is not any more
+# Agreement from which a prediction is right. The distance at which there is none is relative to the
+# limit, and at most a part of the size of the shape.
+_AGREED = 0.25
+_NEAR, _NEAR_AT_MOST = 8.0, 1 / 3
+# Multiple of the limit above which an object without agreement is also searched for in other
+# places, and agreement below which it always is. An object that is hardly recognisable in the right
+# crop has less doubt, and more agreement, than one that is not in the crop.
+_ELSEWHERE, _LOST = 1.35, 0.18
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,10 @@ def _unit(points, sides):
 def read_again(stages, chips, indices, reading, retry, crops):
     """Repeat the doubtful predictions of a batch from other crops.
 
-    First, the first stage reads a crop that is placed by the prediction itself. Samples that
-    remain doubtful are searched for in crops of several orientations, scales and places, and those
-    that are still doubtful are read once more in the crop placed by their prediction.
+    First, the first stage reads a crop that is placed by the prediction itself. Samples that are
+    not sure then, and that other crops do not agree with, are searched for in crops of several
+    orientations, scales and places. Those that are still doubtful are read once more in the crop
+    placed by their prediction.
 
     Parameters
     ----------
@@ -121,12 +125,15 @@ def read_again(stages, chips, indices, reading, retry, crops):
     """
     if reading.apart is None:
         return reading
-    for attempt in (_from_itself, _from_all_sides, _from_itself):
-        rows = torch.nonzero(doubts_of(reading) > retry.limit)[:, 0]
+    for attempt, limit in (
+        (_from_itself, retry.limit),
+        (_from_all_sides, _SURE * retry.limit),
+        (_from_itself, retry.limit),
+    ):
+        rows = torch.nonzero(doubts_of(reading) > limit)[:, 0]
         if not len(rows):
             break
-        some = reading.rows(rows)
-        own = indices[rows.to(indices.device)]
+        some, own = reading.rows(rows), indices[rows.to(indices.device)]
         again, better = attempt(stages, chips, own, some, retry, crops[rows])
         better = torch.nonzero(better)[:, 0]
         reading = reading.replaced(rows[better], again.rows(better))
@@ -142,53 +149,49 @@ def _from_itself(stages, chips, indices, reading, retry, crops):
 
 
 def _from_all_sides(stages, chips, indices, reading, retry, crops):
-    """Search in crops of several orientations, scales and places for the least doubt.
+    """Search in crops of several orientations, scales and places.
 
-    Samples that are not lost in the crops without a shift are not searched for, and only those of
-    much doubt in other places.
+    Only samples without agreement are searched for, and only clearly lost ones in other places.
 
     Returns
     -------
     found : Reading
+        The first prediction with agreement, or the one with the least doubt.
     better : bool tensor of shape (b,)
-        Whether to prefer what was found: it has less doubt, and either much less, or more crops
-        agree with it.
+        Whether there is more agreement with it than with the present prediction.
     """
-    first, found, doubt = stages[0], reading, doubts_of(reading)
-    rows = torch.arange(len(crops), device=crops.device)
-    n_with_found, n_with_present = torch.zeros_like(rows), torch.zeros_like(rows)
-    for number, changes in enumerate(_changes(first.crop.size, crops.device)):
-        matrices = geometry.compose(changes[:, None], crops[rows])
-        own = indices[rows.to(indices.device)].expand(len(changes), -1)
-        looks = _look(first, chips, own, matrices)
-        if number == 0:
-            lost = _n_agreeing(looks, reading, retry.limit) < _N_AGREEING
-            rows, own = rows[lost], own[:, lost.to(own.device)]
-            matrices, looks = matrices[:, lost], looks[:, lost]
-        if len(rows):
-            best, points = _least_doubtful(stages, chips, own, matrices, looks, retry)
-            if number == 0:
-                n_with_present[rows] = _n_agreeing(points, reading.rows(rows), retry.limit)
-            better = doubts_of(best) < doubts_of(found.rows(rows))
-            found = found.replaced(rows[better], best.rows(better))
-            n_with_found[rows[better]] = _n_agreeing(points, best, retry.limit)[better]
-            unsure = doubts_of(found.rows(rows)) > _SURE * retry.limit
-            rows = rows[unsure & (doubt[rows] > _ELSEWHERE * retry.limit)]
+    found, doubtful = reading, doubts_of(reading) > _ELSEWHERE * retry.limit
+    least = torch.full_like(reading.sides, torch.inf)
+    present = _agreement(stages[0], chips, indices, reading, retry, crops)
+    agreement = torch.zeros_like(present)
+    rows = torch.nonzero(present < _AGREED)[:, 0]
+    for changes in _changes(stages[0].crop.size, crops.device):
         if not len(rows):
             break
-    now = doubts_of(found)
-    much_less = (now < _MUCH_LESS * doubt) & (now < retry.limit)
-    agreed = (n_with_found >= _N_AGREEING) & (n_with_found > n_with_present)
-    return found, (now < doubt) & (much_less | agreed)
+        own = indices[rows.to(indices.device)]
+        matrices = geometry.compose(changes[:, None], crops[rows])
+        best = _least_doubtful(stages, chips, own, matrices, retry)
+        doubt, agreed = doubts_of(best), _agreement(stages[0], chips, own, best, retry, crops[rows])
+        chosen = torch.nonzero((agreed >= _AGREED) | (doubt < least[rows]))[:, 0]
+        found = found.replaced(rows[chosen], best.rows(chosen))
+        least[rows[chosen]], agreement[rows[chosen]] = doubt[chosen], agreed[chosen]
+        most = torch.maximum(agreement, present)
+        rows = rows[((agreement < _AGREED) & (doubtful | (most < _LOST)))[rows]]
+    return found, agreement > present
 
 
 def _changes(size, device):
     """Changes of a crop: for each shift, all rotations and scales, of shape (k, 2, 3)."""
-    angles = torch.arange(_N_TURNS).repeat(len(_SCALES)) * (2 * math.pi / _N_TURNS)
-    scales = torch.tensor(_SCALES).repeat_interleave(_N_TURNS)
-    for shift in torch.tensor(_SHIFTS):
-        shifts = shift * scales[:, None] * size
-        yield geometry.from_parts(angles, scales, shifts, (size - 1) / 2).to(device)
+    for shift in _SHIFTS:
+        yield _turned_and_scaled(range(_N_TURNS), shift, size).to(device)
+
+
+def _turned_and_scaled(turns, shift, size):
+    """Changes of a crop by eighths of a turn, and all scales, of shape (k, 2, 3)."""
+    angles = torch.tensor(turns).repeat(len(_SCALES)) * (2 * math.pi / _N_TURNS)
+    scales = torch.tensor(_SCALES).repeat_interleave(len(turns))
+    shifts = torch.tensor(shift) * scales[:, None] * size
+    return geometry.from_parts(angles, scales, shifts, (size - 1) / 2)
 
 
 def _look(stage, chips, indices, matrices):
@@ -199,33 +202,39 @@ def _look(stage, chips, indices, matrices):
     return points.unflatten(0, indices.shape)
 
 
-def _n_agreeing(points, reading, limit):
-    """Number of crops whose predictions are near those of a reading, for each sample.
+def _agreement(first, chips, indices, reading, retry, crops):
+    """How near to predictions the first stage finds the landmarks in other crops around them.
 
-    Parameters
-    ----------
-    points : float32 tensor of shape (k, b, L, 2)
-        Predictions of the first stage from k crops, in chip pixels.
-    reading : Reading
-    limit : float
+    The crops are those that the predictions place, at all scales, and turned by an eighth in both
+    directions.
 
     Returns
     -------
-    n : int tensor of shape (b,)
+    agreement : float32 tensor of shape (b,)
+        From 0 to 1, the same landmarks in all crops.
     """
-    last = reading.points[-1]
-    near = mean_distance(points, last) < _NEAR * limit * _unit(last, reading.sides)
-    return near.sum(0)
+    points = reading.points[-1]
+    changes = _turned_and_scaled((0, 1, -1), _SHIFTS[0], first.crop.size).to(crops.device)
+    matrices = geometry.compose(changes[:, None], _placed(points, retry, crops))
+    looks = _look(first, chips, indices.expand(len(changes), -1), matrices)
+    near = min(_NEAR * retry.limit, _NEAR_AT_MOST) * _unit(points, reading.sides)
+    return (1 - mean_distance(looks, points) / near).clamp(min=0).nan_to_num(0).mean(0)
 
 
-def _least_doubtful(stages, chips, indices, matrices, looks, retry):
+def _least_doubtful(stages, chips, indices, matrices, retry):
     """For each sample, the least doubtful of the predictions from k crops.
 
-    The first stage reads each crop that is placed by a look once more, and all stages continue
-    with the least doubtful ones. Also returns the k predictions of the first stage, a tensor of
-    shape (k, b, L, 2).
+    The first stage reads each crop, and once more the crop that is placed by what it finds; all
+    stages continue with the least doubtful ones.
+
+    Parameters
+    ----------
+    indices : int tensor of shape (b,)
+    matrices : float32 tensor of shape (k, b, 2, 3)
+        Crops of the first stage.
     """
-    n_samples, looks = indices.shape[1], looks.flatten(0, 1)
+    n_samples, indices = len(indices), indices.expand(len(matrices), -1)
+    looks = _look(stages[0], chips, indices, matrices).flatten(0, 1)
     indices, matrices = indices.flatten(), _placed(looks, retry, matrices.flatten(0, 1))
     read = [read_both(stages[0], chips, *part) for part in _passes(chips, indices, matrices)]
     points = torch.cat([own for own, _ in read])
@@ -248,7 +257,7 @@ def _least_doubtful(stages, chips, indices, matrices, looks, retry):
         ]
     )
     least = doubts_of(final).unflatten(0, (-1, n_samples)).argmin(0)
-    return final.rows(least * n_samples + column), points.unflatten(0, (-1, n_samples))
+    return final.rows(least * n_samples + column)
 
 
 def _passes(chips, *tensors):
