@@ -130,6 +130,8 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     fraction = given.validation_fraction if given.early_stopping else None
     held_out, checkpoint = check_held_out(*held_out, n_landmarks), None
     is_val_given = held_out is not None
+    if is_val_given:
+        check_order(schema, held_out.data.schema, name="X_val")
     if resumes:
         source = before if start is None else start.model
         checkpoint = agree(given, device, source, train, held_out)

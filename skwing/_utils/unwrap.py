@@ -87,27 +87,33 @@ def gives_confidence(estimator: Any) -> bool:
     return getattr(predictor_of(estimator), "_certainty", None) is not None
 
 
-def schema_of(estimator: Any = None, data: Any = None) -> Any:
+def schema_of(estimator: Any = None, data: Any = None, given: Any = None) -> Any:
     """Schema for the errors of an estimator.
 
     Parameters
     ----------
     estimator : object, default=None
     data : BoxedImages or other X, default=None
+    given : LandmarkSchema or str, default=None
+        Schema that is used in place of the others.
 
     Returns
     -------
     schema : LandmarkSchema, str or None
-        The first that exists: the parameter or the fitted attribute of the estimator or of
-        its predictor, or the schema of the data. Columns of tables are ignored.
+        The first that exists: `given`, the parameter or the fitted attribute of the estimator
+        or of its predictor, or the schema of the data. Columns of tables are ignored.
 
     Raises
     ------
     ValueError
-        If the data have the landmarks of the fitted estimator in another order.
+        If the data have the landmarks of the fitted estimator, or of `given`, in another order.
     """
     fitted = getattr(_path_of(estimator)[-1], "schema_", None)
-    check_order(fitted, None if hasattr(data, "columns") else getattr(data, "schema", None))
+    of_data = None if hasattr(data, "columns") else getattr(data, "schema", None)
+    check_order(fitted, of_data)
+    if given is not None:
+        check_order(given, of_data if fitted is None else fitted, "schema=")
+        return given
     for owner in (*_path_of(estimator), data):
         for name in ("schema", "schema_"):
             found = None if hasattr(owner, "columns") else getattr(owner, name, None)
@@ -116,7 +122,7 @@ def schema_of(estimator: Any = None, data: Any = None) -> Any:
     return None
 
 
-def check_order(schema: Any, of_data: Any) -> None:
+def check_order(schema: Any, of_data: Any, whose: str = "the regressor", name: str = "X") -> None:
     """Check that schemas do not have the same names in different orders.
 
     Parameters
@@ -125,6 +131,8 @@ def check_order(schema: Any, of_data: Any) -> None:
         Schema of a regressor.
     of_data : LandmarkSchema, str or None
         Schema of the data that it is used with.
+    whose, name : str
+        What has the two schemas, for the message.
 
     Raises
     ------
@@ -135,9 +143,9 @@ def check_order(schema: Any, of_data: Any) -> None:
     if own and other and own != other and set(own) == set(other):
         i = next(i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b)
         raise ValueError(
-            f"X has the landmarks of the regressor in another order: landmark {i} is {own[i]!r} in "
-            f"the schema of the regressor, and {other[i]!r} in that of X. Bring y into the order "
-            "of the regressor, and pass X with its schema."
+            f"{name} has the landmarks of {whose} in another order: landmark {i} is {own[i]!r} for "
+            f"{whose}, and {other[i]!r} in the schema of {name}. Bring y into the order of "
+            f"{whose}, and pass {name} with its schema."
         )
 
 

@@ -315,7 +315,7 @@ class LandmarkDisplay:
             poses=poses,
             margin=margin,
             normalizer=normalizer,
-            schema=schema_of(estimator, X) if schema is None else schema,
+            schema=schema_of(estimator, X, check_schema(schema)),
             boxes=boxes,
             pose_label=pose_label,
             random_state=random_state,
@@ -404,7 +404,7 @@ class LandmarkDisplay:
         """
         import_pyplot(cls)
         images = as_boxed_images(X)
-        schema = schema_of(None, images) if schema is None else schema
+        schema = schema_of(None, images, check_schema(schema))
         true, pred, schema = _check_points(y_true, y_pred, len(images), schema)
         errors, word = None, "lengths"
         if true is not None and pred is not None:
