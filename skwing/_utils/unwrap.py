@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn.frozen import FrozenEstimator
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
@@ -14,7 +16,7 @@ __all__ = [
     "parts_of",
     "predictor_of",
     "schema_of",
-    "without_search",
+    "unwrapped",
 ]
 
 
@@ -28,8 +30,8 @@ def parts_of(estimator: Any) -> Iterator[Any]:
     Yields
     ------
     part : object
-        The estimator, then the best estimator of a fitted search or the steps of a pipeline
-        in reverse order, and recursively their parts.
+        The estimator, then the one in a `FrozenEstimator`, the best estimator of a fitted search
+        or the steps of a pipeline in reverse order, and recursively their parts.
 
     Examples
     --------
@@ -59,18 +61,19 @@ def predictor_of(estimator: Any) -> Any:
     return _path_of(estimator)[-1]
 
 
-def without_search(estimator: Any) -> Any:
-    """Best estimator of a fitted search, whose `predict` has no further parameters.
+def unwrapped(estimator: Any) -> Any:
+    """Estimator in searches, whose `predict` has no further parameters, and `FrozenEstimator`.
 
     Examples
     --------
+    >>> from sklearn.frozen import FrozenEstimator
     >>> from skwing import CascadeLandmarkRegressor
-    >>> from skwing._utils.unwrap import without_search
-    >>> without_search(CascadeLandmarkRegressor())
+    >>> from skwing._utils.unwrap import unwrapped
+    >>> unwrapped(FrozenEstimator(CascadeLandmarkRegressor()))
     CascadeLandmarkRegressor()
     """
-    while hasattr(estimator, "best_estimator_"):
-        estimator = estimator.best_estimator_
+    while isinstance(estimator, FrozenEstimator) or hasattr(estimator, "best_estimator_"):
+        estimator = _inside(estimator)[0]
     return estimator
 
 
@@ -159,6 +162,8 @@ def _path_of(estimator: Any) -> list[Any]:
 
 def _inside(estimator: Any) -> list[Any]:
     """Direct parts of an estimator, the predictor first."""
+    if isinstance(estimator, FrozenEstimator):
+        return [estimator.estimator]
     if hasattr(estimator, "best_estimator_"):
         return [estimator.best_estimator_]
     steps = [step for _, step in reversed(getattr(estimator, "steps", None) or [])]
