@@ -472,7 +472,7 @@ class _Samples:
 
     def _path(self, i: int) -> str | None:
         is_path = isinstance(self._items[i], (str, bytes, os.PathLike))
-        return os.fsdecode(self._items[i]) if is_path else None
+        return as_path(self._items[i], f"sample {i}") if is_path else None
 
     def _is_same(self, i: int, j: int) -> bool:
         path = self._path(i)
@@ -495,6 +495,16 @@ def check_array(image: Any, describe: str) -> NDArray[Any]:
         raise ValueError(f"{describe} is an array of shape {image.shape}: no pixels.")
     check_dtype(image.dtype, describe)
     return image
+
+
+def as_path(item: Any, describe: str) -> str:
+    """Return the path of a file, or raise an error for the bytes of an image."""
+    if isinstance(item, bytes) and b"\0" in item:
+        raise TypeError(
+            f"{describe} is not the path of a file, but its {len(item)} bytes. Decode them: "
+            "cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]."
+        )
+    return str(os.fsdecode(item))
 
 
 def _conversion_of(image: Any) -> str:

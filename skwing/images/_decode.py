@@ -15,6 +15,7 @@ from skwing._utils.files import read_bytes
 from skwing._utils.opencv import cv2
 from skwing.images._headers import read_header
 from skwing.runtime import (
+    as_path,
     as_rgb,
     as_uint8,
     check_array,
@@ -194,13 +195,8 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
     """Validate an item: an image array, or a path, which is converted to str."""
     if type(item) is str:
         return item
-    if isinstance(item, bytes) and b"\0" in item:
-        raise TypeError(
-            f"sample {number} is not the path of a file, but its {len(item)} bytes. Decode them: "
-            "cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]."
-        )
     if isinstance(item, (str, bytes, os.PathLike)):
-        return str(os.fsdecode(item))
+        return as_path(item, f"sample {number}")
     return check_array(item, f"sample {number}")
 
 
