@@ -352,7 +352,7 @@ def test_the_advice_for_images_of_other_libraries_gives_the_same_pixels(refuses)
     kinds = {
         r"np\.asarray\(ImageOps\.exif_transpose\(image\)\.convert\('RGB'\)\)": image,
         r"tensor\.permute\(1, 2, 0\)\.cpu\(\)\.numpy\(\)": tensor,
-        r"cv2\.imdecode\(np.frombuffer\(data, .*\)\[\.\.\., ::-1\]": png,
+        r"cv2\.imdecode\(np.frombuffer\(data, .*1\)\[\.\.\., ::-1\]": png,
     }
     names = {"image": image, "tensor": tensor, "data": png, "np": np, "cv2": cv2}
     names["ImageOps"] = pytest.importorskip("PIL.ImageOps")

@@ -15,7 +15,6 @@ from skwing._utils.files import read_bytes
 from skwing._utils.opencv import cv2
 from skwing.images._headers import read_header
 from skwing.runtime import (
-    as_path,
     as_rgb,
     as_uint8,
     check_array,
@@ -195,9 +194,24 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
     """Validate an item: an image array, or a path, which is converted to str."""
     if type(item) is str:
         return item
-    if isinstance(item, (str, bytes, os.PathLike)):
-        return as_path(item, f"sample {number}")
-    return check_array(item, f"sample {number}")
+    is_content = isinstance(item, bytes) and b"\0" in item
+    if isinstance(item, (str, bytes, os.PathLike)) and not is_content:
+        return str(os.fsdecode(item))
+    try:
+        return check_array(item, f"sample {number}")
+    except TypeError as error:
+        raise TypeError(f"{error}{_conversion_of(item)}") from None
+
+
+def _conversion_of(image: Any) -> str:
+    """Advice on how to convert an image of another library, or an empty text."""
+    if isinstance(image, bytes):
+        return " Decode it: cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1]."
+    if hasattr(image, "getexif"):  # Pillow
+        return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
+    if hasattr(image, "detach"):
+        return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
+    return ""
 
 
 def as_source(images: SourceLike) -> NDArray[Any]:

@@ -190,17 +190,12 @@ def read_coco(
     schema = check_schema(schema)
     categories = objects_of(content, "categories", path)
     chosen = find_categories(categories, category, path, schema is not None)
-    names = chosen[0].get("keypoints")
-    n_landmarks = len(names) if names else schema.n_landmarks  # type: ignore[union-attr]
-    schema = schema_of(chosen[0], path) if schema is None else check_schema(schema, n_landmarks)
-    order = order_in(schema, names, path) if names else list(range(n_landmarks))
+    schema, order = _landmarks(chosen[0], schema, path)
     told = ", ".join(str(one["name"])[:60] for one in chosen[:5]) + ", ..." * (len(chosen) > 5)
     photos = _index_images(objects_of(content, "images", path), image_finder(path, images), path)
     annotations = objects_of(content, "annotations", path)
     rows, left_out = _choose(annotations, {one["id"] for one in chosen}, path)
-    points, visibility = (
-        part[:, order] for part in _keypoints(annotations, rows, n_landmarks, path)
-    )
+    points, visibility = (own[:, order] for own in _keypoints(annotations, rows, len(order), path))
     labelled = (visibility > 0).any(axis=1)
     left_out["unlabelled"] += int((~labelled).sum())
     summary = ", ".join(f"{what.replace('_', ' ')} {n}" for what, n in left_out.items())
@@ -225,7 +220,7 @@ def read_coco(
             category=told,
             n_photos=len(set(paths)),
             path=path,
-            n_landmarks=n_landmarks,
+            n_landmarks=len(order),
             left_out=summary,
         ),
         return_X_y=return_X_y,
@@ -238,6 +233,15 @@ def read_coco(
         n_images=len(photos),
         unread=_unread(annotations, rows),
     )
+
+
+def _landmarks(category, schema, path):
+    """Schema of a category, and the index in the file of each of its landmarks."""
+    names = category.get("keypoints")
+    if schema is None:
+        return schema_of(category, path), list(range(len(names)))
+    schema = check_schema(schema, len(names) if names else None)
+    return schema, order_in(schema, names, path) if names else list(range(schema.n_landmarks))
 
 
 def _unread(annotations, rows):
