@@ -47,7 +47,7 @@ def train_cascade(plan, chips, stages, *, history, estimator):
     run = Run(stages, plan.n_known, history)
     n_epochs = sum(own.max_epochs for own in plan.settings[plan.first :])
     with (
-        run.ended_by_failure(),
+        run,
         FitProgress(estimator, n_epochs, is_further=plan.is_further) as progress,
     ):
         for i in range(plan.first, len(stages)):
