@@ -30,6 +30,7 @@ from skwing._utils.pickle_format import (
     unpack,
     written_by,
 )
+from skwing._utils.unwrap import check_order
 from skwing.images import as_boxed_images
 from skwing.schema import check_schema
 from skwing.shapes import ShapeModes
@@ -175,6 +176,7 @@ class _PoseHistogram(DocLinkMixin, BaseEstimator):
             )
         own = self.schema if self.schema is not None else data_schema
         schema = check_schema(own, n_landmarks=points.shape[1])
+        check_order(schema, data_schema, "the balancer")
         self.__dict__.update(_balance(points, settings, schema))
 
     def pose_coefficients(self, y: ArrayLike) -> Floats:

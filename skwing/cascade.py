@@ -20,10 +20,7 @@ from skwing._training.doubt_limit import make_retry
 from skwing._training.parameters import SETTINGS
 from skwing._training.plan import Plan, make_plan
 from skwing._training.prepare import prepare
-from skwing._training.samples import (
-    check_samples,
-    drop_unboxed,
-)
+from skwing._training.samples import check_samples, drop_unboxed, labelled
 from skwing._training.seen import kept_marks, warn_of_seen
 from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
@@ -564,7 +561,7 @@ class CascadeLandmarkRegressor(
         has neither of the two distances, and no confidence.
         """
         check_is_fitted(self)
-        truth = drop_unboxed(check_samples(X, y, None, self.n_landmarks_))
+        truth = labelled(drop_unboxed(check_samples(X, y, None, self.n_landmarks_)))
         check_order(self.schema_, truth.data.schema)
         warn_of_seen(truth, self._seen)
         found = self._locate(truth.data, spread=True)

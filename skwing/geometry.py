@@ -168,12 +168,8 @@ def from_parts(angle: Array, scale: Array, shift: Array, center: float | Array) 
     """
     xp = _namespace(angle)
     a_re, a_im = scale * xp.cos(angle), scale * xp.sin(angle)
-    c_x: Any
-    c_y: Any
-    if isinstance(center, (int, float)):
-        c_x, c_y = center, center
-    else:
-        c_x, c_y = center[..., 0], center[..., 1]
+    middle: Any = center
+    c_x, c_y = (middle, middle) if np.ndim(middle) == 0 else (middle[..., 0], middle[..., 1])
     t_x = c_x - a_re * c_x + a_im * c_y + shift[..., 0]
     t_y = c_y - a_im * c_x - a_re * c_y + shift[..., 1]
     return _from_complex(a_re, a_im, t_x, t_y)

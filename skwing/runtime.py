@@ -471,8 +471,8 @@ class _Samples:
         return self._last[1]
 
     def _path(self, i: int) -> str | None:
-        is_path = isinstance(self._items[i], (str, bytes, os.PathLike))
-        return os.fsdecode(self._items[i]) if is_path else None
+        may_be = isinstance(self._items[i], (str, bytes, os.PathLike))  # bytes also of an image
+        return path if may_be and "\0" not in (path := os.fsdecode(self._items[i])) else None
 
     def _is_same(self, i: int, j: int) -> bool:
         path = self._path(i)
@@ -484,7 +484,7 @@ def check_array(image: Any, describe: str) -> NDArray[Any]:
     if not isinstance(image, np.ndarray):
         raise TypeError(
             f"{describe} is {image!r:.60} of type {type(image).__name__}, expected a numpy "
-            f"array (height, width[, channels]) or a file path.{_conversion_of(image)}"
+            "array (height, width[, channels]) or a file path."
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
         raise ValueError(
@@ -495,15 +495,6 @@ def check_array(image: Any, describe: str) -> NDArray[Any]:
         raise ValueError(f"{describe} is an array of shape {image.shape}: no pixels.")
     check_dtype(image.dtype, describe)
     return image
-
-
-def _conversion_of(image: Any) -> str:
-    """Advice on how to convert an image of another library, or an empty text."""
-    if hasattr(image, "getexif"):  # Pillow
-        return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
-    if hasattr(image, "detach"):
-        return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
-    return ""
 
 
 def check_dtype(dtype: np.dtype[Any], describe: str) -> None:

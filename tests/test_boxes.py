@@ -249,3 +249,11 @@ def test_huge_boxes_match_without_a_warning():
 def test_least_overlap_out_of_range(least):
     with pytest.raises(ValueError, match="min_overlap must be"):
         match_boxes([[0, 0, 1, 1]], [[0, 0, 1, 1]], min_overlap=least)
+
+
+@pytest.mark.parametrize("wrong", [[0, 0, 4, 4], np.zeros((2, 2, 2)), np.zeros((3, 5)), 7])
+def test_what_is_no_table_of_boxes_is_an_error(wrong):
+    for function in (box_overlaps, match_boxes):
+        for boxes in ((wrong, [[0, 0, 4, 4]]), ([[0, 0, 4, 4]], wrong)):
+            with pytest.raises(ValueError, match=r"have shape \(.*\), expected \(n, 4\): x, y, w"):
+                function(*boxes)

@@ -131,7 +131,9 @@ def test_from_parts_turns_and_scales_about_its_center(angle, scale, center):
     np.testing.assert_allclose(geometry.apply(matrix, around), expected, atol=1e-8)
 
 
-@pytest.mark.parametrize("center", [4, 4.0, np.float64(4), np.array([4.0, 4.0])])
+@pytest.mark.parametrize(
+    "center", [4, 4.0, np.float64(4), np.int64(4), np.float32(4), np.full(2, 4.0)]
+)
 def test_a_center_may_be_a_number(center):
     matrix = geometry.from_parts(np.array(1.0), np.array(2.0), np.array([1.0, 2.0]), center)
     np.testing.assert_allclose(geometry.apply(matrix, np.array([[4.0, 4.0]])), [[5.0, 6.0]])

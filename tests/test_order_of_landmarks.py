@@ -42,11 +42,27 @@ def fitted():
         LandmarkDisplay.from_estimator,
         CumulativeErrorDisplay.from_estimator,
         lambda model, X, y: tiny(schema="ibug68").fit(X, y),
+        lambda model, X, y: tiny().fit(FACES.data, FACES.target, X_val=X, y_val=y),
+        lambda model, X, y: PoseBalancer(schema="ibug68").fit(X, y),
+        lambda model, X, y: LandmarkDisplay.from_predictions(X, y, schema="ibug68"),
     ],
 )
 def test_another_order_is_an_error(fitted, compare):
-    with pytest.raises(ValueError, match=r"in another order: landmark 0 is 'left_jaw_0' in"):
+    with pytest.raises(ValueError, match=r"in another order: landmark 0 is 'left_jaw_0' for"):
         compare(fitted, SHUFFLED, FACES.target[:, ORDER])
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda *args: make_nme_scorer("auto", SHUFFLED.schema)(*args),
+        partial(CumulativeErrorDisplay.from_estimator, schema=SHUFFLED.schema),
+        partial(LandmarkDisplay.from_estimator, schema=SHUFFLED.schema),
+    ],
+)
+def test_a_schema_of_another_order_than_that_of_the_estimator_is_an_error(fitted, measure):
+    with pytest.raises(ValueError, match=r"in another order: landmark 0 is '\w+' for schema="):
+        measure(fitted, FACES.data, FACES.target)
 
 
 def test_the_same_order_other_names_and_no_names_are_none(fitted):

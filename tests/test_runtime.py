@@ -187,6 +187,7 @@ IMAGE = noise(48, 64, 3)
         ([IMAGE, IMAGE * 1.0], None, ValueError, r"sample 1: float images must lie in \[0, 1\]"),
         ([IMAGE, np.zeros((9, 9, 2), np.uint8)], None, ValueError, r"sample 1 .*\(9, 9, 2\)"),
         ([IMAGE, 5], None, TypeError, "sample 1 is 5 of type int"),
+        ([IMAGE, b"PNG\0"], None, TypeError, "sample 1 is b'PNG.*of type bytes"),
         ([IMAGE[:0]], None, ValueError, "sample 0 .*no pixels"),
         (5, None, TypeError, "images is of type int"),
         (BoxedImages([IMAGE]), None, TypeError, r"type BoxedImages.*the paths .*boxes="),

@@ -2,7 +2,7 @@
 
 import argparse
 
-__all__ = ["positive_length", "positive_number", "whole_number"]
+__all__ = ["positive_length", "positive_number", "seed", "whole_number"]
 
 
 def whole_number(text):
@@ -13,8 +13,16 @@ def whole_number(text):
     return number
 
 
+def seed(text):
+    """Seed of random numbers."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {2**32 - 1}, got {text}")
+    return number
+
+
 def positive_number(text):
-    """Number of samples or objects, of at least 1."""
+    """Number of samples, objects or epochs, of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")

@@ -4,7 +4,7 @@ import argparse
 
 from skwing._cli.formats import FORMATS
 from skwing._cli.measure import names_of_normalizers
-from skwing._cli.numbers import positive_length, positive_number, whole_number
+from skwing._cli.numbers import positive_length, positive_number, seed, whole_number
 from skwing._utils.version import __version__
 from skwing.schema import SCHEMAS
 
@@ -216,7 +216,9 @@ def _add_train(subparsers):
     parser.add_argument(
         "--start", metavar="MODEL", help="begin with the weights and settings of this model"
     )
-    parser.add_argument("--epochs", type=int, nargs="+", help="number of epochs of each stage")
+    parser.add_argument(
+        "--epochs", type=positive_number, nargs="+", help="number of epochs of each stage"
+    )
     parser.add_argument(
         "--checkpoint",
         metavar="PATH",
@@ -233,7 +235,7 @@ def _add_train(subparsers):
         "0.1 if there are several images",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; default: auto")
-    parser.add_argument("--seed", type=int, default=0, help="random seed; default: 0")
+    parser.add_argument("--seed", type=seed, default=0, help="random seed; default: 0")
     parser.add_argument(
         "--set",
         action="append",

@@ -39,6 +39,8 @@ class Plan:
     ----------
     train : Samples
     held_out : Samples or None
+    is_val_given : bool
+        Whether these are X_val, and not some of X.
     schema : LandmarkSchema or None
     settings : list of StageSettings
     losses : list of callable
@@ -65,6 +67,7 @@ class Plan:
 
     train: Samples
     held_out: Samples | None
+    is_val_given: bool
     schema: LandmarkSchema | None
     settings: list[StageSettings]
     losses: list[Callable]
@@ -126,6 +129,9 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     before, start, schema = beginning(estimator, given, train.points, schema)
     fraction = given.validation_fraction if given.early_stopping else None
     held_out, checkpoint = check_held_out(*held_out, n_landmarks), None
+    is_val_given = held_out is not None
+    if is_val_given:
+        check_order(schema, held_out.data.schema, name="X_val")
     if resumes:
         source = before if start is None else start.model
         checkpoint = agree(given, device, source, train, held_out)
@@ -141,6 +147,7 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     return Plan(
         train=train,
         held_out=held_out,
+        is_val_given=is_val_given,
         schema=schema,
         settings=mirrored_as_known(settings, shape, schema),
         losses=[bind_loss(given.loss, own.w, own.epsilon) for own in settings],

@@ -1,9 +1,9 @@
 """Progress reporting during `fit`: progress bar, printed lines, and scikit-learn's callbacks."""
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from skwing._utils import ranks
+from skwing._utils.bars import ProgressBar
 
 
 class FitProgress:
@@ -31,7 +31,7 @@ class FitProgress:
             self.context.call_on_fit_task_begin(estimator=estimator)
         self._verbose = estimator.verbose if ranks.is_first() else 0
         self._calls = (estimator.callbacks or ()) if ranks.is_first() else ()
-        self.bar = tqdm(total=n_epochs, unit="epoch", disable=self._verbose != 1)
+        self.bar = ProgressBar(total=n_epochs, unit="epoch", disable=self._verbose != 1)
 
     def __enter__(self):
         return self

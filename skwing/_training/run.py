@@ -1,6 +1,5 @@
 """State of a training run over the stages of a cascade, and its result if it ends early."""
 
-import contextlib
 import copy
 
 from skwing._training.divergence import check_predictions, likely_cause
@@ -62,13 +61,13 @@ class Run:
 
         return report
 
-    @contextlib.contextmanager
-    def ended_by_failure(self):
-        """Context manager that stores an exception as `failure`."""
-        try:
-            yield
-        except BaseException as error:
-            self.failure = error
+    def __enter__(self):
+        """Begin training: an exception, also Ctrl-C, ends the block and is stored as `failure`."""
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.failure = error
+        return True
 
     @property
     def is_empty(self):

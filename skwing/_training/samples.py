@@ -139,15 +139,21 @@ def drop_unlabelled(samples):
 
     If all landmarks of all samples are missing, none is dropped: `check_learnable` raises.
     """
+    kept = labelled(samples)
+    if len(kept) < len(samples):
+        first = int(np.isnan(samples.points).any(-1).all(-1).argmax())
+        warn_of_data(
+            f"{len(samples) - len(kept)} of {len(samples)} samples, the first is "
+            f"{samples.data.describe(first)}, have no known landmark (NaN): they are left out of "
+            "training. Select them by np.isnan(y).all(axis=(1, 2)) to predict them."
+        )
+    return kept
+
+
+def labelled(samples):
+    """Samples with a known landmark, or all if there are none."""
     missing = np.isnan(samples.points).any(-1).all(-1)
-    if not missing.any() or missing.all():
-        return samples
-    warn_of_data(
-        f"{missing.sum()} of {len(samples)} samples, the first is "
-        f"{samples.data.describe(int(missing.argmax()))}, have no known landmark (NaN): they are "
-        "left out of training. Select them by np.isnan(y).all(axis=(1, 2)) to predict them."
-    )
-    return samples[~missing]
+    return samples[~missing] if missing.any() and not missing.all() else samples
 
 
 def check_learnable(train, held_out, schema):

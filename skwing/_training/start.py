@@ -20,7 +20,14 @@ from skwing._utils.random import redirected
 from skwing._utils.unwrap import check_order, predictor_of
 from skwing._utils.warnings import warn_caller, warn_of_data
 from skwing.exceptions import NoticeWarning
-from skwing.networks import check_alike, check_first, landmark_axes, of_entry, take_weights
+from skwing.networks import (
+    check_alike,
+    check_first,
+    check_trainable,
+    landmark_axes,
+    of_entry,
+    take_weights,
+)
 from skwing.schema._schema import can_mirror
 
 _REMEDIES = (
@@ -187,6 +194,8 @@ def make_networks(plan):
         with of_entry(i), redirected():
             networks.append(build(len(plan.mean_shape)))
     check_first(networks)
+    with redirected():
+        check_trainable(networks, len(plan.mean_shape))
     if plan.start is not None:
         plan.start.check(networks, plan.builders)
     return networks

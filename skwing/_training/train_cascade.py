@@ -40,14 +40,14 @@ def train_cascade(plan, chips, stages, *, history, estimator):
         If training ends early without a usable result.
     """
     truth, checkpoint = make_truth(chips, plan.train, plan.schema), plan.checkpoint
-    held_out = None if plan.held_out is None else _chips_of(plan.held_out, chips, plan.cache)
+    held_out = None if plan.held_out is None else _held_out_chips(plan, chips)
     validate = _validation(plan, held_out)
     if checkpoint is not None:
         checkpoint.check_pixels(chips_digest(chips, held_out))
     run = Run(stages, plan.n_known, history)
     n_epochs = sum(own.max_epochs for own in plan.settings[plan.first :])
     with (
-        run.ended_by_failure(),
+        run,
         FitProgress(estimator, n_epochs, is_further=plan.is_further) as progress,
     ):
         for i in range(plan.first, len(stages)):
@@ -79,9 +79,14 @@ def train_cascade(plan, chips, stages, *, history, estimator):
     return run
 
 
-def _chips_of(held_out, chips, cache):
+def _held_out_chips(plan, chips):
     """Chips of held-out samples, like those of the training samples."""
-    return cut_together(held_out.data, chips.frame, chips.device, cache=cache)
+    try:
+        return cut_together(plan.held_out.data, chips.frame, chips.device, cache=plan.cache)
+    except (OSError, ValueError) as error:
+        if not plan.is_val_given:
+            raise
+        raise type(error)(f"X_val: {error}") from error
 
 
 def _validation(plan, held_out_chips):

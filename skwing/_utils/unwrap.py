@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn.frozen import FrozenEstimator
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
@@ -14,7 +16,7 @@ __all__ = [
     "parts_of",
     "predictor_of",
     "schema_of",
-    "without_search",
+    "unwrapped",
 ]
 
 
@@ -28,8 +30,8 @@ def parts_of(estimator: Any) -> Iterator[Any]:
     Yields
     ------
     part : object
-        The estimator, then the best estimator of a fitted search or the steps of a pipeline
-        in reverse order, and recursively their parts.
+        The estimator, then the one in a `FrozenEstimator`, the best estimator of a fitted search
+        or the steps of a pipeline in reverse order, and recursively their parts.
 
     Examples
     --------
@@ -59,18 +61,19 @@ def predictor_of(estimator: Any) -> Any:
     return _path_of(estimator)[-1]
 
 
-def without_search(estimator: Any) -> Any:
-    """Best estimator of a fitted search, whose `predict` has no further parameters.
+def unwrapped(estimator: Any) -> Any:
+    """Estimator in searches, whose `predict` has no further parameters, and `FrozenEstimator`.
 
     Examples
     --------
+    >>> from sklearn.frozen import FrozenEstimator
     >>> from skwing import CascadeLandmarkRegressor
-    >>> from skwing._utils.unwrap import without_search
-    >>> without_search(CascadeLandmarkRegressor())
+    >>> from skwing._utils.unwrap import unwrapped
+    >>> unwrapped(FrozenEstimator(CascadeLandmarkRegressor()))
     CascadeLandmarkRegressor()
     """
-    while hasattr(estimator, "best_estimator_"):
-        estimator = estimator.best_estimator_
+    while isinstance(estimator, FrozenEstimator) or hasattr(estimator, "best_estimator_"):
+        estimator = _inside(estimator)[0]
     return estimator
 
 
@@ -87,27 +90,33 @@ def gives_confidence(estimator: Any) -> bool:
     return getattr(predictor_of(estimator), "_certainty", None) is not None
 
 
-def schema_of(estimator: Any = None, data: Any = None) -> Any:
+def schema_of(estimator: Any = None, data: Any = None, given: Any = None) -> Any:
     """Schema for the errors of an estimator.
 
     Parameters
     ----------
     estimator : object, default=None
     data : BoxedImages or other X, default=None
+    given : LandmarkSchema or str, default=None
+        Schema that is used in place of the others.
 
     Returns
     -------
     schema : LandmarkSchema, str or None
-        The first that exists: the parameter or the fitted attribute of the estimator or of
-        its predictor, or the schema of the data. Columns of tables are ignored.
+        The first that exists: `given`, the parameter or the fitted attribute of the estimator
+        or of its predictor, or the schema of the data. Columns of tables are ignored.
 
     Raises
     ------
     ValueError
-        If the data have the landmarks of the fitted estimator in another order.
+        If the data have the landmarks of the fitted estimator, or of `given`, in another order.
     """
     fitted = getattr(_path_of(estimator)[-1], "schema_", None)
-    check_order(fitted, None if hasattr(data, "columns") else getattr(data, "schema", None))
+    of_data = None if hasattr(data, "columns") else getattr(data, "schema", None)
+    check_order(fitted, of_data)
+    if given is not None:
+        check_order(given, of_data if fitted is None else fitted, "schema=")
+        return given
     for owner in (*_path_of(estimator), data):
         for name in ("schema", "schema_"):
             found = None if hasattr(owner, "columns") else getattr(owner, name, None)
@@ -116,7 +125,7 @@ def schema_of(estimator: Any = None, data: Any = None) -> Any:
     return None
 
 
-def check_order(schema: Any, of_data: Any) -> None:
+def check_order(schema: Any, of_data: Any, whose: str = "the regressor", name: str = "X") -> None:
     """Check that schemas do not have the same names in different orders.
 
     Parameters
@@ -125,6 +134,8 @@ def check_order(schema: Any, of_data: Any) -> None:
         Schema of a regressor.
     of_data : LandmarkSchema, str or None
         Schema of the data that it is used with.
+    whose, name : str
+        What has the two schemas, for the message.
 
     Raises
     ------
@@ -135,9 +146,9 @@ def check_order(schema: Any, of_data: Any) -> None:
     if own and other and own != other and set(own) == set(other):
         i = next(i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b)
         raise ValueError(
-            f"X has the landmarks of the regressor in another order: landmark {i} is {own[i]!r} in "
-            f"the schema of the regressor, and {other[i]!r} in that of X. Bring y into the order "
-            "of the regressor, and pass X with its schema."
+            f"{name} has the landmarks of {whose} in another order: landmark {i} is {own[i]!r} for "
+            f"{whose}, and {other[i]!r} in the schema of {name}. Bring y into the order of "
+            f"{whose}, and pass {name} with its schema."
         )
 
 
@@ -151,6 +162,8 @@ def _path_of(estimator: Any) -> list[Any]:
 
 def _inside(estimator: Any) -> list[Any]:
     """Direct parts of an estimator, the predictor first."""
+    if isinstance(estimator, FrozenEstimator):
+        return [estimator.estimator]
     if hasattr(estimator, "best_estimator_"):
         return [estimator.best_estimator_]
     steps = [step for _, step in reversed(getattr(estimator, "steps", None) or [])]

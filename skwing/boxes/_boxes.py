@@ -194,8 +194,7 @@ def box_overlaps(boxes: Rows, others: Rows) -> Floats:
     >>> box_overlaps([[0, 0, 4, 4]], [[0, 0, 4, 4], [2, 0, 4, 4], [9, 9, 4, 4]]).round(3)
     array([[1.   , 0.333, 0.   ]])
     """
-    boxes, others = (np.asarray(b, dtype=np.float64).reshape(len(b), 4) for b in (boxes, others))
-    boxes = boxes[:, None]
+    boxes, others = _rows(boxes, "boxes")[:, None], _rows(others, "others")
     low = np.maximum(boxes[..., :2], others[..., :2])
     high = np.minimum(boxes[..., :2] + boxes[..., 2:], others[..., :2] + others[..., 2:])
     # Areas that overflow give NaN as well.
@@ -205,6 +204,16 @@ def box_overlaps(boxes: Rows, others: Rows) -> Floats:
         overlaps = common / (areas - common)
     # By rounding, the intersection of equal boxes can be larger than the boxes.
     return np.minimum(overlaps, 1.0)
+
+
+def _rows(boxes: Rows, name: str) -> Floats:
+    """Boxes as an array of shape (n, 4), which may be empty."""
+    rows = np.asarray(boxes, dtype=np.float64)
+    if rows.ndim == 1 and not len(rows):
+        return np.empty((0, 4))
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise ValueError(f"{name} have shape {rows.shape}, expected (n, 4): x, y, width, height.")
+    return rows
 
 
 def match_boxes(boxes: Rows, reference: Rows, *, min_overlap: float = 0.3) -> tuple[Ints, Floats]:
@@ -239,7 +248,7 @@ def match_boxes(boxes: Rows, reference: Rows, *, min_overlap: float = 0.3) -> tu
     array([ 1, -1])
     """
     min_overlap = check_number(min_overlap, "min_overlap", 0, 1, ends="(]")
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(len(boxes), 4)
+    boxes, reference = _rows(boxes, "boxes"), _rows(reference, "reference")
     indices = np.full(len(reference), -1)
     overlaps = np.full(len(reference), np.nan)
     # Sort the boxes, so that ties are resolved independently of the order of the input.

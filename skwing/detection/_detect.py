@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
 from skwing._utils.landmarks import as_points
-from skwing._utils.unwrap import gives_confidence, without_search
+from skwing._utils.unwrap import gives_confidence, unwrapped
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.detection._detectors import SkimageCascade
 from skwing.detection._report import report_of_boxes, report_of_detections
@@ -372,7 +372,7 @@ def _check_regressor(regressor: Any) -> Any:
         raise NotFittedError(
             "the regressor gives no confidence: call calibrate(X, y) with held-out samples."
         )
-    return without_search(regressor)
+    return unwrapped(regressor)
 
 
 def _confidence(regressor: Any, data: BoxedImages) -> Floats | None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
+from skwing._utils.bars import ProgressBar
 from skwing._utils.warnings import warn_caller
 from skwing.images._failures import listed
 from skwing.runtime import check_box_inside
@@ -43,7 +43,7 @@ def detect_in_photos(
     results = work(delayed(_detect_in)(images[chunk], detector, prefer, skip) for chunk in chunks)
     detections: list[Floats] = []
     failures: dict[int, str] = {}
-    with tqdm(total=len(first), unit="photo", disable=not verbose) as bar:
+    with ProgressBar(total=len(first), unit="photo", disable=not verbose) as bar:
         for found, messages in results:
             failures.update((len(detections) + i, message) for i, message in messages.items())
             detections += found

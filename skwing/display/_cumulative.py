@@ -11,6 +11,7 @@ from skwing.display._figures import curve_style, import_pyplot, next_curve, one_
 from skwing.display._inputs import name_of, sample_errors, unit_of
 from skwing.metrics import ced_auc, ced_curve, failure_rate
 from skwing.metrics._samples import boxes_of_data, with_boxes_only
+from skwing.schema import check_schema
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -200,7 +201,7 @@ class CumulativeErrorDisplay:
             estimator.predict(X),
             threshold=threshold,
             normalizer=normalizer,
-            schema=schema_of(estimator, X) if schema is None else schema,
+            schema=schema_of(estimator, X, check_schema(schema)),
             boxes=boxes_of_data(X, boxes),
             name=name_of(estimator) if name is None else name,
             ax=ax,

@@ -17,6 +17,7 @@ from skwing.display._inputs import (
     unit_of,
 )
 from skwing.metrics._samples import boxes_of_data, with_boxes_only
+from skwing.schema import check_schema
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -256,7 +257,7 @@ class ErrorByPoseDisplay:
             absolute=absolute,
             confidence=confidence,
             normalizer=normalizer,
-            schema=schema_of(estimator, X) if schema is None else schema,
+            schema=schema_of(estimator, X, check_schema(schema)),
             boxes=boxes_of_data(X, boxes),
             name=name_of(estimator) if name is None else name,
             pose_label=pose_label,

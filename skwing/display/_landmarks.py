@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.landmarks import as_points
-from skwing._utils.unwrap import gives_confidence, schema_of, without_search
+from skwing._utils.unwrap import gives_confidence, schema_of, unwrapped
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import pose_text, poses_of, sample_errors, unit_of
 from skwing.display._marks import draw_circles, number_labels, ring_handle, write_labels
@@ -315,7 +315,7 @@ class LandmarkDisplay:
             poses=poses,
             margin=margin,
             normalizer=normalizer,
-            schema=schema_of(estimator, X) if schema is None else schema,
+            schema=schema_of(estimator, X, check_schema(schema)),
             boxes=boxes,
             pose_label=pose_label,
             random_state=random_state,
@@ -404,7 +404,7 @@ class LandmarkDisplay:
         """
         import_pyplot(cls)
         images = as_boxed_images(X)
-        schema = schema_of(None, images) if schema is None else schema
+        schema = schema_of(None, images, check_schema(schema))
         true, pred, schema = _check_points(y_true, y_pred, len(images), schema)
         errors, word = None, "lengths"
         if true is not None and pred is not None:
@@ -473,7 +473,7 @@ def _predict(estimator: Any, X: Any, with_std: bool) -> Any:
     """Predictions and, if wanted, their standard deviations and confidence."""
     if not with_std:
         return estimator.predict(X), None, None
-    estimator = without_search(estimator)
+    estimator = unwrapped(estimator)
     if gives_confidence(estimator):
         return estimator.predict(X, return_std=True, return_confidence=True)
     return *estimator.predict(X, return_std=True), None

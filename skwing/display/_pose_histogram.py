@@ -269,7 +269,7 @@ class PoseHistogramDisplay:
         import_pyplot(cls)
         balancer = find_fitted(balancer, "bin_edges_", "a PoseBalancer")
         images = None if X is None else as_boxed_images(X)
-        schema = schema_of(balancer, images) if schema is None else schema
+        schema = schema_of(balancer, images, check_schema(schema))
         schema = check_schema(schema, len(balancer.mean_shape_))
         values = np.abs(balancer.poses_) if balancer.absolute else balancer.poses_
         edges = balancer.bin_edges_

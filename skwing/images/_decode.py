@@ -194,14 +194,24 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
     """Validate an item: an image array, or a path, which is converted to str."""
     if type(item) is str:
         return item
-    if isinstance(item, bytes) and b"\0" in item:
-        raise TypeError(
-            f"sample {number} is not the path of a file, but its {len(item)} bytes. Decode them: "
-            "cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]."
-        )
-    if isinstance(item, (str, bytes, os.PathLike)):
+    is_content = isinstance(item, bytes) and b"\0" in item
+    if isinstance(item, (str, bytes, os.PathLike)) and not is_content:
         return str(os.fsdecode(item))
-    return check_array(item, f"sample {number}")
+    try:
+        return check_array(item, f"sample {number}")
+    except TypeError as error:
+        raise TypeError(f"{error}{_conversion_of(item)}") from None
+
+
+def _conversion_of(image: Any) -> str:
+    """Advice on how to convert an image of another library, or an empty text."""
+    if isinstance(image, bytes):
+        return " Decode it: cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1]."
+    if hasattr(image, "getexif"):  # Pillow
+        return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
+    if hasattr(image, "detach"):
+        return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
+    return ""
 
 
 def as_source(images: SourceLike) -> NDArray[Any]:

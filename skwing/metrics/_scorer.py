@@ -74,7 +74,7 @@ class _NMEScorer:
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike) -> float:
         X, y = with_boxes_only(X, y)
-        schema = schema_of(estimator, X) if self.schema is None else self.schema
+        schema = schema_of(estimator, X, self.schema)
         predicted = estimator.predict(X)
         boxes = boxes_of_data(X) if self.normalizer == "box" else None
         return -nme(y, predicted, normalizer=self.normalizer, schema=schema, boxes=boxes)

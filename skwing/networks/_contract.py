@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skwing._utils import random
+from skwing._utils.warnings import warn_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -193,7 +194,8 @@ def build_and_try(builder: NetworkBuilder, n_landmarks: int) -> nn.Module:
             f"{type(network).__name__} needs an integer attribute input_size, the side of its "
             f"square input in pixels; found {size!r}"
         )
-    shape = tuple(_answer_to_black(network, size, n_landmarks).shape)
+    with torch.no_grad():
+        shape = tuple(_answer_to_black(network, size, n_landmarks).shape)
     if shape not in ((1, n_landmarks, 2), (1, 2 * n_landmarks)):
         raise ValueError(
             f"{type(network).__name__} returns an array of shape {shape} for one image; "
@@ -255,6 +257,49 @@ def check_first(networks: Sequence[nn.Module]) -> None:
         )
 
 
+def check_trainable(networks: Sequence[nn.Module], n_landmarks: int) -> None:
+    """Check that networks can be trained, each on its own.
+
+    Parameters
+    ----------
+    networks : sequence of torch.nn.Module
+    n_landmarks : int
+
+    Raises
+    ------
+    ValueError
+        If two are the same module.
+
+    Warns
+    -----
+    UserWarning
+        If the output of one has no gradient, so that training does not change it.
+
+    Examples
+    --------
+    >>> from skwing.networks import check_trainable, cnn6
+    >>> network = cnn6(5)
+    >>> check_trainable([network, network], 5)
+    Traceback (most recent call last):
+    ...
+    ValueError: networks[1]: the same PlainCNN as in a previous stage; expected a new module ...
+    """
+    for i, network in enumerate(networks):
+        name = type(network).__name__
+        if any(network is other for other in networks[:i]):
+            raise ValueError(
+                f"networks[{i}]: the same {name} as in a previous stage; expected a new module for "
+                "each call"
+            )
+        with torch.enable_grad():
+            answer = _answer_to_black(network, network.input_size, n_landmarks)
+        if not answer.requires_grad:
+            warn_caller(
+                f"networks[{i}]: the output of {name} has no gradient, so training does not change "
+                "it: no parameter requires a gradient, or forward detaches it"
+            )
+
+
 def _answer_to_black(network: nn.Module, size: Any, n_landmarks: int) -> torch.Tensor:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     patch = patch_size_of(network)
@@ -262,7 +307,17 @@ def _answer_to_black(network: nn.Module, size: Any, n_landmarks: int) -> torch.T
     was_training = network.training
     # Evaluation mode does not update running statistics and draws no random numbers.
     network.eval()
-    with torch.no_grad():
+    try:
         answer = network(torch.zeros(shape, device=device))
+    except Exception as error:
+        raise ValueError(
+            f"{type(network).__name__} failed for an image of shape {shape}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     network.train(was_training)
+    if not isinstance(answer, torch.Tensor):
+        raise TypeError(
+            f"{type(network).__name__} returns a {type(answer).__name__}, expected a tensor of "
+            f"shape {(1, n_landmarks, 2)} for one image"
+        )
     return answer

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,7 +25,7 @@ from skwing._prediction.state import check_fitted, put, taken
 from skwing._utils.ambient import plain_state
 from skwing._utils.checks import Choice
 from skwing._utils.pickle_format import check_keys, set_params_of
-from skwing._utils.unwrap import predictor_of
+from skwing._utils.unwrap import predictor_of, unwrapped
 from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer, balance_of, put_balance
 from skwing.cascade import CascadeLandmarkRegressor
@@ -61,7 +62,8 @@ def save_model(
     estimator : CascadeLandmarkRegressor, Pipeline or search
         Fitted model. The steps of a pipeline before the regressor may be `PoseBalancer` or
         "passthrough". For a search, such as `GridSearchCV`, the best estimator is saved;
-        :func:`skwing.persistence.describe_model` returns its parameters and its score.
+        :func:`skwing.persistence.describe_model` returns its parameters and its score. For a
+        `FrozenEstimator`, the estimator in it is saved.
     path : str or path-like
         Path of the file, such as ``"landmarks.safetensors"``. An existing file is replaced
         when the new one is complete.
@@ -222,6 +224,8 @@ def describe_model(path: FilePath) -> dict[str, Any]:
 
 def _best_of(estimator: Any, arrays: dict[str, Any]) -> tuple[Any, Any]:
     """Estimator to save, and the description of the search, if any."""
+    if isinstance(estimator, FrozenEstimator):
+        return _best_of(estimator.estimator, arrays)
     if not hasattr(estimator, "estimator") or isinstance(estimator, Pipeline):
         return estimator, None
     check_is_fitted(estimator)
@@ -234,7 +238,7 @@ def _best_of(estimator: Any, arrays: dict[str, Any]) -> tuple[Any, Any]:
     for name in ("best_params_", "best_score_", "best_index_"):
         value = getattr(estimator, name, None)  # some are missing without a refit metric
         told[name.rstrip("_")] = _told(value)
-    return estimator.best_estimator_, to_plain(told, "search", arrays)
+    return unwrapped(estimator), to_plain(told, "search", arrays)
 
 
 def _told(value: Any) -> Any:
@@ -252,9 +256,11 @@ def _told(value: Any) -> Any:
 def _to_node(estimator: Any, name: str, arrays: dict[str, Any], *, halve: bool) -> dict[str, Any]:
     """Convert an estimator to plain data, as for JSON."""
     if type(estimator) is Pipeline:
-        if not isinstance(estimator.steps[-1][1], Pipeline | CascadeLandmarkRegressor):
-            last = type(estimator.steps[-1][1]).__name__
-            raise TypeError(f"{name} ends with a {last}, expected a CascadeLandmarkRegressor")
+        last = unwrapped(estimator.steps[-1][1])
+        if not isinstance(last, Pipeline | CascadeLandmarkRegressor):
+            raise TypeError(
+                f"{name} ends with a {type(last).__name__}, expected a CascadeLandmarkRegressor"
+            )
         params = {key: getattr(estimator, key, None) for key in _PIPELINE_PARAMS}
         return {
             "class": "Pipeline",
@@ -312,6 +318,7 @@ def _step_to_node(
 ) -> list[Any]:
     if isinstance(estimator, str | None) and estimator in NOTHING:
         return [step, estimator]
+    estimator = unwrapped(estimator)
     if type(estimator) not in (Pipeline, *_CLASSES):
         raise TypeError(
             f"step {step!r} of {name} is a {type(estimator).__name__}, which no file holds: "

@@ -12,7 +12,7 @@ import numpy as np
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import check_number, count
 from skwing._utils.landmarks import as_points
-from skwing._utils.unwrap import gives_confidence, predictor_of, without_search
+from skwing._utils.unwrap import gives_confidence, predictor_of, unwrapped
 from skwing.boxes import match_boxes, relation_in_training
 from skwing.detection import detect_all
 from skwing.geometry import boxes_of
@@ -193,7 +193,7 @@ class _Search:
         name = "the prediction of the regressor"
         if self.threshold is not None and gives_confidence(self.regressor):
             data = BoxedImages([image] * len(boxes), boxes)
-            found = without_search(self.regressor).predict(data, return_confidence=True)
+            found = unwrapped(self.regressor).predict(data, return_confidence=True)
             return as_points(found[0], name=name), found[1]
         probes = np.empty((0, 4)) if self.threshold is None else _moved(boxes, image.shape)
         data = BoxedImages([image] * (len(boxes) + len(probes)), np.concatenate([boxes, probes]))

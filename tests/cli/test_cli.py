@@ -254,6 +254,14 @@ def test_wrong_arguments_exit_with_2(run):
     assert stopped.value.code == 2
 
 
+@pytest.mark.parametrize("option", ["--seed=-1", "--seed=4294967296", "--epochs=0", "--seed=a"])
+def test_wrong_numbers_name_their_option(run, capsys, option):
+    with pytest.raises(SystemExit):
+        run("train", "faces.csv", "--out", "m", option)
+    name, value = option.split("=")
+    assert f"argument {name}" in (told := capsys.readouterr().err) and value in told
+
+
 def test_an_interruption_exits_with_130(run, monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt

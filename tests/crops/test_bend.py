@@ -54,6 +54,17 @@ def test_pixels_go_with_their_landmarks():
     torch.testing.assert_close(back, points, atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("strength", [0.5, 1.5, 10.0])
+def test_landmarks_whose_place_is_not_found_are_missing(strength):
+    """Where the image is folded; all others are where their pixels are."""
+    points = make_shapes(100)
+    moved, field = bent(points, torch.arange(100), strength)
+    back = moved + read_at(field, (field.shape[-1] - 1) / (SIZE - 1) * moved, 1).mT
+    lost = moved.isnan().any(-1)
+    assert (back - points)[~lost].norm(dim=-1).max() < SIZE / 64
+    assert lost.float().mean() < (0.001 if strength < 2 else 0.5)
+
+
 def test_a_shape_goes_part_of_the_way_to_another():
     points, samples = make_shapes(200), torch.arange(200)
     ways = offsets_to_nearest_shapes(points, samples)

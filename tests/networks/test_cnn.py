@@ -1,3 +1,4 @@
+import warnings
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from skwing.networks import (
     NETWORKS,
     PlainCNN,
     check_network,
+    check_trainable,
     cnn6,
     cnn7,
     locate,
@@ -237,11 +239,31 @@ def test_what_is_no_builder_is_refused(network, error, message):
             ValueError,
             r"shape \(1, 2, 5\) for one image; expected",
         ),
+        (lambda n: as_module(lambda x: (x, x)), TypeError, r"a tuple, expected a .*\(1, 5, 2\)"),
+        (
+            lambda n: as_module(lambda x: x @ torch.zeros(3, 3)),
+            ValueError,
+            r"failed for an image of shape \(1, 3, \d+, \d+\): RuntimeError: ",
+        ),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_when_built(builder, error, message):
     with pytest.raises(error, match=message):
         check_network(builder)(5)
+
+
+def test_networks_that_training_does_not_change_are_told():
+    trained, detached = cnn6(2), cnn6(2)
+    detached.register_forward_hook(lambda network, images, points: points.detach())
+    for network in (cnn6(2).requires_grad_(False), detached):
+        with pytest.warns(UserWarning, match=r"networks\[1\]: the output of PlainCNN has no grad"):
+            check_trainable([trained, network], 2)
+    trained.output.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_trainable([trained, cnn6(2)], 2)
+    with pytest.raises(ValueError, match=r"networks\[1\]: the same PlainCNN"):
+        check_trainable([trained, trained], 2)
 
 
 def test_sizes_that_can_not_be_halved_are_refused():

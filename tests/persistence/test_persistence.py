@@ -15,9 +15,10 @@ import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from small import SHAPE_INDEXED, first_fast
 from torch import nn
@@ -33,6 +34,7 @@ from skwing import (
 )
 from skwing._prediction import model_file
 from skwing._prediction.model_file import read_model, write_model
+from skwing._utils.unwrap import predictor_of
 from skwing.exceptions import NoticeWarning
 from skwing.losses import rectified_wing
 from skwing.networks import NETWORKS, PlainCNN, ShapeIndexedCNN, cnn6, resnet50
@@ -246,6 +248,25 @@ def test_best_params_may_be_anything(file):
     save_model(search, file)
     told = describe_model(file)["search"]["best_params"]
     assert told["schema"] == EYES and "my_loss" in told["loss"]
+
+
+def test_of_frozen_and_nested_estimators_the_innermost_is_saved(pipeline, file):
+    X, y = data()
+    balancer, regressor = pipeline[0], pipeline[-1]
+    search = GridSearchCV(GridSearchCV(tiny(), {"w": [5]}, cv=2), {"estimator__w": [5]}, cv=2)
+    search.fit(X, y)
+    for model in (
+        FrozenEstimator(regressor),
+        FrozenEstimator(pipeline),
+        make_pipeline(balancer, FrozenEstimator(regressor)),
+        search,
+        FrozenEstimator(search),
+    ):
+        save_model(model, file)
+        loaded = load_model(file)
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+        assert isinstance(predictor_of(loaded), CascadeLandmarkRegressor)
+        assert predictor_of(model) is not model
 
 
 def test_a_file_tells_what_it_holds(pipeline, file):

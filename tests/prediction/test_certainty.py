@@ -1,3 +1,4 @@
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -156,6 +157,18 @@ def test_models_keep_their_confidence(faces, tmp_path):
 
 def test_nothing_is_learned_from_samples_of_unknown_size():
     assert fit_certainty(np.full(3, np.nan), np.full(3, False)) is None
+
+
+def test_samples_without_landmarks_change_no_calibration(fitted, faces):
+    reg, X, y = copy.deepcopy(fitted), faces.data[15:], faces.target[15:].copy()
+    y[1::3] = np.nan
+    known = np.arange(15) % 3 != 1
+    found = []
+    for rows in (slice(None), known):
+        reg.calibrate(X[rows], y[rows])
+        found.append(reg.predict(X, return_std=True, return_confidence=True))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_without_a_doubt_there_is_no_confidence_rather_than_a_constant_one(faces):

@@ -17,6 +17,7 @@ from skwing.datasets._formats.coco_json import (
     objects_of,
     schema_of,
 )
+from skwing.datasets._formats.names import order_in
 from skwing.datasets._paths import image_finder
 from skwing.images import BoxedImages
 from skwing.schema import check_schema
@@ -119,7 +120,8 @@ def read_coco(
         None creates a schema from the category in the file: names, the skeleton as lines of
         two points, and mirror pairs. Mirror pairs are taken from ``flip_pairs`` (names, or
         indices from 0; null for no mirroring) or ``swap`` (the partner of each name), which
-        some tools add, else from the names (:meth:`skwing.LandmarkSchema.from_names`).
+        some tools add, else from the names (:meth:`skwing.LandmarkSchema.from_names`). If the
+        names are those of the schema, landmarks are brought into its order.
     return_X_y : bool, default=False
         Whether to return only ``(data, target)``.
 
@@ -188,14 +190,12 @@ def read_coco(
     schema = check_schema(schema)
     categories = objects_of(content, "categories", path)
     chosen = find_categories(categories, category, path, schema is not None)
-    names = chosen[0].get("keypoints")
-    n_landmarks = len(names) if names else schema.n_landmarks  # type: ignore[union-attr]
-    schema = schema_of(chosen[0], path) if schema is None else check_schema(schema, n_landmarks)
+    schema, order = _landmarks(chosen[0], schema, path)
     told = ", ".join(str(one["name"])[:60] for one in chosen[:5]) + ", ..." * (len(chosen) > 5)
     photos = _index_images(objects_of(content, "images", path), image_finder(path, images), path)
     annotations = objects_of(content, "annotations", path)
     rows, left_out = _choose(annotations, {one["id"] for one in chosen}, path)
-    points, visibility = _keypoints(annotations, rows, n_landmarks, path)
+    points, visibility = (own[:, order] for own in _keypoints(annotations, rows, len(order), path))
     labelled = (visibility > 0).any(axis=1)
     left_out["unlabelled"] += int((~labelled).sum())
     summary = ", ".join(f"{what.replace('_', ' ')} {n}" for what, n in left_out.items())
@@ -220,7 +220,7 @@ def read_coco(
             category=told,
             n_photos=len(set(paths)),
             path=path,
-            n_landmarks=n_landmarks,
+            n_landmarks=len(order),
             left_out=summary,
         ),
         return_X_y=return_X_y,
@@ -233,6 +233,15 @@ def read_coco(
         n_images=len(photos),
         unread=_unread(annotations, rows),
     )
+
+
+def _landmarks(category, schema, path):
+    """Schema of a category, and the index in the file of each of its landmarks."""
+    names = category.get("keypoints")
+    if schema is None:
+        return schema_of(category, path), list(range(len(names)))
+    schema = check_schema(schema, len(names) if names else None)
+    return schema, order_in(schema, names, path) if names else list(range(schema.n_landmarks))
 
 
 def _unread(annotations, rows):

@@ -20,6 +20,7 @@ __all__ = [
     "landmark_names",
     "lines_of",
     "mirror_pairs",
+    "order_in",
     "order_of",
     "schema_of",
 ]
@@ -96,9 +97,26 @@ def schema_of(names, schema, where):
         schema = check_schema(schema, len(names))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    if set(names) == set(schema.landmark_names):
-        order = order_of(names, schema.landmark_names)
-    return schema, order
+    return schema, order_in(schema, names, where)
+
+
+def order_in(schema, names, where):
+    """Index in `names` of each landmark of a schema with as many landmarks.
+
+    The order is kept if no name is in the schema. Upper and lower case are the same.
+    """
+    wanted, own = ([name.casefold() for name in of] for of in (schema.landmark_names, names))
+    if set(own) == set(wanted) and len(set(own)) == len(own):
+        return order_of(own, wanted)
+    if have_meaning(own) and have_meaning(wanted):
+        for i, name in enumerate(own):
+            if name in wanted and wanted.index(name) != i:
+                raise ValueError(
+                    f"{where}: landmark {names[i]!r:.60} is number {wanted.index(name) + 1} in the "
+                    f"schema {schema.name!r:.60} and number {i + 1} here, where not all names are "
+                    "those of the schema; expected its names, or other names in its order."
+                )
+    return list(range(len(names)))
 
 
 def order_of(names, wanted):

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from skwing import BoxedImages
+from skwing import BoxedImages, LandmarkSchema
 from skwing.datasets import (
     read_coco,
     read_csv,
@@ -154,3 +154,31 @@ def test_two_rows_of_one_frame_are_refused_by_formats_that_cannot_tell_them(tmp_
         with pytest.raises(ValueError, match=r"sample 0 .* and sample 1 .* are of one image"):
             write(tmp_path / name, data, POINTS)
         assert not (tmp_path / name).exists()
+
+
+def write_named(folder, write, name):
+    schema = LandmarkSchema.from_names("own", NAMES)
+    data = BoxedImages([folder / "a", folder / "b"], boxes=BOXES, schema=schema)
+    write(folder / name, data, POINTS)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "tps"])
+def test_landmarks_are_those_that_a_schema_names(tmp_path, kind):
+    write, read, name = WRITERS[kind]
+    write_named(tmp_path, write, name)
+    other = LandmarkSchema.from_names("other", NAMES[::-1])
+    np.testing.assert_array_equal(read(tmp_path / name, schema=other).target, POINTS[:, ::-1])
+    clash = LandmarkSchema.from_names("clash", ["nose", "forehead"])
+    with pytest.raises(ValueError, match=rf"{name}.*(nose|chin)"):
+        read(tmp_path / name, schema=clash)
+
+
+@pytest.mark.parametrize("kind", ["csv", "coco"])
+def test_upper_case_and_other_names_in_the_order_of_the_schema_are_read(tmp_path, kind):
+    write, read, name = WRITERS[kind]
+    write_named(tmp_path, write, name)
+    for names, order in ((["Nose", "Chin"], [1, 0]), (["chin", "b"], [0, 1]), (["1", "2"], [0, 1])):
+        schema = LandmarkSchema.from_names("own", names)
+        found = read(tmp_path / name, schema=schema)
+        np.testing.assert_array_equal(found.target, POINTS[:, order])
+        assert found.schema == schema
