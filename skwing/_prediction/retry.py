@@ -158,10 +158,10 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
     found : Reading
         The first prediction with agreement, or the one with the least doubt.
     better : bool tensor of shape (b,)
-        Whether there is more agreement with it than with the present prediction.
+        Whether there is more agreement with it than with the present prediction, and less doubt.
     """
-    found, doubtful = reading, doubts_of(reading) > _ELSEWHERE * retry.limit
-    least = torch.full_like(reading.sides, torch.inf)
+    found, before = reading, doubts_of(reading)
+    least = torch.full_like(before, torch.inf)
     present = _agreement(stages[0], chips, indices, reading, retry, crops)
     agreement = torch.zeros_like(present)
     rows = torch.nonzero(present < _AGREED)[:, 0]
@@ -175,9 +175,9 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
         chosen = torch.nonzero((agreed >= _AGREED) | (doubt < least[rows]))[:, 0]
         found = found.replaced(rows[chosen], best.rows(chosen))
         least[rows[chosen]], agreement[rows[chosen]] = doubt[chosen], agreed[chosen]
-        most = torch.maximum(agreement, present)
-        rows = rows[((agreement < _AGREED) & (doubtful | (most < _LOST)))[rows]]
-    return found, agreement > present
+        lost = (before > _ELSEWHERE * retry.limit) | (torch.maximum(agreement, present) < _LOST)
+        rows = rows[((agreement < _AGREED) & lost)[rows]]
+    return found, (agreement > present) & (least < before)
 
 
 def _changes(size, device):

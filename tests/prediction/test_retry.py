@@ -7,6 +7,7 @@ import torch
 from skwing import CascadeLandmarkRegressor, geometry, load_model, save_model
 from skwing._crops.chips import ChipFrame, Chips
 from skwing._crops.crop import Crop
+from skwing._prediction import retry as module
 from skwing._prediction.read_images import read_chips
 from skwing._prediction.retry import Retry, doubts_of, read_again
 from skwing._prediction.stages import Reading, Stage, read_stages
@@ -43,8 +44,9 @@ def chips_of(points):
 class Upright(torch.nn.Module):
     """Finds upright shapes; takes those that are rolled for an upright one, a bit to the right."""
 
-    def __init__(self, size):
+    def __init__(self, size, roll=30):
         super().__init__()
+        self.roll = math.radians(roll)
         upright = SHAPE * size / 64 + (size - 1) / 2 + [6, 0]
         self.upright = torch.tensor(upright, dtype=torch.float32)
 
@@ -60,7 +62,7 @@ class Upright(torch.nn.Module):
         left = x[None] < center[:, :1, None]
         points = torch.stack([middle(eyes * left), middle(eyes * ~left), middle(tip)], 1)
         down = points[:, 2] - center
-        rolled = torch.atan2(down[:, 0], down[:, 1]).abs() > math.radians(30)
+        rolled = torch.atan2(down[:, 0], down[:, 1]).abs() > self.roll
         return torch.where(rolled[:, None, None], self.upright, points)
 
 
@@ -119,21 +121,36 @@ def test_shapes_far_from_the_middle_are_found():
     np.testing.assert_allclose(last[lost], truth[lost], atol=1)
 
 
-def test_a_prediction_that_other_crops_agree_with_is_not_searched_for(monkeypatch):
-    from skwing._prediction import retry as module
+def test_other_crops_agree_with_right_predictions_only():
+    stages, retry = cascade()
+    truth = shapes()
+    chips, rows = chips_of(truth), torch.arange(len(truth))
+    crops = stages[0].crop.matrices(len(rows), chips.device)
+    first = Stage(Upright(64, roll=75), stages[0].crop, MIRROR)
+    turned = shapes(ANGLES + np.radians(130))
+    right, wrong = (
+        module._agreement(first, chips, rows, reading(points), retry, crops)
+        for points in (truth, turned)
+    )
+    assert (right > 0.8).all() and (wrong < module._AGREED).all()
 
+
+def test_a_prediction_that_other_crops_agree_with_is_not_searched_for(monkeypatch):
     class Beside(Upright):
-        """Six pixels to the right, so that a mirrored crop contradicts."""
+        """A bit to the right, so that a mirrored crop contradicts."""
 
         def forward(self, images):
-            return super().forward(images) + torch.tensor([6.0, 0.0])
+            return super().forward(images) + torch.tensor([5.0, 0.0])
 
     (first, last), retry = cascade()
-    stages, searched = [first, Stage(Beside(48), last.crop, MIRROR)], []
-    search = module._least_doubtful
+    stages = [
+        Stage(network, stage.crop, MIRROR)
+        for network, stage in ((Upright(64, roll=75), first), (Beside(48, roll=75), last))
+    ]
+    searched, search = [], module._least_doubtful
 
     def spy(stages, chips, indices, *others):
-        searched.extend(indices[0].tolist())
+        searched.extend(indices.tolist())
         return search(stages, chips, indices, *others)
 
     monkeypatch.setattr(module, "_least_doubtful", spy)
@@ -214,19 +231,19 @@ def test_a_prediction_gives_way_only_to_one_of_less_doubt():
 
 
 def test_only_objects_of_much_doubt_are_searched_for_in_other_places(monkeypatch):
-    from skwing._prediction import retry as module
-
     (first, last), retry = cascade()
     stages, places = [first, Stage(Fickle(), last.crop, MIRROR)], []
-    look = module._look
+    search = module._least_doubtful
 
     def spy(*inputs):  # once for each place
         places.append(inputs)
-        return look(*inputs)
+        return search(*inputs)
 
-    monkeypatch.setattr(module, "_look", spy)
-    monkeypatch.setattr(module, "_N_AGREEING", 25)  # of 24: no prediction is taken for right
-    monkeypatch.setattr(module, "_from_itself", lambda stages, chips, indices, some, *_: some)
+    monkeypatch.setattr(module, "_least_doubtful", spy)
+    monkeypatch.setattr(module, "_AGREED", 2.0)  # no prediction is taken for right
+    monkeypatch.setattr(module, "_LOST", 0.0)  # nor for lost
+    none = torch.zeros(1, dtype=torch.bool)
+    monkeypatch.setattr(module, "_from_itself", lambda *inputs: (inputs[3], none))
     chips, rows = chips_of(shapes(ANGLES[:1], off=OFF[:1])), torch.tensor([0])
     crops = first.crop.matrices(1, chips.device)
     found = read_stages(stages, chips, rows)
