@@ -149,11 +149,12 @@ class CascadeLandmarkRegressor(
     retry : bool, default=True
         Whether doubtful predictions are repeated from other crops: first from one that is placed
         by the prediction itself, then from crops of eight orientations, three scales and up to
-        five places. This finds objects that are rolled by any angle, and corrects poor boxes. A
-        prediction is doubtful if those for a crop and for its mirror image, and those of the last
-        two stages, differ by more than 1.5 times the 95th percentile on training samples. Such
-        samples take about 10 to 20 times as long, and up to 80 times if nothing is found. Has no
-        effect if predictions are not averaged over mirrored crops.
+        five places. What is found there replaces the prediction if turned crops around it lead to
+        the same landmarks. This finds objects that are rolled by any angle, and corrects poor
+        boxes. A prediction is doubtful if those for a crop and for its mirror image, and those of
+        the last two stages, differ by more than 1.5 times the 95th percentile on training samples.
+        Such samples take about 10 to 20 times as long, and up to 80 times if nothing is found. Has
+        no effect if predictions are not averaged over mirrored crops.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val`, `y_val`),
         to stop a stage after `n_iter_no_change` epochs without a lower validation error, and
