@@ -62,7 +62,7 @@ def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> 
         if plain.endswith("/") or "\0" in name:
             raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
         return os.path.normpath(name)
-    leaves = plain.startswith("/") or _DRIVE.match(plain)
+    leaves = is_absolute = plain.startswith("/") or bool(_DRIVE.match(plain))
     parts: list[str] = []
     for part in plain.split("/"):
         if part == ".." and not parts:
@@ -72,7 +72,9 @@ def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> 
         elif part not in ("", "."):
             parts.append(part)
     if leaves:
-        raise ValueError(f"{where}: the image path {name!r} leaves the folder {root}")
+        told = f"{where}: the image path {name!r} leaves the folder {root or '.'}"
+        advice = ": replace it in the file by a path relative to this folder"
+        raise ValueError(told + (advice if is_absolute else ""))
     if not parts or plain.endswith("/") or "\0" in name:
         raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
     return os.path.join(os.fspath(root), *parts)

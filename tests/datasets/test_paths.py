@@ -35,6 +35,12 @@ def test_paths_that_leave_the_folder(name):
         inside("root", name, "labels.csv, line 3")
 
 
+@pytest.mark.parametrize("name", ["C:\\photos\\a.jpg", "/photos/a.jpg"])
+def test_the_error_about_a_path_of_another_computer_tells_what_to_do(name):
+    with pytest.raises(ValueError, match=r"folder \.: replace it in the file by a path relative"):
+        inside("", name, "specimens.tps, line 1")
+
+
 @pytest.mark.parametrize("name", ["", ".", "a/..", "a/", "a\0.jpg", None, 3])
 def test_paths_of_no_file(name):
     with pytest.raises(ValueError, match=r"^here: found .* expected the path of an image"):
