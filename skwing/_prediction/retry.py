@@ -39,7 +39,7 @@ _SURE = 0.75  # part of the limit below which a prediction that was doubtful is 
 # Agreement from which a prediction is right. The distance at which there is none is relative to the
 # limit, and at most a part of the size of the shape.
 _AGREED = 0.25
-_NEAR, _NEAR_AT_MOST = 8.0, 1 / 3
+_NEAR, _NEAR_AT_MOST = 8.0, 0.25
 # Multiple of the limit above which an object without agreement is also searched for in other
 # places, and agreement below which it always is. An object that is hardly recognisable in the right
 # crop has less doubt, and more agreement, than one that is not in the crop.
