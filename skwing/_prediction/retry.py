@@ -35,10 +35,11 @@ _SCALES = (0.65, 0.9, 1.25)
 # Relative to the side of the crop, in the direction in which it is turned. The first one is none.
 _SHIFTS = ((0.0, 0.0), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25), (0.0, -0.25))
 _N_FINALISTS = 4  # crops of each shift whose predictions are refined by all stages
-_SURE = 0.75  # part of the limit below which a prediction that was doubtful is not any more
-# Agreement from which a prediction is right. The distance at which there is none is relative to the
-# limit, and at most a part of the size of the shape.
+# A prediction is not searched for if its own crop lowers the doubt below this part of the limit.
+_SURE = 0.75
+# Agreement from which a prediction is taken for right.
 _AGREED = 0.25
+# Distance from which crops do not agree: a multiple of the limit, at most a part of the size.
 _NEAR, _NEAR_AT_MOST = 8.0, 0.25
 # Multiple of the limit above which an object without agreement is also searched for in other
 # places, and agreement below which it always is. An object that is hardly recognisable in the right
@@ -211,7 +212,7 @@ def _agreement(first, chips, indices, reading, retry, crops):
     Returns
     -------
     agreement : float32 tensor of shape (b,)
-        From 0 to 1, the same landmarks in all crops.
+        From 0, other landmarks in all crops, to 1, the same landmarks in all crops.
     """
     points = reading.points[-1]
     changes = _turned_and_scaled((0, 1, -1), _SHIFTS[0], first.crop.size).to(crops.device)
