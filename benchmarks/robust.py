@@ -3,15 +3,18 @@
     python benchmarks/robust.py --data DIR
     python benchmarks/robust.py --data DIR --model fold1.safetensors
     python benchmarks/robust.py --data DIR --model models/faces.safetensors --test aflw
+    python benchmarks/robust.py --data DIR --objects wings --n-train 43 --epochs 60 150 80
 
-The default regressor is trained on a fold of 300-W (see `_gpu_data.py`), or loaded from a model
-file that was trained on it. Its test faces, or with ``--test aflw`` every sixth of the faces of
-AFLW with 68 landmarks (`_folds.py`), are predicted in four versions: as they are, turned by
-up to 180 degrees about the centre of their boxes, with boxes that are moved by up to 20 % of
-their side and scaled by 0.7 to 1.4, and with both changes; with and without repeated predictions
-(`retry`). Then half of the photographs calibrate the confidence, which is measured on all
-versions of the other half. The shares of right predictions are compared with the mean confidence
-in five ranges.
+The default regressor is trained on a fold of 300-W (see `_gpu_data.py`) or on ``--n-train`` other
+objects (see `_few_data.py`), or loaded from a model file that was trained on them; ``--once``
+sets ``average_mirrored=False``. The test faces of the fold, with ``--test aflw`` every sixth of
+the faces of AFLW with 68 landmarks (`_folds.py`), or the rest of the other objects, are predicted
+in four versions: as they are, turned by up to 180 degrees about the centre of their boxes, with
+boxes that are moved by up to 20 % of their side and scaled by 0.7 to 1.4, and with both changes;
+with and without repeated predictions (`retry`). Errors are in percent of the distance between the
+pupils, or for other objects of the size of the shape. Then half of the photographs calibrate the
+confidence, which is measured on all versions of the other half. The shares of right predictions
+are compared with the mean confidence in five ranges.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from _errors import sample_errors
+from _few_data import OBJECTS, load_objects
 from _folds import Source, aflw_test_rows, load_faces
 from _gpu_data import FOLD, load_split
 from _report import add_out, append, environment
@@ -31,7 +35,7 @@ from skwing import CascadeLandmarkRegressor, PoseBalancer, load_model
 from skwing._prediction.certainty import relative_errors
 from skwing.images import BoxedImages, concatenate
 
-LOST = 10.0  # inter-pupil error in percent
+LOST = 10.0  # error in percent
 SHIFT, SCALE = 0.2, (0.7, 1.4)
 RANGES = (0, 0.2, 0.4, 0.6, 0.8, 1)
 TINY = {"networks": ("cnn6",), "max_epochs": 1}
@@ -84,19 +88,40 @@ VERSIONS = {
 
 def trained(args):
     """The regressor to measure."""
+    average = {"average_mirrored": False} if args.once else {}
     if args.model is not None:
-        return load_model(args.model).set_params(device=args.device)
-    split, tiny = load_split(args.data, args.tiny, args.fold), TINY if args.tiny else {}
+        return load_model(args.model).set_params(device=args.device, **average)
+    settings = {"max_epochs": tuple(args.epochs)} if args.epochs else {}
+    settings |= (TINY if args.tiny else {}) | average
     regressor = CascadeLandmarkRegressor(
-        random_state=0, device=args.device, verbose=args.verbose, **tiny
+        random_state=0, device=args.device, verbose=args.verbose, **settings
     )
+    if args.objects != "faces68":
+        found = other_objects(args)
+        rows = found.train[: 20 if args.tiny else None]
+        return regressor.set_params(schema=found.schema).fit(found.data[rows], found.target[rows])
+    split = load_split(args.data, args.tiny, args.fold)
     rows = split.rows["few"]
     make_pipeline(PoseBalancer(), regressor).fit(split.faces.data[rows], split.faces.target[rows])
     return regressor
 
 
+def other_objects(args):
+    """Other objects than faces, with the whole images as boxes if there are none."""
+    found = load_objects(args.objects, args.data, args.n_train, args.draw, args.fold, args.tiny)
+    if found.data.missing_boxes.any():
+        images = [found.data.decode(i) for i in range(len(found.data))]
+        boxes = np.array([[0, 0, image.shape[1], image.shape[0]] for image in images], dtype=float)
+        found.data = BoxedImages(images, boxes)
+    return found
+
+
 def tested(args):
-    """Test faces: data, target, and groups by photograph."""
+    """Test samples: data, target, and groups by photograph."""
+    if args.objects != "faces68":
+        found = other_objects(args)
+        rows = found.test[:: 20 if args.tiny else 1]
+        return found.data[rows], found.target[rows], rows
     if args.test == "aflw":
         faces = load_faces(Source(args.data, "turned"))
         rows = aflw_test_rows(faces)
@@ -108,24 +133,31 @@ def tested(args):
     return split.faces.data[split.test], split.faces.target[split.test], groups[split.test]
 
 
-def errors_of(regressor, X, y):
-    """Inter-pupil errors in percent, and seconds of wall-clock and processor time."""
+def percent(points, y, unit):
+    """Errors in percent of the distance between the pupils, or of the size of the shape."""
+    if unit == "pupil":
+        return sample_errors(y, points)["pupil"]
+    return 100 * relative_errors(points, y, np.full(len(y), np.nan))
+
+
+def errors_of(regressor, X, y, unit):
+    """Errors in percent, and seconds of wall-clock and processor time."""
     start = np.array([time.perf_counter(), time.process_time()])
     points = regressor.predict(X)
     seconds = np.array([time.perf_counter(), time.process_time()]) - start
-    return sample_errors(y, points)["pupil"], seconds
+    return percent(points, y, unit), seconds
 
 
-def measure_errors(regressor, faces):
+def measure_errors(regressor, faces, unit):
     """Errors of all versions, with and without repeated predictions."""
     rows = {}
     for name, (X, y) in faces.items():
-        off, seconds_off = errors_of(regressor.set_params(retry=False), X, y)
-        on, seconds_on = errors_of(regressor.set_params(retry=True), X, y)
+        off, seconds_off = errors_of(regressor.set_params(retry=False), X, y, unit)
+        on, seconds_on = errors_of(regressor.set_params(retry=True), X, y, unit)
         rows[name] = {
-            "nme_pupil": round(on.mean(), 3),
-            "nme_pupil_without": round(off.mean(), 3),
-            "median_pupil": round(float(np.median(on)), 3),
+            f"nme_{unit}": round(on.mean(), 3),
+            f"nme_{unit}_without": round(off.mean(), 3),
+            f"median_{unit}": round(float(np.median(on)), 3),
             "lost": round(100 * (on > LOST).mean(), 2),
             "lost_without": round(100 * (off > LOST).mean(), 2),
             "seconds_ratio": round(seconds_on[0] / seconds_off[0], 3),
@@ -135,14 +167,14 @@ def measure_errors(regressor, faces):
     return rows
 
 
-def measure_confidence(regressor, faces, half):
+def measure_confidence(regressor, faces, half, unit):
     """Area under the ROC curve and calibration, on the other half of the photographs."""
     X, y = faces["as they are"]
     regressor.calibrate(X[half], y[half])
     X = concatenate([X[~half] for X, _ in faces.values()])
     y = np.concatenate([y[~half] for _, y in faces.values()])
     points, confidence = regressor.predict(X, return_confidence=True)
-    lost = sample_errors(y, points)["pupil"] > LOST
+    lost = percent(points, y, unit) > LOST
     right = relative_errors(points, y, np.full(len(y), np.nan)) < 0.1
     bins = np.digitize(confidence, RANGES[1:-1])
     table = [
@@ -173,12 +205,20 @@ def parse(argv=None):
     parser.add_argument("--model", type=Path, help="model trained on the fold, instead of a fit")
     parser.add_argument("--fold", type=int, default=FOLD)
     parser.add_argument("--test", choices=("fold", "aflw"), default="fold", help="test faces")
+    parser.add_argument("--objects", default="faces68", choices=list(OBJECTS))
+    parser.add_argument("--n-train", type=int, help="other objects to train on")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the choice of other objects")
+    parser.add_argument("--epochs", nargs="+", type=int, help="of each stage; by default, auto")
+    parser.add_argument("--once", action="store_true", help="do not average over mirror images")
     parser.add_argument("--versions", nargs="+", choices=VERSIONS, default=list(VERSIONS))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--verbose", type=int, default=1)
     parser.add_argument("--tiny", action="store_true", help="few faces and one epoch")
     add_out(parser, "robust")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.objects != "faces68" and args.n_train is None:
+        parser.error("pass --n-train with --objects")
+    return args
 
 
 def main(argv=None):
@@ -186,17 +226,20 @@ def main(argv=None):
     args = parse(argv)
     regressor = trained(args)
     X, y, groups = tested(args)
+    unit = "pupil" if args.objects == "faces68" else "size"
     faces = {name: version(X, y, 0, **VERSIONS[name]) for name in args.versions}
     half = np.isin(groups, np.unique(groups)[::2])
-    errors = measure_errors(regressor, faces)
-    calibrates = "as they are" in faces
+    errors = measure_errors(regressor, faces, unit)
+    calibrates = "as they are" in faces and half.sum() >= 10
     row = {
         **environment(args.device if args.device != "auto" else "cpu"),
-        "fold": args.fold if args.test == "fold" else None,
-        "test": args.test,
+        "objects": args.objects,
+        "once": args.once,
+        "fold": args.fold if args.test == "fold" and unit == "pupil" else None,
+        "test": args.test if unit == "pupil" else args.draw,
         "n_test": len(y),
         "errors": errors,
-        "confidence": measure_confidence(regressor, faces, half) if calibrates else None,
+        "confidence": measure_confidence(regressor, faces, half, unit) if calibrates else None,
     }
     append(row, args.out)
 

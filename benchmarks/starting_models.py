@@ -25,7 +25,6 @@ size, so that folds can be added up. ``--tiny`` trains small networks on few fac
 import argparse
 import time
 import warnings
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from _yaw import estimate_yaw
 from joblib import Parallel, delayed
 
 from skwing import CascadeLandmarkRegressor, __version__, load_model, save_model
+from skwing._prediction.retry import Retry
 from skwing._utils.device import check_device
 from skwing.datasets import make_faces
 from skwing.exceptions import NoticeWarning
@@ -99,8 +99,9 @@ def train(args):
     X, y = training_set(args)
     regressor = make_regressor(args).fit(X, y)
     if args.kind == "drawn":
-        limit = DOUBT_OF_PHOTOGRAPHS * regressor._retry.limit
-        regressor._retry = replace(regressor._retry, limit=limit)
+        drawn = regressor._retry
+        limits = [DOUBT_OF_PHOTOGRAPHS * limit for limit in (drawn.limit, drawn.limit_once)]
+        regressor._retry = Retry(drawn.start, *limits)
     print(f"{len(y)} faces, {time.perf_counter() - start:.0f} s", flush=True)
     loaded = write(regressor, args.kind, args.out)
     write_onnx(loaded, X, y, args.kind, args.out)

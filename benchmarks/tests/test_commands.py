@@ -558,6 +558,20 @@ def test_turned_faces_and_poor_boxes_are_measured(run):
     assert 0 < confidence["mean_confidence"] < 1
 
 
+def test_turned_wings_without_boxes_are_measured(run, tmp_path):
+    faces = make_faces(8, image_size=64, random_state=0)
+    folder = tmp_path / "fly_wings"
+    folder.mkdir()
+    for i in range(len(faces.target)):
+        cv2.imwrite(str(folder / f"{i}.png"), faces.data.decode(i))
+    write_tps(folder / "wings.tps", [str(folder / f"{i}.png") for i in range(8)], faces.target)
+    settings = "--tiny", "--device", "cpu", "--verbose", "0", "--versions", "turned"
+    (row,) = run(
+        *("robust", "--data", str(tmp_path), "--objects", "wings", "--n-train", "6"), *settings
+    )
+    assert row["n_test"] == 1 and row["errors"]["turned"]["nme_size"] > 0
+
+
 def test_a_turned_image_has_its_box_and_landmarks_at_the_same_places(load):
     robust, drawn = load("robust"), make_faces(1, image_size=96, random_state=0)
     image, box, points = drawn.data.decode(0), drawn.data.boxes[0], drawn.target[0]

@@ -41,7 +41,8 @@ _NO_CONFIDENCE = (
     "calibrate gave no confidence. It compares the predictions of the last two networks, and those "
     "for a crop and its mirror image: this takes two networks, or a schema with mirror pairs and "
     "average_mirrored=True. It also takes held-out samples with two known landmarks, unless there "
-    "is only one. Models that were calibrated by skwing 0.9 or before must be calibrated again"
+    "is only one. Models that were calibrated by skwing 0.9 or before, and those of three networks "
+    "without mirrored images that were calibrated by 0.16 or before, must be calibrated again"
 )
 _LAYOUT = torch.channels_last  # of weights: convolutions are fastest in it
 
@@ -218,6 +219,7 @@ class PredictionMixin:
             raise ValueError("X has 0 samples: at least one image is needed")
         warn_of_boxes(data, self.box_relation_)
         stages = self._reading_stages(self._device_here())
+        retries = check_flag(self.retry, "retry") and self._retry is not None
         return read_images(
             data,
             stages,
@@ -226,7 +228,7 @@ class PredictionMixin:
             first=first,
             spread=spread,
             on_error=on_error,
-            retry=self._retry if check_flag(self.retry, "retry") else None,
+            retry=self._retry.of(stages) if retries else None,
             changes=changes,
         )
 

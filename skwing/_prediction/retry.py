@@ -3,7 +3,7 @@
 A network is trained on crops in which objects are nearly upright and fill a certain part. It
 finds an object that is rolled, or whose box is poor, only in a crop that makes up for this.
 Whether a crop does is seen from the predictions themselves, without further computation: if the
-image determines the landmarks, a crop and its mirror image give the same landmarks, and the last
+image determines the landmarks, a crop and its mirror image give the same landmarks, and each
 stage hardly moves those of the stage before. This disagreement is the doubt of a prediction.
 
 Doubt does not compare predictions from crops of different orientations well: some wrong ones have
@@ -14,6 +14,7 @@ again; wrong ones follow the crop.
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,7 +29,9 @@ from skwing._prediction.stages import (
     read_crops,
 )
 
-__all__ = ["Retry", "doubts_of", "read_again"]
+__all__ = ["NEVER", "Retry", "doubts_of", "read_again"]
+
+NEVER = 1e9  # limit that no doubt exceeds
 
 _N_TURNS = 8
 _SCALES = (0.65, 0.9, 1.25)
@@ -57,10 +60,17 @@ class Retry:
         Mean landmarks in the crop of the first stage, in pixels of its input.
     limit : float
         Doubt above which a prediction is repeated.
+    limit_once : float, default=NEVER
+        The same without mirrored crops, whose doubt is another one.
     """
 
     start: np.ndarray
     limit: float
+    limit_once: float = NEVER
+
+    def of(self, stages):
+        """The same with the limit for stages that use mirrored crops, or that do not."""
+        return replace(self, limit=self.limit_once) if stages[-1].permutation is None else self
 
 
 def doubts_of(reading):
@@ -73,20 +83,21 @@ def doubts_of(reading):
     Returns
     -------
     doubt : float32 tensor of shape (b,)
-        Geometric mean of two distances, as far as they are known: between the predictions for
-        a crop and its mirror image, and between those of the last two stages. Relative to the
-        size of the shape (root mean square distance from its centre), or for a single landmark
-        to the side of the crop. Infinite for invalid predictions; 0 if no distance is known.
+        Geometric mean of distances: with mirrored crops, of that between the predictions for a
+        crop and its mirror image, and that between the last two stages; otherwise of those
+        between all successive stages. Relative to the size of the shape (root mean square
+        distance from its centre), or for a single landmark to the side of the crop. Infinite
+        for invalid predictions; 0 if no distance is known.
     """
-    last = reading.points[-1]
-    before = reading.points[-2] if len(reading.points) > 1 else None
-    return _doubt(last, before, reading.apart, reading.sides)
+    # A stage of patches cannot move landmarks far, and tells less of rolled objects than others.
+    answers = reading.points if reading.apart is None else reading.points[-2:]
+    return _doubt(answers, reading.apart, reading.sides)
 
 
-def _doubt(points, before, apart, sides):
-    known = [] if apart is None else [apart]
-    if before is not None:
-        known.append(mean_distance(points, before))
+def _doubt(answers, apart, sides):
+    """Doubt, from the predictions of successive stages and those of mirrored crops."""
+    points, known = answers[-1], [] if apart is None else [apart]
+    known += [mean_distance(one, other) for one, other in pairwise(answers)]
     if not known:
         return torch.zeros_like(sides)
     doubt = torch.stack(known).log().mean(0).exp() / _unit(points, sides)
@@ -121,11 +132,7 @@ def read_again(stages, chips, indices, reading, retry, crops):
     Returns
     -------
     reading : Reading
-        Unchanged if the last stage does not use mirrored crops: the doubt that is known then does
-        not tell rolled objects from others.
     """
-    if reading.apart is None:
-        return reading
     for attempt, limit in (
         (_from_itself, retry.limit),
         (_from_all_sides, _SURE * retry.limit),
@@ -241,7 +248,7 @@ def _least_doubtful(stages, chips, indices, matrices, retry):
     points = torch.cat([own for own, _ in read])
     apart = None if read[0][1] is None else torch.cat([own for _, own in read])
     sides = stages[0].crop.size / geometry.scale_of(matrices)
-    doubts = _doubt(points, looks, apart, sides).unflatten(0, (-1, n_samples))
+    doubts = _doubt([looks, points], apart, sides).unflatten(0, (-1, n_samples))
     column = torch.arange(n_samples, device=doubts.device)
     chosen = (doubts.argsort(0)[:_N_FINALISTS] * n_samples + column).flatten()
     final = Reading.joined(

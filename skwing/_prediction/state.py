@@ -13,7 +13,7 @@ from skwing._crops.chips import ChipFrame
 from skwing._crops.crop import Crop
 from skwing._prediction.certainty import Certainty
 from skwing._prediction.confidence import Calibration
-from skwing._prediction.retry import Retry
+from skwing._prediction.retry import NEVER, Retry
 from skwing._utils.pickle_format import check_keys
 from skwing.networks import as_arrays, check_first, check_network, given_network, rebuild
 from skwing.schema import check_schema
@@ -147,8 +147,7 @@ def put(regressor, fitted, what):
     regressor.box_relation_ = fitted["box_relation"]
     regressor.notice_ = fitted.get("notice")
     regressor._retry = _retry_of(fitted.get("retry"))
-    told = fitted.get("certainty")
-    regressor._certainty = None if told is None else Certainty(**told)
+    regressor._certainty = _certainty_of(fitted)
     seen = fitted.get("seen")
     regressor._seen = None if seen is None else np.array(seen)
     vars(regressor).pop("calibration_", None)
@@ -161,7 +160,21 @@ def _retry_of(parts):
     """When predictions are repeated; in models of earlier versions, never."""
     if parts is None:
         return None
-    return Retry(_floats(parts["start"]), float(parts["limit"]))
+    once = float(parts.get("limit_once", NEVER))  # unknown in models of 0.16 and before
+    return Retry(_floats(parts["start"]), float(parts["limit"]), once)
+
+
+def _certainty_of(fitted):
+    """Model of the confidence, or None if the doubt that it was fitted to was another one."""
+    told = fitted.get("certainty")
+    if told is None:
+        return None
+    # Until 0.16, the doubt of three stages without mirrored crops was that of the last two.
+    is_mirrored = told["averaged"] and fitted["mirrored"][-1]
+    before_0_17 = "limit_once" not in (fitted.get("retry") or {})
+    if before_0_17 and not is_mirrored and len(fitted["networks"]) > 2:
+        return None
+    return Certainty(**told)
 
 
 def _completed(fitted):
@@ -261,9 +274,11 @@ def _check_rest(fitted, n_landmarks, what, finite):
     if fitted.get("n_planned") is not None:
         _check_number(fitted["n_planned"], f"{what}: n_planned", Integral, n_stages)
     if (retry := fitted.get("retry")) is not None:
+        retry = {"limit_once": NEVER, **retry} if isinstance(retry, dict) else retry
         check_keys(retry, _names_of(Retry), f"{what}: retry")
         _check_array(retry["start"], f"{what}: start of retry", (n_landmarks, 2), finite)
-        _check_number(retry["limit"], f"{what}: limit of retry", Real, 0)
+        for name in ("limit", "limit_once"):
+            _check_number(retry[name], f"{what}: {name} of retry", Real, 0)
     if (certainty := fitted.get("certainty")) is not None:
         check_keys(certainty, _names_of(Certainty), f"{what}: certainty")
         for name in ("intercept", "slope"):

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -9,9 +10,9 @@ from skwing._crops.chips import ChipFrame, Chips
 from skwing._crops.crop import Crop
 from skwing._prediction import retry as module
 from skwing._prediction.read_images import read_chips
-from skwing._prediction.retry import Retry, doubts_of, read_again
+from skwing._prediction.retry import NEVER, Retry, doubts_of, read_again
 from skwing._prediction.stages import Reading, Stage, read_stages
-from skwing._training.doubt_limit import _NEVER
+from skwing._prediction.state import put, taken
 from skwing.datasets import make_faces
 
 # Two eyes (red) above a tip (green); the eyes swap places in a mirrored image.
@@ -74,8 +75,9 @@ def cascade(mirrored=True):
     return [Stage(Upright(crop.size), crop, names) for crop in crops], Retry(start, 0.02)
 
 
-def test_shapes_of_any_roll_are_found():
-    stages, retry = cascade()
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_shapes_of_any_roll_are_found(mirrored):
+    stages, retry = cascade(mirrored)
     truth = shapes()
     chips = chips_of(truth)
     before, doubt = read_chips(stages, chips)
@@ -170,17 +172,14 @@ def test_predictions_without_doubt_are_not_repeated():
     assert sure.any()
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one[sure], other[sure])
-    never, _ = read_chips(stages, chips, Retry(retry.start, _NEVER))
+    never, _ = read_chips(stages, chips, Retry(retry.start, NEVER))
     np.testing.assert_array_equal(never[-1], before[-1])
 
 
-def test_without_mirrored_crops_nothing_is_repeated():
-    stages, retry = cascade(mirrored=False)
-    chips = chips_of(shapes())
-    rows = torch.arange(len(chips))
-    crops = stages[0].crop.matrices(len(rows), chips.device)
-    reading = read_stages(stages, chips, rows)
-    assert read_again(stages, chips, rows, reading, retry, crops) is reading
+def test_the_limit_depends_on_whether_mirrored_crops_are_used():
+    retry = Retry(cascade()[1].start, 0.02, 0.03)
+    for mirrored, limit in (True, 0.02), (False, 0.03):
+        assert retry.of(cascade(mirrored)[0]).limit == limit
 
 
 def test_what_is_found_does_not_depend_on_the_batch():
@@ -273,6 +272,12 @@ def test_doubt_is_relative_to_the_size_of_the_shape():
     one = reading(points[:, :1], points[:, :1] + [0, 4], sides=[8.0])
     np.testing.assert_allclose(doubts_of(one), [0.5])
     assert doubts_of(reading(points)) == 0
+    answers = [scale * SHAPE[None] + [x, 0] for x in (0, 2, 10)]  # of three stages
+    answers = [torch.as_tensor(points, dtype=torch.float32) for points in answers]
+    once = doubts_of(Reading(answers, None, torch.tensor([10.0])))
+    np.testing.assert_allclose(once, [4 / (scale * size)], rtol=1e-5)  # the mean of 2 and 8 is 4
+    both = doubts_of(Reading(answers, torch.tensor([0.5]), torch.tensor([10.0])))
+    np.testing.assert_allclose(both, [2 / (scale * size)], rtol=1e-5)
     points = np.where([[True], [False], [False]], np.nan, points)
     assert doubts_of(reading(points, SHAPE[None])) == np.inf
 
@@ -290,8 +295,8 @@ def test_retry_is_off_where_it_is_not_wanted(fitted, monkeypatch):
     from skwing._prediction import read_images
 
     reg, X = fitted
-    assert 0 < reg._retry.limit < _NEVER and reg._retry.start.shape == (68, 2)
-    monkeypatch.setattr(reg, "_retry", Retry(reg._retry.start, 0.0))  # everything is doubtful
+    assert 0 < reg._retry.limit < NEVER and reg._retry.start.shape == (68, 2)
+    assert 0 < reg._retry.limit_once < NEVER
     asked = []
 
     def spy(stages, chips, indices, reading, retry, crops):
@@ -299,11 +304,23 @@ def test_retry_is_off_where_it_is_not_wanted(fitted, monkeypatch):
         return reading
 
     monkeypatch.setattr(read_images, "read_again", spy)
-    reg.predict(X)
-    assert sorted(asked) == list(range(len(X)))
+    for average in (True, False):
+        monkeypatch.setattr(reg, "average_mirrored", average)
+        for limits in (0.0, NEVER), (NEVER, 0.0):  # everything or nothing is doubtful
+            monkeypatch.setattr(reg, "_retry", Retry(reg._retry.start, *limits))
+            reg.predict(X)
+            assert sorted(asked) == (list(range(len(X))) if limits[not average] == 0 else [])
+            asked.clear()
     monkeypatch.setattr(reg, "retry", False)
     reg.predict(X)
-    assert len(asked) == len(X)
+    assert not asked
+
+
+def test_without_schema_predictions_are_repeated_too():
+    faces = make_faces(12, image_size=48, random_state=0)
+    reg = CascadeLandmarkRegressor(networks=("cnn6", "cnn6"), max_epochs=1, device="cpu")
+    reg.fit(np.stack([faces.data.decode(i) for i in range(12)]), faces.target)
+    assert reg._retry.limit == NEVER and 0 < reg._retry.limit_once < NEVER
 
 
 def test_models_keep_when_to_repeat(fitted, tmp_path):
@@ -311,5 +328,32 @@ def test_models_keep_when_to_repeat(fitted, tmp_path):
     save_model(reg, tmp_path / "model.safetensors")
     again = load_model(tmp_path / "model.safetensors")
     assert again._retry.limit == reg._retry.limit
+    assert again._retry.limit_once == reg._retry.limit_once
     np.testing.assert_array_equal(again._retry.start, reg._retry.start)
     np.testing.assert_array_equal(again.predict(X), reg.predict(X))
+
+
+def test_without_mirrored_crops_models_of_0_16_do_not_repeat(fitted):
+    state = copy.deepcopy(taken(fitted[0]))
+    state["certainty"] = {"intercept": 1.0, "slope": -1.0, "averaged": False}
+    del state["retry"]["limit_once"]
+    reg = CascadeLandmarkRegressor()
+    put(reg, state, "a model")
+    assert reg._retry.limit == fitted[0]._retry.limit and reg._retry.limit_once == NEVER
+    assert reg._certainty is not None  # the doubt of two stages is the same
+
+
+def test_the_confidence_of_another_doubt_is_not_kept(fitted):
+    state = copy.deepcopy(taken(fitted[0]))
+    for key in ("networks", "crops", "asymmetry", "n_iter", "mirrored"):
+        state[key].append(state[key][-1])
+    state["n_planned"] = 3
+    for averaged in (True, False):
+        state["certainty"] = {"intercept": 1.0, "slope": -1.0, "averaged": averaged}
+        for before_0_17 in (False, True):
+            if before_0_17:
+                state["retry"].pop("limit_once", None)
+            reg = CascadeLandmarkRegressor()
+            put(reg, state, "a model")
+            assert (reg._certainty is None) == (before_0_17 and not averaged)
+        state["retry"]["limit_once"] = 0.1
