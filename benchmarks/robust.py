@@ -109,7 +109,7 @@ def trained(args):
 def other_objects(args):
     """Other objects than faces, with the whole images as boxes if there are none."""
     found = load_objects(args.objects, args.data, args.n_train, args.draw, args.fold, args.tiny)
-    if found.data.missing_boxes.any():
+    if np.isnan(found.data.boxes).any():
         images = [found.data.decode(i) for i in range(len(found.data))]
         boxes = np.array([[0, 0, image.shape[1], image.shape[0]] for image in images], dtype=float)
         found.data = BoxedImages(images, boxes)
@@ -230,7 +230,7 @@ def main(argv=None):
     faces = {name: version(X, y, 0, **VERSIONS[name]) for name in args.versions}
     half = np.isin(groups, np.unique(groups)[::2])
     errors = measure_errors(regressor, faces, unit)
-    calibrates = "as they are" in faces and half.sum() >= 10
+    calibrates = "as they are" in faces and (unit == "pupil" or half.sum() >= 10)
     row = {
         **environment(args.device if args.device != "auto" else "cpu"),
         "objects": args.objects,
