@@ -57,7 +57,6 @@ def _schedule(n_train, n_landmarks, *, part=1.0, **settings):
         rate /= 10  # see the caption of table 1
     return {
         "recipe": "paper",
-        "average_mirrored": False,
         "networks": ("cnn6_plain",),
         "max_epochs": math.ceil(part * paper["max_epochs"]),
         "batch_size": paper["batch_size"] * LARGER,
@@ -97,7 +96,7 @@ def all_fits(data, tiny):
         if turned is not None and seed > 0:
             fits += _losses(turned, seed, turned=True)
         fits += _losses(schedule, seed)
-    own = {"recipe": "paper", "average_mirrored": False, "balance": True}
+    own = {"recipe": "paper", "balance": True}
     fits.append(_fit("as the paper: CNN-6/7, batch 8", **own))
     return [replace(f, settings=_tiny(f.settings), tiny=True) for f in fits] if tiny else fits
 

@@ -124,6 +124,7 @@ def run_cell(name, networks, batch_size, data, device, tiny):
         batch_size=batch_size,
         max_epochs=2 if tiny else 3,
         average_mirrored=False,  # a single prediction per crop, as for the bare networks
+        retry=False,
         device=device,
         random_state=0,
     )

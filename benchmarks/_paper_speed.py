@@ -81,7 +81,7 @@ def measure_speed(trial, split, args):
     on the training. Measured in this process after all trainings.
     """
     n_faces = N_FACES // 4 if args.quick else N_FACES
-    settings = {key: trial.settings[key] for key in ("networks", "average_mirrored")}
+    settings = {key: trial.settings[key] for key in ("networks", "average_mirrored", "retry")}
     cell = _cell(settings, split.target.shape[1], n_faces)
     old = None if args.again else read_rows(args.cells).get(identity(cell))
     if old is not None or args.report:

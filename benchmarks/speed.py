@@ -295,6 +295,7 @@ def main(argv=None):
     regressor = CascadeLandmarkRegressor(
         networks=tuple(args.networks),
         average_mirrored=False,  # a single prediction per crop, as for the bare networks
+        retry=False,
         precision=args.precision,
         device=args.device,
         random_state=0,
