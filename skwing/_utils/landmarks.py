@@ -24,6 +24,7 @@ __all__ = [
     "is_flat",
     "named_numbers",
     "numbered",
+    "one_sample_hint",
     "whole_points",
 ]
 
@@ -83,8 +84,7 @@ def as_points(
         what = "landmark" if points.shape[0] else "sample"
         raise ValueError(f"{name} has shape {array.shape}: there is no {what} in it.")
     if n_landmarks is not None and points.shape[1] != n_landmarks:
-        one_sample = array.shape == (n_landmarks, 2)
-        hint = f" For one sample pass shape (1, {n_landmarks}, 2)." if one_sample else ""
+        hint = one_sample_hint(array, n_landmarks)
         raise ValueError(
             f"{name} has {points.shape[1]} landmarks per sample (shape {array.shape}); "
             f"expected {n_landmarks}.{hint}"
@@ -97,6 +97,34 @@ def as_points(
             f"{points[sample, landmark].tolist()}. Mark missing landmarks with NaN."
         )
     return points if halves else whole_points(points)
+
+
+def one_sample_hint(y: ArrayLike, n_landmarks: int | None = None) -> str:
+    """Sentence for errors about an array of shape (L, 2), which is L samples of one landmark.
+
+    Parameters
+    ----------
+    y : array-like
+        Valid for :func:`as_points`.
+    n_landmarks : int, default=None
+        Expected number of landmarks, if it is known.
+
+    Returns
+    -------
+    hint : str
+        Begins with a space; empty if `y` cannot be one sample that lacks its first axis.
+
+    Examples
+    --------
+    >>> from skwing._utils.landmarks import one_sample_hint
+    >>> one_sample_hint([[0, 0], [9, 0], [0, 9]])
+    ' For one sample pass shape (1, 3, 2).'
+    """
+    shape = np.shape(y)
+    fits = len(shape) == 2 and shape[1] == 2 and shape[0] > 1
+    if not fits or n_landmarks not in (None, shape[0]):
+        return ""
+    return f" For one sample pass shape (1, {shape[0]}, 2)."
 
 
 def whole_points(points: Floats) -> Floats:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing._utils.unwrap import gives_confidence, unwrapped
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.detection._detectors import SkimageCascade
@@ -398,7 +398,9 @@ def _check_reference(
         return None
     points = as_points(target, name="target")
     if len(points) != len(images):
-        raise ValueError(f"target has {len(points)} samples, images has {len(images)}.")
+        raise ValueError(
+            f"target has {len(points)} samples, images has {len(images)}.{one_sample_hint(target)}"
+        )
     return boxes_of(points)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing._utils.unwrap import gives_confidence, schema_of, unwrapped
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import pose_text, poses_of, sample_errors, unit_of
@@ -464,7 +464,8 @@ def _check_points(
     )
     for points, name in ((true, "y_true"), (pred, "y_pred")):
         if points is not None and len(points) != n_samples:
-            raise ValueError(f"X has {n_samples} samples, {name} has {len(points)}.")
+            hint = one_sample_hint(y_true if name == "y_true" else y_pred)
+            raise ValueError(f"X has {n_samples} samples, {name} has {len(points)}.{hint}")
     shown: Any = pred if true is None else true
     return true, pred, check_schema(schema, shown.shape[1])
 
