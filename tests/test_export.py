@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from small import UNBENT
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
@@ -42,6 +43,18 @@ class Blind(PlainCNN):
         points, brightness = super().forward(images), images.mean((1, 2, 3))[:, None, None]
         points = torch.where(brightness > 0.98, torch.nan, points)
         return torch.where(brightness < 0.02, torch.inf, points)
+
+
+class InPlace(PlainCNN):
+    """Changes its input."""
+
+    def forward(self, images):
+        return super().forward(images.sub_(0.5).relu_())
+
+
+class ByCopy(PlainCNN):
+    def forward(self, images):
+        return super().forward((images - 0.5).relu())
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +119,31 @@ def answer(runtime, path, regressor, X):
     chips = cut_chips(X, regressor._frame)
     (points,) = runtime.InferenceSession(path).run(None, {"chips": chips.pixels})
     return chips.to_image(points.astype(float))
+
+
+@pytest.fixture(scope="module")
+def in_place(faces):
+    """Two cascades of equal networks, of which those of the first change their input."""
+    return [
+        CascadeLandmarkRegressor(
+            networks=(partial(network, **SMALL),) * 2, **SETTINGS, **UNBENT
+        ).fit(faces.data, faces.target)
+        for network in (InPlace, ByCopy)
+    ]
+
+
+def test_networks_that_change_their_input_predict_what_others_do(in_place, faces):
+    regressor, same = in_place
+    assert regressor.average_mirrored
+    np.testing.assert_array_equal(regressor.predict(faces.data), same.predict(faces.data))
+
+
+@slow
+def test_networks_that_change_their_input_are_exported(runtime, in_place, faces, tmp_path):
+    regressor = in_place[0]
+    to_onnx(regressor, tmp_path / "a.onnx")
+    found = answer(runtime, tmp_path / "a.onnx", regressor, faces.data)
+    np.testing.assert_allclose(found, regressor.predict(faces.data), atol=0.02)
 
 
 @slow
