@@ -407,7 +407,6 @@ def write_deeplabcut(
     for name in (*parts, scorer):
         if not name.isprintable() or not name or name != name.strip() or ";" in name:
             raise ValueError(f"the name {name!r:.60} cannot be written for DeepLabCut.")
-    check_points(points, parts, data.describe)
     files: Any = data.paths
     frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(files)]
     check_one_each(frames, data, "and DeepLabCut's file of one animal has a row a frame")

@@ -336,7 +336,7 @@ def test_without_names_landmarks_are_numbered_in_an_order_that_texts_keep(tmp_pa
 
 def test_whole_pixels_for_the_tools_that_read_no_others(tmp_path):
     data = BoxedImages([tmp_path / "a.jpg"] * 2, boxes=[[0.6, 2.2, 3.2, 4.1], [5, 5, 0.2, 0.3]])
-    points = [[[1.4, -2.6]], [[0.2, np.nan]]]
+    points = [[[1.4, -2.6]], [[np.nan, np.nan]]]
     write_dlib_xml(tmp_path / "a.xml", data, points, whole_pixels=True)
     assert (tmp_path / "a.xml").read_text() == (
         "<?xml version='1.0' encoding='UTF-8'?>\n<dataset>\n<images>\n"
