@@ -20,6 +20,7 @@ from small import UNBENT
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
+from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
 from skwing.export import to_onnx
 from skwing.networks import PlainCNN, ShapeIndexedCNN
@@ -174,6 +175,17 @@ def test_all_is_in_one_file_that_tells_what_a_chip_shows(runtime, model, cascade
     assert int(told["chip_size"]) == cascade._frame.size
     assert float(told["chip_margin"]) == cascade._frame.margin
     assert json.loads(told["landmarks"]) == list(cascade.schema_.landmark_names)
+
+
+@slow
+def test_the_file_tells_how_boxes_lie_around_landmarks(model, cascade, faces):
+    relation = OnnxLocalizer(model).box_relation_
+    for name in ("margin", "shift"):
+        np.testing.assert_array_equal(relation[name], cascade.box_relation_[name])
+    np.testing.assert_array_equal(
+        landmark_boxes(faces.target, random_state=0, **relation),
+        landmark_boxes(faces.target, random_state=0, **cascade.box_relation_),
+    )
 
 
 @slow
