@@ -604,6 +604,21 @@ def test_a_single_face_is_compared_to_the_networks(load, tmp_path, monkeypatch, 
     assert [line[:8] for line in lines] == ["looks: 2", "looks: 1"] and min(ratios) > 0
 
 
+def test_the_time_of_tracking_is_that_of_a_frame(load, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("skimage")
+    video = load("video")
+    monkeypatch.setattr(video, "N_ROUNDS", 1)
+    monkeypatch.setattr(video, "N_FRAMES", 2)
+    faces = make_faces(8, image_size=64, random_state=0)
+    fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    save_model(fitted.fit(faces.data, faces.target), tmp_path / "m.safetensors")
+    video.main(["--model", str(tmp_path / "m.safetensors")])
+    lines = [line.split(": ") for line in capsys.readouterr().out.splitlines()[-4:]]
+    assert [name for name, _ in lines] == ["read", "detect", "track", "track, threshold=None"]
+    assert all(float(told.split()[0]) > 0 for _, told in lines)
+    assert lines[1][1].endswith("2.00 faces")
+
+
 def test_faces_per_second_are_stated_for_each_setting(run, tmp_path, faces_300w):
     faces = make_faces(8, image_size=64, random_state=0)
     fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
