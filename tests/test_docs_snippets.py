@@ -71,6 +71,8 @@ def files(tmp_path_factory):
     video.release()
     names = [f"fly{i // 2}_{('left', 'right')[i % 2]}" for i in range(N_FACES)]
     write_tps(folder / "digitised.tps", data, faces.target, names=names, scale=0.05)
+    again = {"names": names[::-1], "scale": 0.05}
+    write_tps(folder / "digitised_again.tps", data[::-1], faces.target[::-1] + 1, **again)
     write_tps(folder / "fly_wings.tps", data[:18], faces.target[:18], names=names[:18], scale=0.05)
     with open(folder / "fly_wings.tps", "a", encoding="utf-8") as file:
         for i in range(18, N_FACES):
