@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
@@ -184,7 +185,7 @@ def detect_boxes(
     NotFittedError
         If the regressor is not fitted or not calibrated.
     TypeError
-        If the detector cannot be called.
+        If the detector cannot be called, or the regressor is no estimator.
     ValueError
         If the detector returns invalid boxes, or a parameter is invalid; the message names
         the sample.
@@ -367,6 +368,11 @@ def _check_regressor(regressor: Any) -> Any:
     """Predictor of a fitted estimator that gives confidences, or None."""
     if regressor is None:
         return None
+    if not isinstance(regressor, BaseEstimator):
+        raise TypeError(
+            f"regressor is of type {type(regressor).__name__}, expected a calibrated regressor, or "
+            "a pipeline or search with one: others, such as exported files, give no confidence."
+        )
     check_is_fitted(regressor)
     if not gives_confidence(regressor):
         raise NotFittedError(

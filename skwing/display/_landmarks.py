@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import TYPE_CHECKING
 
@@ -300,6 +301,12 @@ class LandmarkDisplay:
         Returns
         -------
         display : LandmarkDisplay
+
+        Raises
+        ------
+        TypeError
+            If standard deviations are needed, but the estimator, such as an exported file, gives
+            none.
         """
         import_pyplot(cls)
         is_least_sure = isinstance(order, str) and order == "least sure"
@@ -475,6 +482,12 @@ def _predict(estimator: Any, X: Any, with_std: bool) -> Any:
     if not with_std:
         return estimator.predict(X), None, None
     estimator = unwrapped(estimator)
+    taken = inspect.signature(estimator.predict).parameters
+    if "return_std" not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict(X, return_std=True): order='least sure' "
+            "and uncertainty=True need a CascadeLandmarkRegressor, calibrated by calibrate(X, y)."
+        )
     if gives_confidence(estimator):
         return estimator.predict(X, return_std=True, return_confidence=True)
     return *estimator.predict(X, return_std=True), None
