@@ -174,7 +174,8 @@ class OnnxLocalizer:
         """
         if hasattr(images, "decode") and hasattr(images, "boxes"):  # a BoxedImages
             boxes = images.boxes if boxes is None and images.has_boxes else boxes
-            images = images.paths if images.paths is not None else _decoded(images)
+            in_memory = images.paths is None
+            images = [images.decode(i) for i in range(len(images))] if in_memory else images.paths
         one = _is_one(images)
         items = [images] if one else _as_items(images)
         table = np.full((len(items), 4), np.nan) if boxes is None else _as_boxes(boxes)
@@ -374,11 +375,6 @@ def _is_one(images: Any) -> bool:
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
         return images.ndim == 2 or (images.ndim == 3 and images.shape[-1] in (1, 3, 4))
     return isinstance(images, (str, bytes, os.PathLike))
-
-
-def _decoded(images: Any) -> list[NDArray[np.uint8]]:
-    """Images of a BoxedImages, which shares memory with images that are in memory."""
-    return [images.decode(i) for i in range(len(images))]
 
 
 def _as_items(images: Sequence[Any]) -> list[Any]:
