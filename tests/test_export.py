@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small import trace_once
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
@@ -189,7 +190,8 @@ def test_the_file_tells_how_boxes_lie_around_landmarks(model, cascade, faces):
 
 
 @slow
-def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, faces, tmp_path):
+def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, faces, tmp_path, monkeypatch):
+    trace_once(monkeypatch)
     reg = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS).fit(faces.data, faces.target)
     reg.notice_ = "For research only."
     to_onnx(reg, tmp_path / "full.onnx")

@@ -128,7 +128,7 @@ def test_the_crop_of_the_box():
 
 @pytest.mark.slow  # the exporter of torch takes seconds, however small the network
 def test_three_stages_of_one_look_in_one_file(tmp_path):
-    """Files of two looks are those of other tests."""
+    """Files of two looks, and for any number of chips, are those of other tests."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     faces = make_faces(12, random_state=0)
@@ -150,7 +150,7 @@ def test_three_stages_of_one_look_in_one_file(tmp_path):
     regressor.set_params(average_mirrored=False)
     for network in regressor.networks_[1:]:
         shaken(network, by=0.03)
-    to_onnx(regressor, tmp_path / "three.onnx")
+    to_onnx(regressor, tmp_path / "three.onnx", batch_size=len(faces.data))
     chips = cut_chips(faces.data, regressor._frame)
     wanted = regressor.predict(faces.data)
     for engine in filter(find_spec, ("onnxruntime", "openvino")):
