@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from small import trace_once
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
-from small import UNBENT
+from small import UNBENT, trace_once
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
