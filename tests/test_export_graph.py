@@ -135,9 +135,9 @@ def test_three_stages_of_one_look_in_one_file(tmp_path):
     regressor = CascadeLandmarkRegressor(
         networks=(
             partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32),
-            partial(ShapeIndexedCNN, **SMALL),
+            partial(ShapeIndexedCNN, **{**SMALL, "n_steps": 1}),
             partial(
-                PatchCNN, input_size=64, patch_size=16, width=8, n_blocks=1, n_steps=1, n_hidden=16
+                PatchCNN, input_size=64, patch_size=16, width=8, n_blocks=1, n_steps=2, n_hidden=16
             ),
         ),
         max_epochs=2,
