@@ -172,10 +172,9 @@ class OnnxLocalizer:
 
         Memory does not grow with the number of files.
         """
-        if hasattr(images, "decode") and hasattr(images, "boxes"):  # a BoxedImages
-            boxes = images.boxes if boxes is None and images.has_boxes else boxes
-            in_memory = images.paths is None
-            images = [images.decode(i) for i in range(len(images))] if in_memory else images.paths
+        if hasattr(images, "has_boxes"):  # a BoxedImages
+            X, boxes = images, images.boxes if boxes is None and images.has_boxes else boxes
+            images = list(map(X.decode, range(len(X)))) if X.paths is None else X.paths
         one = _is_one(images)
         items = [images] if one else _as_items(images)
         table = np.full((len(items), 4), np.nan) if boxes is None else _as_boxes(boxes)
@@ -185,8 +184,7 @@ class OnnxLocalizer:
         points = np.full((len(table), self.n_landmarks_, 2), np.nan)
         rows = np.flatnonzero(~np.isnan(table).any(axis=1) | (boxes is None))
         n_most = self._engine.n_chips or _PORTION
-        for start in range(0, len(rows), n_most):
-            part = rows[start : start + n_most]
+        for part in np.split(rows, range(n_most, len(rows), n_most)) if len(rows) else ():
             points[part] = self._predict_some(samples, part)
         return points[0] if single else points
 
@@ -378,11 +376,9 @@ def _is_one(images: Any) -> bool:
 
 
 def _as_items(images: Sequence[Any]) -> list[Any]:
-    expected = "an array (height, width[, channels]) or a file path, or a sequence of these"
-    if hasattr(images, "columns"):
-        expected = "the paths of the images, and the boxes as boxes="
-    elif hasattr(images, "__len__") and np.iterable(images):
+    if hasattr(images, "__len__") and np.iterable(images) and not hasattr(images, "columns"):
         return list(images)
+    expected = "an image (an array or a file path), or a sequence of images, with boxes as boxes="
     raise TypeError(f"images is of type {type(images).__name__}, expected {expected}.")
 
 
@@ -547,8 +543,7 @@ def on_white(image: NDArray[np.uint8], is_multiplied: bool = False) -> NDArray[n
         return np.ascontiguousarray(colors)
     colors, alpha = colors.astype(np.uint16), alpha.astype(np.uint16)
     shown = colors * 255 if is_multiplied else colors * alpha
-    shown = np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255)
-    return shown.astype(np.uint8, order="C")
+    return np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255).astype(np.uint8, order="C")
 
 
 # --- Files: formats by their first bytes.
