@@ -416,3 +416,21 @@ def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
     monkeypatch.setattr(loop, "train", train)
     with pytest.raises(ValueError, match="stage 2, epoch 0: the previous stages return"):
         tiny(max_epochs=1).fit(faces.data, faces.target)
+
+
+class Fractions(PlainCNN):
+    """Returns fractions of the input in place of its pixels."""
+
+    def forward(self, images):
+        return super().forward(images) / images.shape[-1]
+
+
+@pytest.mark.parametrize("build", [PlainCNN, Fractions])
+def test_a_network_that_returns_fractions_is_told(faces, build):
+    reg = tiny(networks=(partial(build, widths=(4, 8), input_size=16, n_hidden=8),), max_epochs=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        reg.fit(faces.data, faces.target)
+    told = [str(w.message) for w in caught if "pixels of its input, 0 to 15" in str(w.message)]
+    assert len(told) == (build is Fractions)
+    assert all(message.startswith("stage 1: ") for message in told)
