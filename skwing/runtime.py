@@ -68,6 +68,9 @@ class OnnxLocalizer:
         Side of the input of the file, in pixels.
     chip_margin_ : float
         Margin of a chip on each side, as a fraction of the longer side of the box.
+    box_relation_ : dict or None
+        Relation of boxes to landmarks in training, see :func:`skwing.boxes.box_relation`. None if
+        the model was trained without boxes, and in files of versions before 0.17.
     metadata_ : dict of str to str
         All metadata of the file.
 
@@ -124,6 +127,7 @@ class OnnxLocalizer:
         self.chip_size_, self.chip_margin_ = int(told["chip_size"]), float(told["chip_margin"])
         self.landmark_names_: list[str] | None = json.loads(told.get("landmarks", "null"))
         self.notice_: str | None = told.get("notice")
+        self.box_relation_: dict[str, Any] | None = json.loads(told.get("box_relation", "null"))
         self.n_landmarks_: int = self._engine.n_landmarks
         self._again = functools.partial(type(self), path, engine=engine, n_threads=n_threads)
 
@@ -135,14 +139,15 @@ class OnnxLocalizer:
 
         Parameters
         ----------
-        images : image, or sequence of images
+        images : image, sequence of images, or BoxedImages
             An image is an array of shape (height, width[, channels]), uint8 or float in [0, 1], in
             the order RGB, or the path of a file. A sequence is a list, or an array of shape
             (n, height, width[, channels]).
         boxes : array-like of shape (4,) or (n, 4), default=None
             ``(x, y, width, height)`` in image pixels; integers are pixel centres. For one image,
             one box or any number of boxes; for a sequence, one box per image. NaN marks a missing
-            box. None uses whole images.
+            box. None uses the boxes of `images` if it is a :class:`skwing.BoxedImages` with boxes,
+            else whole images.
 
         Returns
         -------
@@ -167,6 +172,9 @@ class OnnxLocalizer:
 
         Memory does not grow with the number of files.
         """
+        if hasattr(images, "has_boxes"):  # a BoxedImages
+            X, boxes = images, images.boxes if boxes is None and images.has_boxes else boxes
+            images = list(map(X.decode, range(len(X)))) if X.paths is None else X.paths
         one = _is_one(images)
         items = [images] if one else _as_items(images)
         table = np.full((len(items), 4), np.nan) if boxes is None else _as_boxes(boxes)
@@ -176,8 +184,7 @@ class OnnxLocalizer:
         points = np.full((len(table), self.n_landmarks_, 2), np.nan)
         rows = np.flatnonzero(~np.isnan(table).any(axis=1) | (boxes is None))
         n_most = self._engine.n_chips or _PORTION
-        for start in range(0, len(rows), n_most):
-            part = rows[start : start + n_most]
+        for part in np.split(rows, range(n_most, len(rows), n_most)) if len(rows) else ():
             points[part] = self._predict_some(samples, part)
         return points[0] if single else points
 
@@ -369,11 +376,9 @@ def _is_one(images: Any) -> bool:
 
 
 def _as_items(images: Sequence[Any]) -> list[Any]:
-    expected = "an array (height, width[, channels]) or a file path, or a sequence of these"
-    if hasattr(images, "boxes") or hasattr(images, "columns"):
-        expected = "the paths of the images, and the boxes as boxes="
-    elif hasattr(images, "__len__") and np.iterable(images):
+    if hasattr(images, "__len__") and np.iterable(images) and not hasattr(images, "columns"):
         return list(images)
+    expected = "an image (an array or a file path), or a sequence of images, with boxes as boxes="
     raise TypeError(f"images is of type {type(images).__name__}, expected {expected}.")
 
 
@@ -538,8 +543,7 @@ def on_white(image: NDArray[np.uint8], is_multiplied: bool = False) -> NDArray[n
         return np.ascontiguousarray(colors)
     colors, alpha = colors.astype(np.uint16), alpha.astype(np.uint16)
     shown = colors * 255 if is_multiplied else colors * alpha
-    shown = np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255)
-    return shown.astype(np.uint8, order="C")
+    return np.minimum((shown + 255 * (255 - alpha) + 127) // 255, 255).astype(np.uint8, order="C")
 
 
 # --- Files: formats by their first bytes.

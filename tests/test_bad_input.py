@@ -133,6 +133,7 @@ def test_one_image_in_place_of_many(refuses, fitted):
     ("y", "match"),
     [
         (None, "y.* None"),
+        (replaced(Y, (2, 3, 1), np.nan), "y has x and no y at sample 2, landmark 3"),
         (Y[:-1], "X has 8 samples, but y has 7"),
         (Y[:, :, 0], r"y has shape \(8, 5\); expected \(n_samples, n_landmarks, 2\) or"),
         (Y.ravel(), r"y has shape \(80,\); expected"),
@@ -143,7 +144,7 @@ def test_one_image_in_place_of_many(refuses, fitted):
         ([*Y[:2].tolist(), [["a", 1]] * 5, *Y[3:].tolist()], "y, sample 2: not numbers"),
         (Y + 1j, "y holds complex numbers"),
         (np.full_like(Y, np.nan), "missing in every sample"),
-        (replaced(Y, (slice(None), 2, 0), np.nan), r"landmarks \[2\] are missing in every sample"),
+        (replaced(Y, (slice(None), 2), np.nan), r"landmarks \[2\] are missing in every sample"),
         (np.ones_like(Y), "at least one shape with two distinct points"),
     ],
 )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from joblib import parallel_config
-from small import PLAIN, build_small, train_at_most
+from small import PLAIN, build_small, trace_once, train_at_most
 
 from skwing import CascadeLandmarkRegressor, save_model
 from skwing._cli import main
@@ -71,6 +71,8 @@ def files(tmp_path_factory):
     video.release()
     names = [f"fly{i // 2}_{('left', 'right')[i % 2]}" for i in range(N_FACES)]
     write_tps(folder / "digitised.tps", data, faces.target, names=names, scale=0.05)
+    again = {"names": names[::-1], "scale": 0.05}
+    write_tps(folder / "digitised_again.tps", data[::-1], faces.target[::-1] + 1, **again)
     write_tps(folder / "fly_wings.tps", data[:18], faces.target[:18], names=names[:18], scale=0.05)
     with open(folder / "fly_wings.tps", "a", encoding="utf-8") as file:
         for i in range(18, N_FACES):
@@ -79,7 +81,7 @@ def files(tmp_path_factory):
     (folder / "new.tps").write_text("".join(blank))
     wings = read_tps(folder / "wings.tps")
     to_sleap_io(wings.data, wings.target).save(str(folder / "flies.slp"))
-    small = CascadeLandmarkRegressor(networks=(PLAIN, PLAIN), max_epochs=1, random_state=0)
+    small = CascadeLandmarkRegressor(networks=(PLAIN,), max_epochs=1, random_state=0)
     small.fit(data, faces.target).calibrate(data, faces.target)
     save_model(small, folder / "model.safetensors")
     (folder / "models").mkdir()
@@ -90,14 +92,18 @@ def files(tmp_path_factory):
     return folder
 
 
+def few_faces(n=N_FACES, image_size=64, **settings):
+    return make_faces(min(n, N_FACES if image_size < 256 else 6), image_size=image_size, **settings)
+
+
 @pytest.fixture
 def folder(files, tmp_path, monkeypatch):
     """A copy of the files; few faces are drawn, networks are tiny, trainings take an epoch."""
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    few = lambda n=N_FACES, **own: make_faces(min(n, N_FACES), **{"image_size": 64} | own)  # noqa: E731
-    monkeypatch.setattr("skwing.datasets.make_faces", few)
+    monkeypatch.setattr("skwing.datasets.make_faces", few_faces)
     build_small(monkeypatch)
+    trace_once(monkeypatch)
     train_at_most(monkeypatch, 1)
     with parallel_config(backend="threading"):  # processes would not be patched
         yield tmp_path

@@ -16,9 +16,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from small import UNBENT, trace_once
 
 from skwing import BoxedImages, CascadeLandmarkRegressor
 from skwing._crops.chips import cut_chips
+from skwing.boxes import landmark_boxes
 from skwing.datasets import make_faces
 from skwing.export import to_onnx
 from skwing.networks import PlainCNN, ShapeIndexedCNN
@@ -42,6 +44,18 @@ class Blind(PlainCNN):
         points, brightness = super().forward(images), images.mean((1, 2, 3))[:, None, None]
         points = torch.where(brightness > 0.98, torch.nan, points)
         return torch.where(brightness < 0.02, torch.inf, points)
+
+
+class InPlace(PlainCNN):
+    """Changes its input."""
+
+    def forward(self, images):
+        return super().forward(images.sub_(0.5).relu_())
+
+
+class ByCopy(PlainCNN):
+    def forward(self, images):
+        return super().forward((images - 0.5).relu())
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +122,31 @@ def answer(runtime, path, regressor, X):
     return chips.to_image(points.astype(float))
 
 
+@pytest.fixture(scope="module")
+def in_place(faces):
+    """Two cascades of equal networks, of which those of the first change their input."""
+    return [
+        CascadeLandmarkRegressor(
+            networks=(partial(network, **SMALL),) * 2, **SETTINGS, **UNBENT
+        ).fit(faces.data, faces.target)
+        for network in (InPlace, ByCopy)
+    ]
+
+
+def test_networks_that_change_their_input_predict_what_others_do(in_place, faces):
+    regressor, same = in_place
+    assert regressor.average_mirrored
+    np.testing.assert_array_equal(regressor.predict(faces.data), same.predict(faces.data))
+
+
+@slow
+def test_networks_that_change_their_input_are_exported(runtime, in_place, faces, tmp_path):
+    regressor = in_place[0]
+    to_onnx(regressor, tmp_path / "a.onnx")
+    found = answer(runtime, tmp_path / "a.onnx", regressor, faces.data)
+    np.testing.assert_allclose(found, regressor.predict(faces.data), atol=0.02)
+
+
 @slow
 @pytest.mark.parametrize("n", [1, 2, 12])
 def test_any_number_of_chips_gives_what_predict_gives(runtime, model, cascade, faces, wanted, n):
@@ -139,7 +178,19 @@ def test_all_is_in_one_file_that_tells_what_a_chip_shows(runtime, model, cascade
 
 
 @slow
-def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, faces, tmp_path):
+def test_the_file_tells_how_boxes_lie_around_landmarks(model, cascade, faces):
+    relation = OnnxLocalizer(model).box_relation_
+    for name in ("margin", "shift"):
+        np.testing.assert_array_equal(relation[name], cascade.box_relation_[name])
+    np.testing.assert_array_equal(
+        landmark_boxes(faces.target, random_state=0, **relation),
+        landmark_boxes(faces.target, random_state=0, **cascade.box_relation_),
+    )
+
+
+@slow
+def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, faces, tmp_path, monkeypatch):
+    trace_once(monkeypatch)
     reg = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS).fit(faces.data, faces.target)
     reg.notice_ = "For research only."
     to_onnx(reg, tmp_path / "full.onnx")

@@ -128,16 +128,16 @@ def test_the_crop_of_the_box():
 
 @pytest.mark.slow  # the exporter of torch takes seconds, however small the network
 def test_three_stages_of_one_look_in_one_file(tmp_path):
-    """Files of two looks are those of other tests."""
+    """Files of two looks, and for any number of chips, are those of other tests."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     faces = make_faces(12, random_state=0)
     regressor = CascadeLandmarkRegressor(
         networks=(
             partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32),
-            partial(ShapeIndexedCNN, **SMALL),
+            partial(ShapeIndexedCNN, **{**SMALL, "n_steps": 1}),
             partial(
-                PatchCNN, input_size=64, patch_size=16, width=8, n_blocks=1, n_steps=1, n_hidden=16
+                PatchCNN, input_size=64, patch_size=16, width=8, n_blocks=1, n_steps=2, n_hidden=16
             ),
         ),
         max_epochs=2,
@@ -150,7 +150,7 @@ def test_three_stages_of_one_look_in_one_file(tmp_path):
     regressor.set_params(average_mirrored=False)
     for network in regressor.networks_[1:]:
         shaken(network, by=0.03)
-    to_onnx(regressor, tmp_path / "three.onnx")
+    to_onnx(regressor, tmp_path / "three.onnx", batch_size=len(faces.data))
     chips = cut_chips(faces.data, regressor._frame)
     wanted = regressor.predict(faces.data)
     for engine in filter(find_spec, ("onnxruntime", "openvino")):

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from small import trace_once
 
 from skwing import CascadeLandmarkRegressor, geometry
 from skwing._crops.chips import ChipFrame, Chips, cut_chips
@@ -18,7 +19,7 @@ from skwing.networks import PlainCNN, ShapeIndexedCNN
 
 PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
 INDEXED = partial(
-    ShapeIndexedCNN, input_size=32, width=16, n_blocks=1, n_steps=2, n_hidden=32, n_overview=16
+    ShapeIndexedCNN, input_size=32, width=16, n_blocks=1, n_steps=1, n_hidden=32, n_overview=16
 )
 SETTINGS = {"max_epochs": 2, "batch_size": 8, "random_state": 0, "device": "cpu"}
 slow = pytest.mark.slow  # the exporter of torch takes seconds, however small the network
@@ -51,15 +52,17 @@ def cascade(faces):
 @pytest.fixture(scope="module")
 def files(onnx, cascade, faces, tmp_path_factory):
     folder = tmp_path_factory.mktemp("precision")
-    to_onnx(cascade, folder / "float32.onnx")
-    with pytest.warns(UserWarning, match="calibration has 24 samples"):
-        to_onnx(
-            cascade,
-            folder / "int8.onnx",
-            precision="int8",
-            calibration=faces.data,
-            calibration_target=faces.target,
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        trace_once(patch)
+        to_onnx(cascade, folder / "float32.onnx")
+        with pytest.warns(UserWarning, match="calibration has 24 samples"):
+            to_onnx(
+                cascade,
+                folder / "int8.onnx",
+                precision="int8",
+                calibration=faces.data,
+                calibration_target=faces.target,
+            )
     return folder
 
 

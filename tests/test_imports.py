@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -26,9 +27,16 @@ ROWS = [
     ["_cli"],
 ]
 ROW_OF = {name: i for i, row in enumerate(ROWS) for name in row}
-TREES = {path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
 # What reads may not know what trains, and what follows faces no data set.
 NEVER = {("_prediction", "_training"), ("tracking", "datasets"), ("detection", "datasets")}
+
+
+@cache
+def trees():
+    """Syntax trees of all modules."""
+    return {
+        path.relative_to(ROOT): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")
+    }
 
 
 def imported(tree):
@@ -48,7 +56,7 @@ def users_of(*names):
     """Files in whose code one of these names is called, read or imported."""
     return {
         path.as_posix()
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if {getattr(node, "attr", None), getattr(node, "id", None)} & set(names)
         or (isinstance(node, ast.alias) and node.name.rpartition(".")[2] in names)
@@ -58,7 +66,7 @@ def users_of(*names):
 @pytest.mark.slow
 def test_imports_point_one_way():
     graph = {}
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         part = part_of(path)
         if part in ("__init__", "__main__"):
             continue
@@ -83,7 +91,7 @@ def test_only_one_module_besides_the_runtime_resamples_pixels():
 def importers_of(package):
     return {
         path.as_posix()
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if any(name.partition(".")[0] == package for name in imported(tree))
     }
 
@@ -93,7 +101,7 @@ def test_only_one_module_imports_opencv():
 
 
 def test_the_runtime_imports_no_other_module():
-    names = {name.split(".")[0] for name in imported(TREES[Path("runtime.py")])}
+    names = {name.split(".")[0] for name in imported(trees()[Path("runtime.py")])}
     assert names - sys.stdlib_module_names == {"cv2", "numpy"}
 
 
@@ -101,7 +109,7 @@ def test_the_runtime_imports_no_other_module():
 def test_only_one_module_gives_warnings():
     calls = {
         path.as_posix()
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "warnings.warn"
     }

@@ -14,7 +14,9 @@ from skwing.networks import PatchCNN, PlainCNN
 
 COARSE = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32, batch_norm=True)
 FINE = partial(
-    PatchCNN, input_size=128, patch_size=32, scatter=0.04, width=8, n_blocks=1, n_hidden=16
+    PatchCNN,
+    **{"input_size": 128, "patch_size": 32, "scatter": 0.04},
+    **{"width": 8, "n_blocks": 1, "n_steps": 1, "n_hidden": 16},
 )
 SETTINGS = {"augmentation": None, "batch_size": 8, "random_state": 0, "device": "cpu"}
 SIDE, N_LANDMARKS = 200, 4

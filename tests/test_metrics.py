@@ -106,6 +106,42 @@ def test_auto_of_a_single_landmark_is_in_pixels():
     np.testing.assert_array_equal(nme([[1.0, 2]], [[4.0, 6]]), 5.0)
 
 
+def test_one_sample_without_its_first_axis_is_no_silent_error_in_pixels():
+    """Where both readings of shape (k, 2) give the same mean, there is nothing to say."""
+    one = bugs(1)
+    true, pred = one[0], one[0] + [3, 4]
+    with pytest.warns(DataWarning, match=r"3 samples of one landmark.*pass shape \(1, 3, 2\)"):
+        assert nme(true, pred) == pytest.approx(5)
+    with pytest.warns(DataWarning, match="3 samples of one landmark"):
+        assert sample_errors(true, pred, "auto", None, None)[1] == "pixels"
+    assert nme(true, pred, normalizer=20) == pytest.approx(nme(one, pred[None], normalizer=20))
+    hint = r"For one sample pass shape \(1, 3, 2\)"
+    for arguments in (
+        {"schema": BUG},
+        {"schema": BUG, "normalizer": 1.0},
+        {"normalizer": "box", "boxes": [[0, 0, 9, 9]]},
+        {"normalizer": [20]},
+    ):
+        with pytest.raises(ValueError, match=hint):
+            nme(true, pred, **arguments)
+    for pair in ((true, pred[None]), (one, pred)):
+        with pytest.raises(ValueError, match=hint):
+            nme(*pair)
+
+
+def test_data_of_one_landmark_need_no_third_axis():
+    """Where a schema, the images or one number for each sample tell what is meant."""
+    true = np.arange(8.0).reshape(4, 2)
+    pred, boxes = true + [3, 4], [[0, 0, 10, 10]] * 4
+    point = LandmarkSchema("point", ("tip",))
+    assert nme(true, pred, schema=point) == nme(true[:, None], pred[:, None]) == 5
+    assert nme(true, pred, normalizer="box", boxes=boxes) == 0.5
+    assert nme(true, pred, normalizer=[10] * 4) == 0.5
+    reg = MeanShape().fit(boxes, true)
+    expected = -np.hypot(*(true - true.mean(0)).T).mean()
+    assert make_nme_scorer()(reg, np.array(boxes), true) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("schema", [None, PLAIN, BUG])
 def test_all_defaults_measure_the_same(schema):
     X, y = images(schema=schema), bugs(12)
@@ -175,7 +211,7 @@ def test_arguments_are_never_changed():
 def test_missing_landmarks_are_left_out_of_every_mean():
     true, pred = TRUE.copy(), PRED.copy()
     true[0, 2] = np.nan
-    true[1, 2, 0] = np.nan  # half a point is no point
+    true[1, 2] = np.nan
     np.testing.assert_array_equal(point_errors(true, pred), [[5, 0, np.nan], [0, 0, np.nan]])
     np.testing.assert_allclose(nme(true, pred, schema=BUG, per_sample=True), [2.5 / 20, 0])
     pred[0, 2] = np.nan  # what nobody knows may be missing from a prediction too
@@ -215,7 +251,7 @@ def test_nothing_to_measure_is_an_error():
 
 def test_a_prediction_may_not_hide_behind_nan():
     pred = PRED.copy()
-    pred[1, 2, 1] = np.nan
+    pred[1, 2] = np.nan
     with pytest.raises(ValueError, match="y_pred is NaN at sample 1, landmark 2"):
         nme(TRUE, pred, schema=BUG)
 

@@ -15,7 +15,7 @@ from sklearn.callback import ProgressBar
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, GroupKFold, ShuffleSplit
 from sklearn.pipeline import Pipeline
-from small import SHAPE_INDEXED, UNBENT
+from small import SHAPE_INDEXED, UNBENT, build_small
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer, load_model, model_selection, save_model
 from skwing._training import loop
@@ -103,7 +103,8 @@ def both(estimator, grid, faces, *, cv=2, **further):
     ],
     ids=lambda settings: str(settings.get("networks", "plain"))[:12],
 )
-def test_results_are_those_of_the_ordinary_search(faces, groups, settings):
+def test_results_are_those_of_the_ordinary_search(faces, groups, settings, monkeypatch):
+    build_small(monkeypatch)
     both(regressor(**settings), GRID, faces, search={"return_train_score": True})
     assert groups == [2, 2]
 

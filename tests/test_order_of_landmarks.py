@@ -65,6 +65,28 @@ def test_a_schema_of_another_order_than_that_of_the_estimator_is_an_error(fitted
         measure(fitted, FACES.data, FACES.target)
 
 
+PART = PIXELS, FACES.data.boxes, FACES.target[:, :5]
+
+
+def part(first):
+    """Data that seem to be of five landmarks of the face, from one on."""
+    return BoxedImages(*PART[:2], schema=IBUG68.select(range(first, first + 5)))
+
+
+def test_landmarks_of_which_some_are_the_same_at_other_places_are_an_error():
+    model = tiny().fit(part(0), PART[2])
+    for compare in (
+        lambda X, y: model.score(X, y),
+        lambda X, y: make_nme_scorer()(model, X, y),
+        lambda X, y: tiny(schema=IBUG68.select(range(5))).fit(X, y),
+        lambda X, y: tiny().fit(part(0), y, X_val=X, y_val=y),
+        partial(CumulativeErrorDisplay.from_estimator, model),
+    ):
+        with pytest.raises(ValueError, match=r"at other places.*: landmark 2 is 'left_jaw_2' for"):
+            compare(part(2), PART[2])
+    model.score(part(5), PART[2])  # five others, which may have other names for the same
+
+
 def test_the_same_order_other_names_and_no_names_are_none(fitted):
     expected = fitted.score(FACES.data, FACES.target)
     other = LandmarkSchema("other", [f"my_{name}" for name in IBUG68.landmark_names])

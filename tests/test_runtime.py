@@ -16,6 +16,7 @@ import pytest
 from skwing import BoxedImages, geometry, runtime
 from skwing._crops.chips import ChipFrame, cut_chips
 from skwing.runtime import OnnxLocalizer, chip_matrix, cut_chip
+from skwing.tracking import track
 
 onnx = pytest.importorskip("onnx")
 ENGINES = ("onnxruntime", "openvino")
@@ -152,6 +153,44 @@ def test_a_sequence_has_one_box_for_each_image(localizer, tmp_path):
     np.testing.assert_allclose(whole[2], wanted[2], atol=1e-6)
 
 
+def test_images_with_their_boxes_are_those_of_a_regressor(localizer, tmp_path):
+    images = [noise(48, 64, 3, seed=i) for i in range(3)]
+    boxes = BOXES.copy()
+    boxes[1] = np.nan
+    wanted = localizer.predict(images, boxes)
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
+    for sources in (images, paths):
+        X = BoxedImages(sources, boxes)
+        np.testing.assert_array_equal(localizer.predict(X), wanted)
+        np.testing.assert_array_equal(localizer.predict(X[::-1]), wanted[::-1])
+        np.testing.assert_array_equal(
+            localizer.predict(X.with_boxes(None)), localizer.predict(images)
+        )
+        np.testing.assert_array_equal(localizer.predict(X, BOXES), localizer.predict(images, BOXES))
+
+
+def test_faces_are_tracked_by_a_file(colours):
+    """As by a regressor with the same predictions."""
+    pytest.importorskip("onnxruntime")
+    localizer = OnnxLocalizer(colours)
+
+    class Regressor:
+        def predict(self, X):
+            return localizer.predict([X.decode(i) for i in range(len(X))], X.boxes)
+
+    frames = [noise(48, 64, 3, seed=i) for i in range(3)]
+    for threshold in (None, -5.0):
+        pairs = [
+            list(track(each, frames, [[10, 5, 30, 20]], threshold=threshold, patience=9))
+            for each in (localizer, Regressor())
+        ]
+        for found, wanted in zip(*pairs, strict=True):
+            for name in ("ids", "landmarks", "scores", "boxes", "lost"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
 def test_a_missing_box_gives_nan_and_its_image_is_not_read(localizer):
     boxes = BOXES.copy()
     boxes[1] = np.nan
@@ -190,7 +229,6 @@ IMAGE = noise(48, 64, 3)
         ([IMAGE, b"PNG\0"], None, TypeError, "sample 1 is b'PNG.*of type bytes"),
         ([IMAGE[:0]], None, ValueError, "sample 0 .*no pixels"),
         (5, None, TypeError, "images is of type int"),
-        (BoxedImages([IMAGE]), None, TypeError, r"type BoxedImages.*the paths .*boxes="),
         (["a.jpg"], None, FileNotFoundError, r"sample 0 \(a.jpg\): .*No such file"),
         ([str(Path(__file__).parent)], None, ValueError, r"sample 0 \(.*\): this is a folder"),
         ([__file__], None, ValueError, r"sample 0 \(.*\): expected a JPEG"),
@@ -319,6 +357,7 @@ def test_a_file_of_a_fixed_number_of_chips(tmp_path, engine):
     pytest.importorskip(engine)
     localizer = OnnxLocalizer(write_colours(tmp_path / "a.onnx", n=2), engine=engine)
     assert localizer.landmark_names_ is None and localizer.notice_ is None
+    assert localizer.box_relation_ is None
     points = localizer.predict(IMAGE, BOXES)  # 2 + 1
     np.testing.assert_allclose(seen(points, BOXES), wanted_colours(IMAGE, BOXES), atol=1e-3)
 

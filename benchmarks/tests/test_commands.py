@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small import trace_once
 
 from skwing import CascadeLandmarkRegressor, load_model, save_model
 from skwing.datasets import make_faces, write_csv, write_pts, write_tps
@@ -214,7 +215,9 @@ def test_objects_anywhere_are_measured_beside_their_mean_place(run):
     assert row["errors"]["mean place"]["median"] > 0
 
 
-def test_generated_faces_are_measured_on_photographs(run, faces_300w):
+def test_generated_faces_are_measured_on_photographs(run, load, faces_300w, monkeypatch):
+    few = lambda n, **settings: make_faces(min(n, 20), **settings)  # noqa: E731
+    monkeypatch.setattr(load("drawn_to_real"), "make_faces", few)
     brief = ["--n-train", "8", "--epochs", "1", "--networks", "cnn6", "--draw", "image_size=64"]
     (row,) = run("drawn_to_real", *faces_300w, "--use", "1", *brief)
     assert (row["n_train"], row["n_test"], row["draw"]) == (8, 10, {"image_size": 64})
@@ -260,8 +263,8 @@ def test_a_format_is_read_in_a_process_of_its_own(run):
 
 @pytest.mark.slow
 def test_memory_is_told_for_numbers_of_paths(run):
-    (row,) = run("memory", "--n-fit", "--n-cached", "8", "--n-predict", "4", "8")
-    assert [part["n_samples"] for part in row["predict"]] == [4, 8]
+    (row,) = run("memory", "--n-fit", "--n-cached", "8", "--n-predict", "4")
+    assert [part["n_samples"] for part in row["predict"]] == [4]
     assert all(part["peak_mb"] > 10 for part in row["predict"])
 
 
@@ -288,13 +291,14 @@ def test_dlib_is_measured_on_the_same_folds(run, faces_300w):
 
 
 @pytest.mark.slow
-def test_latency_is_measured_of_every_engine(run, tmp_path, capsys):
+def test_latency_is_measured_of_every_engine(run, tmp_path, capsys, monkeypatch):
     pytest.importorskip("onnxscript")
+    trace_once(monkeypatch)
     network = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
     faces = make_faces(40, random_state=0)
     tiny = CascadeLandmarkRegressor(networks=(network,), max_epochs=1, random_state=0)
     save_model(tiny.fit(faces.data, faces.target), tmp_path / "tiny.safetensors")
-    few = ["--n-test", "4", "--n-train", "4", "--rounds", "2", "--repeats", "1"]
+    few = ["--n-test", "4", "--n-train", "4", "--rounds", "1", "--repeats", "1"]
     model = ["--model", str(tmp_path / "tiny.safetensors"), "--looks", "one look"]
     (row,) = run("latency", *few, *model)
     rows = {part["name"]: part for part in row["rows"]}
@@ -311,8 +315,9 @@ def test_latency_is_measured_of_every_engine(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_latency_of_two_models_is_compared_in_turn(run, tmp_path, capsys):
+def test_latency_of_two_models_is_compared_in_turn(run, tmp_path, capsys, monkeypatch):
     pytest.importorskip("onnxscript")
+    trace_once(monkeypatch)
     faces, paths = make_faces(12, random_state=0), []
     for widths in ((4, 8), (8, 8)):
         network = partial(PlainCNN, widths=widths, input_size=16, n_hidden=8)
@@ -416,8 +421,9 @@ def test_folds_and_turned_faces_are_trained_on_where_they_are_at_hand(
 
 
 def test_starting_models_are_trained_measured_and_reported(
-    load, folder_300w, landmark_boxes, tmp_path
+    load, folder_300w, landmark_boxes, tmp_path, monkeypatch
 ):
+    trace_once(monkeypatch)
     main = load("starting_models").main
     data, results = ["--data", str(folder_300w)], tmp_path / "results.jsonl"
     for kind in ("faces", "drawn"):
@@ -616,6 +622,21 @@ def test_a_single_face_is_compared_to_the_networks(load, tmp_path, monkeypatch, 
     lines = capsys.readouterr().out.splitlines()[-2:]
     ratios = [float(line.rpartition(" ")[2]) for line in lines]
     assert [line[:8] for line in lines] == ["looks: 2", "looks: 1"] and min(ratios) > 0
+
+
+def test_the_time_of_tracking_is_that_of_a_frame(load, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("skimage")
+    video = load("video")
+    monkeypatch.setattr(video, "N_ROUNDS", 1)
+    monkeypatch.setattr(video, "N_FRAMES", 2)
+    faces = make_faces(8, image_size=64, random_state=0)
+    fitted = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
+    save_model(fitted.fit(faces.data, faces.target), tmp_path / "m.safetensors")
+    video.main(["--model", str(tmp_path / "m.safetensors")])
+    lines = [line.split(": ") for line in capsys.readouterr().out.splitlines()[-4:]]
+    assert [name for name, _ in lines] == ["read", "detect", "track", "track, threshold=None"]
+    assert all(float(told.split()[0]) > 0 for _, told in lines)
+    assert lines[1][1].endswith("2.00 faces")
 
 
 def test_faces_per_second_are_stated_for_each_setting(run, tmp_path, faces_300w):

@@ -14,7 +14,7 @@ from skwing._cli.formats import (
     warn_of_lost,
     write_landmarks,
 )
-from skwing._cli.measure import Measure, print_errors, print_landmarks
+from skwing._cli.measure import Measure, columns_of, print_errors, print_landmarks
 from skwing._cli.names import order_by_name, schema_to_write, table_columns
 from skwing._cli.outputs import check_outputs, check_samples, check_writing
 from skwing._cli.pictures import displays, draw_landmarks, save
@@ -81,7 +81,13 @@ def predict(args):
         if not len(found):
             raise ValueError(f"no landmarks were found in any image; {args.draw} is not written")
         draw_landmarks(
-            args.draw, data, y_pred=points, schema=schema, rows=found, n_most=args.draw_max
+            args.draw,
+            data,
+            y_pred=points,
+            schema=schema,
+            rows=found[np.argsort(confidence[found], kind="stable")],  # NaN last
+            n_most=args.draw_max,
+            confidence=None if np.isnan(confidence).all() else confidence,
         )
     return 0 if len(found) == len(data) else 1
 
@@ -130,8 +136,7 @@ def evaluate(args):
     if args.detect:
         data, hits = detect_matching(data, target, args.data, args)
         rows, data, target = rows[hits], data[hits], target[hits]
-    scales = dataset.scale[rows] if "scale" in dataset else None
-    measure = Measure.of(args, model, data, scales)
+    measure = Measure.of(args, model, data, columns_of(dataset, rows))
     points, _ = _predict_all(model, data, args.quiet)
     errors = print_errors(target, points, data, measure)
     note_of_seen(model, data, target)

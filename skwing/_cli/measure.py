@@ -12,7 +12,7 @@ from skwing.metrics._errors import check_measurable
 from skwing.metrics._report import PIXELS
 from skwing.schema import SCHEMAS
 
-__all__ = ["Measure", "names_of_normalizers", "print_errors", "print_landmarks"]
+__all__ = ["Measure", "columns_of", "names_of_normalizers", "print_errors", "print_landmarks"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,11 @@ class Measure:
     scale: object = None
 
     @classmethod
-    def of(cls, args, model, data, scales=None):
-        """Measure that the arguments of a command ask for; `scales` are those of the file."""
+    def of(cls, args, model, data, columns=None):
+        """Measure that the arguments of a command ask for.
+
+        `columns` are the numbers of each sample by the names of the file.
+        """
         schema = schema_of(model, data)
         if args.unit is None:
             if args.scale is not None:
@@ -49,15 +52,37 @@ class Measure:
             if args.scale is not None:
                 raise ValueError(f"--scale S needs a unit such as --unit mm; {args.unit} has none")
             return cls(schema=schema, unit=args.unit)
-        if args.scale is not None:
+        if isinstance(args.scale, float):
             return cls(schema=schema, unit=args.unit, scale=args.scale)
+        scales = (columns or {}).get("scale" if args.scale is None else args.scale)
+        if scales is None and args.scale is not None:
+            raise ValueError(
+                f"--scale {args.scale}: expected a number above 0, or the name of a column of DATA "
+                f"with numbers; there are: {', '.join(columns or ()) or 'none'}"
+            )
         if scales is None or np.isnan(scales).all():
-            raise ValueError(f"--unit {args.unit} requires --scale S, {args.unit} per pixel")
+            raise ValueError(
+                f"--unit {args.unit} requires --scale S, {args.unit} per pixel: a number, or a "
+                "column of DATA"
+            )
         return cls(schema=schema, unit=args.unit, scale=scales)
 
     def of_pixels(self, errors):
         """Errors in the unit, of errors in pixels."""
         return errors if self.scale is None else errors * np.asarray(self.scale)
+
+
+def columns_of(dataset, rows):
+    """Numbers of samples that a file states beside landmarks and boxes, by their names."""
+    own = {"data", "target", "groups", "names", "visibility"}
+    return {
+        name: values[rows].astype(np.float64)
+        for name, values in dataset.items()
+        if name not in own
+        and isinstance(values, np.ndarray)
+        and values.shape == (len(dataset.data),)
+        and values.dtype.kind in "iuf"
+    }
 
 
 def names_of_normalizers(schema=None):

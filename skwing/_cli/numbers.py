@@ -2,7 +2,7 @@
 
 import argparse
 
-__all__ = ["positive_length", "positive_number", "seed", "whole_number"]
+__all__ = ["length_or_column", "positive_number", "seed", "whole_number"]
 
 
 def whole_number(text):
@@ -29,9 +29,12 @@ def positive_number(text):
     return number
 
 
-def positive_length(text):
-    """Length above 0."""
-    number = float(text)
+def length_or_column(text):
+    """Length above 0, or the text if it is no number: the name of a column."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
     return number

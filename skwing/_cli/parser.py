@@ -4,7 +4,7 @@ import argparse
 
 from skwing._cli.formats import FORMATS
 from skwing._cli.measure import names_of_normalizers
-from skwing._cli.numbers import positive_length, positive_number, seed, whole_number
+from skwing._cli.numbers import length_or_column, positive_number, seed, whole_number
 from skwing._utils.version import __version__
 from skwing.schema import SCHEMAS
 
@@ -184,7 +184,11 @@ def _add_predict(subparsers):
         action="store_true",
         help="keep the landmarks of the annotation file, and predict only samples without any",
     )
-    parser.add_argument("--draw", help="draw the landmarks to this file, such as faces.jpg")
+    parser.add_argument(
+        "--draw",
+        help="draw the landmarks to this file, such as faces.jpg; with a calibrated model, the "
+        "least sure ones first",
+    )
     _add_draw_max(parser)
     parser.add_argument(
         "--all-faces",
@@ -267,9 +271,10 @@ def _add_evaluate(subparsers):
     )
     parser.add_argument(
         "--scale",
-        type=positive_length,
+        type=length_or_column,
         metavar="S",
-        help="length of a pixel in --unit; default: the scales of a TPS file",
+        help="length of a pixel in --unit, or the column of DATA with it; default: the scales of a "
+        "TPS file, or the column scale of a table",
     )
     parser.add_argument(
         "--landmarks", action="store_true", help="print the errors of each landmark"

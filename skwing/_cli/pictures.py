@@ -66,7 +66,11 @@ def draw_landmarks(path, data, y_true=None, y_pred=None, *, rows=None, n_most=12
         order=None if rows is None else rows[:n_most],
         **options,
     )
-    part = f"the {n_most} with the largest errors" if by_error else f"the first {n_most}"
+    part = f"the first {n_most}"
+    if by_error:
+        part = f"the {n_most} with the largest errors"
+    elif options.get("confidence") is not None:
+        part = f"the {n_most} least sure"
     save(drawn, path, f" ({part} of {n_all})" if n_all > n_most else "")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from skwing._training.contradictions import contradictions
 from skwing._training.evidence import Evidence
 from skwing._utils.boxes import without_box
-from skwing._utils.landmarks import as_points, check_reach, named_numbers, numbered
+from skwing._utils.landmarks import as_points, check_reach, named_numbers, numbered, one_sample_hint
 from skwing._utils.warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
 from skwing.metrics import nme
@@ -65,7 +65,7 @@ def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
     if len(points) != len(data):
         raise ValueError(
             f"{X_name} has {len(data)} samples, but {name} has {len(points)}; expected one row for "
-            "each image"
+            f"each image.{one_sample_hint(y)}"
         )
     weights = None if sample_weight is None else _check_weights(sample_weight, len(data))
     return Samples(data, points, weights)

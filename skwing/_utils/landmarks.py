@@ -21,30 +21,26 @@ __all__ = [
     "as_layout",
     "as_points",
     "check_reach",
+    "check_whole",
     "is_flat",
     "named_numbers",
     "numbered",
-    "whole_points",
+    "one_sample_hint",
 ]
 
 
-def as_points(
-    y: ArrayLike, n_landmarks: int | None = None, name: str = "y", *, halves: bool = False
-) -> Floats:
+def as_points(y: ArrayLike, n_landmarks: int | None = None, name: str = "y") -> Floats:
     """Validate landmarks in either layout and convert them to an array of points.
 
     Parameters
     ----------
     y : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
         In image pixels; rows of the flat layout are x0, y0, x1, y1, ... NaN marks missing
-        values; a landmark with one missing coordinate is missing.
+        landmarks.
     n_landmarks : int, default=None
         Required number of landmarks; None accepts any.
     name : str, default="y"
         Name of the array in error messages.
-    halves : bool, default=False
-        Whether to keep single coordinates of landmarks whose other coordinate is missing;
-        used by writers of files.
 
     Returns
     -------
@@ -55,7 +51,8 @@ def as_points(
     ------
     ValueError
         If the shape is invalid, the number of landmarks differs from `n_landmarks`, there
-        are no samples, or a coordinate is infinite or not a number.
+        are no samples, a coordinate is infinite or not a number, or a landmark has only one
+        coordinate.
 
     Examples
     --------
@@ -83,8 +80,7 @@ def as_points(
         what = "landmark" if points.shape[0] else "sample"
         raise ValueError(f"{name} has shape {array.shape}: there is no {what} in it.")
     if n_landmarks is not None and points.shape[1] != n_landmarks:
-        one_sample = array.shape == (n_landmarks, 2)
-        hint = f" For one sample pass shape (1, {n_landmarks}, 2)." if one_sample else ""
+        hint = one_sample_hint(array, n_landmarks)
         raise ValueError(
             f"{name} has {points.shape[1]} landmarks per sample (shape {array.shape}); "
             f"expected {n_landmarks}.{hint}"
@@ -96,13 +92,71 @@ def as_points(
             f"{name} is infinite at sample {sample}, landmark {landmark}: "
             f"{points[sample, landmark].tolist()}. Mark missing landmarks with NaN."
         )
-    return points if halves else whole_points(points)
+    check_whole(points, name)
+    return points
 
 
-def whole_points(points: Floats) -> Floats:
-    """Set both coordinates of a point to NaN if one of them is NaN."""
+def one_sample_hint(y: ArrayLike | None, n_landmarks: int | None = None) -> str:
+    """Sentence for errors about an array of shape (L, 2), which is L samples of one landmark.
+
+    Parameters
+    ----------
+    y : array-like
+        Valid for :func:`as_points`.
+    n_landmarks : int, default=None
+        Expected number of landmarks, if it is known.
+
+    Returns
+    -------
+    hint : str
+        Begins with a space; empty if `y` cannot be one sample that lacks its first axis.
+
+    Examples
+    --------
+    >>> from skwing._utils.landmarks import one_sample_hint
+    >>> one_sample_hint([[0, 0], [9, 0], [0, 9]])
+    ' For one sample pass shape (1, 3, 2).'
+    """
+    shape = np.shape(y)
+    fits = len(shape) == 2 and shape[1] == 2 and shape[0] > 1
+    if not fits or n_landmarks not in (None, shape[0]):
+        return ""
+    return f" For one sample pass shape (1, {shape[0]}, 2)."
+
+
+def check_whole(points: Floats, name: str = "y") -> None:
+    """Check that landmarks have both coordinates or none.
+
+    Parameters
+    ----------
+    points : ndarray of shape (..., n_landmarks, 2)
+        NaN = missing.
+    name : str, default="y"
+        Name of the array in error messages.
+
+    Raises
+    ------
+    ValueError
+        If one coordinate of a landmark is NaN; the message names the sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwing._utils.landmarks import check_whole
+    >>> check_whole(np.array([[[2.0, 3.0], [5.0, np.nan]]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: y has x and no y at sample 0, landmark 1: [5.0, nan]. Expected both, or NaN for ...
+    """
     half = np.isnan(points[..., 0]) != np.isnan(points[..., 1])
-    return np.where(half[..., None], np.nan, points) if half.any() else points
+    if half.any():
+        *sample, landmark = place = tuple(np.argwhere(half)[0].tolist())
+        known, lost = "yx" if np.isnan(points[place][0]) else "xy"
+        at = f"sample {', '.join(map(str, sample))}, " if sample else ""
+        raise ValueError(
+            f"{name} has {known} and no {lost} at {at}landmark {landmark}: "
+            f"{points[place].tolist()}. Expected both, or NaN for both if the landmark is missing."
+        )
 
 
 def numbered(landmarks: Iterable[int], n_most: int = 10) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sklearn.frozen import FrozenEstimator
 
+from skwing._utils.names import misplaced
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
@@ -109,7 +111,7 @@ def schema_of(estimator: Any = None, data: Any = None, given: Any = None) -> Any
     Raises
     ------
     ValueError
-        If the data have the landmarks of the fitted estimator, or of `given`, in another order.
+        If the data have landmarks of the fitted estimator, or of `given`, at other places.
     """
     fitted = getattr(_path_of(estimator)[-1], "schema_", None)
     of_data = None if hasattr(data, "columns") else getattr(data, "schema", None)
@@ -126,30 +128,38 @@ def schema_of(estimator: Any = None, data: Any = None, given: Any = None) -> Any
 
 
 def check_order(schema: Any, of_data: Any, whose: str = "the regressor", name: str = "X") -> None:
-    """Check that schemas do not have the same names in different orders.
+    """Check that no name of two schemas is at different places in them.
 
     Parameters
     ----------
     schema : LandmarkSchema or None
         Schema of a regressor.
     of_data : LandmarkSchema, str or None
-        Schema of the data that it is used with.
+        Schema of the data that it is used with. Another number of landmarks is not checked.
     whose, name : str
         What has the two schemas, for the message.
 
     Raises
     ------
     ValueError
-        If the orders differ.
+        If the orders differ, or a landmark of both is at different places.
     """
     own, other = (getattr(one, "landmark_names", None) for one in (schema, of_data))
-    if own and other and own != other and set(own) == set(other):
-        i = next(i for i, (a, b) in enumerate(zip(own, other, strict=True)) if a != b)
+    if not own or not other or len(own) != len(other):
+        return
+    i = misplaced(own, other)
+    if i is None:
+        return
+    message = f"landmark {i} is {own[i]!r} for {whose}, and {other[i]!r} in the schema of {name}. "
+    if set(map(str.casefold, own)) == set(map(str.casefold, other)):
         raise ValueError(
-            f"{name} has the landmarks of {whose} in another order: landmark {i} is {own[i]!r} for "
-            f"{whose}, and {other[i]!r} in the schema of {name}. Bring y into the order of "
-            f"{whose}, and pass {name} with its schema."
+            f"{name} has the landmarks of {whose} in another order: {message}Bring y into the "
+            f"order of {whose}, and pass {name} with its schema."
         )
+    raise ValueError(
+        f"{name} has some landmarks of {whose} at other places, and others: {message}Pass y with "
+        f"the landmarks of {whose} in its order, and {name} with its schema."
+    )
 
 
 def _path_of(estimator: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import Flag, Number, Pair, Seed, check_number, check_table
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing._utils.random import check_random_state
 from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
@@ -76,7 +76,7 @@ def landmark_boxes(
     >>> data = faces.data.with_boxes(landmark_boxes(faces.target, margin=0.1))
     """
     return adjust_boxes(
-        boxes_around(as_points(target, name="target")),
+        boxes_around(as_points(target, name="target"), one_sample_hint(target)),
         margin=margin,
         shift=shift,
         square=square,
@@ -85,15 +85,18 @@ def landmark_boxes(
     )
 
 
-def boxes_around(points: Floats) -> Floats:
-    """Bounding boxes of points of shape (n, L, 2); NaN with a warning if they coincide."""
+def boxes_around(points: Floats, hint: str = "") -> Floats:
+    """Bounding boxes of points of shape (n, L, 2); NaN with a warning if they coincide.
+
+    `hint` is a sentence, after a space, at the end of the warning.
+    """
     boxes = boxes_of(points)
     at_one_place = (boxes[:, 2:] == 1).all(axis=1)  # boxes count the pixels at both ends
     if at_one_place.any():
         warn_of_data(
             f"{at_one_place.sum()} of {len(boxes)} samples have all known landmarks at one "
             f"position, the first is sample {np.flatnonzero(at_one_place)[0]}. Their boxes "
-            "have no extent and are set to NaN."
+            f"have no extent and are set to NaN.{hint}"
         )
         boxes[at_one_place] = np.nan
     return boxes

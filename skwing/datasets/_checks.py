@@ -78,12 +78,13 @@ def check_written(
     Raises
     ------
     ValueError
-        If the lengths differ, the data do not fit their schema, or paths are missing.
+        If the lengths differ, a landmark has only one coordinate, the data do not fit their
+        schema, or paths are missing.
     """
     data = as_boxed_images(data)
     schema = data.schema
     n_landmarks = None if schema is None else schema.n_landmarks
-    points = as_points(target, n_landmarks, "target", halves=True)
+    points = as_points(target, n_landmarks, "target")
     if len(points) != len(data):
         raise ValueError(f"data has {len(data)} samples, target has {len(points)}.")
     if needs_paths and data.paths is None:

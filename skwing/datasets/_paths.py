@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,12 +13,21 @@ if TYPE_CHECKING:
     from skwing._utils.types import FilePath
     from skwing.images import BoxedImages
 
-__all__ = ["IMAGE_SUFFIXES", "image_finder", "inside", "relative_path", "written_paths"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "finder_in",
+    "image_finder",
+    "inside",
+    "is_absolute",
+    "relative_path",
+    "written_paths",
+]
 
 # In the order in which one is taken where a name has several.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_OF_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|\\\\")  # absolute paths
 
 
 def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> str:
@@ -93,10 +101,81 @@ def image_finder(path: FilePath, images: FilePath | None) -> Callable[[Any, str]
     Returns
     -------
     find : callable
-        :func:`inside` with this folder.
+        :func:`finder_in` with this folder.
     """
     folder = os.path.dirname(os.fspath(path)) if images is None else images
-    return partial(inside, folder, anywhere=images is None)
+    return finder_in(folder, anywhere=images is None)
+
+
+def finder_in(folder: FilePath, *, anywhere: bool = False) -> Callable[[Any, str], str]:
+    r"""Return a function of (name, where) that returns the path of an image below a folder.
+
+    An absolute path of another computer is looked up in the folder: the longest end of it that
+    exists there, else the name of the file. Such a path has a drive letter of another system, or
+    does not exist and `anywhere` is False.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+    anywhere : bool, default=False
+        Whether absolute paths may point anywhere, see :func:`inside`.
+
+    Returns
+    -------
+    find : callable
+        Raises a ValueError as :func:`inside` does, and if two paths of another computer would be
+        the same file.
+
+    Examples
+    --------
+    >>> from skwing.datasets._paths import finder_in
+    >>> find = finder_in("photos")
+    >>> find(r"E:\wings\a.jpg", "line 3").replace("\\", "/")
+    'photos/a.jpg'
+    >>> find(r"E:\others\a.jpg", "line 7")
+    Traceback (most recent call last):
+    ...
+    ValueError: line 7: the image paths 'E:\\wings\\a.jpg' and 'E:\\others\\a.jpg' of another ...
+    """
+    named: dict[str, str] = {}
+
+    def find(name: Any, where: str) -> str:
+        if not _is_of_another_computer(name, folder, anywhere):
+            return inside(folder, name, where, anywhere=anywhere)
+        parts = _parts_of(name, where)
+        ends = [os.path.join(os.fspath(folder), *parts[i:]) for i in range(len(parts))]
+        file = next(filter(os.path.isfile, ends), ends[-1])
+        if named.setdefault(file, name) != name:
+            raise ValueError(
+                f"{where}: the image paths {named[file]!r} and {name!r} of another computer both "
+                f"end as {file}: replace them in the file by paths relative to {folder or '.'}"
+            )
+        return file
+
+    return find
+
+
+def is_absolute(name: str) -> bool:
+    """Whether a path is absolute on this system or on Windows."""
+    return os.path.isabs(name) or bool(_OF_WINDOWS.match(name))
+
+
+def _is_of_another_computer(name: Any, folder: FilePath, anywhere: bool) -> bool:
+    """Whether a path is absolute, but cannot be that of an image on this computer."""
+    if not isinstance(name, str) or "\0" in name or not is_absolute(name):
+        return False
+    if not os.path.isabs(name):
+        return True
+    return not (anywhere or _is_below(name, folder) or os.path.exists(name))
+
+
+def _parts_of(name: str, where: str) -> list[str]:
+    """Folders and file name of an absolute path of any system, without the drive."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    parts = parts[1:] if _DRIVE.match(parts[0] if parts else "") else parts
+    if not parts or ".." in parts or name.endswith(("/", "\\")):
+        raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
+    return parts
 
 
 def _is_below(path: str, folder: FilePath) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing._utils.unwrap import gives_confidence, unwrapped
 from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
 from skwing.detection._detectors import SkimageCascade
@@ -184,7 +185,7 @@ def detect_boxes(
     NotFittedError
         If the regressor is not fitted or not calibrated.
     TypeError
-        If the detector cannot be called.
+        If the detector cannot be called, or the regressor is no estimator.
     ValueError
         If the detector returns invalid boxes, or a parameter is invalid; the message names
         the sample.
@@ -367,6 +368,11 @@ def _check_regressor(regressor: Any) -> Any:
     """Predictor of a fitted estimator that gives confidences, or None."""
     if regressor is None:
         return None
+    if not isinstance(regressor, BaseEstimator):
+        raise TypeError(
+            f"regressor is of type {type(regressor).__name__}, expected a calibrated regressor, or "
+            "a pipeline or search with one: others, such as exported files, give no confidence."
+        )
     check_is_fitted(regressor)
     if not gives_confidence(regressor):
         raise NotFittedError(
@@ -398,7 +404,9 @@ def _check_reference(
         return None
     points = as_points(target, name="target")
     if len(points) != len(images):
-        raise ValueError(f"target has {len(points)} samples, images has {len(images)}.")
+        raise ValueError(
+            f"target has {len(points)} samples, images has {len(images)}.{one_sample_hint(target)}"
+        )
     return boxes_of(points)
 
 

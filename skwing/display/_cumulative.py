@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import curve_style, import_pyplot, next_curve, one_axes, percent_ticks
 from skwing.display._inputs import name_of, sample_errors, unit_of
@@ -195,7 +196,7 @@ class CumulativeErrorDisplay:
         display : CumulativeErrorDisplay
         """
         import_pyplot(cls)
-        X, y, boxes, normalizer = with_boxes_only(X, y, boxes, normalizer)
+        X, y, boxes, normalizer = with_boxes_only(X, as_points(y), boxes, normalizer)
         return cls.from_predictions(
             y,
             estimator.predict(X),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import schema_of
 from skwing.display._figures import GREY, curve_style, import_pyplot, next_curve, one_axes
 from skwing.display._inputs import (
@@ -248,7 +249,7 @@ class ErrorByPoseDisplay:
         display : ErrorByPoseDisplay
         """
         import_pyplot(cls)
-        X, y, poses, boxes, normalizer = with_boxes_only(X, y, poses, boxes, normalizer)
+        X, y, poses, boxes, normalizer = with_boxes_only(X, as_points(y), poses, boxes, normalizer)
         return cls.from_predictions(
             y,
             estimator.predict(X),

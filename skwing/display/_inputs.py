@@ -12,7 +12,6 @@ from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import parts_of, predictor_of
 from skwing.metrics import nme
 from skwing.metrics._lengths import has_inter_ocular
-from skwing.schema import check_schema
 
 if TYPE_CHECKING:
     from typing import Any
@@ -93,13 +92,12 @@ def sample_errors(
     normalizer : str
         Name for :func:`unit_of`.
     """
-    true, pred = as_points(y_true, name="y_true"), as_points(y_pred, name="y_pred")
-    schema = check_schema(schema, true.shape[1])
-    errors = nme(true, pred, normalizer=normalizer, schema=schema, boxes=boxes, per_sample=True)
+    errors = nme(y_true, y_pred, normalizer=normalizer, schema=schema, boxes=boxes, per_sample=True)
     if isinstance(normalizer, str) and normalizer == "auto":
-        if true.shape[1] == 1:
+        n_landmarks = as_points(y_true).shape[1]
+        if n_landmarks == 1:
             return errors, "pixels"  # a single landmark has no extent
-        has_eyes = has_inter_ocular(schema, true.shape[1])
+        has_eyes = has_inter_ocular(schema, n_landmarks)
         return errors, "inter_ocular" if has_eyes else "landmark_box"
     if isinstance(normalizer, str):
         return errors, normalizer

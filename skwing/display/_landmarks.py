@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing._utils.unwrap import gives_confidence, schema_of, unwrapped
 from skwing.display._figures import draw_shape, grid_axes, import_pyplot, legend_above
 from skwing.display._inputs import pose_text, poses_of, sample_errors, unit_of
@@ -300,6 +301,12 @@ class LandmarkDisplay:
         Returns
         -------
         display : LandmarkDisplay
+
+        Raises
+        ------
+        TypeError
+            If standard deviations are needed, but the estimator, such as an exported file, gives
+            none.
         """
         import_pyplot(cls)
         is_least_sure = isinstance(order, str) and order == "least sure"
@@ -464,7 +471,8 @@ def _check_points(
     )
     for points, name in ((true, "y_true"), (pred, "y_pred")):
         if points is not None and len(points) != n_samples:
-            raise ValueError(f"X has {n_samples} samples, {name} has {len(points)}.")
+            hint = one_sample_hint(y_true if name == "y_true" else y_pred)
+            raise ValueError(f"X has {n_samples} samples, {name} has {len(points)}.{hint}")
     shown: Any = pred if true is None else true
     return true, pred, check_schema(schema, shown.shape[1])
 
@@ -474,6 +482,12 @@ def _predict(estimator: Any, X: Any, with_std: bool) -> Any:
     if not with_std:
         return estimator.predict(X), None, None
     estimator = unwrapped(estimator)
+    taken = inspect.signature(estimator.predict).parameters
+    if "return_std" not in taken and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict(X, return_std=True): order='least sure' "
+            "and uncertainty=True need a CascadeLandmarkRegressor, calibrated by calibrate(X, y)."
+        )
     if gives_confidence(estimator):
         return estimator.predict(X, return_std=True, return_confidence=True)
     return *estimator.predict(X, return_std=True), None

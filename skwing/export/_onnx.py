@@ -56,6 +56,8 @@ def to_onnx(
     - ``chip_margin``: margin around the box on each side, as a fraction of the longer side
       of the box. With 0.5, a chip is twice as wide as the box and has the same centre;
     - ``landmarks``: names of the landmarks as a JSON list, if there is a schema;
+    - ``box_relation``: relation of boxes to landmarks in training, a JSON object, if the model was
+      trained with boxes (see :func:`skwing.boxes.box_relation`);
     - ``notice``: terms of use of the weights, if there are any (see :func:`skwing.save_model`);
     - ``precision``: the parameter;
     - ``batch_size``: the parameter, if it is given;
@@ -199,6 +201,8 @@ def _told(regressor: CascadeLandmarkRegressor) -> dict[str, str]:
     told = {"chip_size": str(frame.size), "chip_margin": str(frame.margin)}
     if regressor.schema_ is not None:
         told["landmarks"] = json.dumps(regressor.schema_.landmark_names)
+    if regressor.box_relation_ is not None:
+        told["box_relation"] = json.dumps(regressor.box_relation_)
     if regressor.notice_ is not None:
         told["notice"] = regressor.notice_
     return told

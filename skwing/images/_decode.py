@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from skwing.images._headers import Header
     from skwing.images._types import SourceLike
 
-__all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "read_image"]
+__all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "no_such_file", "read_image"]
 
 # Limit for files, checked in the header before decoding: a small file can decode to gigabytes.
 MAX_PIXELS = 200_000_000
@@ -63,12 +63,22 @@ _EXPECTED = (
 )
 
 
+def no_such_file(path: str, describe: str) -> FileNotFoundError:
+    """Error about a missing image, which names a file that differs in upper and lower case."""
+    folder, name = os.path.split(path)
+    stem, suffix = os.path.splitext(name)
+    others = (stem + suffix.lower(), stem + suffix.upper(), name.lower(), name.upper())
+    other = next((o for o in others if os.path.exists(os.path.join(folder, o))), None)
+    hint = "" if other is None else f" There is {other!r}, in upper and lower case unlike {name!r}."
+    return FileNotFoundError(f"{describe}: there is no such file.{hint}")
+
+
 def _read_file(path: str, describe: str) -> bytes:
     """Read a file, with errors that name the sample."""
     try:
         data = read_bytes(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{describe}: there is no such file.") from None
+        raise no_such_file(path, describe) from None
     except OSError as error:
         raise OSError(f"{describe}: the file cannot be read: {error}.") from error
     except ValueError as error:  # not a regular file, or an invalid name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from skwing._utils.checks import check_flag
-from skwing._utils.landmarks import as_points
+from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing.metrics._lengths import none_measured, normalizing_lengths
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def point_errors(y_true: ArrayLike, y_pred: ArrayLike) -> Floats:
     """
     true, pred = as_points(y_true, name="y_true"), as_points(y_pred, name="y_pred")
     if true.shape != pred.shape:
+        hints = one_sample_hint(y_true, pred.shape[1]), one_sample_hint(y_pred, true.shape[1])
         raise ValueError(
             f"y_true holds {true.shape[0]} samples of {true.shape[1]} landmarks, y_pred "
-            f"{pred.shape[0]} samples of {pred.shape[1]}."
+            f"{pred.shape[0]} samples of {pred.shape[1]}.{hints[0] or hints[1]}"
         )
     difference = pred - true
     errors = np.hypot(difference[..., 0], difference[..., 1])

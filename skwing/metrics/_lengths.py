@@ -8,7 +8,8 @@ import numpy as np
 
 from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import told
-from skwing._utils.landmarks import as_numbers, as_points
+from skwing._utils.landmarks import as_numbers, as_points, one_sample_hint
+from skwing._utils.warnings import warn_of_data
 from skwing.geometry import boxes_of
 from skwing.schema import SCHEMAS, check_schema
 
@@ -31,7 +32,8 @@ def normalizing_lengths(
     Parameters
     ----------
     y_true : array-like of shape (n_samples, n_landmarks, 2) or (n_samples, 2 * n_landmarks)
-        In image pixels; NaN marks missing landmarks.
+        In image pixels; NaN marks missing landmarks. An array of shape (k, 2) is k samples of one
+        landmark, so one sample needs shape (1, n_landmarks, 2).
     normalizer : {"auto", "inter_ocular", "inter_pupil", "box"}, float or array-like of \
             shape (n_samples,), default="auto"
         - "auto": "inter_ocular" if the schema defines it, else the size of the box around
@@ -64,17 +66,33 @@ def normalizing_lengths(
     ValueError
         If a required argument is missing, or a length is not positive.
 
+    Warns
+    -----
+    DataWarning
+        If `normalizer` is "auto" for an array of shape (k, 2) without a schema, which may be
+        meant as one sample of k landmarks.
+
     Examples
     --------
     >>> from skwing.metrics import normalizing_lengths
     >>> normalizing_lengths([[0, 0, 1, 1]], "box", boxes=[[10, 10, 40, 90]])
     array([60.])
     """
-    true = as_points(y_true, name="y_true")
+    true, schema = as_points(y_true, name="y_true"), check_schema(schema)
+    hint = one_sample_hint(y_true)
+    if hint and schema is not None and schema.n_landmarks == len(true):
+        as_points(y_true, schema.n_landmarks, "y_true")  # raises an error with the hint
+    schema = check_schema(schema, true.shape[1])
+    if hint and schema is None and isinstance(normalizer, str) and normalizer == "auto":
+        warn_of_data(
+            f"y_true of shape {(len(true), 2)} is read as {len(true)} samples of one landmark, "
+            f"with errors in pixels.{hint} If there is one landmark, pass shape "
+            f"({len(true)}, 1, 2) or normalizer=1.0."
+        )
     if not isinstance(normalizer, str):
-        lengths = _given_lengths(normalizer, len(true))
+        lengths = _given_lengths(normalizer, len(true), hint)
     elif normalizer == "box":
-        lengths = _box_lengths(boxes, len(true))
+        lengths = _box_lengths(boxes, len(true), hint)
     elif normalizer == "auto" and not has_inter_ocular(schema, true.shape[1]):
         lengths = _box_lengths(_landmark_boxes(true), len(true))
     else:
@@ -115,7 +133,7 @@ def _short(normalizer: str | ArrayLike) -> str:
     return repr(normalizer) if np.ndim(normalizer) == 0 else "given lengths"
 
 
-def _given_lengths(lengths: ArrayLike, n_samples: int) -> Floats:
+def _given_lengths(lengths: ArrayLike, n_samples: int, hint: str = "") -> Floats:
     try:
         if lengths is None or isinstance(lengths, bool | np.bool_):
             raise TypeError
@@ -128,17 +146,20 @@ def _given_lengths(lengths: ArrayLike, n_samples: int) -> Floats:
         return np.full(n_samples, lengths)
     if lengths.shape != (n_samples,):
         raise ValueError(
-            f"normalizer has shape {lengths.shape}; expected one length per sample, ({n_samples},)."
+            f"normalizer has shape {lengths.shape}; expected one length per sample, "
+            f"({n_samples},).{hint}"
         )
     return lengths
 
 
-def _box_lengths(boxes: ArrayLike | None, n_samples: int) -> Floats:
+def _box_lengths(boxes: ArrayLike | None, n_samples: int, hint: str = "") -> Floats:
     if boxes is None:
         raise ValueError(
             "normalizer='box' needs boxes of shape (n_samples, 4); for the boxes around the "
             "true landmarks pass boxes=skwing.geometry.boxes_of(y_true)."
         )
+    if hint and np.shape(boxes) == (1, 4):
+        raise ValueError(f"There is one box for {n_samples} samples of y_true.{hint}")
     sides = check_boxes(boxes, n_samples)[:, 2:]
     return np.sqrt(sides[:, 0] * sides[:, 1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from typing import TYPE_CHECKING
 
+from skwing._utils.landmarks import as_points
 from skwing._utils.unwrap import schema_of
 from skwing.metrics._errors import nme
 from skwing.metrics._lengths import normalizing_groups
@@ -73,7 +74,7 @@ class _NMEScorer:
         self.schema = schema
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike) -> float:
-        X, y = with_boxes_only(X, y)
+        X, y = with_boxes_only(X, as_points(y))
         schema = schema_of(estimator, X, self.schema)
         predicted = estimator.predict(X)
         boxes = boxes_of_data(X) if self.normalizer == "box" else None

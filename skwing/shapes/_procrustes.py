@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.landmarks import whole_points
+from skwing._utils.landmarks import check_whole
 from skwing.geometry import apply, scale_of, similarity
 
 if TYPE_CHECKING:
@@ -39,14 +39,12 @@ _EXPECTED = {
 
 
 def as_shapes(shapes: ArrayLike, name: str = "shapes", n_axes: int | None = 3) -> Floats:
-    """Shapes as numbers, where points with one missing coordinate are missing.
-
-    Other layouts are errors. None permits any number of axes.
-    """
+    """Shapes as numbers; other layouts are errors. None permits any number of axes."""
     array = np.asarray(shapes, dtype=np.float64)
     if array.ndim != (max(array.ndim, 2) if n_axes is None else n_axes) or array.shape[-1] != 2:
         raise ValueError(f"{name} has shape {array.shape}; expected {_EXPECTED[n_axes]}.")
-    return whole_points(array)
+    check_whole(array, name)
+    return array
 
 
 def check_points_of(shapes: Floats, other: Floats, name: str) -> None:

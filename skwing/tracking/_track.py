@@ -55,8 +55,9 @@ def track(
 
     Parameters
     ----------
-    regressor : estimator
-        A fitted regressor of landmarks, or a pipeline or search with one.
+    regressor : estimator or OnnxLocalizer
+        A fitted regressor of landmarks, a pipeline or search with one, or an exported file
+        (:class:`skwing.runtime.OnnxLocalizer`).
     frames : iterable of arrays of shape (height, width[, 3]) or of paths
         RGB images in temporal order; see :func:`read_video`. Only one is held in memory.
     boxes : array-like of shape (n_faces, 4), default=None
@@ -89,10 +90,10 @@ def track(
         Relation of boxes to landmarks: `margin` and `shift` as in
         :func:`skwing.boxes.landmark_boxes`, for example from
         :func:`skwing.boxes.box_relation` or ``detect_boxes(...).box_relation``. None uses
-        that of the training boxes if the regressor, or the last step of a pipeline, is a
-        `CascadeLandmarkRegressor` that was trained with boxes. For other regressors, it is
-        estimated as the median over the last hundred boxes that are passed or detected,
-        which is less accurate if there are few.
+        that of the training boxes if the regressor, the last step of a pipeline or an
+        exported file is a `CascadeLandmarkRegressor` that was trained with boxes. For other
+        regressors, it is estimated as the median over the last hundred boxes that are passed
+        or detected, which is less accurate if there are few.
 
     Yields
     ------

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ from skwing.images import BoxedImages
 N = 12
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
     """Images, annotation files in several formats, and two models."""
     folder = tmp_path_factory.mktemp("cli")
     faces = make_faces(N, image_size=64, random_state=0)
@@ -26,6 +28,12 @@ def folder(tmp_path_factory):
     save_model(tiny.fit(data, faces.target), folder / "boxed.safetensors")
     save_model(tiny.fit(data.with_boxes(None), faces.target), folder / "whole.safetensors")
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(made, tmp_path_factory):
+    """A copy of these files for the tests of a module, which write others."""
+    return shutil.copytree(made, tmp_path_factory.mktemp("cli"), dirs_exist_ok=True)
 
 
 @pytest.fixture

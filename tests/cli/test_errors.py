@@ -5,7 +5,7 @@ import pytest
 
 from skwing import CascadeLandmarkRegressor, load_model
 from skwing._cli.formats import read_landmarks
-from skwing.datasets import write_csv, write_tps
+from skwing.datasets import read_csv, write_csv, write_tps
 from skwing.images import BoxedImages
 from skwing.metrics import landmark_report, nme, point_errors
 
@@ -72,6 +72,10 @@ def test_one_landmark_is_measured_in_pixels(folder, run):
         (("--normalizer", "foot"), "unknown normaliser 'foot'; one of auto, box, inter_ocular"),
         (("--normalizer", "box"), "requires boxes"),
         (("--unit", "mm"), "requires --scale"),
+        (
+            ("--unit", "mm", "--scale", "mm"),
+            "--scale mm: expected a number above 0, or the name of",
+        ),
         (("--scale", "2"), "requires --unit"),
         (("--unit", "px", "--scale", "2"), "--scale S needs a unit such as --unit mm"),
         (("--unit", "px", "--normalizer", "box"), "exclude each other"),
@@ -124,3 +128,21 @@ def test_the_scales_of_a_file_are_used(folder, run):
     points = load_model("whole.safetensors").predict(faces.data)
     expected = (scale * point_errors(faces.target, points).mean(1)).mean()
     assert f"{expected:.2f} mm" in out
+
+
+def test_the_scales_of_a_column_are_used(folder, run):
+    faces = read_csv(folder / "faces.csv")
+    scale = np.linspace(0.1, 0.4, len(faces.data))
+    for name, args in (("mm_per_pixel", ("--scale", "mm_per_pixel")), ("scale", ())):
+        further = {name: scale, "other": scale + 1}
+        write_csv("scaled.csv", faces.data, faces.target, further=further)
+        out = run("evaluate", "scaled.csv", "--model", "boxed.safetensors", "--unit", "mm", *args)[
+            1
+        ]
+        points = load_model("boxed.safetensors").predict(faces.data)
+        expected = (scale * point_errors(faces.target, points).mean(1)).mean()
+        assert f"{expected:.2f} mm" in out
+    told = run(
+        "evaluate", "scaled.csv", "--model", "boxed.safetensors", "--unit", "mm", "--scale", "no"
+    )
+    assert told[0] == 1 and "there are: scale, other" in told[2]

@@ -236,13 +236,23 @@ def test_what_cannot_be_kept_is_an_error(run, args):
     assert code == 1 and "--keep" in told
 
 
-def test_held_out_samples_calibrate_the_model_and_doubtful_predictions_are_named(folder, run):
+def test_held_out_samples_calibrate_the_model_and_doubtful_predictions_are_named(
+    folder, run, monkeypatch
+):
     code, _, told = train(run, "faces.csv", "--hold-out", 0.85)
     assert code == 0 and "calibrated the model" in told
     X = read_landmarks("faces.csv").data
     assert (load_model("new.safetensors").predict(X, return_confidence=True)[1] < 0.5).all()
     _, _, told = run("predict", "00.png", "01.png", "--model", "new.safetensors", "--whole")
     assert "landmarks of 2 of 2 samples are probably wrong" in told and "00.png, 01.png" in told
+    drawn = {}
+    monkeypatch.setattr(
+        "skwing._cli.commands.draw_landmarks", lambda *_, **options: drawn.update(options)
+    )
+    run("predict", "faces.csv", "--model", "new.safetensors", "--draw", "p.png")
+    confidence = drawn["confidence"]
+    assert confidence.shape == (len(X),)
+    np.testing.assert_array_equal(drawn["rows"], np.argsort(confidence, kind="stable"))
     _, _, told = train(run, "faces.csv", "--hold-out", 0.5)
     assert "calibrated" not in told  # too few
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skwing.datasets._paths import inside, relative_path
+from skwing.datasets._paths import finder_in, inside, relative_path
 
 few = settings(max_examples=30, deadline=None)
 
@@ -39,6 +39,50 @@ def test_paths_that_leave_the_folder(name):
 def test_the_error_about_a_path_of_another_computer_tells_what_to_do(name):
     with pytest.raises(ValueError, match=r"folder \.: replace it in the file by a path relative"):
         inside("", name, "specimens.tps, line 1")
+
+
+OF_OTHERS = ["C:\\data\\left\\a.jpg", "d:/data/left/a.jpg", "\\\\host\\left\\a.jpg"]
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_an_image_of_another_computer_is_the_longest_end_of_its_path_that_exists(
+    tmp_path, name, anywhere
+):
+    def found():
+        return finder_in(tmp_path, anywhere=anywhere)(name, "line 1")
+
+    assert found() == str(tmp_path / "a.jpg")  # which need not exist
+    (tmp_path / "a.jpg").touch()
+    assert found() == str(tmp_path / "a.jpg")
+    (tmp_path / "left").mkdir()
+    (tmp_path / "left" / "a.jpg").touch()
+    assert found() == str(tmp_path / "left" / "a.jpg")
+
+
+def test_a_folder_is_searched_for_absolute_paths_that_do_not_exist_here(tmp_path):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    name = str(tmp_path / "there" / "a.jpg")
+    find = finder_in(tmp_path / "here")
+    assert find(name, "line 1") == str(tmp_path / "here" / "a.jpg")
+    assert finder_in(tmp_path / "here", anywhere=True)(name, "line 1") == name
+    (tmp_path / "there" / "a.jpg").touch()  # it is of this computer, and outside of the folder
+    with pytest.raises(ValueError, match="leaves the folder"):
+        find(name, "line 1")
+
+
+def test_two_images_of_another_computer_are_never_one():
+    find = finder_in("photos")
+    assert find("C:\\a\\1.jpg", "line 1") == find("C:\\a\\1.jpg", "line 2")
+    with pytest.raises(ValueError, match=r"^line 3: .*b.*1\.jpg' of another computer both end as"):
+        find("C:\\b\\1.jpg", "line 3")
+
+
+@pytest.mark.parametrize("name", ["C:\\", "C:\\a\\", "C:\\..\\a.jpg", "\\\\"])
+def test_absolute_paths_of_no_file(name):
+    with pytest.raises(ValueError, match=r"^here: found .* expected the path of an image"):
+        finder_in("root")(name, "here")
 
 
 @pytest.mark.parametrize("name", ["", ".", "a/..", "a/", "a\0.jpg", None, 3])

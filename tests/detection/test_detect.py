@@ -567,6 +567,8 @@ def test_a_regressor_must_be_calibrated_which_is_checked_first(detect, calibrate
     other.fit(*make_faces(8, image_size=48, random_state=0, return_X_y=True))
     with pytest.raises(NotFittedError, match=r"calibrate\(X, y\)"):
         detect(photos(), counting, regressor=other)
+    with pytest.raises(TypeError, match="regressor is of type object, expected a calibrated"):
+        detect(photos(), counting, regressor=object())
     assert counting.calls == 0
 
 

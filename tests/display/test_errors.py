@@ -469,5 +469,8 @@ def test_estimators_give_their_uncertainty(faces):
     assert display.indices.tolist() == [29]
     plain = LandmarkDisplay.from_estimator(Unsure(), faces.data, faces.target, schema=IBUG68)
     assert plain.std is None
+    for asked in ({"order": "least sure"}, {"uncertainty": True}):
+        with pytest.raises(TypeError, match=r"InBoxes has no predict.*calibrate"):
+            LandmarkDisplay.from_estimator(InBoxes(), faces.data, **asked)
     drawn = LandmarkDisplay.from_estimator(Unsure(), faces.data, uncertainty=True, n_images=3)
     np.testing.assert_array_equal(drawn.std[:, 0], [1, 2, 4])

@@ -1,6 +1,6 @@
 """Every script of the gallery runs, draws figures, and is laid out as sphinx-gallery expects.
 
-Trainings are short here; the documentation is built with those of the scripts.
+Faces are few and trainings are short here; the documentation is built with those of the scripts.
 """
 
 import ast
@@ -11,10 +11,14 @@ import matplotlib.pyplot as plt
 import pytest
 from small import train_at_most
 
+from skwing.datasets import make_faces
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
 NEEDS = {"plot_onnx": ["onnx", "onnxscript", "onnxruntime"]}
-N_EPOCHS = {"plot_other_detector": 30}  # boxes are adapted to models that find the faces
+# Folds need so many faces; boxes are adapted to models that find the faces.
+N_FACES = {"plot_by_specimen": 48, "plot_learning_curve": 120, "plot_other_detector": 160}
+N_EPOCHS = {"plot_other_detector": 30}
 
 
 @pytest.fixture(autouse=True)
@@ -56,12 +60,22 @@ def test_a_page_has_a_title_a_text_and_cells(path):
             assert len(rule) == len(heading), heading
 
 
+def faces_at_most(n_most):
+    def few_faces(n, *, pose=None, **settings):
+        n = min(n, n_most)
+        return make_faces(n, pose=None if pose is None else pose[:n], **settings)
+
+    return few_faces
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_runs_and_draws(path, tmp_path, monkeypatch):
     for library in NEEDS.get(path.stem, []):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
+    few = faces_at_most(N_FACES.get(path.stem, 32))
+    monkeypatch.setattr("skwing.datasets.make_faces", few)
     train_at_most(monkeypatch, N_EPOCHS.get(path.stem, 2))
     runpy.run_path(str(path), run_name="__main__")
     figures = [plt.figure(number) for number in plt.get_fignums()]

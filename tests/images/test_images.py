@@ -433,10 +433,23 @@ def test_broken_files_are_errors_that_name_sample_and_path(tmp_path, capfd):
 
 
 def test_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r"sample 1 \(gone\.jpg\): there is no such file"):
+    with pytest.raises(
+        FileNotFoundError, match=r"sample 1 \(gone\.jpg\): there is no such file\.$"
+    ):
         BoxedImages(["here.jpg", "gone.jpg"]).decode(1)
     with pytest.raises(OSError, match=r"sample 0 .*null byte"):
         BoxedImages(["a\0b.jpg"]).decode(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [("W1.JPG", "W1.jpg"), ("W1.jpg", "W1.JPG"), ("W1.JPG", "w1.jpg")]
+)
+def test_a_missing_file_of_another_case_is_named(tmp_path, name, there):
+    (tmp_path / there).touch()
+    if (tmp_path / name).exists():
+        pytest.skip("file names have no upper and lower case here")
+    with pytest.raises(FileNotFoundError, match=rf"no such file\. There is '{there}', in upper"):
+        BoxedImages([tmp_path / name]).decode(0)
 
 
 # ---------------------------------------------------------------------------------------

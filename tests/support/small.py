@@ -1,5 +1,6 @@
 """Settings and networks that several files of tests train in a moment."""
 
+import copy
 from functools import partial
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from skwing import Augmentation
 from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._training import loop
+from skwing.export import _onnx
 from skwing.networks import NETWORKS, PlainCNN, ShapeIndexedCNN
 
 # No random change of any crop.
@@ -47,3 +49,18 @@ def build_small(monkeypatch):
     for name in NETWORKS:
         if not name.startswith("patches"):
             monkeypatch.setitem(NETWORKS, name, PLAIN)
+
+
+def trace_once(monkeypatch):
+    """Trace the graph of equal regressors once, for all the files that are written of them."""
+    models = {}
+
+    def graph_once(stages, frame, batch_size=None):
+        weights = [w for stage in stages for w in stage.network.state_dict().values()]
+        key = repr((stages, frame, batch_size)), *(w.numpy().tobytes() for w in weights)
+        if key not in models:
+            models[key] = graph_of(stages, frame, batch_size)
+        return copy.deepcopy(models[key])
+
+    graph_of = _onnx.graph_of
+    monkeypatch.setattr(_onnx, "graph_of", graph_once)

@@ -1,16 +1,21 @@
-"""Fits that processes run together: ``python together.py NUMBER N_PROCESSES FOLDER CASE ...``.
+"""Fits that processes run together: ``python together.py FOLDER GROUPS``.
 
-Each process writes the results of all cases to a file of the folder.
+`GROUPS` is JSON, ``[[n_processes, [case, ...]], ...]``. The processes of a group are forked,
+because importing takes longer than fits. Each process writes the results of its cases to a file
+of the folder, ``GROUP-NUMBER.pickle``.
 """
 
 import contextlib
 import io
+import json
 import os
 import pickle
+import runpy
 import signal
+import socket
 import sys
 import warnings
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +59,7 @@ class Failing(PlainCNN):
 
     def forward(self, images):
         self.n_calls += self.training
-        if self.n_calls == 5 and ranks.part_of(100).last == 100:
+        if self.n_calls == 3 and ranks.part_of(100).last == 100:
             raise OSError("no such thing")
         return super().forward(images)
 
@@ -73,9 +78,10 @@ def number():
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def faces(n=13):
+@cache
+def faces():
     """Images and landmarks, of which most of some samples are missing."""
-    shown = make_faces(n, image_size=40, max_yaw=45, random_state=0)
+    shown = make_faces(13, image_size=40, max_yaw=45, random_state=0)
     points = shown.target.copy()
     points[[1, 5], :50] = np.nan
     points[2, 60:] = np.nan
@@ -86,7 +92,7 @@ def regressor(**settings):
     # Without momentum of second order, which turns rounding errors of tiny gradients into steps.
     defaults = {
         **{"networks": (PLAIN, PLAIN), "optimizer": "sgd", "learning_rate": 0.3},
-        **{"max_epochs": 3, "batch_size": 8, "random_state": 0},
+        **{"max_epochs": 2, "batch_size": 8, "random_state": 0},
     }
     return CascadeLandmarkRegressor(device="cpu", precision="float32", **{**defaults, **settings})
 
@@ -139,7 +145,7 @@ def invalid_data():
 def unreadable():
     """An image that one process decodes is damaged."""
     X, y = faces()
-    folder = Path(sys.argv[3]) / f"images{number()}"
+    folder = Path(sys.argv[1]) / f"images{number()}"
     folder.mkdir()
     paths = [str(folder / f"{i}.png") for i in range(len(X))]
     for path in paths:
@@ -149,7 +155,7 @@ def unreadable():
 
 def stopped():
     calls = []
-    reg = regressor(callbacks=[lambda row: calls.append(row) or row["epoch"] == 2])
+    reg = regressor(max_epochs=3, callbacks=[lambda row: calls.append(row) or row["epoch"] == 2])
     return reg.fit(*faces()).n_iter_, len(calls)
 
 
@@ -175,7 +181,7 @@ def told():
 
 def resumed():
     """Fit whose process ends in the second stage, and again from its checkpoint."""
-    path = Path(sys.argv[3]) / f"of process {number()}" / "fit.safetensors"
+    path = Path(sys.argv[1]) / f"of process {number()}" / "fit.safetensors"
     path.parent.mkdir()
     checkpoint._INTERVAL, checkpoint._SHARE = 0.0, np.inf
     settings = {
@@ -184,7 +190,7 @@ def resumed():
     }
 
     def end(row):
-        if (row["stage"], row["epoch"]) == (2, 2):
+        if (row["stage"], row["epoch"]) == (2, 1):
             raise MemoryError
 
     with contextlib.suppress(MemoryError, ranks.FailedElsewhere):
@@ -195,6 +201,21 @@ def resumed():
 
 def seeds():
     return fit(random_state=None)
+
+
+def script():
+    """Run a script that initialises the group itself, in the environment that torchrun sets."""
+    rank, n = dist.get_rank(), dist.get_world_size()
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = [free.getsockname()[1]]
+    dist.broadcast_object_list(port)
+    dist.destroy_process_group()
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port[0])}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(n)}
+    os.chdir(sys.argv[1])
+    runpy.run_path("train.py", run_name="__main__")
+    return dist.is_initialized()
 
 
 class _Lists(nn.Module):
@@ -277,8 +298,9 @@ OTHERS = {
     "failing callback": failing_callback,
     "after failures": fit,
 }
-DYING = {"dying": partial(fit, networks=(Dying,))}
-CASES = {**EQUAL, **OTHERS, **DYING}
+# After these, a process cannot run others.
+LAST = {"dying": partial(fit, networks=(Dying,)), "script": script}
+CASES = {**EQUAL, **OTHERS, **LAST}
 
 
 def run(case):
@@ -289,16 +311,31 @@ def run(case):
         return type(error).__name__, str(error)
 
 
-def main():
-    torch.set_num_threads(1)
-    n, folder = int(sys.argv[2]), Path(sys.argv[3])
+def work(group, number, n, cases):
+    """Run the cases of one process."""
+    folder = Path(sys.argv[1])
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=int(sys.argv[1]), world_size=n
+        "gloo", init_method=f"file://{folder}/meeting{group}", rank=number, world_size=n
     )
-    with open(folder / f"{sys.argv[1]}.pickle", "wb") as file:
-        for case in sys.argv[4:]:
+    with open(folder / f"{group}-{number}.pickle", "wb") as file:
+        for case in cases:
             pickle.dump({case: run(case)}, file)
             file.flush()
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.optim.SGD([torch.zeros(1)])  # imports the compiler of torch
+    faces()
+    for group, (n, cases) in enumerate(json.loads(sys.argv[2])):
+        started = []
+        for number in range(n):
+            started.append(os.fork())
+            if not started[-1]:
+                work(group, number, n, cases)
+                os._exit(0)  # without the second that an orderly end takes
+        for process in started:
+            os.waitpid(process, 0)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ OTHER_KINDS = [kind for kind in KINDS if kind != "early stopping"]
 @pytest.mark.parametrize("kind", ["early stopping", *first_fast(OTHER_KINDS)])
 def test_any_fit_ends_with_the_same_model(faces, kind, at_once, monkeypatch, tmp_path):
     data, own = (faces.data, faces.target), KINDS[kind]
-    own = {"max_epochs": 3, **own}
+    own = {"max_epochs": 2, **own}
     whole = tiny(**own).fit(*data)
     killed_at(monkeypatch, loop.TrainingStep, "__call__", after=True)
     make = partial(tiny, checkpoint=tmp_path / "night", **own)

@@ -1,5 +1,6 @@
 """Training that ends early, by Ctrl-C or by an error, leaves what was trained; NaN shows."""
 
+import copy
 import pickle
 import warnings
 from functools import partial
@@ -334,11 +335,22 @@ def spoil(network, value):
         network.output.bias[3] = value
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
-@pytest.mark.parametrize("stage", [0, 1, 2])
-def test_nan_of_a_stage_is_nan_at_the_end(faces, stage, value):
-    reg = tiny(networks=(TINY,) * 3, max_epochs=1).fit(faces.data, faces.target)
+@pytest.fixture(scope="module")
+def three_stages(faces):
+    return tiny(networks=(TINY,) * 3, max_epochs=1).fit(faces.data, faces.target)
+
+
+@pytest.mark.parametrize(
+    "stage, value",
+    first_fast(
+        [
+            *[(1, torch.nan), (1, torch.inf), (1, -torch.inf), (1, 1e30)],
+            *[(0, torch.nan), (0, 1e30), (2, torch.inf), (2, 1e30)],
+        ]
+    ),
+)
+def test_nan_of_a_stage_is_nan_at_the_end(faces, three_stages, stage, value):
+    reg = copy.deepcopy(three_stages)
     spoil(reg.networks_[stage], value)
     if (stage, value) == (2, 1e30):
         assert (np.abs(reg.predict(faces.data)[:, 1]).max(-1) > 1e20).all()
@@ -404,3 +416,21 @@ def test_later_stages_do_not_learn_on_nan(faces, monkeypatch):
     monkeypatch.setattr(loop, "train", train)
     with pytest.raises(ValueError, match="stage 2, epoch 0: the previous stages return"):
         tiny(max_epochs=1).fit(faces.data, faces.target)
+
+
+class Fractions(PlainCNN):
+    """Returns fractions of the input in place of its pixels."""
+
+    def forward(self, images):
+        return super().forward(images) / images.shape[-1]
+
+
+@pytest.mark.parametrize("build", [PlainCNN, Fractions])
+def test_a_network_that_returns_fractions_is_told(faces, build):
+    reg = tiny(networks=(partial(build, widths=(4, 8), input_size=16, n_hidden=8),), max_epochs=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        reg.fit(faces.data, faces.target)
+    told = [str(w.message) for w in caught if "pixels of its input, 0 to 15" in str(w.message)]
+    assert len(told) == (build is Fractions)
+    assert all(message.startswith("stage 1: ") for message in told)

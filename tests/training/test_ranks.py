@@ -1,9 +1,11 @@
 """Processes that train together end with the model of one process."""
 
 import contextlib
+import json
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,38 +21,58 @@ from skwing import load_model
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked"),
 ]
 TESTS = Path(together.__file__).parent
+PAGE = TESTS.parents[1] / "docs" / "how_to" / "several_devices.md"
 LIMIT = 400
 NEAR = 1e-3  # in pixels of the images
 WITH_THREE = ["shape-indexed", "uneven parts", "a sample each"]
 WITH_TWO = [case for case in together.EQUAL if case not in WITH_THREE]
 
 
-def results(folder, n, cases):
-    """Results of cases in each of n processes; one that is killed has those before its end."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, together.__file__]
-    started = [
-        subprocess.Popen(
-            [*command, str(i), str(n), str(folder), *cases],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(n)
-    ]
+def script_of_the_documentation():
+    """Code of the page, with few faces."""
+    if not PAGE.is_file():
+        return ""
+    (code,) = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert "make_faces(60, " in code
+    return code.replace("make_faces(60, ", "make_faces(8, image_size=64, ")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("together")
+
+
+@pytest.fixture(scope="module")
+def groups(folder):
+    """Results of each process of each group; one that is killed has those before its end."""
+    (folder / "train.py").write_text(script_of_the_documentation())
+    cases = [*WITH_TWO, *together.OTHERS, "dying"]
+    told = [(2, cases), (3, WITH_THREE), (2, ["script"])]
+    started = subprocess.Popen(
+        [sys.executable, together.__file__, str(folder), json.dumps(told)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+            "OMP_NUM_THREADS": "1",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        errors = [process.communicate(timeout=LIMIT)[1] for process in started]
+        errors = started.communicate(timeout=LIMIT)[1]
     finally:
-        for process in started:
-            process.kill()
-    found = [unpickled(folder / f"{i}.pickle") for i in range(n)]
-    assert all(cases[0] in own for own in found), errors
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+    found = [
+        [unpickled(folder / f"{group}-{i}.pickle") for i in range(n)]
+        for group, (n, _) in enumerate(told)
+    ]
+    for (_, cases), processes in zip(told, found, strict=True):
+        assert all(cases[0] in own for own in processes), errors
     return found
 
 
@@ -63,16 +85,14 @@ def unpickled(path):
     return found
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    # One start of the processes for all cases. In the last one, a process dies.
-    cases = [*WITH_TWO, *together.OTHERS, *together.DYING]
-    return results(tmp_path_factory.mktemp("two"), 2, cases)
+@pytest.fixture
+def two(groups):
+    return groups[0]
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory):
-    return results(tmp_path_factory.mktemp("three"), 3, WITH_THREE)
+@pytest.fixture
+def three(groups):
+    return groups[1]
 
 
 def assert_same_model(found, other, atol=NEAR / 2):
@@ -190,22 +210,9 @@ def test_the_death_of_a_process_ends_the_fit_in_the_other(two):
     assert found["dying"] == ("ProcessLost", "another process has ended")
 
 
-def test_the_script_of_the_documentation_runs(tmp_path):
-    page = TESTS.parents[1] / "docs" / "how_to" / "several_devices.md"
-    if not page.is_file():
+def test_the_script_of_the_documentation_runs(groups, folder):
+    if not PAGE.is_file():
         pytest.skip("no docs beside the tests")
-    (code,) = re.findall(r"^```py\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert "make_faces(60, " in code
-    small = code.replace("make_faces(60, ", "make_faces(8, image_size=64, ")
-    (tmp_path / "train.py").write_text(small)
-    command = "-m torch.distributed.run --standalone --nproc-per-node 2 train.py"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, *command.split()],
-        cwd=tmp_path,
-        env=environment,
-        check=True,
-        timeout=LIMIT,
-    )
-    model = load_model(tmp_path / "landmarks.safetensors")
+    assert [found["script"] for found in groups[2]] == [False] * 2
+    model = load_model(folder / "landmarks.safetensors")
     assert len(model.networks_) == 2

@@ -61,7 +61,7 @@ def test_samples_without_any_landmark_are_left_out_of_training():
     X = np.random.default_rng(0).integers(0, 256, (8, 48, 48), dtype=np.uint8)
     y = np.random.default_rng(1).uniform(8, 40, (8, 3, 2))
     y[[1, 4, 5]] = np.nan
-    y[2, 0], y[6, 1, 0] = np.nan, np.nan  # these still have known landmarks
+    y[2, 0], y[6, 1] = np.nan, np.nan  # these still have known landmarks
     todo = np.isnan(y).all(axis=(1, 2))
     tiny = partial(PlainCNN, widths=(8,), input_size=16, n_hidden=8)
     reg = CascadeLandmarkRegressor(networks=(tiny,), max_epochs=1, random_state=0, device="cpu")

@@ -90,9 +90,9 @@ def test_weights_remember_the_samples_of_their_start(fitted, faces):
 
 def test_missing_landmarks_and_minus_zero_do_not_matter(faces):
     points = faces.target[:4].copy()
-    points[0, 3, 0], points[1, 5] = np.nan, [0.0, 0.0]
+    points[0, 3], points[1, 5] = np.nan, [0.0, 0.0]
     before = marks_of(check_samples(faces.data[:4], points))
-    points[0, 3], points[1, 5] = [0.0, -np.nan], [-0.0, 0.0]
+    points[0, 3], points[1, 5] = [np.nan, -np.nan], [-0.0, 0.0]
     assert (marks_of(check_samples(faces.data[:4], points)) == before).all()
 
 

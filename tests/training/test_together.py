@@ -21,11 +21,19 @@ from skwing.networks import PlainCNN
 
 N, L, B = 3, 5, 8
 PLAIN = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
+
+
+class InPlace(PlainCNN):
+    def forward(self, images):
+        return super().forward(images.sub_(0.5).relu_())
+
+
 BUILDERS = {
     "plain": PLAIN,
     "batch normalisation": partial(PLAIN, batch_norm=True),
     "shape-indexed": SHAPE_INDEXED,
     "shape-indexed, plain": partial(SHAPE_INDEXED, batch_norm=False, dropout=0.5),
+    "input changed in place": partial(InPlace, widths=(4, 8), input_size=16, n_hidden=8),
 }
 
 

@@ -107,7 +107,8 @@ def read_coco(
         Path of the file, such as ``annotations/person_keypoints_val2017.json``.
     images : str or os.PathLike, default=None
         Folder that the file names of images are relative to and that must contain them. None
-        is the folder of `path`, and permits any absolute path.
+        is the folder of `path`, and permits any absolute path. Absolute paths of another
+        computer are looked up by their longest end that exists there.
     category : str, int or list of these, default=None
         Name or id of the category to read, or several categories with the same keypoints,
         such as species. None reads the only category with keypoints. Categories without

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skwing._utils.names import SEPARATORS
 from skwing._utils.warnings import warn_of_data
-from skwing.datasets._formats.names import SEPARATORS, in_order
+from skwing.datasets._formats.names import in_order
 from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
 from skwing.datasets._formats.visibility import VISIBLE_COLUMNS

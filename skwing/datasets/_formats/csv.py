@@ -11,7 +11,7 @@ from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns, read_long
 from skwing.datasets._formats.dataframe import WideTable, table_bunch
 from skwing.datasets._formats.table import TextTable, as_column
-from skwing.datasets._paths import image_finder, inside
+from skwing.datasets._paths import image_finder
 from skwing.images._box_columns import BOX_COLUMNS
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ def _read_wide(text, column, landmarks, boxes):
     return wide
 
 
+def _key_of(name):
+    """Text that is equal for different spellings of a path."""
+    return os.path.normpath(name.replace("\\", "/"))
+
+
 def _join_boxes(text, names, path):
     """Boxes and further columns of another CSV file, in the order of the images.
 
@@ -55,11 +60,10 @@ def _join_boxes(text, names, path):
             f"{text.path}: expected a column of images and columns {', '.join(BOX_COLUMNS)}; found "
             f"{text.names!r:.200}."
         )
-    keys = [inside("", name, path, anywhere=True) for name in names]
+    keys = list(map(_key_of, names))
     rows_of = {}
     for row, name in enumerate(wide.names):
-        key = inside("", name, wide.table.where(row), anywhere=True)
-        rows_of.setdefault(key, []).append(row)
+        rows_of.setdefault(_key_of(name), []).append(row)
     counts = Counter(keys)
     for key, name in zip(keys, names, strict=True):
         rows = rows_of.get(key, ())
@@ -153,7 +157,8 @@ def read_csv(
     path : str or os.PathLike
     images : str or os.PathLike, default=None
         Folder that the names of images are relative to and that must contain them. None is
-        the folder of the file, and permits any absolute path.
+        the folder of the file, and permits any absolute path. Absolute paths of another
+        computer are looked up by their longest end that exists there.
     layout : {"auto", "wide", "long"}, default="auto"
         "auto" selects the long layout if there are columns for image, landmark, x and y.
     column : str, default=None

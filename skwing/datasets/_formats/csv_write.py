@@ -11,7 +11,7 @@ from skwing._utils.files import replacing
 from skwing.datasets._checks import check_alike, check_one_each, check_written
 from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns
-from skwing.datasets._formats.names import check_points, in_order, landmark_names
+from skwing.datasets._formats.names import in_order, landmark_names
 from skwing.datasets._paths import written_paths
 from skwing.datasets._text import number_text
 from skwing.images._box_columns import BOX_COLUMNS
@@ -213,7 +213,6 @@ def write_csv(
     names = landmark_names(data.schema, names, points.shape[1])
     if odd := [n for n in names if not n.isprintable() or not n or n != n.strip() or ";" in n]:
         raise ValueError(f"the name {odd[0]!r:.60} of a landmark cannot be written to a CSV file.")
-    check_points(points, names, data.describe)
     paths = _checked_paths(data, path, images)
     further = {} if further is None else dict(further)
     with replacing(path) as file:

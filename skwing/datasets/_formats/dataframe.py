@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -20,7 +19,7 @@ from skwing.datasets._formats.names import (
 from skwing.datasets._formats.pixels import is_pixels, read_pixels
 from skwing.datasets._formats.table import Table
 from skwing.datasets._formats.visibility import hidden_rows
-from skwing.datasets._paths import inside
+from skwing.datasets._paths import finder_in
 from skwing.images import BoxedImages
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ def from_dataframe(
         wide.check_one_row_each(where)
     return table_bunch(
         where,
-        wide.sources(None if images is None else partial(inside, images)),
+        wide.sources(None if images is None else finder_in(images)),
         wide.names,
         columns.names,
         wide.points,

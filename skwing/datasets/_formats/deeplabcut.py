@@ -15,7 +15,7 @@ from skwing.datasets._checks import check_one_each, check_written
 from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.names import check_points, landmark_names, schema_of
 from skwing.datasets._formats.table import TextTable, check_names, top_rows
-from skwing.datasets._paths import inside, relative_path
+from skwing.datasets._paths import finder_in, relative_path
 from skwing.datasets._text import number_text
 from skwing.images import BoxedImages
 
@@ -143,13 +143,9 @@ def _files(names, path, images, wheres):
     if images is not None and not isinstance(images, (str, os.PathLike)):
         raise ValueError(f"{path}: the file names image files: images must be their folder.")
     folder, project = _folders(path) if images is None else (images, images)
+    below, beside = (finder_in(root, anywhere=images is None) for root in (project, folder))
     return [
-        inside(
-            project if name.startswith(_LABELED + "/") else folder,
-            name,
-            where,
-            anywhere=images is None,
-        )
+        (below if name.startswith(_LABELED + "/") else beside)(name, where)
         for name, where in zip(names, wheres, strict=True)
     ]
 
@@ -407,7 +403,6 @@ def write_deeplabcut(
     for name in (*parts, scorer):
         if not name.isprintable() or not name or name != name.strip() or ";" in name:
             raise ValueError(f"the name {name!r:.60} cannot be written for DeepLabCut.")
-    check_points(points, parts, data.describe)
     files: Any = data.paths
     frames = [_written(file, path, images, data.describe(i)) for i, file in enumerate(files)]
     check_one_each(frames, data, "and DeepLabCut's file of one animal has a row a frame")

@@ -14,7 +14,7 @@ from skwing._utils.files import replacing
 from skwing.datasets._checks import check_alike, check_written
 from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.dlib_parser import parse
-from skwing.datasets._paths import inside, relative_path
+from skwing.datasets._paths import finder_in, is_absolute, relative_path
 from skwing.datasets._text import natural_key, number_text
 from skwing.images import BoxedImages
 from skwing.schema import LandmarkSchema, check_schema
@@ -56,15 +56,19 @@ groups: the image of each box; keep the boxes of one image in one fold.
 def _locator(path, root):
     """Function from the path of an image, as written in the file, to its path."""
     folder = os.path.dirname(os.fspath(path)) or "."
+    where = "file of <image>"
     if root is None:
-        return lambda name: inside(folder, name, "file of <image>", anywhere=True)
+        find = finder_in(folder, anywhere=True)
+        return lambda name: find(name, where)
     folder, root = os.path.abspath(folder), os.path.abspath(root)
-    below = os.path.join(root, "")
+    below, find = os.path.join(root, ""), finder_in(root)
 
     def locate(name):
+        if is_absolute(name):
+            return find(name, where)
         full = os.path.normpath(os.path.join(folder, name.replace("\\", "/")))
         if not full.startswith(below) or name.endswith(("/", "\\")):
-            raise ValueError(f"file of <image>: the image path {name!r} leaves the folder {root}")
+            raise ValueError(f"{where}: the image path {name!r} leaves the folder {root}")
         return full
 
     return locate
@@ -179,7 +183,8 @@ def read_dlib_xml(
         Path of the file. Paths of images in it are relative to its folder.
     root : str or os.PathLike, default=None
         Folder that must contain the images. None is the folder of the file for relative
-        paths, and permits any absolute path.
+        paths, and permits any absolute path. Absolute paths of another computer are looked
+        up by their longest end that exists there.
     schema : str or LandmarkSchema, default=None
         Schema of the landmarks. Part names must be names of its landmarks, or numbers
         (``00``, ``01``, ... or ``p1``, ``p2``, ...), which are used in their order.

@@ -5,7 +5,7 @@ import stat
 
 import numpy as np
 
-from skwing.images._decode import read_image
+from skwing.images._decode import no_such_file, read_image
 from skwing.images._headers import read_header
 
 __all__ = ["image_size", "image_sizes"]
@@ -51,7 +51,7 @@ def image_size(path, describe):
             with open(path, "rb") as file:
                 header = read_header(file)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{describe}: there is no such file.") from None
+        raise no_such_file(path, describe) from None
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{describe}: it cannot be read: {error}, expected an image file."

@@ -1,21 +1,19 @@
 """Schemas from landmark names, and validation of landmarks and boxes in tables."""
 
 import itertools
-import re
 from collections import Counter
 
 import numpy as np
 
+from skwing._utils.names import have_meaning, misplaced, stem_of_all
 from skwing.datasets._text import natural_key
 from skwing.schema import LandmarkSchema, check_schema
 
 __all__ = [
-    "SEPARATORS",
     "check_box_rows",
     "check_one_row_each",
     "check_points",
     "edges_of",
-    "have_meaning",
     "in_order",
     "landmark_names",
     "lines_of",
@@ -24,14 +22,6 @@ __all__ = [
     "order_of",
     "schema_of",
 ]
-
-SEPARATORS = " _.:-"
-# Common names of numbered points.
-_NO_NAMES = frozenset(
-    ["", "coord", "keypoint", "kp", "l", "landmark", "lm", "mark", "marker", "p", "part"]
-    + ["point", "pt"]
-)
-_NUMBERED = re.compile(r"(.*?)([0-9]+)", re.DOTALL)
 
 # "Facial Keypoints Detection", Kaggle 2013. "left" is the person's left, which is on the right of
 # the image.
@@ -49,24 +39,10 @@ _KAGGLE15 = LandmarkSchema.from_names(
 )
 
 
-def _stem_of_all(names):
-    """Common prefix of numbered names, or None."""
-    stems = {found[1] if (found := _NUMBERED.fullmatch(name)) else None for name in names}
-    return stems.pop() if len(stems) == 1 else None
-
-
 def in_order(names):
     """Names sorted by number if each is a word and a number, else in their order."""
     names = list(names)
-    return names if _stem_of_all(names) is None else sorted(names, key=natural_key)
-
-
-def have_meaning(names):
-    """Whether names are more than numbers such as 0, lm_1 or point 2."""
-    stem = _stem_of_all(names)
-    return (stem is None or stem.strip(SEPARATORS).lower() not in _NO_NAMES) and tuple(names) != (
-        "",
-    )
+    return names if stem_of_all(names) is None else sorted(names, key=natural_key)
 
 
 def schema_of(names, schema, where):
@@ -108,14 +84,13 @@ def order_in(schema, names, where):
     wanted, own = ([name.casefold() for name in of] for of in (schema.landmark_names, names))
     if set(own) == set(wanted) and len(set(own)) == len(own):
         return order_of(own, wanted)
-    if have_meaning(own) and have_meaning(wanted):
-        for i, name in enumerate(own):
-            if name in wanted and wanted.index(name) != i:
-                raise ValueError(
-                    f"{where}: landmark {names[i]!r:.60} is number {wanted.index(name) + 1} in the "
-                    f"schema {schema.name!r:.60} and number {i + 1} here, where not all names are "
-                    "those of the schema; expected its names, or other names in its order."
-                )
+    i = misplaced(names, schema.landmark_names)
+    if i is not None:
+        raise ValueError(
+            f"{where}: landmark {names[i]!r:.60} is number {wanted.index(own[i]) + 1} in the "
+            f"schema {schema.name!r:.60} and number {i + 1} here, where not all names are "
+            "those of the schema; expected its names, or other names in its order."
+        )
     return list(range(len(names)))
 
 

@@ -95,6 +95,11 @@ def _point(line, path, line_number):
         raise ValueError(f"{where}: found {line.strip()!r:.60}, expected two numbers.") from None
     if math.isinf(x) or math.isinf(y):
         raise ValueError(f"{where}: found {line.strip()!r:.60}, expected finite coordinates.")
+    if math.isnan(x) != math.isnan(y):
+        raise ValueError(
+            f"{where}: found {line.strip()!r:.60}, expected two numbers, or 'nan nan' where the "
+            "landmark is missing."
+        )
     return x, y
 
 
@@ -168,7 +173,7 @@ def write_pts(path: FilePath, points: ArrayLike) -> None:
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If the shape is invalid, or points are infinite.
+        If the shape is invalid, points are infinite, or a point has only one coordinate.
 
     Examples
     --------
@@ -189,7 +194,7 @@ def write_pts(path: FilePath, points: ArrayLike) -> None:
     shape = np.shape(points)
     if len(shape) != 2 or shape[1] != 2:
         raise ValueError(f"points have shape {shape}, expected (n_landmarks, 2).")
-    points = as_points([points], name="points", halves=True)[0]  # type: ignore[arg-type]
+    points = as_points([points], name="points")[0]  # type: ignore[arg-type]
     lines = [f"{_from_1(x)} {_from_1(y)}\n" for x, y in points.tolist()]
     with replacing(path) as file:
         file.write(f"version: 1\nn_points: {len(lines)}\n{{\n")

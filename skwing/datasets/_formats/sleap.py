@@ -352,7 +352,6 @@ def to_sleap_io(
     sleap_io = import_optional("sleap_io", "writing labels of sleap-io", "sleap")
     data, points = check_written(data, target)
     names = landmark_names(data.schema, names, points.shape[1])
-    check_points(points, names, data.describe)
     tracks = [""] * len(data) if tracks is None else [str(track) for track in tracks]
     if len(tracks) != len(data):
         raise ValueError(f"data has {len(data)} samples, tracks has {len(tracks)}.")

@@ -98,7 +98,8 @@ def read_tps(
         Path of the file.
     images : str or os.PathLike, default=None
         Folder that the names of images are relative to and that must contain them. None is
-        the folder of `path`, and permits any absolute path.
+        the folder of `path`, and permits any absolute path. Absolute paths of another
+        computer are looked up by their longest end that exists there.
     y_up : bool, default=True
         Whether y points up in the file. With False, coordinates are not changed, and images
         are not accessed.

@@ -1,5 +1,6 @@
 """Parser of TPS files."""
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -105,7 +106,13 @@ def _point(line, path, number):
     parts, where = line.split(None, 2), f"{path}, line {number}"
     if len(parts) != 2:
         raise ValueError(f"{where}: found {line.strip()!r:.60}, expected two numbers, x and y.")
-    return tuple(as_number(part, where, missing=_MISSING) for part in parts)
+    x, y = (as_number(part, where, missing=_MISSING) for part in parts)
+    if math.isnan(x) != math.isnan(y):
+        raise ValueError(
+            f"{where}: found {line.strip()!r:.60}, expected two numbers, or 'NA NA' where the "
+            "landmark is missing."
+        )
+    return x, y
 
 
 def _take_entry(specimen, key, value, where):

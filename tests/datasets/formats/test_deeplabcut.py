@@ -190,7 +190,7 @@ def test_what_cannot_be_written_is_an_error(project):
             write_deeplabcut(path, ["a.png"], [[1, 2]], **options)
     with pytest.raises(ValueError, match=r"sample 0 .*cannot be written"):
         write_deeplabcut(path, [project / "12"], [[1, 2]])  # would be a frame's number
-    with pytest.raises(ValueError, match="has x and no y"):
+    with pytest.raises(ValueError, match="target has x and no y"):
         write_deeplabcut(path, ["a.png"], [[1, NAN]])
     assert not path.exists()
 

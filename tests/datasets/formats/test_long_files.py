@@ -1,4 +1,4 @@
-"""Files of 100,000 lines, damaged at the end: an error with that line, in bounded memory."""
+"""Files of 40,000 lines, damaged at the end: an error with that line, in bounded memory."""
 
 import re
 import tracemalloc
@@ -7,7 +7,7 @@ import pytest
 
 from skwing.datasets import read_coco, read_csv, read_dlib_xml, read_pts, read_tps
 
-N = 100_000
+N = 40_000
 
 
 def _csv(path):

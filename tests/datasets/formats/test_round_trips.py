@@ -86,7 +86,10 @@ def test_a_folder_of_images_holds_for_writer_and_reader(tmp_path, kind):
     write, read, name = WRITERS[kind]
     word = "root" if kind == "dlib" else "images"
     data = BoxedImages([tmp_path / "photos" / photo for photo in "ab"], boxes=BOXES)
-    (tmp_path / "out").mkdir()
+    for folder in ("out", "photos"):
+        (tmp_path / folder).mkdir()
+    for path in data.paths:
+        open(path, "x").close()
     file = tmp_path / "out" / name
     write(file, data, POINTS)  # absolute, which may be below the folder that a reader is given
     for folder in (tmp_path / "photos", tmp_path, tmp_path.anchor):
@@ -102,6 +105,26 @@ def test_a_folder_of_images_holds_for_writer_and_reader(tmp_path, kind):
     assert as_read(read, file, images=tmp_path / "photos")[1] == list(data.paths)
     with pytest.raises(ValueError, match=r"sample 0 .*lies outside of the folder images="):
         write(file, data, POINTS, images=tmp_path / "out")
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_paths_of_another_computer_are_those_of_a_folder_of_images(tmp_path, kind, beside):
+    write, read, name = WRITERS[kind]
+    folder = tmp_path if beside else tmp_path / "photos"
+    folder.mkdir(exist_ok=True)
+    data = BoxedImages([folder / "a.jpg", folder / "b.jpg"], boxes=BOXES)
+    for path in data.paths:
+        open(path, "x").close()
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out" / name, data, POINTS)
+    text = (tmp_path / "out" / name).read_text()
+    assert str(folder) in text
+    (tmp_path / name).write_text(text.replace(str(folder), "D:/wings 2024/of Anna"))
+    word = "root" if kind == "dlib" else "images"
+    target, found = as_read(read, tmp_path / name, **({} if beside else {word: folder}))
+    np.testing.assert_array_equal(target, POINTS)
+    assert found == list(data.paths)
 
 
 def test_pts_files_beside_their_images(tmp_path):
