@@ -42,6 +42,8 @@ _N_FINALISTS = 4  # crops of each shift whose predictions are refined by all sta
 _SURE = 0.75
 # Agreement from which a prediction is taken for right.
 _AGREED = 0.25
+# Without mirrored crops, what is found must have this many times the agreement of the present one.
+_CLEARLY = 1.5
 # Distance from which crops do not agree: a multiple of the limit, at most a part of the size.
 _NEAR, _NEAR_AT_MOST = 8.0, 0.25
 # Multiple of the limit above which an object without agreement is also searched for in other
@@ -168,6 +170,7 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
     better : bool tensor of shape (b,)
         Whether there is more agreement with it than with the present prediction, and less doubt.
     """
+    clearly = _CLEARLY if reading.apart is None else 1.0
     found, before = reading, doubts_of(reading)
     least = torch.full_like(before, torch.inf)
     present = _agreement(stages[0], chips, indices, reading, retry, crops)
@@ -178,14 +181,14 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
             break
         own = indices[rows.to(indices.device)]
         matrices = geometry.compose(changes[:, None], crops[rows])
-        best = _least_doubtful(stages, chips, own, matrices, retry)
-        doubt, agreed = doubts_of(best), _agreement(stages[0], chips, own, best, retry, crops[rows])
+        best, agreed = _best(stages, chips, own, matrices, retry)
+        doubt = doubts_of(best)
         chosen = torch.nonzero((agreed >= _AGREED) | (doubt < least[rows]))[:, 0]
         found = found.replaced(rows[chosen], best.rows(chosen))
         least[rows[chosen]], agreement[rows[chosen]] = doubt[chosen], agreed[chosen]
         lost = (before > _ELSEWHERE * retry.limit) | (torch.maximum(agreement, present) < _LOST)
         rows = rows[((agreement < _AGREED) & lost)[rows]]
-    return found, (agreement > present) & (least < before)
+    return found, (agreement > clearly * present) & (least < before)
 
 
 def _changes(size, device):
@@ -229,17 +232,24 @@ def _agreement(first, chips, indices, reading, retry, crops):
     return (1 - mean_distance(looks, points) / near).clamp(min=0).nan_to_num(0).mean(0)
 
 
-def _least_doubtful(stages, chips, indices, matrices, retry):
-    """For each sample, the least doubtful of the predictions from k crops.
+def _best(stages, chips, indices, matrices, retry):
+    """For each sample, the best of the predictions from k crops.
 
     The first stage reads each crop, and once more the crop that is placed by what it finds; all
-    stages continue with the least doubtful ones.
+    stages continue with the least doubtful ones. The best of these is the least doubtful one, or
+    without mirrored crops, whose doubt is less distinct, the one with the most agreement.
 
     Parameters
     ----------
     indices : int tensor of shape (b,)
     matrices : float32 tensor of shape (k, b, 2, 3)
         Crops of the first stage.
+
+    Returns
+    -------
+    best : Reading
+    agreement : float32 tensor of shape (b,)
+        See :func:`_agreement`.
     """
     n_samples, indices = len(indices), indices.expand(len(matrices), -1)
     looks = _look(stages[0], chips, indices, matrices).flatten(0, 1)
@@ -264,8 +274,14 @@ def _least_doubtful(stages, chips, indices, matrices, retry):
             for (rows,) in _passes(chips, chosen)
         ]
     )
-    least = doubts_of(final).unflatten(0, (-1, n_samples)).argmin(0)
-    return final.rows(least * n_samples + column)
+    indices, crops = indices[chosen.to(indices.device)], matrices[chosen]
+    if final.apart is None:
+        agreement = _agreement(stages[0], chips, indices, final, retry, crops)
+        rows = agreement.unflatten(0, (-1, n_samples)).argmax(0) * n_samples + column
+        return final.rows(rows), agreement[rows]
+    rows = doubts_of(final).unflatten(0, (-1, n_samples)).argmin(0) * n_samples + column
+    best, own = final.rows(rows), indices[rows.to(indices.device)]
+    return best, _agreement(stages[0], chips, own, best, retry, crops[rows])
 
 
 def _passes(chips, *tensors):

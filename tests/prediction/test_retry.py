@@ -149,13 +149,13 @@ def test_a_prediction_that_other_crops_agree_with_is_not_searched_for(monkeypatc
         Stage(network, stage.crop, MIRROR)
         for network, stage in ((Upright(64, roll=75), first), (Beside(48, roll=75), last))
     ]
-    searched, search = [], module._least_doubtful
+    searched, search = [], module._best
 
     def spy(stages, chips, indices, *others):
         searched.extend(indices.tolist())
         return search(stages, chips, indices, *others)
 
-    monkeypatch.setattr(module, "_least_doubtful", spy)
+    monkeypatch.setattr(module, "_best", spy)
     chips = chips_of(shapes(np.radians([20, -20, 90, 180]), off=OFF[:4]))
     _, doubt = read_chips(stages, chips)
     assert (doubt > retry.limit).all()
@@ -232,13 +232,13 @@ def test_a_prediction_gives_way_only_to_one_of_less_doubt():
 def test_only_objects_of_much_doubt_are_searched_for_in_other_places(monkeypatch):
     (first, last), retry = cascade()
     stages, places = [first, Stage(Fickle(), last.crop, MIRROR)], []
-    search = module._least_doubtful
+    search = module._best
 
     def spy(*inputs):  # once for each place
         places.append(inputs)
         return search(*inputs)
 
-    monkeypatch.setattr(module, "_least_doubtful", spy)
+    monkeypatch.setattr(module, "_best", spy)
     monkeypatch.setattr(module, "_AGREED", 2.0)  # no prediction is taken for right
     monkeypatch.setattr(module, "_LOST", 0.0)  # nor for lost
     none = torch.zeros(1, dtype=torch.bool)
