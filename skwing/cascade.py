@@ -155,7 +155,8 @@ class CascadeLandmarkRegressor(
         the last two stages, differ by more than 1.5 times the 95th percentile on training samples;
         if predictions are not averaged over mirrored crops, those of all successive stages, by more
         than 1.25 times. Such samples take about 10 to 20 times as long, and up to 80 times if
-        nothing is found. Has no effect on a single stage without mirrored crops.
+        nothing is found. Has no effect on a single stage without mirrored crops, nor on objects
+        that look alike after a quarter or half of a turn.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the samples (or to use `X_val`, `y_val`),
         to stop a stage after `n_iter_no_change` epochs without a lower validation error, and

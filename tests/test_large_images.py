@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, load_model, save_model
+from skwing._prediction.retry import NEVER
 from skwing.display import CropDisplay
 from skwing.export import to_onnx
 from skwing.networks import PatchCNN, PlainCNN
@@ -56,6 +57,10 @@ def test_patches_find_what_crops_cannot_resolve(fitted):
     images, points = marks(12, seed=1)
     first, second = fitted.staged_predict(images)
     assert error(second, points) < 0.5 * error(first, points)
+
+
+def test_objects_that_look_alike_turned_are_not_searched_for(fitted):
+    assert fitted._retry.limit == fitted._retry.limit_once == NEVER
 
 
 def test_spread_is_calibrated(fitted, data):

@@ -27,9 +27,10 @@ from skwing._prediction.stages import (
     mean_distance,
     read_both,
     read_crops,
+    read_stages,
 )
 
-__all__ = ["NEVER", "Retry", "doubts_of", "read_again"]
+__all__ = ["NEVER", "Retry", "doubts_of", "looks_alike_turned", "read_again"]
 
 NEVER = 1e9  # limit that no doubt exceeds
 
@@ -46,6 +47,9 @@ _AGREED = 0.25
 _CLEARLY = 1.5
 # Distance from which crops do not agree: a multiple of the limit, at most a part of the size.
 _NEAR, _NEAR_AT_MOST = 8.0, 0.25
+# Share of predictions in turned crops that other crops agree with, from which an object looks alike
+# in several orientations.
+_ALIKE = 0.2
 # Multiple of the limit above which an object without agreement is also searched for in other
 # places, and agreement below which it always is. An object that is hardly recognisable in the right
 # crop has less doubt, and more agreement, than one that is not in the crop.
@@ -150,6 +154,40 @@ def read_again(stages, chips, indices, reading, retry, crops):
     return reading
 
 
+@torch.no_grad()
+def looks_alike_turned(stages, chips, indices, retry):
+    """Whether an object looks alike after quarters of a turn, as a square does.
+
+    Then the search cannot tell its orientation, and would turn upright objects.
+
+    Parameters
+    ----------
+    stages : list of Stage
+    chips : Chips
+    indices : int tensor of shape (b,)
+        Samples that are predicted well, such as those of the training.
+    retry : Retry
+
+    Returns
+    -------
+    alike : bool
+        Whether other crops agree nearly as well with a fifth of the predictions in turned crops,
+        which are other landmarks.
+    """
+    crops = stages[0].crop.matrices(len(indices), chips.device)
+    upright = read_stages(stages, chips, indices, crops)
+    usual = _agreement(stages[0], chips, indices, upright, retry, crops)
+    points, alike = upright.points[-1], []
+    for turn in (2, 4, 6):  # eighths
+        change = _turned(turn, stages[0].crop.size).to(crops.device)
+        turned = geometry.compose(change, _placed(points, retry, crops))
+        found = read_stages(stages, chips, indices, turned)
+        agreement = _agreement(stages[0], chips, indices, found, retry, turned)
+        apart = mean_distance(found.points[-1], points) / _unit(points, upright.sides)
+        alike.append((apart > _NEAR_AT_MOST) & (_CLEARLY * agreement > usual) & (usual > 0))
+    return float(torch.cat(alike).float().mean()) > _ALIKE
+
+
 def _from_itself(stages, chips, indices, reading, retry, crops):
     """Read with the first crop placed by the last prediction; and whether there is less doubt."""
     matrices = _placed(reading.points[-1], retry, crops)
@@ -195,6 +233,12 @@ def _changes(size, device):
     """Changes of a crop: for each shift, all rotations and scales, of shape (k, 2, 3)."""
     for shift in _SHIFTS:
         yield _turned_and_scaled(range(_N_TURNS), shift, size).to(device)
+
+
+def _turned(turn, size):
+    """Change of a crop by eighths of a turn about its middle, of shape (1, 2, 3)."""
+    angle = torch.tensor([turn * 2 * math.pi / _N_TURNS])
+    return geometry.from_parts(angle, torch.ones(1), torch.zeros(1, 2), (size - 1) / 2)
 
 
 def _turned_and_scaled(turns, shift, size):

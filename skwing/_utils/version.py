@@ -1,3 +1,3 @@
 """Version of the package, for `skwing.__version__` and for files."""
 
-__version__ = "0.16.0"
+__version__ = "0.17.0"

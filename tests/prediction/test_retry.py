@@ -10,7 +10,7 @@ from skwing._crops.chips import ChipFrame, Chips
 from skwing._crops.crop import Crop
 from skwing._prediction import retry as module
 from skwing._prediction.read_images import read_chips
-from skwing._prediction.retry import NEVER, Retry, doubts_of, read_again
+from skwing._prediction.retry import NEVER, Retry, doubts_of, looks_alike_turned, read_again
 from skwing._prediction.stages import Reading, Stage, read_stages
 from skwing._prediction.state import put, taken
 from skwing.datasets import make_faces
@@ -174,6 +174,12 @@ def test_predictions_without_doubt_are_not_repeated():
         np.testing.assert_array_equal(one[sure], other[sure])
     never, _ = read_chips(stages, chips, Retry(retry.start, NEVER))
     np.testing.assert_array_equal(never[-1], before[-1])
+
+
+def test_two_eyes_above_a_tip_do_not_look_alike_turned():
+    stages, retry = cascade(mirrored=False)
+    chips = chips_of(shapes(ANGLES[:3], off=OFF[:3]))
+    assert not looks_alike_turned(stages, chips, torch.arange(3), retry)
 
 
 def test_the_limit_depends_on_whether_mirrored_crops_are_used():
