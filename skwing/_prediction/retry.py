@@ -206,7 +206,8 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
     found : Reading
         The first prediction with agreement, or the one with the least doubt.
     better : bool tensor of shape (b,)
-        Whether there is more agreement with it than with the present prediction, and less doubt.
+        Whether there is more agreement with it than with the present prediction, without mirrored
+        crops clearly more, and less doubt.
     """
     clearly = _CLEARLY if reading.apart is None else 1.0
     found, before = reading, doubts_of(reading)
