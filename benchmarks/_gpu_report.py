@@ -1,5 +1,8 @@
 """Write the measurements of `on_gpu.py` into a section of docs/results.md."""
 
+from _paper_figures import GRID, GRID_EPSILON, GRID_W, LOSSES
+
+FACES = {"300w": "300-W", "turned": "300-W and turned faces of AFLW", "drawn": "generated"}
 BEGIN, END = "<!-- on_gpu: begin -->", "<!-- on_gpu: end -->"
 
 
@@ -9,19 +12,21 @@ def _table(head, rows):
 
 
 def _latest(rows, part):
-    """Last complete row of each name, seed and device of a part."""
+    """Last row of each measurement of a part, complete if there is a complete one."""
     found = {}
     for row in rows:
-        if row["part"] == part and "error" not in row:
-            found[row["skwing"], row["name"], row.get("seed"), row["device"]] = row
+        key = [row.get(name) for name in ("name", "seed", "faces", "fold", "n_train")]
+        old = found.get(repr(key), {})
+        better = row.get("complete", True) or not old.get("complete", False)
+        if row["part"] == part and "error" not in row and better:
+            found[repr(key)] = row
     return list(found.values())
 
 
 def _tests(rows):
     return [
-        f"- {row['skwing']}: tests marked gpu on {row['device']}, {row['date']}: "
-        f"{row.get('passed', 0)} passed, "
-        f"{row.get('failed', 0)} failed, in {row['seconds']} s."
+        f"{row.get('passed', 0)} tests marked gpu passed and {row.get('failed', 0)} failed with "
+        f"{row['skwing']} on {row['device']}, {row['date']}."
         for row in _latest(rows, "tests")
     ]
 
@@ -30,31 +35,27 @@ def _speed_line(row, stage):
     graphed = stage.get("graphed_ms")
     return [
         row["skwing"],
+        row["device"].split(" 80GB")[0],
         f"{row['name']}: {stage['network']}",
-        stage["precision"],
         stage["batch_ms"],
         stage.get("batch_busy_ms", "-"),
         stage["bare_ms"],
-        stage.get("bare_busy_ms", "-"),
         "-" if graphed is None else graphed,
         stage["fit_ms"],
         f"{stage['fit_samples_per_second']:.0f}",
-        f"{stage['fit_share_of_bare']:.0f} %",
     ]
 
 
 _SPEED_HEAD = [
     "version",
-    "cell",
-    "precision",
+    "device",
+    "networks",
     "batch, ms",
-    "device busy",
+    "device busy, ms",
     "bare step, ms",
-    "device busy",
     "as one graph, ms",
-    "fit, ms a step",
+    "step of fit, ms",
     "samples/s",
-    "of bare",
 ]
 
 
@@ -97,12 +98,12 @@ def _fit_line(row):
         " + ".join(str(part["n_samples"]) for part in parts),
         " + ".join(per_stage),
         ", ".join(f"{part['samples_per_second']:.0f}" for part in parts),
-        ", ".join(errors) if row["complete"] else "interrupted",
+        ", ".join(errors),
     ]
 
 
 def _fits(rows):
-    fits = _latest(rows, "fit")
+    fits = [row for row in _latest(rows, "fit") if row["complete"] and not _in_a_table(row)]
     if not fits:
         return []
     head = [
@@ -118,6 +119,69 @@ def _fits(rows):
     return [_table(head, [_fit_line(row) for row in fits])]
 
 
+def _in_a_table(row):
+    """Whether a training is in the table of losses, or in that of w and epsilon."""
+    return row["name"].startswith(("grid, ", "CNN-6, ")) and not row.get("seed")
+
+
+def _error(row, key="nme_pupil"):
+    return f"{row['stages'][-1][key]:.2f}" if row is not None and row["complete"] else "-"
+
+
+def _losses(rows):
+    """Errors of each loss, with and without balancing, for each set of faces."""
+    found = {
+        (row["faces"], row["settings"]["loss"], row["settings"]["balance"]): row
+        for row in _latest(rows, "fit")
+        if row["name"].startswith("CNN-6, ") and row["seed"] == 0
+    }
+    if not found:
+        return []
+    head = ["faces", "loss", "not balanced", "balanced"]
+    head += ["yaw > 30 degrees, not balanced", "balanced"]
+    lines = [
+        [FACES[faces], LOSSES[loss]]
+        + [
+            _error(found.get((faces, loss, balance)), key)
+            for key in ("nme_pupil", "nme_pupil_yaw_30_90")
+            for balance in (False, True)
+        ]
+        for faces in FACES
+        for loss in LOSSES
+        if any((faces, loss, balance) in found for balance in (False, True))
+    ]
+    return [
+        "Losses, CNN-6 on the schedule of the paper, inter-pupil error in percent, one seed:",
+        "",
+        _table(head, lines),
+    ]
+
+
+def _grid(rows):
+    """Errors by w and epsilon, with those of the paper."""
+    found = {
+        (row["settings"]["w"], row["settings"]["epsilon"]): row
+        for row in _latest(rows, "fit")
+        if row["name"].startswith("grid, ")
+    }
+    if not found:
+        return []
+    lines = [
+        [
+            epsilon,
+            *(f"{_error(found.get((w, epsilon)))} ({GRID[w, epsilon]})" for w in GRID_W),
+        ]
+        for epsilon in GRID_EPSILON
+    ]
+    return [
+        "Wing loss by w and epsilon, CNN-6 without balancing on a quarter of the schedule, 300-W, "
+        "inter-pupil error in percent, one seed; in parentheses, the error in percent of the face "
+        "size that the paper reports for AFLW:",
+        "",
+        _table(["epsilon", *(f"w = {w}" for w in GRID_W)], lines),
+    ]
+
+
 def make_report(rows):
     """Text of the section."""
     machines = sorted({f"{row['device']} ({row['date']})" for row in rows if "date" in row})
@@ -128,7 +192,7 @@ def make_report(rows):
         f"Measured on {', '.join(machines)}. Trainings ran concurrently and shared the "
         "device, which their times include; speeds were measured without other load.",
     ]
-    for part in (_tests(rows), _speeds(rows), _fits(rows)):
+    for part in (_tests(rows), _speeds(rows), _fits(rows), _losses(rows), _grid(rows)):
         parts += ["", *part] if part else []
     return "\n".join([*parts, END])
 
