@@ -151,8 +151,9 @@ _AUTO_EPOCHS = (60, 160)
 _AUTO_EPOCHS_OF_PATCHES = 50  # each sample has one patch per landmark
 _AUTO_SAMPLES = 1600
 _AUTO_RATE = 3e-3
-# With the weights of a start, half of these epochs suffice. Of a start with the same landmarks,
-# all weights are taken, and a high rate would undo more than it learns from few samples.
+# With the weights of a start, half of these epochs suffice, and at most the above ones, however few
+# the samples are. Of a start with the same landmarks, all weights are taken, and a high rate would
+# undo more than it learns from few samples.
 _STARTED_EPOCHS = 0.5
 _STARTED_RATE = 1e-3
 _LEAST_BATCH = 32  # of few samples, a larger batch_size is reduced to this number
@@ -163,7 +164,8 @@ def auto_epochs(stage, n_samples, started=False, reads_patches=False):
 
     With few samples, the same number of epochs would be too few steps, and the same number of
     steps too many epochs. As a compromise, the number of epochs is inversely proportional to
-    the square root of the number of samples.
+    the square root of the number of samples. Training that begins with the weights of another model
+    has half of them, and with fewer than 400 samples no more than with 400.
 
     Parameters
     ----------
@@ -186,12 +188,16 @@ def auto_epochs(stage, n_samples, started=False, reads_patches=False):
     [60, 160, 160]
     >>> auto_epochs(0, n_samples=100), auto_epochs(0, n_samples=40_000)
     (240, 12)
+    >>> [auto_epochs(0, n_samples, started=True) for n_samples in (100, 400, 1600)]
+    [60, 60, 30]
     """
     epochs = per_stage(_AUTO_EPOCHS, stage + 1)[stage]
     if reads_patches:
         epochs = _AUTO_EPOCHS_OF_PATCHES
-    share = _STARTED_EPOCHS if started else 1
-    return max(1, round(share * epochs * math.sqrt(_AUTO_SAMPLES / n_samples)))
+    factor = math.sqrt(_AUTO_SAMPLES / n_samples)
+    if started:
+        factor = min(_STARTED_EPOCHS * factor, 1)
+    return max(1, round(factor * epochs))
 
 
 def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None):
@@ -214,21 +220,23 @@ def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None)
     settings : list of StageSettings
         One per stage.
     """
-    started = start is not None
+    # Stages that the model does not have begin anew.
+    n_started = 0 if start is None else len(start.model.networks_)
     own = {field.name for field in fields(StageSettings)} - {"augmentation", "patience"}
     columns = {name: per_stage(getattr(settings, name), n_stages) for name in own}
     strengths = {
         name: per_stage(getattr(settings.augmentation, name), n_stages) for name in AUGMENTATIONS
     }
     columns["max_epochs"] = [
-        auto_epochs(i, n_samples, started, fine) if value == "auto" else value
+        auto_epochs(i, n_samples, i < n_started, fine) if value == "auto" else value
         for i, (value, fine) in enumerate(
             zip(columns["max_epochs"], read_patches or [False] * n_stages, strict=True)
         )
     ]
-    rate = _STARTED_RATE if started and start.same else _AUTO_RATE
+    n_same = n_started if start is not None and start.same else 0
     columns["learning_rate"] = [
-        rate if value == "auto" else value for value in columns["learning_rate"]
+        (_STARTED_RATE if i < n_same else _AUTO_RATE) if value == "auto" else value
+        for i, value in enumerate(columns["learning_rate"])
     ]
     # A batch that holds all samples several times takes time without more learned per epoch, but
     # from few samples, a step learns more if it holds each in several crops.

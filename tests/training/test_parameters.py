@@ -1,5 +1,6 @@
 import math
 from fractions import Fraction
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,8 +31,8 @@ def given(**changes):
     return CascadeLandmarkRegressor().get_params(deep=False) | changes
 
 
-def settings_of(n_stages, n_samples=100, **changes):
-    return stage_settings(check_table(SETTINGS, given(**changes)), n_stages, n_samples)
+def settings_of(n_stages, n_samples=100, start=None, **changes):
+    return stage_settings(check_table(SETTINGS, given(**changes)), n_stages, n_samples, start)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,29 @@ def test_auto_epochs_grow_as_samples_get_fewer_and_steps_as_they_get_more():
     assert epochs == sorted(epochs, reverse=True)
     assert steps == sorted(steps)
     assert auto_epochs(1, 10**9) == 1
+
+
+def test_training_from_a_model_is_shorter_but_no_shorter_with_fewer_samples():
+    for stage, n in product(range(3), [1, 10, 100, 400, 1600, 10_000]):
+        started, scratch = auto_epochs(stage, n, started=True), auto_epochs(stage, n)
+        assert started == auto_epochs(stage, max(n, 400), started=True)
+        assert 2 * started <= scratch + 1
+
+
+def test_stages_that_a_model_does_not_have_are_trained_as_without_it():
+    model = SimpleNamespace(networks_=[None, None])
+    scratch, same, other = (
+        settings_of(3, 100, start=start)
+        for start in (
+            None,
+            SimpleNamespace(model=model, same=True),
+            SimpleNamespace(model=model, same=False),
+        )
+    )
+    assert same[2] == other[2] == scratch[2]
+    for i in range(2):
+        assert same[i].max_epochs == other[i].max_epochs < scratch[i].max_epochs
+        assert same[i].learning_rate < other[i].learning_rate == scratch[i].learning_rate
 
 
 def test_patience_is_early_stopping():

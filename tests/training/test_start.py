@@ -300,8 +300,8 @@ def test_a_previous_fit_does_not_go_on_with_landmarks_in_another_order(X, y, sta
 # ---------------------------------------------------------------------------------------
 def test_training_from_a_start_is_shorter_and_slower(X, y, start):
     auto = {"max_epochs": "auto", "learning_rate": "auto", "batch_size": 64, "schedule": "constant"}
-    rows = np.arange(160) % 8
-    X, y = X[rows], y[rows] + np.random.default_rng(0).normal(size=(160, 1, 2))
+    rows = np.arange(400) % 8
+    X, y = X[rows], y[rows] + np.random.default_rng(0).normal(size=(400, 1, 2))
     epochs, rates = [], []
     for own, n in ((None, 5), (start, 5), (start, 4)):
         regressor = tiny(start=own, **auto, schema=None)
