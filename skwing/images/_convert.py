@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing.images._box_columns import (
+from skwing._utils.box_columns import (
     BOX_COLUMNS,
     box_columns,
     corner_columns,

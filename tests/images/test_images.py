@@ -480,6 +480,31 @@ def test_boxes_of_another_shape_or_kind_are_an_error(boxes):
         BoxedImages(["a.jpg", "b.jpg"], boxes=boxes)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("width x y height", r"boxes\[\['x', 'y', 'width', 'height'\]\]"),
+        ("y x h w", r"boxes\[\['x', 'y', 'w', 'h'\]\]"),
+        ("x y w h score", r"boxes\[\['x', 'y', 'w', 'h'\]\]"),
+        ("xmin ymin xmax ymax", "look like corners"),
+        ("x1 y1 x2 y2", "look like corners"),
+        ("bbox_x1 bbox_y1 bbox_x2 bbox_y2", "look like corners"),
+    ],
+)
+def test_columns_of_boxes_are_not_read_as_others(names, message):
+    names = names.split()
+    table = pd.DataFrame([range(1, len(names) + 1)], columns=names)
+    for take in (BoxedImages(["a.jpg"]).with_boxes, lambda boxes: check_boxes(boxes, 1)):
+        with pytest.raises(ValueError, match=message):
+            take(table)
+
+
+@pytest.mark.parametrize("names", ["x y width height", "Bbox_X Bbox_Y Bbox_W Bbox_H", "a b c d"])
+def test_boxes_in_a_table_are_those_of_its_columns(names):
+    table = pd.DataFrame([[1, 2, 3, 4]], columns=names.split())
+    np.testing.assert_array_equal(BoxedImages(["a.jpg"], table).boxes, [[1, 2, 3, 4]])
+
+
 def test_no_box_is_a_row_of_nan():
     images = BoxedImages(["a.jpg", "b.jpg"])
     np.testing.assert_array_equal(images.boxes, np.full((2, 4), np.nan))

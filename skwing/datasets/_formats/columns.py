@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skwing._utils.box_columns import box_columns, corner_columns, incomplete_columns
 from skwing._utils.names import SEPARATORS
 from skwing._utils.warnings import warn_of_data
 from skwing.datasets._formats.names import in_order
@@ -13,7 +14,6 @@ from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
 from skwing.datasets._formats.visibility import VISIBLE_COLUMNS
 from skwing.datasets._paths import IMAGE_SUFFIXES
-from skwing.images._box_columns import box_columns, corner_columns, incomplete_columns
 from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["Columns", "find_columns", "place_of"]

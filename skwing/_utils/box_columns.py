@@ -28,7 +28,7 @@ def box_columns(header: Sequence[str]) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from skwing.images._box_columns import box_columns
+    >>> from skwing._utils.box_columns import box_columns
     >>> box_columns(["path", "bbox_x", "bbox_y", "bbox_w", "bbox_h"])
     (1, 2, 3, 4)
     """
@@ -40,7 +40,7 @@ def corner_columns(header: Sequence[str]) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from skwing.images._box_columns import corner_columns
+    >>> from skwing._utils.box_columns import corner_columns
     >>> corner_columns(["path", "xmin", "ymin", "xmax", "ymax"])
     (1, 2, 3, 4)
     """
@@ -52,7 +52,7 @@ def incomplete_columns(header: Sequence[str]) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from skwing.images._box_columns import incomplete_columns
+    >>> from skwing._utils.box_columns import incomplete_columns
     >>> incomplete_columns(["path", "bbox_x", "bbox_y", "nose_x", "nose_y"])
     (1, 2)
     """
