@@ -55,7 +55,8 @@ def check_boxes(
     try:
         boxes = np.array(as_numbers(boxes))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"boxes must be numbers (x, y, width, height): {error}.") from None
+        told = "boxes must be numbers (x, y, width, height), NaN in all four for no box"
+        raise ValueError(f"{told}: {error}.") from None
     if boxes.shape != (n_samples, 4):
         raise ValueError(
             f"boxes have shape {boxes.shape}, expected ({n_samples}, 4): x, y, width, height "
