@@ -257,9 +257,9 @@ class PoseBalancer(  # type: ignore[call-arg]
         Number of bins of equal width for the range of poses.
     component : int or "auto", default="auto"
         Index of the principal component of the shapes that describes the pose, counted from
-        0. "auto" selects the first component that changes sign when the shapes are
-        mirrored, which is yaw. Without a schema that defines the mirror image of each
-        landmark, it selects component 0.
+        0. "auto" selects the component that contributes most to the variance of what changes
+        sign when the shapes are mirrored, which is yaw. Without a schema that defines the
+        mirror image of each landmark, it selects component 0.
     max_repeats : int or None, default=20
         Maximum number of repeats of a sample; None sets no limit.
     absolute : bool, default=True

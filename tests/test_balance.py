@@ -304,6 +304,17 @@ def test_auto_passes_over_pitch(rng):
     assert fitted(heads, schema=None).component_ == 0
 
 
+def test_auto_finds_yaw_in_few_shapes(rng):
+    """Yaw and pitch of few shapes are correlated, so that components mix them."""
+    for _ in range(40):
+        yaw, pitch = rng.normal(0, 0.3, 12), rng.normal(0, 0.3, 12)
+        shapes = draw_heads(yaw, pitch, rng)
+        balancer = fitted(shapes)
+        found = np.abs(np.corrcoef(yaw, pose_modes(shapes)[1].T)[0, 1:])
+        assert found[balancer.component_] > 0.9 * found.max()
+        assert balancer.explained_variance_ratio_[balancer.component_] > 0.1
+
+
 def test_parity_is_about_the_axis_of_the_shape(heads):
     # All turned by a quarter: the mirror line is no longer upright in the image.
     lying = heads @ np.array([[0.0, 1], [-1, 0]])

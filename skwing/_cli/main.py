@@ -36,7 +36,8 @@ def main(argv=None):
         except _USER_ERRORS as error:
             if args.traceback:
                 raise
-            print(f"skwing {args.command}: error: {in_options(str(error))}", file=sys.stderr)
+            told = " ".join([str(error), *getattr(error, "__notes__", ())])
+            print(f"skwing {args.command}: error: {in_options(told)}", file=sys.stderr)
             return 1
 
 

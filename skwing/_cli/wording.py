@@ -54,6 +54,9 @@ REPLACED = {
     "without --precision int8 or float16, --calibration has no effect: pass one of them",
     "with precision='int8', 200 or more": "with --precision int8, 200 or more",
     # files
+    "If a reader returned this path, pass it the folder of the images.": "If a file of annotations "
+    "names this image, --images names the folder of the images.",
+    "pass the folder of the images to the reader": "--images names the folder of the images",
     "Pass the pairs (pairs=...), or () if there are none.": "Samples are not mirrored; "
     "--schema names a schema with mirror pairs.",
     "choose one with category=, or a list of them that share their keypoints": "choose one with "

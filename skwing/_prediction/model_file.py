@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from skwing._utils.files import write_bytes
+from skwing._utils.files import there_is_no, write_bytes
 from skwing._utils.pickle_format import check_format, check_keys
 from skwing._utils.version import __version__
 from skwing.networks import as_array, as_tensor
@@ -147,7 +147,8 @@ def _stat(path: str, kind: Kind) -> os.stat_result:
     try:
         return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"there is no file {path} to load a {kind.name} from") from None
+        what = f"no {kind.name} can be loaded: "
+        raise FileNotFoundError(what + there_is_no(f"file {path}", path)) from None
 
 
 def _read_header(metadata: dict[str, str], path: str, kind: Kind) -> dict[str, Any]:

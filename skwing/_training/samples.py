@@ -6,7 +6,7 @@ import numpy as np
 
 from skwing._training.contradictions import contradictions
 from skwing._training.evidence import Evidence
-from skwing._utils.boxes import without_box
+from skwing._utils.boxes import are_whole_images, without_box
 from skwing._utils.landmarks import as_points, check_reach, named_numbers, numbered, one_sample_hint
 from skwing._utils.warnings import warn_of_data
 from skwing.images import BoxedImages, as_boxed_images
@@ -179,7 +179,7 @@ def check_learnable(train, held_out, schema):
         check_measurable(errors, "held-out samples")
 
 
-def warn_of_contradictions(samples, chips, schema):
+def warn_of_contradictions(samples, chips, schema, prefix=""):
     """Warn of landmarks, boxes and images that contradict each other.
 
     Parameters
@@ -188,6 +188,8 @@ def warn_of_contradictions(samples, chips, schema):
     chips : skwing._crops.chips.Chips
         Chips of these samples.
     schema : LandmarkSchema or None
+    prefix : str, default=""
+        Beginning of the messages.
     """
     data = samples.data
     boxes = data.boxes if data.has_boxes else None
@@ -195,7 +197,23 @@ def warn_of_contradictions(samples, chips, schema):
         samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
     )
     for message in contradictions(evidence):
-        warn_of_data(message)
+        warn_of_data(prefix + message)
+
+
+def warn_of_other_boxes(train, chips, held_out, held_out_chips):
+    """Warn of whole images in place of boxes in only one of X and X_val."""
+    parts = {"X": (train.data, chips), "X_val": (held_out.data, held_out_chips)}
+    boxed = {
+        name: data.has_boxes and not are_whole_images(data.boxes, own.image_sizes)
+        for name, (data, own) in parts.items()
+    }
+    if boxed["X"] != boxed["X_val"]:
+        name, other = sorted(boxed, key=boxed.get)
+        warn_of_data(
+            f"{other} has boxes, but {name} has none: each whole image is used as the box of an "
+            "object, so that validation errors are wrong unless these images are cropped like the "
+            f"boxes. {name}.with_boxes sets boxes"
+        )
 
 
 def check_held_out(X_val, y_val, n_landmarks):

@@ -10,6 +10,7 @@ from skwing._prediction.read_images import read_chips
 from skwing._training.identity import chips_digest
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
+from skwing._training.samples import warn_of_contradictions, warn_of_other_boxes
 from skwing._training.train_stage import make_truth, train_stage
 from skwing._utils import ranks
 from skwing.metrics import nme
@@ -81,12 +82,17 @@ def train_cascade(plan, chips, stages, *, history, estimator):
 
 def _held_out_chips(plan, chips):
     """Chips of held-out samples, like those of the training samples."""
+    held_out = plan.held_out
     try:
-        return cut_together(plan.held_out.data, chips.frame, chips.device, cache=plan.cache)
+        own = cut_together(held_out.data, chips.frame, chips.device, cache=plan.cache)
     except (OSError, ValueError) as error:
         if not plan.is_val_given:
             raise
         raise type(error)(f"X_val: {error}") from error
+    if plan.is_val_given and not plan.is_further:
+        warn_of_contradictions(held_out, own, plan.schema, "X_val, y_val: ")
+        warn_of_other_boxes(plan.train, chips, held_out, own)
+    return own
 
 
 def _validation(plan, held_out_chips):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing._utils.box_columns import box_columns, corner_columns
 from skwing._utils.landmarks import as_numbers
 from skwing.runtime import check_box_values
 
@@ -26,7 +27,8 @@ def check_boxes(
     Parameters
     ----------
     boxes : array-like of shape (n_samples, 4)
-        ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box.
+        ``(x, y, width, height)`` in image pixels. A row of NaN stands for no box. Columns of a
+        DataFrame are in this order, whatever their names.
     n_samples : int
     describe : callable, default="sample {}".format
         Returns the description of a sample for error messages, given its index.
@@ -39,7 +41,8 @@ def check_boxes(
     Raises
     ------
     ValueError
-        If the shape is wrong, or a box has values that are not finite, too large, or no area.
+        If the shape is wrong, columns of a DataFrame are named as corners or in another order,
+        or a box has values that are not finite, too large, or no area.
 
     Examples
     --------
@@ -47,10 +50,13 @@ def check_boxes(
     >>> check_boxes([[10, 20, 64, 48]], n_samples=1)
     array([[10., 20., 64., 48.]])
     """
+    if hasattr(boxes, "columns"):
+        _check_columns([str(name) for name in boxes.columns])
     try:
         boxes = np.array(as_numbers(boxes))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"boxes must be numbers (x, y, width, height): {error}.") from None
+        told = "boxes must be numbers (x, y, width, height), NaN in all four for no box"
+        raise ValueError(f"{told}: {error}.") from None
     if boxes.shape != (n_samples, 4):
         raise ValueError(
             f"boxes have shape {boxes.shape}, expected ({n_samples}, 4): x, y, width, height "
@@ -58,6 +64,20 @@ def check_boxes(
         )
     check_box_values(boxes, describe)
     return boxes
+
+
+def _check_columns(names: list[str]) -> None:
+    """Check that the columns of a DataFrame are not named as corners, or in another order."""
+    order = box_columns(names)
+    shown = f"boxes has the columns {', '.join(map(repr, names))}"
+    if order and order != tuple(range(len(names))):
+        raise ValueError(
+            f"{shown}, and columns are read as x, y, width, height: expected them in this order, "
+            f"as in boxes[[{', '.join(repr(names[i]) for i in order)}]]."
+        )
+    # Names with a prefix, too; numbered names, as x1, need one.
+    if not order and (corner_columns(names) or corner_columns([f"box_{name}" for name in names])):
+        raise ValueError(f"{shown}, which look like corners: expected x, y, width, height.")
 
 
 def without_box(data: Any, which: Flags) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["check_target", "read_bytes", "replacing", "write_bytes", "write_text"]
+__all__ = ["check_target", "read_bytes", "replacing", "there_is_no", "write_bytes", "write_text"]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -24,6 +24,31 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 _NAME_PART = 40  # maximum length of the target's name in the name of the temporary file
+
+
+def there_is_no(what: str, path: FilePath) -> str:
+    """State that there is no file of this path, and where a relative path leads to.
+
+    Parameters
+    ----------
+    what : str
+        What is missing.
+    path : str or path-like
+
+    Examples
+    --------
+    >>> from skwing._utils.files import there_is_no
+    >>> there_is_no("such file", "/photos/a.jpg")
+    'there is no such file'
+    >>> there_is_no("file ~/a.jpg", "~/a.jpg")
+    'there is no file ~/a.jpg: ~ is not expanded, as by os.path.expanduser'
+    """
+    path = os.fsdecode(path)
+    if path.startswith("~"):
+        return f"there is no {what}: ~ is not expanded, as by os.path.expanduser"
+    return f"there is no {what}" + (
+        "" if os.path.isabs(path) else f" in the current folder {os.getcwd()}"
+    )
 
 
 def check_target(path: FilePath | bytes) -> str:

@@ -219,6 +219,9 @@ def _as_float(y, name):
     try:
         return as_numbers(y)
     except (TypeError, ValueError) as error:
+        if odd := _columns_of_text(y):
+            told = f"{name} holds columns that are not numbers: {', '.join(map(repr, odd[:4]))}"
+            raise ValueError(f"{told}. Pass only those of the landmarks.") from error
         shape = None
         for i, row in enumerate(y if np.iterable(y) else ()):
             try:
@@ -232,6 +235,17 @@ def _as_float(y, name):
                     f"sample needs the same landmarks, with NaN for the missing ones."
                 ) from error
         raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
+
+
+def _columns_of_text(y):
+    """Names of the columns of a DataFrame that do not hold numbers."""
+    odd = []
+    for column in getattr(y, "columns", ()):
+        try:
+            as_numbers(y[column])
+        except (TypeError, ValueError):
+            odd.append(column)
+    return odd
 
 
 def named_numbers(values: Any, name: str) -> Floats:

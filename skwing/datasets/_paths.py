@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from typing import TYPE_CHECKING
 
@@ -81,8 +82,10 @@ def inside(root: FilePath, name: Any, where: str, *, anywhere: bool = False) -> 
             parts.append(part)
     if leaves:
         told = f"{where}: the image path {name!r} leaves the folder {root or '.'}"
-        advice = ": replace it in the file by a path relative to this folder"
-        raise ValueError(told + (advice if is_absolute else ""))
+        advice = "replace it in the file by a path relative to this folder"
+        if anywhere and not is_absolute:
+            advice = "pass the folder of the images to the reader"
+        raise ValueError(f"{told}: {advice}")
     if not parts or plain.endswith("/") or "\0" in name:
         raise ValueError(f"{where}: found {name!r:.60}, expected the path of an image.")
     return os.path.join(os.fspath(root), *parts)
@@ -112,7 +115,8 @@ def finder_in(folder: FilePath, *, anywhere: bool = False) -> Callable[[Any, str
 
     An absolute path of another computer is looked up in the folder: the longest end of it that
     exists there, else the name of the file. Such a path has a drive letter of another system, or
-    does not exist and `anywhere` is False.
+    does not exist and `anywhere` is False. In the latter case, this also holds for relative paths
+    that lead out of the folder, such as ``../photos/a.jpg``.
 
     Parameters
     ----------
@@ -135,20 +139,23 @@ def finder_in(folder: FilePath, *, anywhere: bool = False) -> Callable[[Any, str
     >>> find(r"E:\others\a.jpg", "line 7")
     Traceback (most recent call last):
     ...
-    ValueError: line 7: the image paths 'E:\\wings\\a.jpg' and 'E:\\others\\a.jpg' of another ...
+    ValueError: line 7: the image paths 'E:\\wings\\a.jpg' and 'E:\\others\\a.jpg' both end as ...
     """
     named: dict[str, str] = {}
 
     def find(name: Any, where: str) -> str:
-        if not _is_of_another_computer(name, folder, anywhere):
+        if not anywhere and _leads_out(name):
+            parts = _parts_of(name.replace("\\", "/").rpartition("../")[2], where)
+        elif _is_of_another_computer(name, folder, anywhere):
+            parts = _parts_of(name, where)
+        else:
             return inside(folder, name, where, anywhere=anywhere)
-        parts = _parts_of(name, where)
         ends = [os.path.join(os.fspath(folder), *parts[i:]) for i in range(len(parts))]
         file = next(filter(os.path.isfile, ends), ends[-1])
         if named.setdefault(file, name) != name:
             raise ValueError(
-                f"{where}: the image paths {named[file]!r} and {name!r} of another computer both "
-                f"end as {file}: replace them in the file by paths relative to {folder or '.'}"
+                f"{where}: the image paths {named[file]!r} and {name!r} both end as {file}: "
+                f"replace them in the file by paths relative to {folder or '.'}"
             )
         return file
 
@@ -158,6 +165,13 @@ def finder_in(folder: FilePath, *, anywhere: bool = False) -> Callable[[Any, str
 def is_absolute(name: str) -> bool:
     """Whether a path is absolute on this system or on Windows."""
     return os.path.isabs(name) or bool(_OF_WINDOWS.match(name))
+
+
+def _leads_out(name: Any) -> bool:
+    """Whether a path is relative and begins with a step out of its folder."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    return posixpath.normpath(name.replace("\\", "/")).startswith("../")
 
 
 def _is_of_another_computer(name: Any, folder: FilePath, anywhere: bool) -> bool:

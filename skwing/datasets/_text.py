@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing._utils.files import there_is_no
+
 if TYPE_CHECKING:
     from collections.abc import Container
     from typing import Any
@@ -34,7 +36,7 @@ def read_text(path: FilePath) -> str:
     try:
         raw = Path(path).read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}.") from None
+        raise FileNotFoundError(f"{there_is_no(f'file {path}', path)}.") from None
     except (IsADirectoryError, PermissionError, ValueError) as error:
         what = "this is a folder" if os.path.isdir(path) else f"the file cannot be read: {error}"
         raise ValueError(f"{path}: {what}, expected a text file.") from None

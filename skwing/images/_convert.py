@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing.images._box_columns import (
+from skwing._utils.box_columns import (
     BOX_COLUMNS,
     box_columns,
     corner_columns,
     incomplete_columns,
+    numbered_corners,
 )
 from skwing.images._boxed_images import BoxedImages
 
@@ -127,13 +128,13 @@ def as_boxed_images(X: ImagesLike) -> BoxedImages:
 def _from_table(table: Any) -> BoxedImages:
     """Create BoxedImages from the columns of a DataFrame."""
     columns = list(table.columns)
-    path_columns = [name for name in PATH_COLUMNS if name in columns]
+    path_columns = [c for name in PATH_COLUMNS for c in columns if str(c).lower() == name]
     # Prefer text columns: if there is a "filename", a numeric "image" is a row number.
     path_columns.sort(key=lambda name: isinstance(next(iter(_column(table, name)), None), Number))
     if not path_columns:
         raise ValueError(
             f"the DataFrame has no column of paths: expected one of {', '.join(PATH_COLUMNS)}, "
-            f"found {columns}."
+            f"found {columns}. Rename it: X.rename(columns={{'photo': 'path'}})."
         )
     boxes = boxes_of_table(table)
     if boxes is None:
@@ -150,7 +151,7 @@ def _column(table: Any, name: Any) -> Any:
 
 def _check_no_boxes(header: list[str]) -> None:
     """Raise an error if a table without box columns has columns that look like boxes."""
-    if corners := corner_columns(header):
+    if corners := corner_columns(header) or numbered_corners(header):
         raise ValueError(
             f"the columns {', '.join(header[i] for i in corners)} of the DataFrame look like "
             "corners of boxes, which are not supported: use x, y, width, height, or leave them out."

@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 from joblib import cpu_count
 
-from skwing._utils.files import read_bytes
+from skwing._utils.files import read_bytes, there_is_no
 from skwing._utils.opencv import cv2
 from skwing.images._headers import read_header
 from skwing.runtime import (
@@ -69,8 +69,13 @@ def no_such_file(path: str, describe: str) -> FileNotFoundError:
     stem, suffix = os.path.splitext(name)
     others = (stem + suffix.lower(), stem + suffix.upper(), name.lower(), name.upper())
     other = next((o for o in others if os.path.exists(os.path.join(folder, o))), None)
-    hint = "" if other is None else f" There is {other!r}, in upper and lower case unlike {name!r}."
-    return FileNotFoundError(f"{describe}: there is no such file.{hint}")
+    if other is not None:
+        told = f"There is {other!r}, in upper and lower case unlike {name!r}."
+        return FileNotFoundError(f"{describe}: there is no such file. {told}")
+    error = FileNotFoundError(f"{describe}: {there_is_no('such file', path)}.")
+    if folder and os.path.isdir(folder):
+        error.add_note("If a reader returned this path, pass it the folder of the images.")
+    return error
 
 
 def _read_file(path: str, describe: str) -> bytes:
@@ -209,8 +214,8 @@ def _check_item(item: Any, number: int) -> str | NDArray[Any]:
         return str(os.fsdecode(item))
     try:
         return check_array(item, f"sample {number}")
-    except TypeError as error:
-        raise TypeError(f"{error}{_conversion_of(item)}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}{_conversion_of(item)}") from None
 
 
 def _conversion_of(image: Any) -> str:
@@ -221,20 +226,37 @@ def _conversion_of(image: Any) -> str:
         return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
     if hasattr(image, "detach"):
         return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] not in (1, 3, 4):
+        return " Move the channels last: image.transpose(1, 2, 0)." * (len(image) in (1, 3, 4))
+    if image is None:
+        return " cv2.imread returns None for a file that it cannot read."
     return ""
+
+
+def _conversion_of_all(images: Any) -> str:
+    """Advice on how to convert a batch of another library or an iterator, or an empty text."""
+    if hasattr(images, "detach"):
+        return " Convert it, with the channels last: tensor.permute(0, 2, 3, 1).cpu().numpy()."
+    if hasattr(images, "getexif"):
+        return f" For one image, pass a list.{_conversion_of(images)}"
+    return " Convert it: list(X)." if hasattr(images, "__next__") else ""
 
 
 def as_source(images: SourceLike) -> NDArray[Any]:
     """Convert to an array (n, height, width[, channels]) or an object array of items."""
     if isinstance(images, (str, bytes, os.PathLike)):
-        raise TypeError(f"X is the single path {str(images)!r:.400}: pass a list of paths.")
+        told = f"X is the single path {str(images)!r:.400}: pass a list of paths"
+        if os.path.isdir(images):
+            told += ". It is a folder: pass sorted(Path(folder).glob('*.jpg')) or similar"
+        raise TypeError(f"{told}.")
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
         return _check_stack(images)
     if hasattr(images, "columns"):
         raise TypeError("images is a DataFrame: skwing.images.as_boxed_images reads its columns.")
     # Accept sequences and pandas or polars Series, but not generators, which have no length.
     if not (isinstance(images, (list, tuple, np.ndarray)) or hasattr(images, "to_numpy")):
-        raise TypeError(f"X is of type {type(images).__name__}, {_EXPECTED}.")
+        told = f"X is of type {type(images).__name__}, {_EXPECTED}."
+        raise TypeError(told + _conversion_of_all(images))
     if isinstance(images, np.ndarray):
         if images.ndim != 1:
             raise ValueError(

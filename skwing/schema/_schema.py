@@ -61,6 +61,8 @@ class LandmarkSchema:
     ValueError
         If names are not unique, `mirror` is not such a permutation, or an index is out of
         range.
+    TypeError
+        If a part is no sequence of the items above.
 
     Examples
     --------
@@ -92,15 +94,13 @@ class LandmarkSchema:
     def __post_init__(self) -> None:
         """Convert all attributes to immutable types and validate them."""
         set_part = object.__setattr__  # the dataclass is frozen
-        set_part(self, "landmark_names", tuple(str(n) for n in self.landmark_names))
+        set_part(self, "landmark_names", tuple(map(str, self.landmark_names)))
         if self.mirror is not None:
             set_part(self, "mirror", _as_indices(self.mirror))
-        contours = tuple((str(n), _as_indices(i), bool(closed)) for n, i, closed in self.contours)
-        set_part(self, "contours", contours)
-        pairs = {
-            key: (_as_indices(left), _as_indices(right))
-            for key, (left, right) in self.normalizers.items()
-        }
+        set_part(self, "contours", tuple(map(_as_contour, self.contours)))
+        if not isinstance(self.normalizers, Mapping):
+            raise TypeError(f"normalizers must be a mapping, got {told(self.normalizers)}")
+        pairs = {key: _as_groups(key, value) for key, value in self.normalizers.items()}
         set_part(self, "normalizers", MappingProxyType(pairs))
         self._check()
 
@@ -395,9 +395,29 @@ class LandmarkSchema:
         return points[..., list(self.mirror), :]
 
 
+def _as_parts(value: Any, expected: str, n_parts: int | None = None) -> tuple[Any, ...]:
+    """Items of a sequence, or an error; a single string is not a sequence of its letters."""
+    is_sequence = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    parts = tuple(value) if is_sequence else ()
+    if not is_sequence or n_parts not in (None, len(parts)):
+        raise TypeError(f"{expected}, got {told(value)}")
+    return parts
+
+
+def _as_contour(contour: Any) -> tuple[str, tuple[int, ...], bool]:
+    name, indices, is_closed = _as_parts(contour, "a contour must be (name, indices, is_closed)", 3)
+    return str(name), _as_indices(indices), bool(is_closed)
+
+
+def _as_groups(key: str, groups: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    left, right = _as_parts(groups, f"normalizer {key!r} must be two groups of landmarks", 2)
+    return _as_indices(left), _as_indices(right)
+
+
 def _as_indices(indices: Any) -> tuple[int, ...]:
     """Indices of landmarks as int; a mask is an error instead of the indices 0 and 1."""
-    listed = indices.tolist() if hasattr(indices, "tolist") else list(indices)
+    listed = indices.tolist() if hasattr(indices, "tolist") else indices
+    listed = _as_parts(listed, "expected a sequence of indices of landmarks")
     for i in listed:
         is_whole = isinstance(i, Integral) or (isinstance(i, float) and i.is_integer())
         if isinstance(i, bool) or not is_whole:

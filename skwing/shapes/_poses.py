@@ -31,10 +31,6 @@ __all__ = [
     "project_poses",
 ]
 
-# A component is odd if the cosine between it and its mirror image is below this value. For
-# perfectly symmetric data, the cosine is 1 or -1.
-_ODD = -0.5
-
 
 def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
     """Compute the principal components of shapes and the coefficients of each shape.
@@ -174,8 +170,8 @@ def choose_component(component: int | str, modes: ShapeModes, schema: LandmarkSc
     Parameters
     ----------
     component : int or "auto"
-        "auto" selects the first component that is odd under mirroring, or component 0 if
-        there is none or the schema has no mirror pairs.
+        "auto" selects the component with the largest odd variance under mirroring, or component
+        0 if the schema has no mirror pairs. Components of few shapes are neither odd nor even.
     modes : skwing.shapes.ShapeModes
     schema : skwing.schema.LandmarkSchema or None
 
@@ -197,8 +193,7 @@ def choose_component(component: int | str, modes: ShapeModes, schema: LandmarkSc
         return int(component)
     if schema is None or schema.mirror is None:
         return 0
-    odd = np.flatnonzero(mirror_parity(modes, schema) < _ODD)
-    return int(odd[0]) if len(odd) else 0
+    return int(np.argmax(modes.variance_ratios * (1 - mirror_parity(modes, schema))))
 
 
 def bin_poses(values: Floats, n_bins: int, from_zero: bool) -> tuple[Floats, Ints, int]:

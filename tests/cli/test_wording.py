@@ -78,6 +78,17 @@ def test_readers_name_options_or_functions(run, folder, text, option):
     assert option in told and "pass " not in told and "Pass " not in told
 
 
+def test_a_missing_image_says_how_to_name_its_folder(run, folder):
+    (folder / "labels").mkdir()
+    text = "image,a_x,a_y,b_x,b_y\n00.png,1,2,3,4\n"
+    for name in ("00.png", "../00.png"):
+        (folder / "labels" / "here.csv").write_text(text.replace("00.png", name))
+        code, _, told = run("train", "labels/here.csv", "--out", "m.safetensors", "--hold-out", 0)
+        assert code == 1 and "--images names the folder" in told
+        assert len(told.splitlines()) == 1
+        assert run("convert", "labels/here.csv", "out.tps", "--images", ".")[0] == 0
+
+
 def test_columns_of_visibilities_are_said_without_arrays(run, folder):
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 64, (12, 2, 3))

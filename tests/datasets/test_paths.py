@@ -72,10 +72,23 @@ def test_a_folder_is_searched_for_absolute_paths_that_do_not_exist_here(tmp_path
         find(name, "line 1")
 
 
+@pytest.mark.parametrize("name", ["../photos/a.jpg", "..\\photos\\a.jpg", "./../photos/a.jpg"])
+def test_a_relative_path_that_leads_out_is_looked_up_in_the_folder_of_the_images(tmp_path, name):
+    with pytest.raises(ValueError, match=r"leaves the folder .*: pass the folder of the images"):
+        finder_in(tmp_path, anywhere=True)(name, "line 1")
+    find = finder_in(tmp_path)
+    assert find(name, "line 1") == str(tmp_path / "a.jpg")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    assert find(name, "line 1") == str(tmp_path / "photos" / "a.jpg")
+    with pytest.raises(ValueError, match="both end as"):
+        find("../../photos/a.jpg", "line 2")
+
+
 def test_two_images_of_another_computer_are_never_one():
     find = finder_in("photos")
     assert find("C:\\a\\1.jpg", "line 1") == find("C:\\a\\1.jpg", "line 2")
-    with pytest.raises(ValueError, match=r"^line 3: .*b.*1\.jpg' of another computer both end as"):
+    with pytest.raises(ValueError, match=r"^line 3: .*b.*1\.jpg' both end as"):
         find("C:\\b\\1.jpg", "line 3")
 
 

@@ -1,4 +1,5 @@
 import mmap
+import os
 import pickle
 import tracemalloc
 from functools import partial
@@ -8,6 +9,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
@@ -332,6 +334,8 @@ def test_boxes_come_from_the_columns_of_a_table():
         as_boxed_images(table.drop(columns="x"))
     with pytest.raises(ValueError, match=r"sample 0 \(a\.png\).*\(1\.0, 2\.0, 0\.0, 4\.0\)"):
         as_boxed_images(table.assign(width=0.0).ffill())
+    paths = as_boxed_images(table.rename(columns={"path": "Path"})).paths
+    assert paths.tolist() == PATHS
     with pytest.raises(ValueError, match=r"no column of paths.*'name'"):
         as_boxed_images(pd.DataFrame({"name": PATHS}))
     with pytest.raises(ValueError, match="must hold numbers"):
@@ -351,18 +355,21 @@ def test_boxes_come_from_the_columns_of_a_table():
         (np.zeros((2, 0, 64, 3), np.uint8), ValueError, "no pixels"),
         (np.zeros((2, 48, 64), np.uint16), ValueError, "sample 0.*uint16"),
         (np.zeros((2, 48, 64), bool), ValueError, "sample 0.*bool"),
+        ([np.zeros((3, 48, 64), np.uint8)], ValueError, r"transpose\(1, 2, 0\)"),
         ([GREY, GREY.astype(np.int64)], ValueError, "sample 1.*int64"),
         ([GREY, GREY[None, None]], ValueError, r"sample 1.*\(1, 1, 2, 2\)"),
         ([GREY, COLOUR[..., :2]], ValueError, r"sample 1.*\(2, 2, 2\)"),
         ([GREY, GREY[:0]], ValueError, "sample 1.*no pixels"),
-        (["a.jpg", None], TypeError, "sample 1 is None"),
+        (["a.jpg", None], TypeError, r"sample 1 is None.*cv2\.imread"),
         (["a.jpg", 7], TypeError, "sample 1 is 7 of type int"),
         ([[[1, 2], [3, 4]]], TypeError, "sample 0.*list"),
         (pd.Series(["a.jpg", np.nan]), TypeError, "sample 1 is nan"),
         (pd.DataFrame({"path": ["a.jpg", None]}), TypeError, "sample 1 is"),
         (np.array([["a.jpg"], ["b.jpg"]]), ValueError, "in one dimension"),
         ({"a.jpg": 1}, TypeError, "of type dict"),
-        (iter(["a.jpg"]), TypeError, "iterator"),
+        (iter(["a.jpg"]), TypeError, r"iterator.*list\(X\)"),
+        (".", TypeError, r"It is a folder: pass sorted"),
+        (torch.zeros((2, 3, 48, 64)), TypeError, r"permute\(0, 2, 3, 1\)"),
         (None, TypeError, "NoneType"),
     ],
 )
@@ -433,10 +440,13 @@ def test_broken_files_are_errors_that_name_sample_and_path(tmp_path, capfd):
 
 
 def test_missing_file_is_named():
-    with pytest.raises(
-        FileNotFoundError, match=r"sample 1 \(gone\.jpg\): there is no such file\.$"
-    ):
+    with pytest.raises(FileNotFoundError) as raised:
         BoxedImages(["here.jpg", "gone.jpg"]).decode(1)
+    where = os.getcwd()
+    told = f"sample 1 (gone.jpg): there is no such file in the current folder {where}."
+    assert str(raised.value) == told
+    with pytest.raises(FileNotFoundError, match="no such file: ~ is not expanded"):
+        BoxedImages(["~/gone.jpg"]).decode(0)
     with pytest.raises(OSError, match=r"sample 0 .*null byte"):
         BoxedImages(["a\0b.jpg"]).decode(0)
 
@@ -480,6 +490,31 @@ def test_boxes_of_another_shape_or_kind_are_an_error(boxes):
         BoxedImages(["a.jpg", "b.jpg"], boxes=boxes)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("width x y height", r"boxes\[\['x', 'y', 'width', 'height'\]\]"),
+        ("y x h w", r"boxes\[\['x', 'y', 'w', 'h'\]\]"),
+        ("x y w h score", r"boxes\[\['x', 'y', 'w', 'h'\]\]"),
+        ("xmin ymin xmax ymax", "look like corners"),
+        ("x1 y1 x2 y2", "look like corners"),
+        ("bbox_x1 bbox_y1 bbox_x2 bbox_y2", "look like corners"),
+    ],
+)
+def test_columns_of_boxes_are_not_read_as_others(names, message):
+    names = names.split()
+    table = pd.DataFrame([range(1, len(names) + 1)], columns=names)
+    for take in (BoxedImages(["a.jpg"]).with_boxes, lambda boxes: check_boxes(boxes, 1)):
+        with pytest.raises(ValueError, match=message):
+            take(table)
+
+
+@pytest.mark.parametrize("names", ["x y width height", "Bbox_X Bbox_Y Bbox_W Bbox_H", "a b c d"])
+def test_boxes_in_a_table_are_those_of_its_columns(names):
+    table = pd.DataFrame([[1, 2, 3, 4]], columns=names.split())
+    np.testing.assert_array_equal(BoxedImages(["a.jpg"], table).boxes, [[1, 2, 3, 4]])
+
+
 def test_no_box_is_a_row_of_nan():
     images = BoxedImages(["a.jpg", "b.jpg"])
     np.testing.assert_array_equal(images.boxes, np.full((2, 4), np.nan))
@@ -505,6 +540,18 @@ def test_corners_of_boxes_in_a_table_are_not_ignored(names):
     for function in (as_boxed_images, partial(read, landmarks=())):
         with pytest.raises(ValueError, match=names.replace(" ", ", ") + ".*corners of boxes"):
             function(table)
+
+
+def test_two_numbered_points_in_a_table_are_corners_of_boxes():
+    table = pd.DataFrame({"path": ["a.png"], "x1": [1], "y1": [2], "x2": [3], "y2": [4]})
+    with pytest.raises(ValueError, match="x1, y1, x2, y2 of the DataFrame look like"):
+        as_boxed_images(table)
+    assert not as_boxed_images(table.assign(x3=5, y3=6)).has_boxes  # landmarks
+    assert read(table).target.tolist() == [[[1, 2], [3, 4]]]
+    named = table.assign(nose_x=5, nose_y=6)
+    with pytest.raises(ValueError, match="x1, y1, x2, y2 look like corners of boxes"):
+        read(named)
+    assert read(named, boxes=()).target.shape == (1, 3, 2)
 
 
 def test_another_schema_changes_nothing_else():

@@ -545,7 +545,9 @@ def test_every_flipped_byte_and_every_cut_is_noticed(tmp_path):
 
 def test_other_files_are_no_models(fitted, tmp_path):
     file = tmp_path / "model"
-    with pytest.raises(FileNotFoundError, match=r"no file .*model to load a model from"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^no model can be loaded: there is no file .*model"
+    ):
         load_model(file)
     for content in (b"", b"{}", pickle.dumps(fitted), b"\xff" * 100, os.urandom(2000)):
         file.write_bytes(content)

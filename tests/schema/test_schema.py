@@ -581,3 +581,19 @@ def test_a_mask_or_fractions_are_no_indices_of_a_schema(wrong, where):
         schema(wrong)
     for right in (np.array([1, 0]), [1.0, 0.0], torch.tensor([1, 0]), iter([1, 0])):
         assert schema(right) == schema([1, 0])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"mirror": 1}, "expected a sequence of indices of landmarks, got 1"),
+        ({"contours": [(0, 1)]}, r"a contour must be \(name, indices, is_closed\), got \(0, 1\)"),
+        ({"contours": {"line": (0, 1)}}, "a contour must be .* got 'line'"),
+        ({"normalizers": {"width": (0, 1)}}, "expected a sequence of indices of landmarks, got 0"),
+        ({"normalizers": {"width": [(0,)]}}, "normalizer 'width' must be two groups"),
+        ({"normalizers": [((0,), (1,))]}, "normalizers must be a mapping"),
+    ],
+)
+def test_parts_of_another_form_are_named(parts, message):
+    with pytest.raises(TypeError, match=message):
+        LandmarkSchema(**{"name": "line", "landmark_names": ("a", "b"), **parts})

@@ -248,6 +248,31 @@ def test_fit_warns_once_where_it_was_called_and_can_be_silenced():
         tiny().fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (X, y / 128), "X_val, y_val: all landmarks of y lie between 0 and 1"),
+        (lambda X, y: (X.with_boxes(None), y), "X has boxes, but X_val has none"),
+    ],
+)
+def test_fit_warns_of_validation_samples(change, message):
+    X, y = FACES.data[:6], FACES.target[:6]
+    X_val, y_val = change(FACES.data[6:10], FACES.target[6:10])
+    with pytest.warns(DataWarning, match=message):
+        tiny().fit(X, y, X_val=X_val, y_val=y_val)
+
+
+def test_boxes_of_x_and_not_of_x_val_or_the_other_way_round():
+    X, y, whole = FACES.data, FACES.target, np.c_[np.zeros((30, 2)), SIZES]
+    without, boxed = X.with_boxes(None), X.with_boxes(whole)
+    with pytest.warns(DataWarning, match="X_val has boxes, but X has none"):
+        tiny().fit(without[:6], y[:6], X_val=X[6:10], y_val=y[6:10])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny().fit(without[:6], y[:6], X_val=boxed[6:10], y_val=y[6:10])
+        tiny().fit(X[:6], y[:6], X_val=X[6:10], y_val=y[6:10])
+
+
 def test_predict_warns_of_corners():
     reg = tiny().fit(FACES.data, FACES.target)
     images = [FACES.data.decode(i) for i in range(4)]

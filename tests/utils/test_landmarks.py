@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -81,6 +82,7 @@ def test_nan_stays():
         ([[0, 0], [0, np.inf]], "infinite at sample 1, landmark 0"),
         ([np.zeros((3, 2)), np.zeros((2, 2))], r"sample 1 has shape \(2, 2\), sample 0 .*\(3, 2\)"),
         ([[0, 0], ["a", "b"]], "sample 1: not numbers"),
+        (pd.DataFrame({"path": ["a"], "x0": [1], "y0": [2]}), "not numbers: 'path'"),
         ([[0, 0], None], "y"),
         (None, "y"),
     ],

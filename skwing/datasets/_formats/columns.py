@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skwing._utils.box_columns import (
+    box_columns,
+    corner_columns,
+    incomplete_columns,
+    numbered_corners,
+)
 from skwing._utils.names import SEPARATORS
 from skwing._utils.warnings import warn_of_data
 from skwing.datasets._formats.names import in_order
@@ -13,7 +19,6 @@ from skwing.datasets._formats.pixels import is_pixels
 from skwing.datasets._formats.table import is_missing, is_number
 from skwing.datasets._formats.visibility import VISIBLE_COLUMNS
 from skwing.datasets._paths import IMAGE_SUFFIXES
-from skwing.images._box_columns import box_columns, corner_columns, incomplete_columns
 from skwing.images._convert import PATH_COLUMNS
 
 __all__ = ["Columns", "find_columns", "place_of"]
@@ -83,12 +88,8 @@ def _box_columns(boxes, header, place, where):
     """Columns of boxes or None, and columns of boxes that are not used."""
     usual, corners = box_columns(header), corner_columns(header)
     if boxes is None:
-        if corners and not usual:
-            raise ValueError(
-                f"{where}: the columns {', '.join(header[i] for i in corners)} look like corners "
-                "of boxes, which are not supported: use x, y, width, height, or pass boxes=() for "
-                "no boxes."
-            )
+        if not usual:
+            _refuse(corners, header, where)
         return usual or None, corners
     boxes = tuple(boxes)
     if len(boxes) not in (0, 4):
@@ -97,6 +98,16 @@ def _box_columns(boxes, header, place, where):
         )
     found = tuple(_lookup(name, place, "boxes", where) for name in boxes)
     return found or None, (*usual, *corners)
+
+
+def _refuse(corners, header, where):
+    """Raise an error if there are columns of corners of boxes."""
+    if corners:
+        raise ValueError(
+            f"{where}: the columns {', '.join(header[i] for i in corners)} look like corners of "
+            "boxes, which are not supported: use x, y, width, height, or pass boxes=() for no "
+            "boxes."
+        )
 
 
 def _pairs(header, free, where, choose):
@@ -289,6 +300,8 @@ def find_columns(header, sample, where, *, image=None, landmarks=None, boxes=Non
         _warn_of_halves(header, sample, [i for i in free if i not in taken], of_pairs, where)
         if boxes is None:
             _warn_of_boxes(header, taken, where)
+        if boxes is None and box is None and len(pairs) > 2:
+            _refuse(numbered_corners(header), header, where)
     names = list(pairs) if chosen else in_order(pairs)
     points = tuple(i for name in names for i in pairs[name])
     used = {image, *(box or ()), *points}

@@ -6,13 +6,13 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, overload
 
+from skwing._utils.box_columns import BOX_COLUMNS
 from skwing._utils.checks import check_choice
 from skwing.datasets._formats.columns import find_columns
 from skwing.datasets._formats.csv_long import long_columns, read_long
 from skwing.datasets._formats.dataframe import WideTable, table_bunch
 from skwing.datasets._formats.table import TextTable, as_column
 from skwing.datasets._paths import image_finder
-from skwing.images._box_columns import BOX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

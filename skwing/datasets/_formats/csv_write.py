@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing._utils.box_columns import BOX_COLUMNS
 from skwing._utils.files import replacing
 from skwing.datasets._checks import check_alike, check_one_each, check_written
 from skwing.datasets._formats.columns import find_columns
@@ -14,7 +15,6 @@ from skwing.datasets._formats.csv_long import long_columns
 from skwing.datasets._formats.names import in_order, landmark_names
 from skwing.datasets._paths import written_paths
 from skwing.datasets._text import number_text
-from skwing.images._box_columns import BOX_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,6 +6,7 @@ import os
 from array import array
 from xml.parsers import expat
 
+from skwing._utils.files import there_is_no
 from skwing.datasets._text import as_number, number_text
 
 __all__ = ["parse"]
@@ -175,7 +176,7 @@ def parse(path, locate):
         with open(path, "rb") as file:
             parser.read(file)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}.") from None
+        raise FileNotFoundError(f"{there_is_no(f'file {path}', path)}.") from None
     except (IsADirectoryError, PermissionError) as error:
         what = "this is a folder" if os.path.isdir(path) else f"the file cannot be read: {error}"
         raise ValueError(f"{path}: {what}, expected an XML file.") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skwing._utils.files import there_is_no
 from skwing._utils.optional import import_optional
 from skwing.datasets._published.mat5 import parse_mat5
 
@@ -50,7 +51,7 @@ def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, Any]:
         If it is no MATLAB file, is damaged, or lacks one of the variables.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}.")
+        raise FileNotFoundError(f"{there_is_no(f'file {path}', path)}.")
     with open(path, "rb") as file:
         start = file.read(512 + len(_HDF5))
     # MATLAB writes a header of 512 bytes before the HDF5 data.

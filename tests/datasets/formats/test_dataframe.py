@@ -197,7 +197,7 @@ def test_a_frame_that_pandas_read_is_the_table_that_read_csv_reads(tmp_path_fact
         ({"x0": [1, NAN], "y0": [3, 4]}, "row 'r2': landmark '0' has y and no x"),
         ({"path": ["a.jpg", None], "x0": [1, 2], "y0": [3, 4]}, "row 'r2', column 'path'"),
         ({"path": ["a.jpg", ""], "x0": [1, 2], "y0": [3, 4]}, "row 'r2', column 'path'"),
-        ({"path": ["a.jpg", "../b.jpg"], "x0": [1, 2], "y0": [3, 4]}, "row 'r2': .*leaves"),
+        ({"path": ["a.jpg", ".."], "x0": [1, 2], "y0": [3, 4]}, "row 'r2': .*leaves"),
         ({"x": [1, 1], "y": [1, 1], "width": [1, 0], "height": [1, 1]}, "row 'r2': the box"),
         ({"nose": [1, 2]}, "the DataFrame: no columns of landmarks"),
         ({"x0": [1j, 2], "y0": [3, 4]}, "row 'r1', column 'x0'"),

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["BOX_COLUMNS", "box_columns", "corner_columns", "incomplete_columns"]
+__all__ = [
+    "BOX_COLUMNS",
+    "box_columns",
+    "corner_columns",
+    "incomplete_columns",
+    "numbered_corners",
+]
 
 BOX_COLUMNS = ("x", "y", "width", "height")
 _BOX_PREFIXES = ("", "box", "bbox", "face")
@@ -28,7 +34,7 @@ def box_columns(header: Sequence[str]) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from skwing.images._box_columns import box_columns
+    >>> from skwing._utils.box_columns import box_columns
     >>> box_columns(["path", "bbox_x", "bbox_y", "bbox_w", "bbox_h"])
     (1, 2, 3, 4)
     """
@@ -40,11 +46,28 @@ def corner_columns(header: Sequence[str]) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from skwing.images._box_columns import corner_columns
+    >>> from skwing._utils.box_columns import corner_columns
     >>> corner_columns(["path", "xmin", "ymin", "xmax", "ymax"])
     (1, 2, 3, 4)
     """
     return _usual(header, ("",), _CORNERS) or _usual(header, _BOX_PREFIXES[1:], _CORNERS_OF_BOXES)
+
+
+def numbered_corners(header: Sequence[str]) -> tuple[int, ...]:
+    """Indices of the columns x1, y1, x2, y2 if no other column is x or y with a number, or ().
+
+    They are corners of boxes, or two landmarks.
+
+    Examples
+    --------
+    >>> from skwing._utils.box_columns import numbered_corners
+    >>> numbered_corners(["path", "x1", "y1", "x2", "y2"])
+    (1, 2, 3, 4)
+    >>> numbered_corners(["path", "x1", "y1", "x2", "y2", "x3", "y3"])
+    ()
+    """
+    several = sum(bool(re.fullmatch("[xy][0-9]+", _plain(name))) for name in header) > 4
+    return () if several else _usual(header, ("",), _NUMBERED)
 
 
 def incomplete_columns(header: Sequence[str]) -> tuple[int, ...]:
@@ -52,7 +75,7 @@ def incomplete_columns(header: Sequence[str]) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from skwing.images._box_columns import incomplete_columns
+    >>> from skwing._utils.box_columns import incomplete_columns
     >>> incomplete_columns(["path", "bbox_x", "bbox_y", "nose_x", "nose_y"])
     (1, 2)
     """
