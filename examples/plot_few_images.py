@@ -54,7 +54,7 @@ base = CascadeLandmarkRegressor(max_epochs=30, **settings).fit(many.data, many.t
 # Fit to few images of the second kind
 # ------------------------------------
 # From scratch, and from the model of the first kind. In practice, the start is often a file:
-# ``start="models/drawn.safetensors"``. Its learning rate is lower, and half as many epochs
+# ``start="models/drawn.safetensors"``. Its learning rate is lower, and fewer epochs
 # suffice.
 
 numbers = [0, 10, 20, 40]

@@ -30,11 +30,19 @@ from skwing._prediction.stages import (
     read_stages,
 )
 
-__all__ = ["NEVER", "Retry", "doubts_of", "looks_alike_turned", "read_again"]
+__all__ = [
+    "NEVER",
+    "N_TURNS",
+    "Retry",
+    "doubts_of",
+    "looks_alike_turned",
+    "read_again",
+    "read_turned",
+]
 
 NEVER = 1e9  # limit that no doubt exceeds
 
-_N_TURNS = 8
+N_TURNS = 8  # that make a whole turn
 _SCALES = (0.65, 0.9, 1.25)
 # Relative to the side of the crop, in the direction in which it is turned. The first one is none.
 _SHIFTS = ((0.0, 0.0), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25), (0.0, -0.25))
@@ -176,16 +184,43 @@ def looks_alike_turned(stages, chips, indices, retry):
     """
     crops = stages[0].crop.matrices(len(indices), chips.device)
     upright = read_stages(stages, chips, indices, crops)
-    usual = _agreement(stages[0], chips, indices, upright, retry, crops)
-    points, alike = upright.points[-1], []
-    for turn in (2, 4, 6):  # eighths
-        change = _turned(turn, stages[0].crop.size).to(crops.device)
-        turned = geometry.compose(change, _placed(points, retry, crops))
-        found = read_stages(stages, chips, indices, turned)
+    usual, alike = _agreement(stages[0], chips, indices, upright, retry, crops), []
+    for turn in range(2, N_TURNS, 2):
+        turns = torch.full(indices.shape, turn)
+        found, apart, turned = read_turned(stages, chips, indices, upright, turns, retry)
         agreement = _agreement(stages[0], chips, indices, found, retry, turned)
-        apart = mean_distance(found.points[-1], points) / _unit(points, upright.sides)
-        alike.append((apart > _NEAR_AT_MOST) & (_CLEARLY * agreement > usual) & (usual > 0))
+        alike.append(apart & (_CLEARLY * agreement > usual) & (usual > 0))
     return float(torch.cat(alike).float().mean()) > _ALIKE
+
+
+def read_turned(stages, chips, indices, upright, turns, retry):
+    """Read in crops that are turned relative to predictions.
+
+    Parameters
+    ----------
+    stages : list of Stage
+    chips : Chips
+    indices : int tensor of shape (b,)
+    upright : Reading
+        Predictions for these samples.
+    turns : int tensor of shape (b,)
+        Angles, in eighths of a turn.
+    retry : Retry
+
+    Returns
+    -------
+    reading : Reading
+    apart : bool tensor of shape (b,)
+        Whether these are other landmarks.
+    crops : float32 tensor of shape (b, 2, 3)
+        Crops of the first stage.
+    """
+    points, size = upright.points[-1], stages[0].crop.size
+    crops = stages[0].crop.matrices(len(indices), chips.device)
+    crops = geometry.compose(_turned(turns, size).to(crops.device), _placed(points, retry, crops))
+    found = read_stages(stages, chips, indices, crops)
+    apart = mean_distance(found.points[-1], points) / _unit(points, upright.sides)
+    return found, apart > _NEAR_AT_MOST, crops
 
 
 def _from_itself(stages, chips, indices, reading, retry, crops):
@@ -233,18 +268,18 @@ def _from_all_sides(stages, chips, indices, reading, retry, crops):
 def _changes(size, device):
     """Changes of a crop: for each shift, all rotations and scales, of shape (k, 2, 3)."""
     for shift in _SHIFTS:
-        yield _turned_and_scaled(range(_N_TURNS), shift, size).to(device)
+        yield _turned_and_scaled(range(N_TURNS), shift, size).to(device)
 
 
-def _turned(turn, size):
-    """Change of a crop by eighths of a turn about its middle, of shape (1, 2, 3)."""
-    angle = torch.tensor([turn * 2 * math.pi / _N_TURNS])
-    return geometry.from_parts(angle, torch.ones(1), torch.zeros(1, 2), (size - 1) / 2)
+def _turned(turns, size):
+    """Changes of a crop by eighths of a turn about its middle, of shape (k, 2, 3)."""
+    angles, n = turns * (2 * math.pi / N_TURNS), len(turns)
+    return geometry.from_parts(angles, torch.ones(n), torch.zeros(n, 2), (size - 1) / 2)
 
 
 def _turned_and_scaled(turns, shift, size):
     """Changes of a crop by eighths of a turn, and all scales, of shape (k, 2, 3)."""
-    angles = torch.tensor(turns).repeat(len(_SCALES)) * (2 * math.pi / _N_TURNS)
+    angles = torch.tensor(turns).repeat(len(_SCALES)) * (2 * math.pi / N_TURNS)
     scales = torch.tensor(_SCALES).repeat_interleave(len(turns))
     shifts = torch.tensor(shift) * scales[:, None] * size
     return geometry.from_parts(angles, scales, shifts, (size - 1) / 2)

@@ -13,6 +13,7 @@ from skwing._prediction.read_images import read_chips
 from skwing._prediction.retry import NEVER, Retry, doubts_of, looks_alike_turned, read_again
 from skwing._prediction.stages import Reading, Stage, read_stages
 from skwing._prediction.state import put, taken
+from skwing._training import doubt_limit
 from skwing.datasets import make_faces
 
 # Two eyes (red) above a tip (green); the eyes swap places in a mirrored image.
@@ -186,6 +187,19 @@ def test_the_limit_depends_on_whether_mirrored_crops_are_used():
     retry = Retry(cascade()[1].start, 0.02, 0.03)
     for mirrored, limit in (True, 0.02), (False, 0.03):
         assert retry.of(cascade(mirrored)[0]).limit == limit
+
+
+def test_with_few_training_samples_the_limit_lies_between_right_and_wrong_ones(monkeypatch):
+    stages, retry = cascade()
+    training = chips_of(shapes(np.radians([0, 10, -20, 5]), off=OFF[:4]))
+    _, right = read_chips(stages, training)
+    _, wrong = read_chips(stages, chips_of(shapes(ANGLES[3:], off=OFF[3:])))
+    never = Retry(retry.start, NEVER)
+    limit = doubt_limit._limit(stages, training, never, 1.5)
+    assert 1.5 * right.max() < limit < wrong.min()
+    monkeypatch.setattr(doubt_limit, "_FEW", len(training))
+    limit = doubt_limit._limit(stages, training, never, 1.5)
+    assert limit == pytest.approx(1.5 * np.quantile(right, 0.95))
 
 
 def test_what_is_found_does_not_depend_on_the_batch():
