@@ -224,6 +224,8 @@ def _conversion_of(image: Any) -> str:
         return " Decode it: cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1]."
     if hasattr(image, "getexif"):  # Pillow
         return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
+    if hasattr(image, "has_boxes"):  # a BoxedImages
+        return " skwing.images.concatenate joins several BoxedImages."
     if hasattr(image, "detach"):
         return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] not in (1, 3, 4):

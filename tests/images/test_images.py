@@ -362,6 +362,7 @@ def test_boxes_come_from_the_columns_of_a_table():
         ([GREY, GREY[:0]], ValueError, "sample 1.*no pixels"),
         (["a.jpg", None], TypeError, r"sample 1 is None.*cv2\.imread"),
         (["a.jpg", 7], TypeError, "sample 1 is 7 of type int"),
+        ([BoxedImages(["a.jpg"])], TypeError, r"concatenate joins several BoxedImages"),
         ([[[1, 2], [3, 4]]], TypeError, "sample 0.*list"),
         (pd.Series(["a.jpg", np.nan]), TypeError, "sample 1 is nan"),
         (pd.DataFrame({"path": ["a.jpg", None]}), TypeError, "sample 1 is"),
