@@ -14,6 +14,7 @@ from skwing._utils.unwrap import predictor_of
 from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
 from skwing.images import BoxedImages
+from skwing.images._decode import VIDEO_SUFFIXES
 
 __all__ = [
     "Samples",
@@ -28,7 +29,6 @@ __all__ = [
     "with_boxes",
 ]
 
-_VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
 _UNSURE = 0.5  # confidence below which predictions are named
 _LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face
 
@@ -60,7 +60,7 @@ class Samples:
 def images_to_read(args):
     """Samples to predict, of images or of an annotation file."""
     for path in map(Path, args.images):
-        if path.suffix.lower() in _VIDEO_SUFFIXES:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
             raise ValueError(f"{path} is a video: `skwing track` follows faces through videos")
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES

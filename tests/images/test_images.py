@@ -423,6 +423,7 @@ def test_broken_files_are_errors_that_name_sample_and_path(tmp_path, capfd):
     contents = {
         "empty.jpg": (b"", "the file is empty"),
         "text.jpg": (b"hello", "damaged"),
+        "clip.MP4": (b"\0\0\0\x1cftypisom", r"this is a video; skwing\.tracking\.read_video"),
         "cut.jpg": (jpeg[:-40], "damaged"),
         "cut.png": (encoded(COLOUR).tobytes()[:-20], "damaged|cannot be decoded"),
         "deep.png": (encoded(GREY.astype(np.uint16) * 257).tobytes(), "uint16"),
