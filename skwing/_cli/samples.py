@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from skwing._cli.formats import find_format, find_images, read_landmarks
+from skwing._cli.formats import FORMATS, find_format, find_images, read_landmarks
 from skwing._cli.further import Further
 from skwing._cli.names import order_by_name
 from skwing._cli.words import count, named, say
@@ -29,6 +29,7 @@ __all__ = [
     "with_boxes",
 ]
 
+_ANNOTATION_SUFFIXES = frozenset(form.suffix for form in FORMATS.values() if form.suffix)
 _UNSURE = 0.5  # confidence below which predictions are named
 _LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face
 
@@ -62,6 +63,8 @@ def images_to_read(args):
     for path in map(Path, args.images):
         if path.suffix.lower() in VIDEO_SUFFIXES:
             raise ValueError(f"{path} is a video: `skwing track` follows faces through videos")
+        if len(args.images) > 1 and path.is_file() and path.suffix.lower() in _ANNOTATION_SUFFIXES:
+            raise ValueError(f"{path} is an annotation file: pass it as the only one of IMAGES")
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):
