@@ -17,11 +17,12 @@ from skwing._prediction.prediction_mixin import PredictionMixin
 from skwing._prediction.state import ATTRIBUTES, put, taken
 from skwing._training.augmentation_mixin import AugmentationMixin
 from skwing._training.doubt_limit import make_retry
+from skwing._training.fitted import fitted_attributes
 from skwing._training.parameters import SETTINGS
 from skwing._training.plan import Plan, make_plan
 from skwing._training.prepare import prepare
 from skwing._training.samples import check_samples, drop_unboxed, labelled
-from skwing._training.seen import kept_marks, warn_of_seen
+from skwing._training.seen import warn_of_seen
 from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
 from skwing._training.unlabelled import (
@@ -31,7 +32,6 @@ from skwing._training.unlabelled import (
     with_predicted,
 )
 from skwing._utils.ambient import plain_state
-from skwing._utils.boxes import are_whole_images
 from skwing._utils.callbacks import CallbackSupportMixin, with_callbacks
 from skwing._utils.checks import check_table
 from skwing._utils.doc_links import DocLinkMixin
@@ -42,8 +42,6 @@ from skwing._utils.random import drawing
 from skwing._utils.ranks import joined, shared
 from skwing._utils.threads import one_thread
 from skwing._utils.unwrap import check_order, schema_of
-from skwing.boxes import box_relation
-from skwing.geometry import boxes_of
 from skwing.metrics import nme
 from skwing.metrics._errors import check_measurable
 from skwing.schema import check_schema
@@ -476,35 +474,7 @@ class CascadeLandmarkRegressor(
 
     def _keep(self, run: Any, plan: Plan, chips: Any, *, flat: bool) -> None:
         """Set the fitted attributes, at once: an interruption never mixes those of two fits."""
-        n_kept, mirrored = len(run.kept), plan.mirrored
-        for i, before in enumerate(getattr(plan.before, "mirrored_", [])):
-            # Stages that were not trained in this fit keep their previous value.
-            trained = i >= plan.first and run.history[i]
-            mirrored[i] = mirrored[i] if trained else before
-        boxes = plan.train.data.boxes
-        whole = are_whole_images(boxes, chips.image_sizes)
-        # The terms stay with the weights.
-        source = plan.before if plan.start is None else plan.start.model
-        fitted = {
-            "networks_": [stage.network.eval() for stage in run.kept],
-            "crops_": [stage.crop for stage in run.kept],
-            "asymmetry_": [stage.asymmetry.cpu().numpy() for stage in run.kept],
-            "mirrored_": mirrored[:n_kept],
-            "mean_shape_": plan.mean_shape,
-            "n_landmarks_": len(plan.mean_shape),
-            "box_relation_": None if whole else box_relation(boxes, boxes_of(plan.train.points)),
-            "schema_": plan.schema,
-            "history_": [row for rows in run.history for row in rows],
-            "n_iter_": [len(rows) for rows in run.history],
-            "notice_": getattr(source, "notice_", None),
-            "_builders": list(plan.builders[:n_kept]),
-            "_n_planned": len(run.stages),
-            "_frame": chips.frame,
-            "_flat": flat,
-            "_seen": kept_marks(plan.train, getattr(source, "_seen", None)),
-            "_certainty": None,
-            "_retry": None,
-        }
+        fitted = fitted_attributes(run, plan, chips, flat)
         self.__dict__.pop("calibration_", None)  # not valid for the new networks
         self.__dict__.update(fitted)
         self._retry = make_retry(run.kept, chips, plan, self.mirrored_)

@@ -519,10 +519,10 @@ def as_uint8(image: NDArray[Any], describe: str) -> NDArray[np.uint8]:
     low, high = image.min(), image.max()
     # Tolerate rounding errors of resizing; larger values have another range. NaN fails too.
     if not (low >= -1e-3 and high <= 1 + 1e-3):
-        raise ValueError(
-            f"{describe}: float images must lie in [0, 1], found values from {low:g} to "
-            f"{high:g}. Images in [0, 255] should be passed as uint8."
-        )
+        found = "NaN" if np.isnan(low) else f"values from {low:g} to {high:g}"
+        expected = "float images must lie in [0, 1]"
+        hint = "Images in [0, 255] should be passed as uint8."
+        raise ValueError(f"{describe}: {expected}, found {found}. {hint}")
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 

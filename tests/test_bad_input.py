@@ -326,7 +326,7 @@ def test_a_broken_file_far_down_is_named(fitted, paths):
     ("image", "match"),
     [
         (X[0].astype(float), r"sample 2: float images must lie in \[0, 1\], found values from"),
-        (X[0] * np.nan, r"sample 2: float images must lie in \[0, 1\]"),
+        (X[0] * np.nan, r"sample 2: float images must lie in \[0, 1\], found NaN"),
         (X[0].astype(np.uint16), "sample 2: the image is of dtype uint16, expected uint8 or float"),
         (X[0].astype(bool), "sample 2: the image is of dtype bool"),
         (X[0, ..., :2], r"sample 2 is an array of shape \(48, 48, 2\), expected .* 1, 3 or 4"),

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from small import PLAIN, build_small, trace_once, train_at_most
 
 from skwing import CascadeLandmarkRegressor, save_model
 from skwing._cli import main
+from skwing._cli.parser import make_parser
 from skwing.datasets import make_faces, read_tps, to_sleap_io, write_coco, write_tps
 from skwing.images import BoxedImages
 
@@ -24,6 +26,11 @@ PAGES = sorted(
     if path.relative_to(DOCS).parts[0] not in ("_build", "api", "gallery", "research-log.md")
 )
 SNIPPET = re.compile(r"^```(python|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(
+    r"(?:^|`)(skwing (?:predict|train|evaluate|track|convert|plot|export|describe) [^`\n]*)",
+    re.MULTILINE,
+)
+SCRIPT = re.compile(r"(?<![\w/])(?:benchmarks|docs|examples|tests)/[\w./]+\.py")
 PAGES += [path for path in [ROOT / "models" / "README.md"] if path.is_file()]
 N_FACES = 24
 FAST = {"data.md"}  # all others are slow tests
@@ -126,3 +133,41 @@ def test_snippets_run(folder, page):
             exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
         for args in commands(code) if lang == "bash" else ():
             assert main([args[0], "-q", *args[1:]]) == 0, f"{page}, line {line}: {args}"
+
+
+def all_pages():
+    """All pages, with those whose snippets do not run, and README.md; name and text."""
+    for path in [*PAGES, *(p for p in [ROOT / "README.md"] if p.is_file())]:
+        yield path.relative_to(ROOT).as_posix(), path.read_text("utf-8")
+
+
+def test_commands_of_the_pages_have_the_options_of_the_command_line(capsys):
+    found = [(page, command) for page, text in all_pages() for command in COMMAND.findall(text)]
+    assert len(found) > 30
+    told = {}
+    for page, command in found:
+        name, *words = shlex.split(command, comments=True)[1:]
+        if name not in told:
+            with pytest.raises(SystemExit):
+                make_parser().parse_args([name, "--help"])
+            told[name] = re.findall(r"-[-\w]+", capsys.readouterr().out)
+        unknown = [word for word in words if word[0] == "-" and word not in told[name]]
+        assert unknown == [], f"{page}: {command}"
+
+
+def test_names_in_the_snippets_of_a_page_are_defined_there(tmp_path):
+    ruff = shutil.which("ruff")
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+    for page, text in all_pages():
+        code = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        (tmp_path / page.replace("/", ".").replace(".md", ".py")).write_text("\n".join(code))
+    rules = ["--isolated", "--no-cache", "--select", "F821", "--output-format", "concise"]
+    done = subprocess.run([ruff, "check", *rules, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_scripts_that_the_pages_name_are_there():
+    named = {(page, script) for page, text in all_pages() for script in SCRIPT.findall(text)}
+    assert len(named) > 30
+    assert [each for each in sorted(named) if not (ROOT / each[1]).is_file()] == []

@@ -124,11 +124,11 @@ def answer(runtime, path, regressor, X):
 
 @pytest.fixture(scope="module")
 def in_place(faces):
-    """Two cascades of equal networks, of which those of the first change their input."""
+    """Two regressors with equal networks, of which that of the first changes its input."""
     return [
-        CascadeLandmarkRegressor(
-            networks=(partial(network, **SMALL),) * 2, **SETTINGS, **UNBENT
-        ).fit(faces.data, faces.target)
+        CascadeLandmarkRegressor(networks=(partial(network, **SMALL),), **SETTINGS, **UNBENT).fit(
+            faces.data, faces.target
+        )
         for network in (InPlace, ByCopy)
     ]
 
@@ -188,35 +188,41 @@ def test_the_file_tells_how_boxes_lie_around_landmarks(model, cascade, faces):
     )
 
 
+@pytest.fixture(scope="module")
+def single(runtime, faces, tmp_path_factory):
+    """A single stage without a schema, and its files in full and in half precision."""
+    folder = tmp_path_factory.mktemp("single")
+    X = faces.data.with_schema(None)
+    regressor = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS)
+    regressor.fit(X, faces.target[:, :5])
+    regressor.notice_ = "For research only."
+    pipeline = Pipeline([("nothing", "passthrough"), ("reg", regressor)])
+    with pytest.MonkeyPatch.context() as patch:
+        trace_once(patch)
+        to_onnx(pipeline, folder / "full.onnx")
+        to_onnx(regressor, folder / "half.onnx", precision="float16", calibration=X)
+    return regressor, folder / "full.onnx", folder / "half.onnx"
+
+
 @slow
-def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, faces, tmp_path, monkeypatch):
-    trace_once(monkeypatch)
-    reg = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS).fit(faces.data, faces.target)
-    reg.notice_ = "For research only."
-    to_onnx(reg, tmp_path / "full.onnx")
-    to_onnx(reg, tmp_path / "half.onnx", precision="float16", calibration=faces.data)
-    paths = [tmp_path / "full.onnx", tmp_path / "half.onnx"]
-    full, half = (answer(runtime, path, reg, faces.data) for path in paths)
+def test_half_the_bytes_give_nearly_the_same_landmarks(runtime, single, faces):
+    regressor, *paths = single
+    full, half = (answer(runtime, path, regressor, faces.data) for path in paths)
     assert 0 < np.abs(full - half).max() < 0.1
-    n_halved = sum(w.numel() for w in reg.networks_[0].parameters() if w.ndim > 1)
+    n_halved = sum(w.numel() for w in regressor.networks_[0].parameters() if w.ndim > 1)
     assert paths[1].stat().st_size < paths[0].stat().st_size - 1.5 * n_halved
-    session = runtime.InferenceSession(tmp_path / "half.onnx")
-    told = session.get_modelmeta().custom_metadata_map
-    assert (told["notice"], told["precision"]) == (reg.notice_, "float16")
+    told = runtime.InferenceSession(paths[1]).get_modelmeta().custom_metadata_map
+    assert (told["notice"], told["precision"]) == (regressor.notice_, "float16")
     assert 0 < float(told["difference"]) < 0.1
 
 
 @slow
-def test_a_single_stage_without_a_schema(runtime, faces, tmp_path):
-    X = BoxedImages([faces.data.decode(i) for i in range(12)], faces.data.boxes)
-    regressor = CascadeLandmarkRegressor(networks=(PLAIN,), **SETTINGS)
-    regressor.fit(X, faces.target[:, :5])
-    pipeline = Pipeline([("nothing", "passthrough"), ("reg", regressor)])
-    to_onnx(pipeline, tmp_path / "one.onnx")
-    found = answer(runtime, tmp_path / "one.onnx", regressor, X)
-    np.testing.assert_allclose(found, regressor.predict(X), atol=0.02)
-    session = runtime.InferenceSession(tmp_path / "one.onnx")
-    assert "landmarks" not in session.get_modelmeta().custom_metadata_map
+def test_a_single_stage_without_a_schema(runtime, single, faces):
+    regressor, path, _ = single
+    found = answer(runtime, path, regressor, faces.data)
+    np.testing.assert_allclose(found, regressor.predict(faces.data), atol=0.02)
+    told = runtime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    assert "landmarks" not in told
 
 
 @slow

@@ -82,7 +82,7 @@ def test_snippets_of_the_readme_run(folder):
     for line, code in snippets("README.md"):
         # The place in the page stands in the traceback of one that fails.
         exec(compile("\n" * (line - 1) + code, str(ROOT / "README.md"), "exec"), namespace)
-    assert namespace["points"].shape == (4, 136)
+    assert namespace["points"].shape == (4, 68, 2)
     assert namespace["std"].shape == (4, 68)
     assert np.isfinite(namespace["std"]).all()
     model, faces = namespace["model"], namespace["faces"]

@@ -6,23 +6,16 @@ import numpy as np
 from tqdm import tqdm
 
 from skwing import tracking
-from skwing._cli.formats import (
-    FORMATS,
-    Writing,
-    find_format,
-    read_landmarks,
-    warn_of_lost,
-    write_landmarks,
-)
+from skwing._cli.annotated import draw_worst, read_annotated, read_data
+from skwing._cli.formats import FORMATS, Writing, find_format, warn_of_lost, write_landmarks
 from skwing._cli.measure import Measure, columns_of, print_errors, print_landmarks
-from skwing._cli.names import order_by_name, schema_to_write, table_columns
+from skwing._cli.names import schema_to_write, table_columns
 from skwing._cli.outputs import check_outputs, check_samples, check_writing
+from skwing._cli.passes import predict_all
 from skwing._cli.pictures import displays, draw_landmarks, save
 from skwing._cli.samples import (
     count_found,
-    detect_matching,
     detector_of,
-    digitised,
     images_to_read,
     landmarks_to_keep,
     needs_detector,
@@ -39,10 +32,9 @@ from skwing._cli.training import (
 )
 from skwing._cli.video import VIDEOS, about_video, open_table, open_video
 from skwing._cli.words import count, say
-from skwing._utils.unwrap import gives_confidence, predictor_of, schema_of
+from skwing._utils.unwrap import predictor_of, schema_of
 from skwing._utils.warnings import warn_caller
 from skwing.balance import PoseBalancer
-from skwing.datasets._dataset import Dataset
 from skwing.display._inputs import sample_errors
 from skwing.export import to_onnx
 from skwing.images import BoxedImages
@@ -52,7 +44,6 @@ NOT_BOXED = (
     "the model was trained without boxes, on whole images: it does not find its landmarks in the "
     "boxes of faces unless these images were cropped like them; train --detect gives samples boxes"
 )
-_A_PASS = 64  # images between two updates of the progress bar
 
 
 def predict(args):
@@ -69,7 +60,7 @@ def predict(args):
     kept = landmarks_to_keep(samples, model, args)
     samples = with_boxes(samples, model, args)
     data = samples.data
-    points, confidence = _predict_all(model, data, args.quiet, args.skip_unreadable, kept)
+    points, confidence = predict_all(model, data, args.quiet, args.skip_unreadable, kept)
     found = np.flatnonzero(~np.isnan(points).all(axis=(1, 2)))
     tell_missing(samples)
     tell_unsure(samples, confidence)
@@ -96,22 +87,19 @@ def train(args):
     """Run ``skwing train``: train a model on annotated images."""
     check_outputs({"--out": args.out}, [("DATA", args.data)])  # before training, not after
     _check_needed(args, ("yunet",), "detect")
-    dataset = read_landmarks(*_reading(args))
-    usable = digitised(dataset, args.data, "nothing to train on")
-    model = make_model(args, dataset)
-    note_of_schema(model, dataset)
-    data, target = dataset.data[usable], dataset.target[usable]
-    if args.detect:
-        data, hits = detect_matching(data, target, args.data, args)
-        data, target = data[hits], target[hits]
-    kept, held_out = hold_out(data, args.hold_out, args.seed)
-    model.fit(data[kept], target[kept])
+    samples = read_annotated(args, args.data, "nothing to train on")
+    model = make_model(args, samples.dataset)
+    note_of_schema(model, samples.dataset)
+    samples = samples.with_detected(args)
+    kept, held_out = hold_out(samples.data, args.hold_out, args.seed)
+    data = samples.data[kept]
+    model.fit(data, samples.target[kept])
     save_model(model, args.out)
-    say(f"model trained on {_photographs(data[kept])}: {args.out}")
+    say(f"model trained on {_photographs(data)}: {args.out}")
     if len(held_out):
-        data, target = data[held_out], target[held_out]
+        data, target = samples.data[held_out], samples.target[held_out]
         say(f"error on {_photographs(data)} held out:")
-        points, _ = _predict_all(model, data, args.quiet)
+        points, _ = predict_all(model, data, args.quiet)
         print_errors(target, points, data, Measure(schema=schema_of(model, data)))
         note_of_seen(model, data, target)
         if can_calibrate(target):
@@ -129,29 +117,20 @@ def evaluate(args):
     check_outputs({}, inputs, {"--draw": args.draw})
     _check_needed(args, ("yunet",), "detect")
     model = load_model(args.model)
-    dataset = read_landmarks(*_reading(args))
-    rows = digitised(dataset, args.data, "nothing to measure")
-    dataset = _as_the_model(dataset, model, args.data)
-    data, target = dataset.data[rows], dataset.target[rows]
-    if args.detect:
-        data, hits = detect_matching(data, target, args.data, args)
-        rows, data, target = rows[hits], data[hits], target[hits]
-    measure = Measure.of(args, model, data, columns_of(dataset, rows))
-    points, _ = _predict_all(model, data, args.quiet)
+    samples = read_annotated(args, args.data, "nothing to measure", model).with_detected(args)
+    data, target = samples.data, samples.target
+    measure = Measure.of(args, model, data, columns_of(samples.dataset, samples.rows))
+    points, _ = predict_all(model, data, args.quiet)
     errors = print_errors(target, points, data, measure)
     note_of_seen(model, data, target)
     if args.landmarks:
         print_landmarks(target, points, data, measure)
     if args.draw:
-        # All samples are passed, so that numbers in the picture are rows of the file.
-        everything = np.full_like(dataset.target, np.nan)
-        everything[rows] = points
-        draw_landmarks(
+        draw_worst(
             args.draw,
-            dataset.data,
-            dataset.target,
-            everything,
-            rows=rows[np.argsort(-errors, kind="stable")],
+            samples,
+            points,
+            errors,
             n_most=args.draw_max,
             schema=measure.schema,
             normalizer=measure.normalizer if measure.unit is None else 1.0,
@@ -167,7 +146,7 @@ def convert(args):
         check_outputs({"TARGET": target}, [("SOURCE", source)])
     elif target.exists() and source.samefile(target):
         raise ValueError(f"{target} is both SOURCE and TARGET; expected two different folders")
-    dataset = read_landmarks(source, args.format, args.images, args.schema, args.category)
+    dataset = read_data(args, source)
     data, points = dataset.data, dataset.target
     further = find_format(source, args.format).further(dataset)
     check_samples(target, data, points.shape[1], further, args.to, writing)
@@ -219,12 +198,8 @@ def export(args):
     _check_needed(args, ("format", "images", "schema", "category"), "calibration")
     model, settings = load_model(args.model), {}
     if args.calibration is not None:
-        source = args.calibration, args.format, args.images, args.schema, args.category
-        dataset = read_landmarks(*source)
-        rows = digitised(dataset, args.calibration, "nothing to compare")
-        dataset = _as_the_model(dataset, model, args.calibration)
-        settings["calibration"] = dataset.data[rows]
-        settings["calibration_target"] = dataset.target[rows]
+        samples = read_annotated(args, args.calibration, "nothing to compare", model)
+        settings = {"calibration": samples.data, "calibration_target": samples.target}
     batch_size = args.batch_size
     to_onnx(model, args.out, precision=args.precision, batch_size=batch_size, **settings)
     say(f"ONNX file: {args.out}")
@@ -238,34 +213,30 @@ def plot(args):
     inputs = [("DATA", args.data), ("--model", args.model)]
     check_outputs({}, inputs, {"--out": args.out})
     model = None if args.model is None else load_model(args.model)
-    dataset = read_landmarks(*_reading(args))
-    rows = digitised(dataset, args.data, "nothing to draw")
-    dataset = _as_the_model(dataset, model, args.data)
-    data, target = dataset.data[rows], dataset.target[rows]
+    samples = read_annotated(args, args.data, "nothing to draw", model)
     if args.kind == "landmarks":
-        _plot_landmarks(args, model, dataset, rows)
+        _plot_landmarks(args, model, samples)
         return 0
     display = displays()
     if args.kind == "errors":
-        drawn = display.CumulativeErrorDisplay.from_estimator(model, data, target)
+        drawn = display.CumulativeErrorDisplay.from_estimator(model, samples.data, samples.target)
     else:
-        balancer = PoseBalancer().fit(data, target)
-        drawn = display.PoseHistogramDisplay.from_estimator(balancer, data)
+        balancer = PoseBalancer().fit(samples.data, samples.target)
+        drawn = display.PoseHistogramDisplay.from_estimator(balancer, samples.data)
     save(drawn, args.out)
     return 0
 
 
-def _plot_landmarks(args, model, dataset, rows):
+def _plot_landmarks(args, model, samples):
     """Draw the landmarks of some samples; with predictions, those of largest error first."""
-    data, target = dataset.data[rows], dataset.target[rows]
-    points, schema = None, schema_of(model, data)
-    if model is not None:  # all rows, so that numbers in the picture are those of the file
-        points = np.full_like(dataset.target, np.nan)
-        points[rows], _ = _predict_all(model, data, args.quiet)
-        errors, _ = sample_errors(target, points[rows], "auto", schema, None)
-        rows = rows[np.argsort(-errors, kind="stable")]
-    pair = dataset.target, points
-    draw_landmarks(args.out, dataset.data, *pair, rows=rows, schema=schema, n_most=args.draw_max)
+    options = {"schema": schema_of(model, samples.data), "n_most": args.draw_max}
+    if model is None:
+        everything, rows = samples.dataset, samples.rows
+        draw_landmarks(args.out, everything.data, everything.target, rows=rows, **options)
+        return
+    points, _ = predict_all(model, samples.data, args.quiet)
+    errors, _ = sample_errors(samples.target, points, "auto", options["schema"], None)
+    draw_worst(args.out, samples, points, errors, **options)
 
 
 def describe(args):
@@ -309,10 +280,6 @@ def _check_needed(args, names, needed):
         raise ValueError(f"{given[0]} has no effect without --{needed}: pass both or neither")
 
 
-def _reading(args):
-    return args.data, args.format, args.images, args.schema, args.category
-
-
 def _writing(args):
     return Writing(args.decimals, args.whole_pixels, args.overwrite)
 
@@ -336,50 +303,7 @@ def _named(data, schema, form):
     return BoxedImages(data.paths, boxes=data.boxes if data.has_boxes else None, schema=schema)
 
 
-def _as_the_model(dataset, model, path):
-    """Data set with its landmarks in the order of the model, if both have the same names."""
-    order = None if model is None else order_by_name(model, dataset, path)
-    if order is None:
-        return dataset
-    say(f"the landmarks of {path} are in another order than those of the model: matched by name")
-    data, schema = dataset.data, predictor_of(model).schema_
-    boxes = data.boxes if data.has_boxes else None
-    matched = {
-        "data": BoxedImages(data.paths, boxes=boxes, schema=schema),
-        "target": dataset.target[:, order],
-    }
-    return Dataset(**{**dataset, **matched})
-
-
 def _photographs(data):
     """Numbers of photographs and samples in words."""
     n_photographs = len(data.by_image())
     return f"{count(n_photographs, 'photographs')} ({count(len(data), 'samples')})"
-
-
-def _predict_all(model, data, quiet, skip=False, known=None):
-    """Predict the landmarks of all images, NaN without a box; a progress bar if there are many.
-
-    The bar is not shown if `quiet`. Samples with `known` landmarks are not predicted.
-
-    Returns
-    -------
-    points : array of shape (n, L, 2)
-    confidence : array of shape (n,)
-        NaN if it is not known.
-    """
-    on_error = {"on_error": "skip"} if skip else {}
-    sure = {"return_confidence": True} if gives_confidence(model) else {}
-    points = np.full((len(data), predictor_of(model).n_landmarks_, 2), np.nan)
-    points = points if known is None else known.copy()
-    confidence = np.full(len(data), np.nan)
-    rows = np.flatnonzero(~data.missing_boxes & np.isnan(points).any(axis=2).all(axis=1))
-    with tqdm(total=len(rows), disable=quiet or len(rows) <= _A_PASS, unit=" images") as bar:
-        for start in range(0, len(rows), _A_PASS):
-            part = rows[start : start + _A_PASS]
-            found = model.predict(data[part], **on_error, **sure)
-            if sure:
-                found, confidence[part] = found
-            points[part] = found.reshape(len(part), -1, 2)
-            bar.update(len(part))
-    return points, confidence

@@ -1,4 +1,4 @@
-"""Samples of the commands: images to predict, detected faces, and samples with landmarks."""
+"""Samples to predict, and detected faces."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from skwing._cli.formats import find_format, find_images, read_landmarks
+from skwing._cli.formats import FORMATS, find_format, find_images, read_landmarks
 from skwing._cli.further import Further
 from skwing._cli.names import order_by_name
 from skwing._cli.words import count, named, say
@@ -14,21 +14,22 @@ from skwing._utils.unwrap import predictor_of
 from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
 from skwing.images import BoxedImages
+from skwing.images._decode import VIDEO_SUFFIXES
 
 __all__ = [
     "Samples",
     "count_found",
     "detect_matching",
     "detector_of",
-    "digitised",
     "images_to_read",
     "landmarks_to_keep",
+    "names_of",
     "needs_detector",
     "tell_missing",
     "with_boxes",
 ]
 
-_VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
+_ANNOTATION_SUFFIXES = frozenset(form.suffix for form in FORMATS.values() if form.suffix)
 _UNSURE = 0.5  # confidence below which predictions are named
 _LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face
 
@@ -60,8 +61,10 @@ class Samples:
 def images_to_read(args):
     """Samples to predict, of images or of an annotation file."""
     for path in map(Path, args.images):
-        if path.suffix.lower() in _VIDEO_SUFFIXES:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
             raise ValueError(f"{path} is a video: `skwing track` follows faces through videos")
+        if len(args.images) > 1 and path.is_file() and path.suffix.lower() in _ANNOTATION_SUFFIXES:
+            raise ValueError(f"{path} is an annotation file: pass it as the only one of IMAGES")
     first = Path(args.images[0])
     is_file = first.is_file() and first.suffix.lower() not in IMAGE_SUFFIXES
     if len(args.images) == 1 and (args.format or is_file):
@@ -190,7 +193,7 @@ def detect_matching(data, target, path, args):
         out = "is left out" if missed.sum() == 1 else "are left out"
         say(
             f"no face found for {missed.sum()} of {count(len(data), 'samples')}: "
-            f"{_names(data, missed)} ({out})"
+            f"{names_of(data, missed)} ({out})"
         )
     return data.with_boxes(boxes), ~missed
 
@@ -226,7 +229,7 @@ def tell_missing(samples):
     else:
         what, n_missing, n_all, unit = "no box", missing.sum(), len(data), "samples"
     empty = "its row is empty" if n_missing == 1 else "their rows are empty"
-    say(f"{what} in {n_missing} of {count(n_all, unit)}: {_names(data, missing)} ({empty})")
+    say(f"{what} in {n_missing} of {count(n_all, unit)}: {names_of(data, missing)} ({empty})")
 
 
 def tell_unsure(samples, confidence):
@@ -235,7 +238,7 @@ def tell_unsure(samples, confidence):
     if unsure.any():
         say(
             f"the landmarks of {unsure.sum()} of {count(len(unsure), samples.noun)} are probably "
-            f"wrong (confidence below {_UNSURE:.0%}): {_names(samples.data, unsure)}"
+            f"wrong (confidence below {_UNSURE:.0%}): {names_of(samples.data, unsure)}"
         )
 
 
@@ -249,37 +252,11 @@ def count_found(samples, points):
     return f"{count(found.sum(), noun)} in {count(n_images, 'images')}"
 
 
-def digitised(dataset, path, purpose):
-    """Indices of the samples with landmarks and, if there are boxes, with a box.
-
-    Raises
-    ------
-    ValueError
-        If there are none; the message contains the file and the purpose.
-    """
-    data, has_landmarks = dataset.data, ~np.isnan(dataset.target).any(-1).all(-1)
-    if not has_landmarks.any():
-        kind = "digitised specimens" if "scale" in dataset else "samples with landmarks"
-        raise ValueError(f"{path} has no {kind}: {purpose} (use predict)")
-    for lost, what in ((~has_landmarks, "landmarks"), (has_landmarks & data.missing_boxes, "box")):
-        if lost.any():
-            have = "has" if lost.sum() == 1 else "have"
-            out = "is left out" if lost.sum() == 1 else "are left out"
-            say(
-                f"{lost.sum()} of {count(len(data), 'samples')} {have} no {what} and {out}: "
-                f"{_names(data, lost)}"
-            )
-    rows = np.flatnonzero(has_landmarks & ~data.missing_boxes)
-    if not len(rows):
-        raise ValueError(f"{path} has no boxes for the samples with landmarks: {purpose}")
-    return rows
-
-
 def _n_photographs(data, mask):
     return sum(bool(mask[rows].any()) for rows in data.by_image())
 
 
-def _names(data, mask):
+def names_of(data, mask):
     """Names of the images of some samples, or numbers of samples that are not in files."""
     rows = np.flatnonzero(mask)
     return named([f"sample {i}" for i in rows] if data.paths is None else data.paths[rows])

@@ -54,6 +54,8 @@ REPLACED = {
     "without --precision int8 or float16, --calibration has no effect: pass one of them",
     "with precision='int8', 200 or more": "with --precision int8, 200 or more",
     # files
+    "holds no .pts files.": "holds no .pts files: name a file of annotations (.csv, .tps, .json, "
+    ".xml), or a folder of .pts files.",
     "If a reader returned this path, pass it the folder of the images.": "If a file of annotations "
     "names this image, --images names the folder of the images.",
     "pass the folder of the images to the reader": "--images names the folder of the images",

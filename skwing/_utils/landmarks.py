@@ -67,14 +67,17 @@ def as_points(y: ArrayLike, n_landmarks: int | None = None, name: str = "y") -> 
     elif array.ndim == 2 and array.shape[1] % 2 == 0:
         points = array.reshape(len(array), array.shape[1] // 2, 2)
     else:
-        thirds = array.ndim > 1 and array.shape[-1] % 3 == 0
-        hint = (
-            " Are there three numbers for each landmark? Drop the third, a visibility or a "
-            "confidence, and mark missing landmarks with NaN."
-        )
+        hint = ""
+        if array.ndim == 3 and array.shape[1] == 2:
+            hint = f" Transpose it: {name}.transpose(0, 2, 1)."
+        elif array.ndim > 1 and array.shape[-1] % 3 == 0:
+            hint = (
+                " Are there three numbers for each landmark? Drop the third, a visibility or a "
+                "confidence, and mark missing landmarks with NaN."
+            )
         raise ValueError(
             f"{name} has shape {array.shape}; expected (n_samples, n_landmarks, 2) or "
-            f"(n_samples, 2 * n_landmarks).{hint if thirds else ''}"
+            f"(n_samples, 2 * n_landmarks).{hint}"
         )
     if points.shape[0] == 0 or points.shape[1] == 0:
         what = "landmark" if points.shape[0] else "sample"

@@ -33,7 +33,8 @@ def concatenate(parts: Iterable[ImagesLike]) -> BoxedImages:
     Parameters
     ----------
     parts : sequence of BoxedImages
-        All must have the same schema. If only some have repeats, those of others are 1.
+        All must have the same schema. If only some have repeats, those of others are 1; if only
+        some have boxes, those of others are missing (NaN), which is not the whole image.
 
     Returns
     -------

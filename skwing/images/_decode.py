@@ -31,10 +31,20 @@ if TYPE_CHECKING:
     from skwing.images._headers import Header
     from skwing.images._types import SourceLike
 
-__all__ = ["MAX_PIXELS", "as_rgb", "as_source", "as_uint8", "no_such_file", "read_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "VIDEO_SUFFIXES",
+    "as_rgb",
+    "as_source",
+    "as_uint8",
+    "no_such_file",
+    "read_image",
+]
 
 # Limit for files, checked in the header before decoding: a small file can decode to gigabytes.
 MAX_PIXELS = 200_000_000
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
 
 # Some encoders write a few bytes of padding before the end marker.
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -130,6 +140,8 @@ def read_image(path: str, describe: str) -> NDArray[np.uint8]:
         _check_header(header, describe)
         if header.kind == "JPEG":
             return _decode_jpeg(data, header, describe)
+    elif os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES:
+        raise ValueError(f"{describe}: this is a video; skwing.tracking.read_video reads frames.")
     has_alpha = header is not None and header.has_alpha
     # ANYDEPTH: otherwise OpenCV silently reduces 16 bits to 8. ANYCOLOR: it cannot decode grey
     # float files as colour. UNCHANGED keeps alpha, but does not apply the orientation.
@@ -224,6 +236,8 @@ def _conversion_of(image: Any) -> str:
         return " Decode it: cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1]."
     if hasattr(image, "getexif"):  # Pillow
         return " Convert it: np.asarray(ImageOps.exif_transpose(image).convert('RGB'))."
+    if hasattr(image, "has_boxes"):  # a BoxedImages
+        return " skwing.images.concatenate joins several BoxedImages."
     if hasattr(image, "detach"):
         return " Convert it, with the channels last: tensor.permute(1, 2, 0).cpu().numpy()."
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] not in (1, 3, 4):

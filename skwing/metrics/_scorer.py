@@ -41,7 +41,7 @@ def make_nme_scorer(
     -------
     scorer : callable
         ``scorer(estimator, X, y)``, for the parameter ``scoring`` of scikit-learn. It can
-        be pickled.
+        be pickled. It takes no sample weights, unlike ``CascadeLandmarkRegressor.score``.
 
     Raises
     ------

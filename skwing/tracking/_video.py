@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from skwing._utils.files import there_is_no
 from skwing._utils.opencv import cv2
 from skwing._utils.warnings import warn_caller
 
@@ -54,7 +55,9 @@ def read_video(path: FilePath) -> Iterator[NDArray[np.uint8]]:
     """
     path = os.fspath(path)
     if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no video file {path}.")
+        raise FileNotFoundError(f"{there_is_no(f'video file {path}', path)}.")
+    if os.path.isdir(path):
+        raise ValueError(f"{path}: this is a folder, expected a video file.")
     video = cv2.VideoCapture(path)
     if not video.isOpened():
         raise ValueError(f"{path} is damaged, or not a video that OpenCV can read.")

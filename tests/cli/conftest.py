@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from small import build_small
 
 from skwing import CascadeLandmarkRegressor, save_model
 from skwing._cli import main
@@ -10,6 +11,14 @@ from skwing.datasets import make_faces, write_coco, write_csv, write_tps
 from skwing.images import BoxedImages
 
 N = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    """Commands build small networks in place of those with a name."""
+    with pytest.MonkeyPatch.context() as patch:
+        build_small(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +34,10 @@ def made(tmp_path_factory):
     write_tps(folder / "faces.tps", data, faces.target)
     write_coco(folder / "faces.json", data, faces.target)
     tiny = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0)
-    save_model(tiny.fit(data, faces.target), folder / "boxed.safetensors")
-    save_model(tiny.fit(data.with_boxes(None), faces.target), folder / "whole.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        build_small(patch)
+        save_model(tiny.fit(data, faces.target), folder / "boxed.safetensors")
+        save_model(tiny.fit(data.with_boxes(None), faces.target), folder / "whole.safetensors")
     return folder
 
 

@@ -306,3 +306,9 @@ def test_samples_without_a_box_are_left_out_of_the_errors(folder, run):
     write_csv(folder / "holed.csv", faces.data.with_boxes(boxes), faces.target)
     code, out, told = run("evaluate", "holed.csv", "--model", "boxed.safetensors")
     assert code == 0 and f"{N - 1} of {N - 1}" in out and "04.png" in told and "no box" in told
+
+
+@pytest.mark.parametrize("given", [("faces.csv", "faces.tps"), ("00.png", "faces.json")])
+def test_an_annotation_file_is_predicted_alone(run, given):
+    code, _, told = run("predict", *given, "--model", "boxed.safetensors")
+    assert code == 1 and "is an annotation file: pass it as the only one of IMAGES" in told

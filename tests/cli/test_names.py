@@ -119,7 +119,7 @@ def test_quiet_shows_no_progress_wherever_it_stands(photos, run, before):
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "plot"])
 def test_progress_of_predictions_counts_images_and_is_not_shown_if_quiet(run, monkeypatch, command):
-    monkeypatch.setattr("skwing._cli.commands._A_PASS", 5)
+    monkeypatch.setattr("skwing._cli.passes._A_PASS", 5)
     n_images = len(read_landmarks("faces.tps").data)
     assert n_images % 5
     out = {"predict": ("--out", "p.csv"), "plot": ("--out", "p.png"), "evaluate": ()}[command]

@@ -19,8 +19,8 @@ def no_work(folder, monkeypatch):
 
     monkeypatch.setattr(CascadeLandmarkRegressor, "fit", work)
     monkeypatch.setattr(CascadeLandmarkRegressor, "predict", work)
-    for name in ("to_onnx", "draw_landmarks"):
-        monkeypatch.setattr(f"skwing._cli.commands.{name}", work)
+    for name in ("commands.to_onnx", "commands.draw_landmarks", "annotated.draw_landmarks"):
+        monkeypatch.setattr(f"skwing._cli.{name}", work)
     for name in ("detect_boxes", "detect_all"):
         monkeypatch.setattr(f"skwing._cli.samples.{name}", work)
     (folder / "full").mkdir(exist_ok=True)

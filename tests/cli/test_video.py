@@ -114,7 +114,8 @@ def test_a_model_of_whole_images_is_a_warning(clip, run):
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (("none.avi",), "there is no video file"),
+        (("none.avi",), "there is no video file none.avi in the current folder"),
+        ((".",), "this is a folder, expected a video file"),
         (("clip.avi", "--out", "a.json"), "expected a file .csv"),
         (("clip.avi", "--draw", "a.gif"), "expected a file .mp4 or .avi"),
         (("clip.avi", "--draw", "clip.avi"), "both VIDEO and --draw"),

@@ -78,6 +78,12 @@ def test_readers_name_options_or_functions(run, folder, text, option):
     assert option in told and "pass " not in told and "Pass " not in told
 
 
+def test_a_folder_of_images_is_no_annotation(run, folder):
+    (folder / "images").mkdir()
+    told = run("train", "images", "--out", "m.safetensors")[2]
+    assert "name a file of annotations (.csv, .tps, .json, .xml)" in told
+
+
 def test_a_missing_image_says_how_to_name_its_folder(run, folder):
     (folder / "labels").mkdir()
     text = "image,a_x,a_y,b_x,b_y\n00.png,1,2,3,4\n"

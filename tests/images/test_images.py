@@ -362,6 +362,7 @@ def test_boxes_come_from_the_columns_of_a_table():
         ([GREY, GREY[:0]], ValueError, "sample 1.*no pixels"),
         (["a.jpg", None], TypeError, r"sample 1 is None.*cv2\.imread"),
         (["a.jpg", 7], TypeError, "sample 1 is 7 of type int"),
+        ([BoxedImages(["a.jpg"])], TypeError, r"concatenate joins several BoxedImages"),
         ([[[1, 2], [3, 4]]], TypeError, "sample 0.*list"),
         (pd.Series(["a.jpg", np.nan]), TypeError, "sample 1 is nan"),
         (pd.DataFrame({"path": ["a.jpg", None]}), TypeError, "sample 1 is"),
@@ -422,6 +423,7 @@ def test_broken_files_are_errors_that_name_sample_and_path(tmp_path, capfd):
     contents = {
         "empty.jpg": (b"", "the file is empty"),
         "text.jpg": (b"hello", "damaged"),
+        "clip.MP4": (b"\0\0\0\x1cftypisom", r"this is a video; skwing\.tracking\.read_video"),
         "cut.jpg": (jpeg[:-40], "damaged"),
         "cut.png": (encoded(COLOUR).tobytes()[:-20], "damaged|cannot be decoded"),
         "deep.png": (encoded(GREY.astype(np.uint16) * 257).tobytes(), "uint16"),

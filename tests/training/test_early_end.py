@@ -145,7 +145,7 @@ def test_an_interruption_after_training_mixes_no_attributes_of_two_fits(faces, m
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"skwing.cascade.{step}", stop)
+    monkeypatch.setattr(f"skwing._training.fitted.{step}", stop)
     with pytest.raises(KeyboardInterrupt):
         reg.fit(faces.data[:8], faces.target[:8])
     assert vars(reg) == before

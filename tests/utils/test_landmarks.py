@@ -75,6 +75,7 @@ def test_nan_stays():
         (np.zeros((2, 5)), r"shape \(2, 5\)"),
         (np.zeros((2, 3, 3)), r"shape \(2, 3, 3\)"),
         (np.zeros((2, 3, 2, 1)), "expected"),
+        (np.zeros((4, 2, 3)), r"y\.transpose\(0, 2, 1\)"),
         (np.float64(3), r"shape \(\)"),
         (np.zeros((0, 3, 2)), "no sample"),
         (np.zeros((2, 0, 2)), "no landmark"),

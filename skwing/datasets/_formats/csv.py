@@ -183,7 +183,8 @@ def read_csv(
     header : bool, default=None
         Whether the first row of `path` contains names of columns; None detects it.
     sep : str, default=None
-        Separator of columns; None detects comma, semicolon, tab or space.
+        Separator of columns; None is that of a first line such as ``sep=;``, as in files for
+        Excel, or detects comma, semicolon, tab or space.
     decimal : {".", ","}, default="."
         Decimal point of numbers.
     encoding : str, default=None

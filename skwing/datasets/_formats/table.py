@@ -21,6 +21,7 @@ LONGEST_NAME = 4096  # characters of the name of a column or an image; the limit
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _TOO_MANY = re.compile(r"fields in line (\d+), saw (\d+)")
+_STATED_SEP = re.compile(r"sep=(.)[^\n]*\n", re.I)  # first line of files for Excel
 
 
 def is_missing(text):
@@ -192,6 +193,8 @@ def top_rows(path, sep=None, encoding=None):
     if sep is not None and (not isinstance(sep, str) or len(sep) != 1 or sep in '"\n\r'):
         raise ValueError(f"sep must be one character, such as ',', ';' or a tab; got {sep!r}.")
     text = _decoded(path, encoding)
+    if stated := _STATED_SEP.match(text):
+        sep, text = sep or stated[1], "\n" + text[stated.end() :]  # lines keep their numbers
     if sep is None:
         # The start of a long line is sufficient to detect the separator.
         lines = (line for line in text[:100_000].split("\n") if line.strip())

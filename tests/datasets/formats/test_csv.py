@@ -34,6 +34,17 @@ def write(tmp_path):
     return write
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("sep", [";", ",", "\t", "|"])
+def test_a_first_line_may_state_the_separator(write, sep, end):
+    rows = ["path,a_x,a_y", "a.png,1,2", "b.png,3,x"]
+    lines = [f"sep={sep}", *(row.replace(",", sep) for row in rows)]
+    found = read_csv(write("\ufeff" + end.join(lines[:-1]) + end))
+    assert found.target.tolist() == [[[1, 2]]] and found.data.paths[0].endswith("a.png")
+    with pytest.raises(ValueError, match="line 4, column 'a_y'"):
+        read_csv(write(end.join(lines)))
+
+
 # ---------------------------------------------------------------------------------------
 # The layouts as published
 # ---------------------------------------------------------------------------------------
