@@ -17,7 +17,7 @@ from skwing._prediction.retry import (
 )
 from skwing._prediction.stages import mirror_permutation, read_stages
 
-_N_SAMPLES, _N_TURNED = 256, 16
+_N_SAMPLES, _N_ALIKE = 256, 16
 _A_PASS = 32
 _QUANTILE = 0.95
 # Predictions on new samples have more doubt than those on training samples. Without mirrored
@@ -25,7 +25,8 @@ _QUANTILE = 0.95
 _FACTOR, _FACTOR_ONCE = 1.5, 1.25
 # Networks know few training samples by heart, and have more doubt on all others, but as much doubt
 # about wrong predictions. Then a part of a low quantile of the latter is a limit, too.
-_FEW, _LEAST_WRONG, _WRONG_QUANTILE, _OF_WRONG = 256, 16, 0.05, 0.75
+_FEW, _N_TURNED = 256, 128
+_LEAST_WRONG, _WRONG_QUANTILE, _OF_WRONG = 16, 0.05, 0.75
 
 
 @torch.no_grad()
@@ -64,7 +65,7 @@ def make_retry(stages, chips, plan, mirrored):
         _limit(once, chips, never, _FACTOR_ONCE),
     )
     if min(limits) < NEVER:
-        some = _rows(chips, _N_TURNED)
+        some = _rows(chips, _N_ALIKE)
         if looks_alike_turned(once, chips, some, Retry(start, min(limits))):
             limits = NEVER, NEVER
     return Retry(start, *limits)
@@ -93,7 +94,7 @@ def _limit(stages, chips, retry, factor):
 def _doubts_if_wrong(stages, chips, rows, readings, retry):
     """Doubt of the predictions in turned crops that are other landmarks than those of readings."""
     turns = torch.arange(2, N_TURNS - 1)  # an eighth in either direction may not matter
-    n_each, doubts = min(math.ceil(_FEW / len(rows)), len(turns)), []
+    n_each, doubts = min(math.ceil(_N_TURNED / len(rows)), len(turns)), []
     for some, upright in zip(rows.split(_A_PASS), readings, strict=True):
         for first in range(n_each):
             own = turns[(torch.arange(len(some)) + first) % len(turns)]
