@@ -106,10 +106,10 @@ class CascadeLandmarkRegressor(
     max_epochs : int or "auto", per stage, default="auto"
         Number of epochs. "auto" is 60 for the first stage and 160 for later stages with 1600
         samples, and inversely proportional to the square root of the number of samples: 240
-        and 640 with 100 samples, 17 and 46 with 20000. With a `start`, it is half of them, and
-        at most 60 and 160. An epoch has as many draws as there are samples, with or without
-        repeats, so that training has the same cost with and without balancing. Samples are
-        drawn in proportion to their repeats.
+        and 640 with 100 samples, 17 and 46 with 20000; at most 424 and 1131. With a `start`, it
+        is half of them, and at most 60 and 160. An epoch has as many draws as there are
+        samples, with or without repeats, so that training has the same cost with and without
+        balancing. Samples are drawn in proportion to their repeats.
     batch_size : int, default=32
         Number of samples per training step, in all processes together if several train; at
         most the number of training samples, or 32 if they are fewer: a step then holds

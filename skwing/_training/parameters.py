@@ -164,8 +164,9 @@ def auto_epochs(stage, n_samples, started=False, reads_patches=False):
 
     With few samples, the same number of epochs would be too few steps, and the same number of
     steps too many epochs. As a compromise, the number of epochs is inversely proportional to
-    the square root of the number of samples. Training that begins with the weights of another model
-    has half of them, and with fewer than 400 samples no more than with 400.
+    the square root of the number of samples. With fewer samples than a step holds, it is that for
+    a whole step, in which each is several times. Training that begins with the weights of another
+    model has half of it, and with fewer than 400 samples no more than with 400.
 
     Parameters
     ----------
@@ -194,7 +195,7 @@ def auto_epochs(stage, n_samples, started=False, reads_patches=False):
     epochs = per_stage(_AUTO_EPOCHS, stage + 1)[stage]
     if reads_patches:
         epochs = _AUTO_EPOCHS_OF_PATCHES
-    factor = math.sqrt(_AUTO_SAMPLES / n_samples)
+    factor = math.sqrt(_AUTO_SAMPLES / max(n_samples, _LEAST_BATCH))
     if started:
         factor = min(_STARTED_EPOCHS * factor, 1)
     return max(1, round(factor * epochs))
