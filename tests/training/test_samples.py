@@ -45,6 +45,7 @@ def test_images_of_their_own_are_drawn_as_ever():
 def test_automatic_epochs_are_of_the_samples_that_are_trained_on(monkeypatch):
     monkeypatch.setattr("skwing._training.parameters._AUTO_EPOCHS", (4,))
     monkeypatch.setattr("skwing._training.parameters._AUTO_SAMPLES", 2)
+    monkeypatch.setattr("skwing._training.parameters._LEAST_BATCH", 1)
     y = np.random.default_rng(0).uniform(8, 40, (12, 2, 2))
     reg = CascadeLandmarkRegressor(
         networks=(partial(PlainCNN, widths=(8,), input_size=16, n_hidden=8),),
