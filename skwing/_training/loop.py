@@ -151,9 +151,9 @@ class TrainingStep:
     normalises by statistics of the batch, or draws random numbers.
     """
 
-    def __init__(self, network, loss, optimizer, mixed=False, part=None):
+    def __init__(self, network, loss, optimizer, mixed=False, part=None, copies=None):
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self.mixed, self.part = mixed, part
+        self.mixed, self.part, self.copies = mixed, part, copies
         self._at_once = None  # number of samples that memory suffices for, if it is known
 
     def __call__(self, targets, weights, *inputs):
@@ -186,23 +186,24 @@ class TrainingStep:
         """Compute the gradients of a batch, and return its loss."""
         self.optimizer.zero_grad(set_to_none=True)
         n_at_once = min(self._at_once or len(targets), len(targets))
-        if self.part is None and n_at_once == len(targets):
-            return self._add_gradients(targets, weights, inputs)
+        if self.part is None and self.copies is None and n_at_once == len(targets):
+            return add_gradients(self.network, self.loss, targets, weights, inputs, self.mixed)
         amounts = (~torch.isnan(targets).any(-1)).sum(-1).to(torch.float32)
         if weights is not None:
             amounts = amounts * weights
         whole = ranks.added(amounts.sum())
         shares = amounts / whole.clamp_min(torch.finfo(torch.float32).tiny)
-        total = torch.zeros((), device=targets.device)
-        for rows in _parts(len(targets), n_at_once):
+
+        def add(network, rows):
             own = None if weights is None else weights[rows]
             part = tuple(each[rows] for each in inputs)
-            total += self._add_gradients(targets[rows], own, part, shares[rows].sum())
-        return total
+            share = shares[rows].sum()
+            return add_gradients(network, self.loss, targets[rows], own, part, self.mixed, share)
 
-    def _add_gradients(self, targets, weights, inputs, share=None):
-        """Add the gradients of a part of a batch, and return its share of the loss."""
-        return add_gradients(self.network, self.loss, targets, weights, inputs, self.mixed, share)
+        if self.copies is not None:
+            return self.copies.add_gradients(len(targets), add)
+        parts = _parts(len(targets), n_at_once)
+        return torch.stack([add(self.network, rows) for rows in parts]).sum()
 
     def _tell(self, n_samples):
         normalised = any(isinstance(m, _BatchNorm) for m in self.network.modules())
@@ -244,6 +245,7 @@ def train(
     mixed=False,
     recorded=False,
     part=None,
+    copies=None,
     validate=None,
     patience=None,
     on_epoch=None,
@@ -307,7 +309,7 @@ def train(
         If the loss or a weight is not finite at the end of an epoch, or by `check`.
     """
     scheduler = scheduled(optimizer, schedule, n_epochs * n_steps)
-    step = TrainingStep(network, loss, optimizer, mixed, part)
+    step = TrainingStep(network, loss, optimizer, mixed, part, copies)
     if recorded:
         step = Replayed(step, generator_on(next(network.parameters()).device))
     sound, weights_kept = finite_parts(network), EpochWeights(network)

@@ -14,16 +14,22 @@ from skwing._training.divergence import check_predictions
 from skwing._training.draws import EndlessDraws
 from skwing._training.parameters import check_mixed
 from skwing._training.patch_batches import patch_batches, patch_places
+from skwing._training.replicas import replicas
 from skwing._training.whole_batch_norm import whole_batch_norm
 from skwing._utils import ranks
 from skwing._utils.graphs import can_record
+from skwing._utils.random import draws_by_itself
 from skwing._utils.streams import made_beside
-from skwing._utils.threads import made_ahead
+from skwing._utils.threads import made_ahead, one_thread
 from skwing.losses import LOSSES
 
 # Units per side of the input. At the default learning rate, a hundred steps can then change the
 # asymmetry by a hundredth of the side.
 _ASYMMETRY_UNITS = 16
+
+# Steps of networks with smaller inputs, or with smaller parts, take longer in parts. More parts
+# are faster on more processors only, and take longer on one.
+_LEAST_SIZE, _LEAST_PART, _N_PARTS = 128, 8, 2
 
 
 def make_truth(chips, samples, schema):
@@ -84,11 +90,16 @@ def train_stage(
 
     alone = ranks.n_processes() == 1
     part = None if alone else ranks.part_of(own.batch_size)
+    n_parts = n_parts_of(stage, own, chips.device, loss)
     batches = stage_batches(stages, settings, chips, truth, draws, generator, part)
     if keeper is not None:
         batches = keeper.placed(batches, draws, generator)
     try:
-        with whole_batch_norm(sided), made_ready(batches, chips.device) as batches:
+        with (
+            whole_batch_norm(sided, ranks.current_group()),
+            replicas(sided, n_parts, one_thread.n_before) as copies,
+            made_ready(batches, chips.device) as batches,
+        ):
             return loop.train(
                 sided,
                 batches if keeper is None else keeper.taken(batches),
@@ -100,6 +111,7 @@ def train_stage(
                 mixed=check_mixed(own.precision, chips.device, stage.network),
                 recorded=alone and can_record(stage.network) and is_recordable(loss),
                 part=part,
+                copies=copies,
                 validate=None if validate is None else validate_now,
                 patience=own.patience,
                 on_epoch=report,
@@ -134,6 +146,25 @@ def optimizer_of(own, network):
 def n_steps_of(chips, own):
     """Number of training steps of an epoch."""
     return math.ceil(len(chips) / own.batch_size)
+
+
+def n_parts_of(stage, own, device, loss):
+    """Number of parts of a batch that are computed by threads, see :class:`Replicas`.
+
+    It depends on the network and on the size of the batch only. Custom networks and losses may
+    have a state, or draw numbers by themselves, and get whole batches.
+    """
+    network = stage.network
+    in_parts = (
+        device.type == "cpu"
+        and ranks.n_processes() == 1
+        and stage.crop.size >= _LEAST_SIZE
+        and own.batch_size >= _N_PARTS * _LEAST_PART
+        and can_record(network)
+        and draws_by_itself(network)
+        and is_recordable(loss)
+    )
+    return _N_PARTS if in_parts else 1
 
 
 def is_recordable(loss):

@@ -1,28 +1,26 @@
-"""Batch normalisation by the statistics of a batch whose parts are in several processes."""
+"""Batch normalisation by the statistics of a batch whose parts are computed separately."""
 
 import contextlib
 import types
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skwing._utils.ranks import current_group
-
 
 @contextlib.contextmanager
-def whole_batch_norm(network):
+def whole_batch_norm(network, group):
     """Context manager in which a network in training normalises by the whole batch.
 
-    Weights and buffers of its layers stay where they are. Without a group of processes, it has
-    no effect.
+    Weights and buffers of its layers stay where they are.
 
     Parameters
     ----------
     network : torch.nn.Module
+    group : skwing._utils.ranks.Group, skwing._utils.team.Member or None
+        Exchanges tensors with the processes or threads that compute the other parts. None has no
+        effect.
     """
-    group = current_group()
     own = [] if group is None else [m for m in network.modules() if _is_plain(m)]
     for layer in own:
         layer.forward = types.MethodType(_forward(group), layer)
@@ -31,6 +29,9 @@ def whole_batch_norm(network):
     finally:
         for layer in own:
             del layer.forward
+
+
+_SUMS = [False, True, True]
 
 
 def _is_plain(module):
@@ -59,9 +60,7 @@ def _statistics(values, group):
     # In float32, because sums of bfloat16 would be rounded.
     mean, variance = torch.batch_norm_update_stats(values.float(), None, None, 0.0)
     own = torch.cat([mean.new_full((1,), n_own), mean, variance])
-    parts = [torch.empty_like(own) for _ in range(group.n_processes)]
-    group.run(dist.all_gather, own, parts, own)
-    numbers, rest = torch.stack(parts).split([1, len(own) - 1], 1)
+    numbers, rest = torch.stack(group.gathered(own)).split([1, len(own) - 1], 1)
     means, variances = rest.chunk(2, 1)
     n = numbers.sum()
     shares = numbers / n
@@ -97,18 +96,17 @@ class _Normalised(torch.autograd.Function):
         values, weight, n, mean, variance = ctx.saved_tensors
         scale = torch.rsqrt(variance + ctx.eps)
         # With fixed statistics, the gradients of weight and bias are sums over the values.
-        own, by_scale, by_shift = torch.ops.aten.native_batch_norm_backward(
-            gradient, values, weight, mean, variance, mean, scale, False, ctx.eps, [True] * 3
+        _, by_scale, by_shift = torch.ops.aten.native_batch_norm_backward(
+            gradient, values, weight, mean, variance, mean, scale, False, ctx.eps, _SUMS
         )
-        sums = torch.cat([by_scale.float(), by_shift.float()])
-        ctx.group.run(dist.all_reduce, sums, sums)
+        sums = ctx.group.added(torch.cat([by_scale.float(), by_shift.float()]))
         along, across = (sums / n).chunk(2)
         factor = scale if weight is None else scale * weight
         # What the statistics add is an affine function of the values of each channel.
-        slope = factor * scale * along
-        offset = factor * across - slope * mean
+        slope = -factor * scale * along
+        offset = -factor * across - slope * mean
+        whole = F.batch_norm(values.float(), 0 * mean, 0 * mean + 1, slope, offset, False, 0.0, 0.0)
         shape = (1, -1, *[1] * (values.ndim - 2))
-        whole = own.float().addcmul(values.float(), slope.reshape(shape), value=-1)
-        whole = whole.sub_(offset.reshape(shape)).to(values.dtype)
+        whole = whole.addcmul_(gradient.float(), factor.reshape(shape)).to(values.dtype)
         needed = [by_scale, by_shift] if weight is not None else [None, None]
         return whole, *needed, None, None, None, None, None

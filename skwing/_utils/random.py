@@ -160,6 +160,11 @@ def drawing_from(draws: Draws | None) -> Iterator[None]:
         _DRAWS.reset(token)
 
 
+def current_draws() -> Draws | None:
+    """Current generators; None outside of `drawing`."""
+    return _DRAWS.get()
+
+
 def alike(n: int) -> list[Draws]:
     """Copies of the current generators, which draw the same numbers as these."""
     draws = _DRAWS.get()

@@ -98,6 +98,17 @@ class Group:
         except RuntimeError as error:
             raise ProcessLost("another process has ended") from error
 
+    def gathered(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Tensors of all processes."""
+        tensors = [torch.empty_like(tensor) for _ in range(self.n_processes)]
+        self.run(dist.all_gather, tensor, tensors, tensor)
+        return tensors
+
+    def added(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Sum of the tensors of all processes, in place."""
+        self.run(dist.all_reduce, tensor, tensor)
+        return tensor
+
     def fail(self, error: BaseException) -> None:
         """Tell the other processes of an error; raise theirs if this one is a consequence."""
         self.close()
@@ -191,9 +202,7 @@ def from_first(function: Callable[[], Any]) -> Any:
 def added(tensor: torch.Tensor) -> torch.Tensor:
     """Sum of the tensors of all processes, in place."""
     group = _GROUP.get()
-    if group is not None:
-        group.run(dist.all_reduce, tensor, tensor)
-    return tensor
+    return tensor if group is None else group.added(tensor)
 
 
 def add_gradients(parameters: Iterable[torch.nn.Parameter], value: torch.Tensor) -> torch.Tensor:

@@ -51,6 +51,11 @@ class _OneThread(contextlib.ContextDecorator):
                 torch.set_num_threads(self._own.before)
                 self._n_inside -= 1
 
+    @property
+    def n_before(self):
+        """Number of threads that operations would use without the block."""
+        return self._own.before if getattr(self._own, "depth", 0) else torch.get_num_threads()
+
 
 one_thread = _OneThread()
 

@@ -235,7 +235,7 @@ def norms():
     found = []
     for options in ({}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}):
         layers = _Lists(**options)
-        with ranks.joined(), whole_batch_norm(layers):
+        with ranks.joined(), whole_batch_norm(layers, ranks.current_group()):
             part = ranks.part_of(9)
             for seed in range(2):
                 generator = torch.Generator().manual_seed(seed)
