@@ -161,7 +161,7 @@ class TrainingStep:
         n_samples, value, told = len(targets), None, self._at_once is not None
         while value is None:
             try:
-                with computing(self.part):
+                with computing(self.part, ranks.current_group()):
                     value = self._gradients(targets, weights, inputs)
             except torch.OutOfMemoryError as error:
                 if self.part is not None:  # the others would compute another number of parts

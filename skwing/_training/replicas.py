@@ -51,7 +51,7 @@ class Replicas:
 
         def of_part(member):
             part = Part.of(n, member.number, len(self.networks))
-            with drawing_from(draws[member.number]), computing(part):
+            with drawing_from(draws[member.number]), computing(part, member):
                 return gradients(self.networks[member.number], slice(part.first, part.last))
 
         for network in self.networks[1:]:
@@ -89,8 +89,8 @@ def replicas(network, n, n_at_once):
         return
     networks = [network, *(_sharing(network) for _ in range(n - 1))]
     with Team(n, n_at_once) as team, contextlib.ExitStack() as stack:
-        for own, member in zip(networks, team.members, strict=True):
-            stack.enter_context(whole_batch_norm(own, member))
+        for own in networks:
+            stack.enter_context(whole_batch_norm(own))
         yield Replicas(networks, team)
 
 

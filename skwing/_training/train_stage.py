@@ -96,7 +96,7 @@ def train_stage(
         batches = keeper.placed(batches, draws, generator)
     try:
         with (
-            whole_batch_norm(sided, ranks.current_group()),
+            nullcontext() if alone else whole_batch_norm(sided),
             replicas(sided, n_parts, one_thread.n_before) as copies,
             made_ready(batches, chips.device) as batches,
         ):

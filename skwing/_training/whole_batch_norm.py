@@ -7,23 +7,23 @@ import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skwing._utils.parts import current_exchange
+
 
 @contextlib.contextmanager
-def whole_batch_norm(network, group):
+def whole_batch_norm(network):
     """Context manager in which a network in training normalises by the whole batch.
 
-    Weights and buffers of its layers stay where they are.
+    Inside of :func:`skwing._utils.parts.computing`, the statistics are those of all parts of the
+    batch. Weights and buffers of its layers stay where they are.
 
     Parameters
     ----------
     network : torch.nn.Module
-    group : skwing._utils.ranks.Group, skwing._utils.team.Member or None
-        Exchanges tensors with the processes or threads that compute the other parts. None has no
-        effect.
     """
-    own = [] if group is None else [m for m in network.modules() if _is_plain(m)]
+    own = [module for module in network.modules() if _is_plain(module)]
     for layer in own:
-        layer.forward = types.MethodType(_forward(group), layer)
+        layer.forward = types.MethodType(_forward, layer)
     try:
         yield
     finally:
@@ -39,28 +39,26 @@ def _is_plain(module):
     return isinstance(module, _BatchNorm) and type(module).forward is _BatchNorm.forward
 
 
-def _forward(group):
-    def forward(layer, values):
-        if not layer.training:
-            return _BatchNorm.forward(layer, values)
-        layer._check_input_dim(values)
-        n, mean, variance = _statistics(values, group)
-        _keep_statistics(layer, n, mean, variance)
-        return _Normalised.apply(
-            values, layer.weight, layer.bias, n, mean, variance, layer.eps, group
-        )
-
-    return forward
+def _forward(layer, values):
+    exchange = current_exchange()
+    if exchange is None or not layer.training:
+        return _BatchNorm.forward(layer, values)
+    layer._check_input_dim(values)
+    n, mean, variance = _statistics(values, exchange)
+    _keep_statistics(layer, n, mean, variance)
+    return _Normalised.apply(
+        values, layer.weight, layer.bias, n, mean, variance, layer.eps, exchange
+    )
 
 
 @torch.no_grad()
-def _statistics(values, group):
+def _statistics(values, exchange):
     """Number of values of a channel in the whole batch, their means and variances."""
     n_own = values.numel() // values.shape[1]
     # In float32, because sums of bfloat16 would be rounded.
     mean, variance = torch.batch_norm_update_stats(values.float(), None, None, 0.0)
     own = torch.cat([mean.new_full((1,), n_own), mean, variance])
-    numbers, rest = torch.stack(group.gathered(own)).split([1, len(own) - 1], 1)
+    numbers, rest = torch.stack(exchange.gathered(own)).split([1, len(own) - 1], 1)
     means, variances = rest.chunk(2, 1)
     n = numbers.sum()
     shares = numbers / n
@@ -83,12 +81,12 @@ def _keep_statistics(layer, n, mean, variance):
 
 
 class _Normalised(torch.autograd.Function):
-    """Normalisation by given statistics, which depend on the values of all processes."""
+    """Normalisation by given statistics, which depend on the values of all parts."""
 
     @staticmethod
-    def forward(ctx, values, weight, bias, n, mean, variance, eps, group):
+    def forward(ctx, values, weight, bias, n, mean, variance, eps, exchange):
         ctx.save_for_backward(values, weight, n, mean, variance)
-        ctx.eps, ctx.group = eps, group
+        ctx.eps, ctx.exchange = eps, exchange
         return F.batch_norm(values, mean, variance, weight, bias, False, 0.0, eps)
 
     @staticmethod
@@ -99,7 +97,7 @@ class _Normalised(torch.autograd.Function):
         _, by_scale, by_shift = torch.ops.aten.native_batch_norm_backward(
             gradient, values, weight, mean, variance, mean, scale, False, ctx.eps, _SUMS
         )
-        sums = ctx.group.added(torch.cat([by_scale.float(), by_shift.float()]))
+        sums = ctx.exchange.added(torch.cat([by_scale.float(), by_shift.float()]))
         along, across = (sums / n).chunk(2)
         factor = scale if weight is None else scale * weight
         # What the statistics add is an affine function of the values of each channel.

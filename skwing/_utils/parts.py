@@ -1,6 +1,6 @@
-"""Parts of batches: the rows that one of several processes computes.
+"""Parts of batches: the rows that one of several processes or threads computes.
 
-All processes draw the random numbers of the whole batch, and use those of their rows.
+All of them draw the random numbers of the whole batch, and use those of their rows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PART: ContextVar[Part | None] = ContextVar("_PART", default=None)
+_EXCHANGE: ContextVar[Exchange | None] = ContextVar("_EXCHANGE", default=None)
+
+
+class Exchange(Protocol):
+    """What those that compute the parts of a batch exchange tensors by, all in the same order."""
+
+    def gathered(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Tensors of all, in the order of the parts."""
+
+    def added(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Sum of the tensors of all; may change the tensor."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +91,30 @@ class Part:
 
 
 @contextlib.contextmanager
-def computing(part: Part | None) -> Iterator[None]:
-    """Context manager in which networks are run on a part of a batch."""
-    token = _PART.set(part)
+def computing(part: Part | None, exchange: Exchange | None) -> Iterator[None]:
+    """Context manager in which networks are run on a part of a batch.
+
+    Parameters
+    ----------
+    part : Part or None
+        None is a whole batch.
+    exchange : Exchange or None
+        For statistics of the whole batch, see :func:`current_exchange`.
+    """
+    tokens = _PART.set(part), _EXCHANGE.set(exchange)
     try:
         yield
     finally:
-        _PART.reset(token)
+        _PART.reset(tokens[0])
+        _EXCHANGE.reset(tokens[1])
 
 
 def current_part() -> Part | None:
     """Part of a batch that networks are run on; None for a whole one."""
     part = _PART.get()
     return None if part is None or part.is_whole else part
+
+
+def current_exchange() -> Exchange | None:
+    """Exchange with the other parts of a batch; None outside of `computing`."""
+    return _EXCHANGE.get()

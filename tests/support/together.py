@@ -30,6 +30,7 @@ from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
 from skwing._training import checkpoint
 from skwing._training.whole_batch_norm import whole_batch_norm
 from skwing._utils import ranks
+from skwing._utils.parts import computing
 from skwing.datasets import make_faces
 from skwing.networks import PatchCNN, PlainCNN
 
@@ -235,14 +236,15 @@ def norms():
     found = []
     for options in ({}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}):
         layers = _Lists(**options)
-        with ranks.joined(), whole_batch_norm(layers, ranks.current_group()):
+        with ranks.joined(), whole_batch_norm(layers):
             part = ranks.part_of(9)
             for seed in range(2):
                 generator = torch.Generator().manual_seed(seed)
                 whole = 3 + 2 * torch.randn(9, 3, 4, 5, generator=generator)
                 factors = torch.randn(9, 3, generator=generator)
                 images = whole[part.rows].requires_grad_()
-                (layers(images) * factors[part.rows]).sum().backward()
+                with computing(part, ranks.current_group()):
+                    (layers(images) * factors[part.rows]).sum().backward()
             layers.eval()
             evaluated = layers(whole).detach()
             for parameter in layers.parameters():

@@ -123,7 +123,7 @@ def test_dropout_of_parts_is_that_of_the_whole(axis):
     values = torch.rand(7, 7, 3)
 
     def dropped(part):
-        with drawing(0), computing(part):
+        with drawing(0), computing(part, None):
             own = values.narrow(axis, part.first, len(part))
             rows = dropout_rows(own, 0.5, True) if axis == 0 else own
             return torch.cat([dropout(own, 0.5, True, axis), rows], -1)
@@ -136,7 +136,7 @@ def test_layers_of_torch_draw_other_numbers_in_each_part():
     values, layer = torch.ones(4, 1000), torch.nn.Dropout(0.5)
 
     def kept(part):
-        with drawing(0), computing(part):
+        with drawing(0), computing(part, None):
             return run(layer, values)
 
     assert torch.equal(kept(Part(8, 0, 4)), kept(Part(8, 0, 4)))
@@ -144,7 +144,7 @@ def test_layers_of_torch_draw_other_numbers_in_each_part():
 
 
 def test_a_whole_batch_is_no_part():
-    with computing(Part.whole(3)):
+    with computing(Part.whole(3), None):
         assert current_part() is None
 
 

@@ -1,5 +1,6 @@
 """Steps in parts: the model of whole batches, and the same for any number of threads."""
 
+import copy
 import math
 from functools import partial
 
@@ -65,6 +66,17 @@ def test_the_number_of_threads_changes_no_bit(build):
             other.state_dict().values(), network.state_dict().values(), strict=True
         ):
             assert torch.equal(own, wanted)
+
+
+def test_copies_made_in_training_are_plain_networks():
+    """A callback may copy the network, and use the copy outside of the steps."""
+    network, images = PLAIN(N_LANDMARKS, batch_norm=True).train(), torch.rand(4, 3, SIZE, SIZE)
+    wanted = network(images)
+    with replicas(network, 2, 2):
+        other = copy.deepcopy(network)
+        torch.testing.assert_close(network(images), wanted)
+        torch.testing.assert_close(other(images), wanted)
+    torch.testing.assert_close(other(images), wanted)
 
 
 def test_an_error_in_a_part_is_raised():
