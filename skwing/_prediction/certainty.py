@@ -15,8 +15,6 @@ from sklearn.linear_model import LogisticRegression
 
 from skwing import geometry
 
-__all__ = ["Certainty", "calibrate_certainty", "disturbances", "fit_certainty", "relative_errors"]
-
 _RIGHT = 0.1  # error of a prediction that counts as right, relative to the size of the shape
 _SCALE = math.log(1.4)
 _SHIFT, _OFF = 0.2, (0.6, 0.9)  # relative to the side of the crop

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["Kind", "read_content", "read_model", "write_content", "write_model"]
-
 
 @dataclass(frozen=True)
 class Kind:

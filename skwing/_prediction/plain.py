@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PUBLIC", "Half", "NotInFile", "from_plain", "name_of", "to_plain"]
-
 # Functions and classes that files may refer to, by their public names.
 PUBLIC = {
     f"{module.__name__}.{part.__name__}": part

@@ -30,16 +30,6 @@ from skwing._prediction.stages import (
     read_stages,
 )
 
-__all__ = [
-    "NEVER",
-    "N_TURNS",
-    "Retry",
-    "doubts_of",
-    "looks_alike_turned",
-    "read_again",
-    "read_turned",
-]
-
 NEVER = 1e9  # limit that no doubt exceeds
 
 N_TURNS = 8  # that make a whole turn

@@ -18,8 +18,6 @@ from skwing._utils.pickle_format import check_keys
 from skwing.networks import as_arrays, check_first, check_network, given_network, rebuild
 from skwing.schema import check_schema
 
-__all__ = ["ATTRIBUTES", "NOT_TOLD", "as_data", "check_fitted", "put", "taken"]
-
 # Fitted attributes of a regressor.
 ATTRIBUTES = (
     "networks_",

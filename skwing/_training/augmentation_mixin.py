@@ -6,8 +6,6 @@ from typing import Any, Self
 
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, is_default
 
-__all__ = ["AugmentationMixin"]
-
 
 class AugmentationMixin:
     """Mixin for estimators with a parameter `augmentation`.

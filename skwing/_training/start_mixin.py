@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-__all__ = ["StartMixin"]
-
 
 class StartMixin:
     """Mixin for estimators with a parameter `start`, which may be another estimator.

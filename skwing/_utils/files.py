@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["check_target", "read_bytes", "replacing", "there_is_no", "write_bytes", "write_text"]
-
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),

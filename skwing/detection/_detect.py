@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from skwing.images._types import ImagesLike
 
 
-__all__ = ["detect_all", "detect_boxes"]
-
-
 class DetectedBoxes(Bunch):
     """Result of :func:`detect_boxes`.
 

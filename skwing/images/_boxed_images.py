@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     AnyArray = TypeVar("AnyArray", bound=NDArray[Any] | None)
 
-__all__ = ["BoxedImages"]
-
 _MOST_DRAWS = 10**12  # per epoch, as a sanity check: a thousandth already takes days
 
 

@@ -7,7 +7,6 @@ each visible position of the grid.
 import numpy as np
 
 from skwing._utils.opencv import cv2
-from skwing.datasets._drawn.look import Look, draw_look
 from skwing.datasets._drawn.model import (
     COLLAR_ROW,
     COLUMNS,
@@ -18,22 +17,6 @@ from skwing.datasets._drawn.model import (
     bumps,
     row_of,
 )
-
-__all__ = [
-    "BROW_EDGES",
-    "TEXELS",
-    "Look",
-    "brow_profile",
-    "draw_look",
-    "eye_scale",
-    "grow_hair",
-    "iris_center",
-    "paint_base",
-    "paint_face",
-    "smooth",
-    "tint_of",
-    "under_hair",
-]
 
 TEXELS = 6
 _SHAPE = N_ROWS * TEXELS, len(COLUMNS) * TEXELS

@@ -4,8 +4,6 @@ import numpy as np
 
 from skwing._utils.opencv import cv2
 
-__all__ = ["cover", "light_of", "shade_of"]
-
 _SHIFT = 4
 
 

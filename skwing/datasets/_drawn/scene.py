@@ -4,8 +4,6 @@ import numpy as np
 
 from skwing._utils.opencv import cv2
 
-__all__ = ["background", "glasses", "occlude", "photograph"]
-
 _SHIFT = 4
 
 

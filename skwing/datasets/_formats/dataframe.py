@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from skwing.images import BoxedImages
     from skwing.schema import LandmarkSchema
 
-__all__ = ["WideTable", "from_dataframe", "table_bunch"]
-
 _DESCR = """{n_samples} images with {n_landmarks} landmarks each, from a table
 
 data: the images, decoded when needed.

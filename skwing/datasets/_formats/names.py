@@ -9,20 +9,6 @@ from skwing._utils.names import have_meaning, misplaced, stem_of_all
 from skwing.datasets._text import natural_key
 from skwing.schema import LandmarkSchema, check_schema
 
-__all__ = [
-    "check_box_rows",
-    "check_one_row_each",
-    "check_points",
-    "edges_of",
-    "in_order",
-    "landmark_names",
-    "lines_of",
-    "mirror_pairs",
-    "order_in",
-    "order_of",
-    "schema_of",
-]
-
 # "Facial Keypoints Detection", Kaggle 2013. "left" is the person's left, which is on the right of
 # the image.
 _KAGGLE_NAMES = (

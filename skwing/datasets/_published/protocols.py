@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath, Flags, Floats
 
-__all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
-
 # Options for hidden landmarks, and their texts in descriptions.
 HIDDEN = {
     "keep": "the hidden ones are in target too",
