@@ -1,4 +1,4 @@
-"""Parameters of the augmentation as nested parameters of an estimator."""
+"""Nested parameters of the regressor: those of its augmentation, and none of its start."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Any, Self
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, is_default
 
 
-class AugmentationMixin:
-    """Mixin for estimators with a parameter `augmentation`.
+class ParametersMixin:
+    """Methods of :class:`skwing.CascadeLandmarkRegressor` that get and set its parameters.
 
     ``augmentation="default"`` is equivalent to ``Augmentation()``. Its parameters can be read
     and set like nested parameters: ``set_params(augmentation__rotation=30)`` replaces "default"
-    by an `Augmentation`. Parameters of versions before 0.8 raise an error that states their
-    replacement.
+    by an `Augmentation`. Of `start`, which may be another estimator, only the weights matter, so
+    its parameters are neither listed nor set. Parameters of versions before 0.8 raise an error
+    that states their replacement.
     """
 
     augmentation: Augmentation | str | None
+    start: Any
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         """Reject parameters that have moved to the augmentation or to the networks."""
@@ -36,6 +38,7 @@ class AugmentationMixin:
         params : dict
         """
         params: dict[str, Any] = super().get_params(deep=deep)  # type: ignore[misc]
+        params = {name: value for name, value in params.items() if not name.startswith("start__")}
         if deep and is_default(self.augmentation):
             own = Augmentation().get_params()
             params |= {f"augmentation__{name}": value for name, value in own.items()}
@@ -56,7 +59,8 @@ class AugmentationMixin:
         Raises
         ------
         ValueError
-            If a parameter is unknown, or belongs to the augmentation, which is None.
+            If a parameter is unknown, belongs to the start, or belongs to the augmentation, which
+            is None; or if the start is or contains this estimator.
         TypeError
             If a parameter of versions before 0.8 is passed.
         """
@@ -70,8 +74,28 @@ class AugmentationMixin:
                 )
             if is_default(augmentation):
                 params["augmentation"] = Augmentation()
+        if nested := [name for name in params if name.startswith("start__")]:
+            raise ValueError(
+                f"{nested[0]} is a parameter of another model, the start, of which only the "
+                f"weights are used: set {nested[0].removeprefix('start__')} of this estimator"
+            )
+        if _contains(params.get("start"), self):
+            raise ValueError(
+                "start cannot be this estimator or contain it: set warm_start=True to continue "
+                "with the weights of its own fit"
+            )
         super().set_params(**params)  # type: ignore[misc]
         return self
+
+
+def _contains(start: Any, estimator: Any) -> bool:
+    """Whether a start is an estimator, or one of its parameters is, or one of their starts."""
+    if not hasattr(start, "get_params"):
+        return False
+    parts = [start, *start.get_params().values()]
+    return any(part is estimator for part in parts) or any(
+        _contains(part.start, estimator) for part in parts if isinstance(part, ParametersMixin)
+    )
 
 
 def _refuse_moved(cls, params, words):
