@@ -59,6 +59,15 @@ def check_predictions(stages, chips, truth):
     _warn_of_a_point(found * crop.scale, true * crop.scale, len(stages), crop.size)
 
 
+def is_sound(stages, chips, truth):
+    """Whether :func:`check_predictions` finds that training did not diverge."""
+    try:
+        check_predictions(stages, chips, truth)
+    except Diverged:
+        return False
+    return True
+
+
 def _warn_of_a_point(found, true, stage, size):
     """Warn if all predicted landmarks nearly coincide, as those of a network of another unit."""
     shapes = true[~true.isnan().any(-1).any(-1)]

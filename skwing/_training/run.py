@@ -2,7 +2,7 @@
 
 import copy
 
-from skwing._training.divergence import check_predictions, likely_cause
+from skwing._training.divergence import is_sound, likely_cause
 from skwing._training.weights import Diverged
 from skwing._utils import ranks
 from skwing._utils.warnings import warn_caller
@@ -86,7 +86,7 @@ class Run:
         running = len(self.history) - 1
         rows = self.history[running] if running >= self.first else []
         diverged = isinstance(self.failure, Diverged)
-        if rows and diverged and not _is_sound(self.stages[: running + 1], chips, truth):
+        if rows and diverged and not is_sound(self.stages[: running + 1], chips, truth):
             rows.clear()
             if running < self.n_known:
                 self.stages[running] = self._before[running]
@@ -127,11 +127,3 @@ class Run:
             return
         self.failure.add_note(f"{kept}.")
         raise self.failure
-
-
-def _is_sound(stages, chips, truth):
-    try:
-        check_predictions(stages, chips, truth)
-    except Diverged:
-        return False
-    return True
