@@ -89,12 +89,19 @@ class Crop:
         matrices : float32 tensor of shape (n, 2, 3)
         """
         fixed = torch.tensor(self.matrix, device=device).expand(n, 2, 3)
-        if self.shape is None:
-            return fixed
-        shape = torch.tensor(self.shape, device=device).expand_as(points)
-        matrices = geometry.similarity(points, shape)
-        decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
-        return torch.where(decided, matrices, fixed)
+        return fixed if self.shape is None else onto_shape(points, self.shape, fixed)
+
+
+def onto_shape(points, shape, otherwise):
+    """Crops in which landmarks lie where a shape does, or others for landmarks that define none.
+
+    Takes tensors of shape (n, L, 2) and (n, 2, 3) in chip pixels, and a float32 array of shape
+    (L, 2) in pixels of the crop.
+    """
+    target = torch.tensor(shape, device=points.device).expand_as(points)
+    matrices = geometry.similarity(points, target)
+    decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
+    return torch.where(decided, matrices, otherwise)
 
 
 def make_crops(sizes, margins, frame, mean_shape, mean_points):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from skwing import geometry
+from skwing._crops.crop import onto_shape
 from skwing._prediction.passes import crops_a_pass
 from skwing._prediction.stages import (
     Reading,
@@ -207,7 +208,9 @@ def read_turned(stages, chips, indices, upright, turns, retry):
     """
     points, size = upright.points[-1], stages[0].crop.size
     crops = stages[0].crop.matrices(len(indices), chips.device)
-    crops = geometry.compose(_turned(turns, size).to(crops.device), _placed(points, retry, crops))
+    crops = geometry.compose(
+        _turned(turns, size).to(crops.device), onto_shape(points, retry.start, crops)
+    )
     found = read_stages(stages, chips, indices, crops)
     apart = mean_distance(found.points[-1], points) / _unit(points, upright.sides)
     return found, apart > _NEAR_AT_MOST, crops
@@ -215,7 +218,7 @@ def read_turned(stages, chips, indices, upright, turns, retry):
 
 def _from_itself(stages, chips, indices, reading, retry, crops):
     """Read with the first crop placed by the last prediction; and whether there is less doubt."""
-    matrices = _placed(reading.points[-1], retry, crops)
+    matrices = onto_shape(reading.points[-1], retry.start, crops)
     points, apart = read_both(stages[0], chips, indices, matrices)
     again = continue_reading(stages, chips, indices, points, apart, matrices)
     return again, doubts_of(again) < doubts_of(reading)
@@ -296,7 +299,7 @@ def _agreement(first, chips, indices, reading, retry, crops):
     """
     points = reading.points[-1]
     changes = _turned_and_scaled((0, 1, -1), _SHIFTS[0], first.crop.size).to(crops.device)
-    matrices = geometry.compose(changes[:, None], _placed(points, retry, crops))
+    matrices = geometry.compose(changes[:, None], onto_shape(points, retry.start, crops))
     looks = _look(first, chips, indices.expand(len(changes), -1), matrices)
     near = min(_NEAR * retry.limit, _NEAR_AT_MOST) * _unit(points, reading.sides)
     return (1 - mean_distance(looks, points) / near).clamp(min=0).nan_to_num(0).mean(0)
@@ -323,7 +326,7 @@ def _best(stages, chips, indices, matrices, retry):
     """
     n_samples, indices = len(indices), indices.expand(len(matrices), -1)
     looks = _look(stages[0], chips, indices, matrices).flatten(0, 1)
-    indices, matrices = indices.flatten(), _placed(looks, retry, matrices.flatten(0, 1))
+    indices, matrices = indices.flatten(), onto_shape(looks, retry.start, matrices.flatten(0, 1))
     read = [read_both(stages[0], chips, *part) for part in _passes(chips, indices, matrices)]
     points = torch.cat([own for own, _ in read])
     apart = None if read[0][1] is None else torch.cat([own for _, own in read])
@@ -357,11 +360,3 @@ def _best(stages, chips, indices, matrices, retry):
 def _passes(chips, *tensors):
     """Parts of tensors of equal length, for batches of moderate size."""
     return zip(*(each.split(crops_a_pass(chips.device)) for each in tensors), strict=True)
-
-
-def _placed(points, retry, otherwise):
-    """Crops of the first stage in which a shape lies where the mean shape is expected."""
-    start = torch.tensor(retry.start, device=points.device).expand_as(points)
-    matrices = geometry.similarity(points, start)
-    decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
-    return torch.where(decided, matrices, otherwise)
