@@ -10,7 +10,6 @@ import torch
 
 from skwing import geometry
 from skwing._crops.crop import Crop
-from skwing._prediction.patches import read_patches
 from skwing.networks import locate, patch_size_of
 from skwing.schema._schema import can_mirror
 
@@ -114,7 +113,7 @@ def read_both(stage, chips, indices, matrices, change=None, before=None):
     apart : float32 tensor of shape (b,) or None
         See :class:`Reading`.
     """
-    read = _read_crops if stage.patch_size is None else partial(read_patches, before=before)
+    read = _read_crops if stage.patch_size is None else partial(_read_patches, before=before)
     points, mirrored = read(stage, chips, indices, matrices)
     apart = None
     if mirrored is not None:
@@ -141,6 +140,24 @@ def _read_crops(stage, chips, indices, matrices):
     reflection = torch.tensor(geometry.reflect(stage.crop.size), dtype=seen.dtype)
     mirrored = geometry.apply(reflection.to(seen.device).expand(seen.shape[0], 2, 3), seen)
     return points, mirrored[:, stage.permutation]
+
+
+def _read_patches(stage, chips, indices, matrices, before):
+    """Predictions for patches around given landmarks, and those for their mirror images or None.
+
+    All are in input pixels, except for `before`, the landmarks of the previous stage.
+    """
+    centers = geometry.apply(matrices, before)
+    # Positions that are not valid give patches at the origin; their landmarks become NaN.
+    held = torch.where(centers.isfinite(), centers, 0.0)
+    patches = chips.patches(indices, matrices, held, stage.patch_size, stage.crop.scale)
+    offsets = locate(stage.network, patches).float()
+    if stage.permutation is None:
+        return centers + offsets, None
+    # Each patch of the mirrored image is the mirrored patch of the opposite landmark.
+    seen = locate(stage.network, patches.flip(-1)[:, stage.permutation]).float()
+    mirrored = torch.stack([-seen[..., 0], seen[..., 1]], -1)
+    return centers + offsets, centers + mirrored[:, stage.permutation]
 
 
 def _turned(offsets, change):
