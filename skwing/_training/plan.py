@@ -1,7 +1,7 @@
 """Plan of a fit: validated samples and settings, before images are decoded."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 from skwing._training.agreement import agree, check_parts
 from skwing._training.automatic import networks_for, reads_patches
 from skwing._training.checkpoint import Checkpoint
-from skwing._training.mirrored_stages import mirrored_as_known
 from skwing._training.parameters import StageSettings, stage_settings
 from skwing._training.samples import (
     Samples,
@@ -25,10 +24,12 @@ from skwing._utils.checks import per_stage
 from skwing._utils.device import check_device
 from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import check_order
+from skwing._utils.warnings import warn_of_data
 from skwing.losses import bind_loss
 from skwing.networks import check_networks
 from skwing.schema import LandmarkSchema, check_schema
-from skwing.shapes._reference import reference_shape
+from skwing.schema._schema import can_mirror
+from skwing.shapes._reference import is_symmetric, reference_shape
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
         held_out=held_out,
         is_val_given=is_val_given,
         schema=schema,
-        settings=mirrored_as_known(settings, shape, schema),
+        settings=_mirrored_as_known(settings, shape, schema),
         losses=[bind_loss(given.loss, own.w, own.epsilon) for own in settings],
         builders=builders,
         mean_shape=shape,
@@ -188,3 +189,25 @@ def _planned_stages(given, points, start, kept):
     builders = [*kept, *builders[len(kept) :]]
     patches = [reads_patches(build) for build in builders]
     return builders, stage_settings(given, len(builders), len(points), start, patches)
+
+
+def _mirrored_as_known(settings, shape, schema):
+    """Disable mirroring in stages where mirrored crops are not valid.
+
+    The first stage mirrors crops of the box, which requires a schema with mirror pairs. Later
+    stages align landmarks with the mean shape: mirrored crops resemble those of prediction
+    only if the mean shape is its own mirror image.
+    """
+    known = [can_mirror(schema)] + [is_symmetric(shape, schema)] * (len(settings) - 1)
+    wanted = [own.augmentation.mirror > 0 for own in settings]
+    if known[0] and any(wants and not knows for wants, knows in zip(wanted, known, strict=True)):
+        warn_of_data(
+            f"mirrored by schema {schema.name!r}, the mean shape of y becomes another one, as for "
+            "objects seen from the side: only the first stage is trained on mirrored crops. Use "
+            "mirror=None in the schema to disable mirroring, or augmentation__mirror=(0.5, 0) in "
+            "the regressor to keep this behaviour without the warning"
+        )
+    return [
+        own if knows else replace(own, augmentation=replace(own.augmentation, mirror=0.0))
+        for own, knows in zip(settings, known, strict=True)
+    ]
