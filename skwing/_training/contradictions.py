@@ -5,6 +5,8 @@ messages.
 """
 
 from skwing._training import coordinate_checks, sample_checks
+from skwing._training.evidence import Evidence
+from skwing._utils.warnings import warn_of_data
 
 # At most one of these checks is reported, because each explains all coordinates.
 OF_ALL = (
@@ -41,3 +43,24 @@ def contradictions(evidence):
     if about_all is not None:
         return [about_all]
     return [found for check in OF_SOME if (found := check(evidence))]
+
+
+def warn_of_contradictions(samples, chips, schema, prefix=""):
+    """Warn of landmarks, boxes and images that contradict each other.
+
+    Parameters
+    ----------
+    samples : Samples
+    chips : skwing._crops.chips.Chips
+        Chips of these samples.
+    schema : LandmarkSchema or None
+    prefix : str, default=""
+        Beginning of the messages.
+    """
+    data = samples.data
+    boxes = data.boxes if data.has_boxes else None
+    evidence = Evidence(
+        samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
+    )
+    for message in contradictions(evidence):
+        warn_of_data(prefix + message)

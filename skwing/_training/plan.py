@@ -17,7 +17,7 @@ from skwing._training.samples import (
     check_learnable,
     check_samples,
     drop_unused_samples,
-    hold_out,
+    split_samples,
 )
 from skwing._training.start import Start, beginning
 from skwing._utils.checks import per_stage
@@ -128,7 +128,6 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     schema = check_schema(given.schema or train.data.schema, n_landmarks)
     check_order(schema, train.data.schema)
     before, start, schema = beginning(estimator, given, train.points, schema)
-    fraction = given.validation_fraction if given.early_stopping else None
     held_out, checkpoint = check_held_out(*held_out, n_landmarks), None
     is_val_given = held_out is not None
     if is_val_given:
@@ -137,7 +136,8 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
         source = before if start is None else start.model
         checkpoint = agree(given, device, source, train, held_out)
     rng = check_random_state(given.random_state)
-    train, held_out = hold_out(train, held_out, fraction, rng)
+    if given.early_stopping and not is_val_given:
+        train, held_out = split_samples(train, given.validation_fraction, rng)
     kept = estimator._builders if before is estimator else []
     # "auto" depends on the number of training samples, without held-out samples.
     builders, settings = _planned_stages(given, train.points, start, kept)

@@ -6,7 +6,7 @@ import torch
 from skwing._crops.chip_size import cut_to_learn_on
 from skwing._crops.crop import make_crops
 from skwing._crops.shared_chips import cut_together
-from skwing._training.samples import warn_of_contradictions
+from skwing._training.contradictions import warn_of_contradictions
 from skwing._training.start import make_networks
 from skwing.networks import patch_size_of, start_at
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._training.contradictions import contradictions
-from skwing._training.evidence import Evidence
 from skwing._utils.boxes import are_whole_images, without_box
 from skwing._utils.landmarks import as_points, check_reach, named_numbers, numbered, one_sample_hint
 from skwing._utils.warnings import warn_of_data
@@ -179,27 +177,6 @@ def check_learnable(train, held_out, schema):
         check_measurable(errors, "held-out samples")
 
 
-def warn_of_contradictions(samples, chips, schema, prefix=""):
-    """Warn of landmarks, boxes and images that contradict each other.
-
-    Parameters
-    ----------
-    samples : Samples
-    chips : skwing._crops.chips.Chips
-        Chips of these samples.
-    schema : LandmarkSchema or None
-    prefix : str, default=""
-        Beginning of the messages.
-    """
-    data = samples.data
-    boxes = data.boxes if data.has_boxes else None
-    evidence = Evidence(
-        samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
-    )
-    for message in contradictions(evidence):
-        warn_of_data(prefix + message)
-
-
 def warn_of_other_boxes(train, chips, held_out, held_out_chips):
     """Warn of whole images in place of boxes in only one of X and X_val."""
     parts = {"X": (train.data, chips), "X_val": (held_out.data, held_out_chips)}
@@ -234,33 +211,6 @@ def check_held_out(X_val, y_val, n_landmarks):
         return None
     held_out = check_samples(X_val, y_val, None, n_landmarks, name="y_val")
     return drop_unboxed(held_out, "X_val")
-
-
-def hold_out(train, held_out, fraction, rng):
-    """Split off samples for validation, unless the user passed some.
-
-    Parameters
-    ----------
-    train : Samples
-    held_out : Samples or None
-        Held-out samples passed by the user.
-    fraction : float or None
-        Fraction of `train` to hold out at random otherwise; None holds out nothing.
-    rng : RandomState
-
-    Returns
-    -------
-    train : Samples
-    held_out : Samples or None
-
-    Raises
-    ------
-    ValueError
-        If there are too few samples to split.
-    """
-    if held_out is not None or fraction is None:
-        return train, held_out
-    return split_samples(train, fraction, rng)
 
 
 def split_samples(samples, fraction, rng):

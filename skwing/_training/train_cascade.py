@@ -7,10 +7,11 @@ import torch
 
 from skwing._crops.shared_chips import cut_together
 from skwing._prediction.read_images import read_chips
+from skwing._training.contradictions import warn_of_contradictions
 from skwing._training.identity import chips_digest
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
-from skwing._training.samples import warn_of_contradictions, warn_of_other_boxes
+from skwing._training.samples import warn_of_other_boxes
 from skwing._training.train_stage import make_truth, train_stage
 from skwing._utils import ranks
 from skwing.metrics import nme
