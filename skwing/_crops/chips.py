@@ -264,9 +264,7 @@ def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
             yield waiting.result()
 
 
-def cut_chips(
-    data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False, cache=None
-):
+def cut_chips(data, frame, device="cpu", *, on_error="raise", check_sizes=False, cache=None):
     """Decode each sample of a data set once and cut its chip.
 
     Parameters
@@ -275,8 +273,6 @@ def cut_chips(
     frame : ChipFrame
     device : torch.device or str, default="cpu"
         Device for sampling, which also stores the pixels if they fit.
-    n_threads : int, default=None
-        Number of decoding threads; None means one per core, at most 8.
     on_error : {"raise", "skip"}, default="raise"
         "skip" returns black chips and error messages for samples that cannot be read.
     check_sizes : bool, default=False
@@ -296,7 +292,7 @@ def cut_chips(
     """
     device = torch.device(device)
     if cache is not None:
-        cut_some = partial(cut_chips, frame=frame, n_threads=n_threads)
+        cut_some = partial(cut_chips, frame=frame)
         pixels, matrices, sizes = stored_chips(cache, data, frame, cut_some)
         if check_sizes:
             data.warn_of_sizes(sizes)
@@ -323,7 +319,7 @@ def cut_chips(
     if len(data) == 1:  # starting a thread takes as long as cutting a chip
         cut_or_skip(0)
     else:
-        with ThreadPoolExecutor(n_threads or decoding_threads()) as pool:
+        with ThreadPoolExecutor(decoding_threads()) as pool:
             for _ in pool.map(cut_or_skip, range(len(data))):
                 pass
     if check_sizes:

@@ -1,8 +1,6 @@
 """What processes agree on before they train together, and the checkpoint of a fit."""
 
-import numpy as np
-
-from skwing._training.checkpoint import find_checkpoint
+from skwing._training.checkpoint import find_checkpoint, new_seed
 from skwing._training.identity import differences, identity_of
 from skwing._utils import ranks
 
@@ -39,14 +37,8 @@ def agree(given, device, before, train, held_out):
     if given.checkpoint is not None:
         checkpoint = find_checkpoint(given.checkpoint, identity)
     if given.random_state is None:
-        given.random_state = ranks.from_first(lambda: _new_seed(checkpoint))
+        given.random_state = ranks.from_first(new_seed if checkpoint is None else checkpoint.seed)
     return checkpoint
-
-
-def _new_seed(checkpoint):
-    if checkpoint is not None:
-        return checkpoint.seed()
-    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def check_parts(batch_size):

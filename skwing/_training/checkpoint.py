@@ -67,6 +67,11 @@ def _find(path, identity):
     return checkpoint
 
 
+def new_seed():
+    """A seed from the operating system."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
 class Checkpoint:
     """State of a fit, in memory and in a file.
 
@@ -120,8 +125,7 @@ class Checkpoint:
     def seed(self):
         """The seed of this fit, if its `random_state` is None."""
         if self._content["seed"] is None:
-            (seed,) = np.random.SeedSequence().generate_state(1)
-            self._content["seed"] = int(seed)
+            self._content["seed"] = new_seed()
         return self._content["seed"]
 
     def check_pixels(self, digest):
