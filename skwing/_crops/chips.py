@@ -136,17 +136,8 @@ class Chips:
     def rows(self, indices, scale=1.0):
         """Pixels of some chips that crops of a scale are sampled from.
 
-        Parameters
-        ----------
-        indices : int tensor of shape (b,)
-            On the CPU.
-        scale : float, default=1.0
-            See :meth:`sample`.
-
-        Returns
-        -------
-        pixels : list of arrays or tensor
-            As :func:`skwing._crops.warp.sample` takes them.
+        The indices are on the CPU; the result is a list of arrays or a tensor, as
+        :func:`skwing._crops.warp.sample` takes them.
         """
         pixels = self._level(self._level_of(scale))
         if isinstance(pixels, torch.Tensor):
@@ -192,24 +183,11 @@ class Chips:
         return sample(self.rows(indices, scale), self.from_rows(matrices, scale), size, field)
 
     def patches(self, indices, matrices, centers, size, scale=1.0):
-        """Sample a batch of patches, with a single resampling.
+        """Sample a batch of patches, with a single resampling, see :meth:`sample`.
 
-        Parameters
-        ----------
-        indices : int tensor of shape (b,)
-            On the CPU.
-        matrices : float tensor of shape (b, 2, 3)
-            From chip pixels to the frame of the patches, on the device of the chips.
-        centers : float tensor of shape (b, n_patches, 2)
-            Centres of the patches, in pixels of the frame.
-        size : int
-            Side of the patches in pixels of the frame.
-        scale : float, default=1.0
-            See :meth:`sample`.
-
-        Returns
-        -------
-        batch : float32 tensor of shape (b, n_patches, 3, size, size) in [0, 1]
+        The matrices map chip pixels to the frame of the patches. Centres of the patches, of shape
+        (b, n_patches, 2), and their size are in pixels of this frame. The result is of shape (b,
+        n_patches, 3, size, size).
         """
         matrices = patch_matrices(self.from_rows(matrices, scale), centers, size)
         return sample_patches(self.rows(indices, scale), matrices, size)
@@ -229,21 +207,8 @@ def patch_matrices(matrices, centers, size):
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
     """Iterate over the chips of a data set in portions, with constant memory.
 
-    The next portion is prepared in a thread while the current one is used.
-
-    Parameters
-    ----------
-    data : BoxedImages
-    frame : ChipFrame
-    device : torch.device or str, default="cpu"
-    n_samples : int, default=None
-        Number of samples per portion; None means 256, or fewer if chips are large.
-    on_error : {"raise", "skip"}, default="raise"
-        See :func:`cut_chips`.
-
-    Yields
-    ------
-    chips : Chips
+    The next portion is prepared in a thread while the current one is used. By default, portions
+    are of 256 samples, or fewer if chips are large.
     """
     if n_samples is None:
         n_samples = max(1, min(256, int(_PORTION / (3 * frame.size**2))))

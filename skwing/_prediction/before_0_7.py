@@ -18,20 +18,8 @@ for _name, _module in {"_stages": crop, "_chips": chips, "_confidence": confiden
 def packed_of_0_6(state):
     """Convert the state in a pickle of skwing 0.5 or 0.6 to the present format.
 
-    The result is like that of :func:`skwing._utils.pickle_format.pack`.
-
-    Parameters
-    ----------
-    state : dict
-
-    Returns
-    -------
-    packed : dict
-
-    Raises
-    ------
-    ValueError
-        If the pickle is of an earlier version.
+    The result is like that of :func:`skwing._utils.pickle_format.pack`. Pickles of earlier
+    versions are an error.
     """
     packed = packed_of_first_pickles(state, ATTRIBUTES)
     own = {key: value for key, value in state.items() if key in ATTRIBUTES}

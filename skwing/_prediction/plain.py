@@ -85,13 +85,7 @@ class Half:
     array: NDArray[Any]
 
     def rounded(self, name: str) -> NDArray[Any]:
-        """Convert the array to float16.
-
-        Raises
-        ------
-        ValueError
-            If a number exceeds the range of float16.
-        """
+        """Convert the array to float16; an error if a number exceeds its range."""
         with np.errstate(over="ignore"):
             half = self.array.astype(np.float16)
         if not np.isfinite(half).all():

@@ -79,20 +79,13 @@ class Retry:
 
 
 def doubts_of(reading):
-    """Disagreement of the predictions for each sample.
+    """Disagreement of the predictions for each sample, of shape (b,).
 
-    Parameters
-    ----------
-    reading : Reading
-
-    Returns
-    -------
-    doubt : float32 tensor of shape (b,)
-        Geometric mean of distances: with mirrored crops, of that between the predictions for a
-        crop and its mirror image, and that between the last two stages; otherwise of those
-        between all successive stages. Relative to the size of the shape (root mean square
-        distance from its centre), or for a single landmark to the side of the crop. Infinite
-        for invalid predictions; 0 if no distance is known.
+    It is the geometric mean of distances: with mirrored crops, of that between the predictions for
+    a crop and its mirror image, and that between the last two stages; otherwise of those between
+    all successive stages. It is relative to the size of the shape (root mean square distance from
+    its centre), or for a single landmark to the side of the crop; infinite for invalid
+    predictions, and 0 if no distance is known.
     """
     # A stage of patches cannot move landmarks far, and tells less of rolled objects than others.
     answers = reading.points if reading.apart is None else reading.points[-2:]
@@ -116,27 +109,12 @@ def _unit(points, sides):
 
 @torch.no_grad()
 def read_again(stages, chips, indices, reading, retry, crops):
-    """Repeat the doubtful predictions of a batch from other crops.
+    """Repeat the doubtful predictions of a batch, a `Reading`, from other crops.
 
     First, the first stage reads a crop that is placed by the prediction itself. Samples that are
     not sure then, and that other crops do not agree with, are searched for in crops of several
     orientations, scales and places. Those that are still doubtful are read once more in the crop
-    placed by their prediction.
-
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    reading : Reading
-        Predictions for these samples.
-    retry : Retry
-    crops : float32 tensor of shape (b, 2, 3)
-        Crops of the first stage that these predictions began with.
-
-    Returns
-    -------
-    reading : Reading
+    placed by their prediction. `crops` are those of the first stage that predictions began with.
     """
     for attempt, limit in (
         (_from_itself, retry.limit),
@@ -157,21 +135,9 @@ def read_again(stages, chips, indices, reading, retry, crops):
 def looks_alike_turned(stages, chips, indices, retry):
     """Whether an object looks alike after quarters of a turn, as a square does.
 
-    Then the search cannot tell its orientation, and would turn upright objects.
-
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-        Samples that are predicted well, such as those of the training.
-    retry : Retry
-
-    Returns
-    -------
-    alike : bool
-        Whether other crops agree nearly as well with a fifth of the predictions in turned crops,
-        which are other landmarks.
+    Then the search cannot tell its orientation, and would turn upright objects. It does if other
+    crops agree nearly as well with a fifth of the predictions in turned crops, which are other
+    landmarks. The samples must be predicted well, as those of the training are.
     """
     crops = stages[0].crop.matrices(len(indices), chips.device)
     upright = read_stages(stages, chips, indices, crops)
@@ -185,18 +151,7 @@ def looks_alike_turned(stages, chips, indices, retry):
 
 
 def read_turned(stages, chips, indices, upright, turns, retry):
-    """Read in crops that are turned relative to predictions.
-
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    upright : Reading
-        Predictions for these samples.
-    turns : int tensor of shape (b,)
-        Angles, in eighths of a turn.
-    retry : Retry
+    """Read in crops that are turned relative to predictions, by eighths of a turn.
 
     Returns
     -------

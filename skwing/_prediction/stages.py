@@ -167,17 +167,7 @@ def _turned(offsets, change):
 
 
 def are_found(points):
-    """Whether all landmarks of a sample are finite and within a plausible range.
-
-    Parameters
-    ----------
-    points : float tensor of shape (b, L, 2)
-        Predictions of a stage, in chip pixels.
-
-    Returns
-    -------
-    found : bool tensor of shape (b,)
-    """
+    """Whether all landmarks of a sample are finite and within a plausible range, in chip pixels."""
     # Comparisons with NaN are false. Squares of much larger numbers would overflow later.
     return (points.abs() < FARTHEST).flatten(1).all(1)
 
@@ -186,18 +176,8 @@ def are_found(points):
 def read_stages(stages, chips, indices, matrices=None):
     """Predict the landmarks of all stages, each in the crop placed by the previous stage.
 
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    matrices : float32 tensor of shape (b, 2, 3), default=None
-        Crops of the first stage, from chip pixels to input pixels. None uses the crops of the
-        boxes.
-
-    Returns
-    -------
-    reading : Reading
+    Those of the first stage are the crops of the boxes, unless `matrices` from chip pixels to
+    input pixels are given.
     """
     if matrices is None:
         matrices = stages[0].crop.matrices(indices.shape[0], chips.device)
@@ -230,20 +210,8 @@ def mirror_permutation(schema, device):
 def make_stages(networks, crops, asymmetries, reads_mirrored, schema, device):
     """Create the stages of a cascade from networks that are already on a device.
 
-    Parameters
-    ----------
-    networks : list of torch.nn.Module
-    crops : list of Crop
-    asymmetries : list of float array of shape (L, 2)
-    reads_mirrored : list of bool
-        Whether the predictions of each network are averaged over mirrored crops. Must be
-        False for networks that were not trained on mirrored crops.
-    schema : LandmarkSchema or None
-    device : torch.device
-
-    Returns
-    -------
-    stages : list of Stage
+    `reads_mirrored` tells whether the predictions of each network are averaged over mirrored
+    crops. It must be False for networks that were not trained on these.
     """
     permutation = mirror_permutation(schema, device)
     return [

@@ -94,20 +94,8 @@ def as_data(own, weights):
 def put(regressor, fitted, what):
     """Set the fitted attributes of a regressor from the result of :func:`taken`.
 
-    Arrays are copied, because memory-mapped arrays of joblib are read-only and their file
-    may be deleted.
-
-    Parameters
-    ----------
-    regressor : CascadeLandmarkRegressor
-    fitted : dict
-    what : str
-        Description of the source, for error messages.
-
-    Raises
-    ------
-    ValueError
-        If a value is missing, unknown or inconsistent.
+    Arrays are copied, because memory-mapped arrays of joblib are read-only and their file may be
+    deleted. Errors about values that are missing, unknown or inconsistent begin with `what`.
     """
     n_landmarks = check_fitted(fitted, what)
     fitted = _completed(fitted)
@@ -190,23 +178,8 @@ def _completed(fitted):
 def check_fitted(fitted, what, *, finite=False):
     """Validate the fitted state of a regressor, except for the shapes of the weights.
 
-    Parameters
-    ----------
-    fitted : dict
-        Result of :func:`taken`.
-    what : str
-        Description of the source, for error messages.
-    finite : bool, default=False
-        Whether NaN, which diverged training may leave, is an error.
-
-    Returns
-    -------
-    n_landmarks : int
-
-    Raises
-    ------
-    ValueError
-        If a value is missing, unknown or invalid.
+    Errors begin with `what`, which describes the source. With `finite`, NaN, which diverged
+    training may leave, is an error. The result is the number of landmarks.
     """
     if isinstance(fitted, dict):
         fitted = dict.fromkeys(_LATER_KEYS) | fitted

@@ -8,18 +8,8 @@ from skwing._utils import ranks
 def agree(given, device, before, train, held_out):
     """Check that all processes train the same, choose their seed and find their checkpoint.
 
-    Parameters
-    ----------
-    given : object
-        Validated parameters as attributes; `random_state` is replaced if it is None and must be
-        known in several processes or to a checkpoint.
-    device : torch.device
-    before, train, held_out
-        See :func:`skwing._training.identity.identity_of`.
-
-    Returns
-    -------
-    checkpoint : Checkpoint or None
+    The parameters, `given`, are changed: a `random_state` of None is replaced if it must be known
+    in several processes or to a checkpoint.
 
     Raises
     ------
@@ -42,18 +32,7 @@ def agree(given, device, before, train, held_out):
 
 
 def check_parts(batch_size):
-    """Check that each of the processes that train together has a part of each batch.
-
-    Parameters
-    ----------
-    batch_size : int
-        As in :class:`skwing._training.parameters.StageSettings`.
-
-    Raises
-    ------
-    ValueError
-        In all processes, if there are more of them than samples in a batch.
-    """
+    """Check, in all processes that train together, that each has a part of each batch."""
     if batch_size < ranks.n_processes():
         raise ValueError(
             f"a batch of {batch_size} samples is divided among {ranks.n_processes()} processes: "
@@ -62,13 +41,7 @@ def check_parts(batch_size):
 
 
 def check_same(identity):
-    """Check that an identity is the same in all processes that train together.
-
-    Raises
-    ------
-    ValueError
-        In all processes, if it is not.
-    """
+    """Check, in all processes that train together, that an identity is the same."""
     first, *others = ranks.gathered(identity)
     for number, other in enumerate(others, start=1):
         if texts := differences(first, other, ("in process 0 is", f"in process {number} is")):

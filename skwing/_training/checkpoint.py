@@ -73,13 +73,7 @@ def new_seed():
 
 
 class Checkpoint:
-    """State of a fit, in memory and in a file.
-
-    Parameters
-    ----------
-    path : str
-    identity : dict
-    """
+    """State of a fit, in memory and in a file."""
 
     def __init__(self, path, identity):
         self.path = path
@@ -230,14 +224,7 @@ class Checkpoint:
 
 
 class StageKeeper:
-    """Saves the state of one stage in training, see :func:`skwing._training.loop.train`.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    number : int
-        Number of the stage, from 0.
-    """
+    """Saves the state of one stage in training, see :func:`skwing._training.loop.train`."""
 
     def __init__(self, checkpoint, number):
         self._checkpoint, self._number = checkpoint, number

@@ -27,16 +27,7 @@ OF_SOME = (
 
 
 def contradictions(evidence):
-    """Messages about inconsistent samples, at most one about the meaning of y.
-
-    Parameters
-    ----------
-    evidence : Evidence
-
-    Returns
-    -------
-    messages : list of str
-    """
+    """Messages about inconsistent samples, at most one about the meaning of y."""
     if not evidence.known.any():
         return []
     about_all = next((found for check in OF_ALL if (found := check(evidence))), None)
@@ -46,17 +37,7 @@ def contradictions(evidence):
 
 
 def warn_of_contradictions(samples, chips, schema, prefix=""):
-    """Warn of landmarks, boxes and images that contradict each other.
-
-    Parameters
-    ----------
-    samples : Samples
-    chips : skwing._crops.chips.Chips
-        Chips of these samples.
-    schema : LandmarkSchema or None
-    prefix : str, default=""
-        Beginning of the messages.
-    """
+    """Warn of landmarks, boxes and images that contradict each other, by the chips of samples."""
     data = samples.data
     boxes = data.boxes if data.has_boxes else None
     evidence = Evidence(

@@ -31,25 +31,13 @@ _LEAST_WRONG, _WRONG_QUANTILE, _OF_WRONG = 16, 0.05, 0.75
 
 @torch.no_grad()
 def make_retry(stages, chips, plan, mirrored):
-    """Determine when predictions of a trained cascade are doubtful.
+    """Determine when predictions of a trained cascade are doubtful, by chips of training samples.
 
-    Parameters
-    ----------
-    stages : list of Stage
-        Trained stages.
-    chips : Chips
-        Chips of the training samples.
-    plan : Plan
-    mirrored : list of bool
-        Whether each stage was trained on mirrored crops.
-
-    Returns
-    -------
-    retry : Retry
-        The limits are 1.5 and, without mirrored crops, 1.25 times the 95th percentile of the doubt
-        on training samples. With fewer than 256 of them, they are at least 0.75 times the 5th
-        percentile of the doubt of wrong predictions, which are those in turned crops. Nothing
-        is repeated if the object looks alike in several orientations.
+    `mirrored` tells for each stage whether it was trained on mirrored crops. The limits are 1.5
+    and, without mirrored crops, 1.25 times the 95th percentile of the doubt on training samples.
+    With fewer than 256 of them, they are at least 0.75 times the 5th percentile of the doubt of
+    wrong predictions, which are those in turned crops. Nothing is repeated if the object looks
+    alike in several orientations.
     """
     mean_points = chips.mean_in_chip(plan.train.points)
     start = np.float32(geometry.apply(stages[0].crop.matrix, mean_points))

@@ -109,18 +109,12 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
         With `warm_start`, its fitted stages are trained further.
     given : object
         Validated parameters as attributes.
-    data : tuple
-        ``(X, y, sample_weight)`` as passed to `fit`.
-    held_out : tuple
-        ``(X_val, y_val)`` as passed to `fit`.
+    data, held_out : tuple
+        ``(X, y, sample_weight)`` and ``(X_val, y_val)`` as passed to `fit`.
     resumes : bool, default=False
         Whether a checkpoint is looked for, and other processes are compared.
     is_further : bool, default=False
         See :class:`Plan`.
-
-    Returns
-    -------
-    plan : Plan
     """
     train = drop_unused_samples(check_samples(*data))
     device = check_device(given.device)
@@ -166,23 +160,9 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
 
 
 def _planned_stages(given, points, start, kept):
-    """Networks and settings of all stages.
+    """Functions that build the networks, and settings, of all stages.
 
-    Parameters
-    ----------
-    given : object
-        Validated parameters as attributes.
-    points : array of shape (n, L, 2)
-        Landmarks of the training samples, in image pixels.
-    start : Start or None
-        Model whose weights training begins with.
-    kept : list of callable
-        Functions that built the networks that are trained further.
-
-    Returns
-    -------
-    builders : list of callable
-    settings : list of StageSettings
+    `kept` are the functions that built the networks that are trained further.
     """
     margin = per_stage(given.margin, 2)[-1]
     builders = check_networks(networks_for(given.networks, points, margin))

@@ -12,19 +12,13 @@ from skwing.networks import patch_size_of, start_at
 
 
 def prepare(plan):
-    """Cut the chips of the training samples, and build the networks.
+    """Cut the chips of the training samples, and build the networks of a plan, on its device.
 
-    Parameters
-    ----------
-    plan : Plan
+    New networks begin with the weights of the start, or at the mean landmarks.
 
     Returns
     -------
-    chips : Chips
-    networks : list of torch.nn.Module
-        On the device of the plan. New ones begin with the weights of the start, or at the mean
-        landmarks.
-    crops : list of Crop
+    chips, networks, crops
     asymmetries : list of float32 array of shape (L, 2)
         See :class:`skwing._prediction.stages.Stage`.
     """

@@ -43,11 +43,7 @@ class Run:
     def start_stage(self, progress, known=()):
         """Callback for the rows of the next stage; it returns True to stop the stage.
 
-        Parameters
-        ----------
-        progress : FitProgress
-        known : sequence of dict
-            Rows of epochs that are known from a checkpoint.
+        `known` are rows of epochs that are known from a checkpoint.
         """
         number = len(self.history) + 1
         rows = [{"stage": number, **row} for row in known]
@@ -102,15 +98,8 @@ class Run:
     def tell(self, checkpoint=None):
         """Warn if the user interrupted training; raise any other exception that ended it.
 
-        Parameters
-        ----------
-        checkpoint : Checkpoint or None, default=None
-            From which the next fit continues.
-
-        Raises
-        ------
-        BaseException
-            With a note about the state of the regressor.
+        It gets a note about the state of the regressor. The next fit continues from the
+        checkpoint.
         """
         if self.failure is None:
             return

@@ -40,20 +40,12 @@ OWN = (
 
 
 def kind_of(regressor, plan):
-    """What fits that can be trained together have in common.
+    """What fits that can be trained together have in common: equal batches in the first stage.
 
-    Parameters
-    ----------
-    regressor : CascadeLandmarkRegressor
-    plan : Plan
-
-    Returns
-    -------
-    kind : tuple or None
-        Fits of the same kind see equal batches in the first stage. None if a fit is trained
-        alone: without a checkpoint, or with one that has a state already; without an int as
-        `random_state`; with validation; with callbacks, which are to be called in each epoch; if
-        training begins with the weights of another model; and in one of several processes.
+    None if a fit is trained alone: without a checkpoint, or with one that has a state already;
+    without an int as `random_state`; with validation; with callbacks, which are to be called in
+    each epoch; if training begins with the weights of another model; and in one of several
+    processes.
     """
     alone = (
         plan.checkpoint is None
@@ -75,14 +67,8 @@ def kind_of(regressor, plan):
 def train_together(plans, prepare):
     """Train the first stages of fits of the same kind, and write their checkpoints.
 
-    Nothing is written for a fit whose training diverged.
-
-    Parameters
-    ----------
-    plans : list of Plan
-        Their :func:`kind_of` must be the same.
-    prepare : callable
-        Takes a plan, and returns the chips and the untrained stages of a fit.
+    Nothing is written for a fit whose training diverged. `prepare` takes a plan, and returns the
+    chips and the untrained stages of a fit.
     """
     first = plans[0]
     with drawing(first.seed):

@@ -18,23 +18,9 @@ from skwing.metrics import nme
 
 
 def train_cascade(plan, chips, stages, *, history, estimator):
-    """Train the stages of a plan.
+    """Train the stages of a plan in place, and report the progress of the estimator.
 
-    Parameters
-    ----------
-    plan : Plan
-    chips : Chips
-        Chips of the training samples.
-    stages : list of Stage
-        All stages of the cascade. Trained stages are modified in place.
-    history : list of list of dict
-        History of the first stages, which are not trained again.
-    estimator : CascadeLandmarkRegressor
-        Estimator for progress reporting.
-
-    Returns
-    -------
-    run : Run
+    `history` has the rows of the first stages, which are not trained again.
 
     Raises
     ------

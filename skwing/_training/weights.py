@@ -47,10 +47,7 @@ def _numbers(network):
 class EpochWeights:
     """Copies of the weights after the last and after the best epoch, for restoring.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Its initial weights are the last ones until the first epoch is completed.
+    Until the first epoch is completed, the last ones are the initial weights of the network.
     """
 
     def __init__(self, network):

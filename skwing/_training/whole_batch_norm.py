@@ -15,12 +15,8 @@ from skwing._utils.ranks import current_group
 def whole_batch_norm(network):
     """Context manager in which a network in training normalises by the whole batch.
 
-    Weights and buffers of its layers stay where they are. Without a group of processes, it has
-    no effect.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
+    Weights and buffers of its layers stay where they are. Without a group of processes, it has no
+    effect.
     """
     group = current_group()
     own = [] if group is None else [m for m in network.modules() if _is_plain(m)]
