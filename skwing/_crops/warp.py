@@ -15,12 +15,6 @@ from skwing._utils.opencv import cv2
 _BORDER = cv2.BORDER_REPLICATE
 
 
-def _warp_one(image, matrix, size, out=None):
-    return cv2.warpAffine(
-        image, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR, borderMode=_BORDER
-    )
-
-
 def halve(images):
     """Downsample uint8 images of shape (n, side, side, 3) by two, each pixel is the mean of four.
 
@@ -76,7 +70,7 @@ def sample(images, matrices, size, field=None):
     if field is None:
         matrices = np.asarray(matrices, dtype=np.float64)
         for image, matrix, out in zip(images, matrices, batch, strict=True):
-            _warp_one(image, matrix, size, out)
+            cv2.warpAffine(image, matrix, (size, size), out, cv2.INTER_LINEAR, _BORDER)
     else:
         places = _places(matrices, size, field).numpy()
         for image, (x, y), out in zip(images, places, batch, strict=True):

@@ -22,7 +22,7 @@ def networks_of_model(networks, model, n_stages=None):
     """Networks of a cascade that continues a model, an object with the attributes of a regressor.
 
     "auto" is the networks that the model was built with, followed by those of a new cascade if it
-    has less than `n_stages`.
+    has fewer than `n_stages`.
     """
     if not isinstance(networks, str):
         return networks
@@ -34,7 +34,7 @@ def networks_for(networks, points, margin):
     """Networks of a new cascade.
 
     "auto" is the cascade of two networks, followed by one that reads patches if :func:`are_fine`,
-    which tells the other parameters.
+    which documents the other parameters.
     """
     if not isinstance(networks, str):
         return networks

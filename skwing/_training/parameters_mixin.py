@@ -22,7 +22,7 @@ class ParametersMixin:
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         """Reject parameters that have moved to the augmentation or to the networks."""
-        _refuse_moved(cls, params, "augmentation=Augmentation({})")
+        _refuse_moved(cls, params, nested=False)
         return super().__new__(cls)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class ParametersMixin:
         TypeError
             If a parameter of versions before 0.8 is passed.
         """
-        _refuse_moved(type(self), params, "augmentation__{}")
+        _refuse_moved(type(self), params, nested=True)
         if any(name.startswith("augmentation__") for name in params):
             augmentation = params.get("augmentation", self.augmentation)
             if augmentation is None:
@@ -98,10 +98,15 @@ def _contains(start: Any, estimator: Any) -> bool:
     )
 
 
-def _refuse_moved(cls, params, words):
-    """Raise a TypeError for parameters that the class does not have any more."""
+def _refuse_moved(cls, params, *, nested):
+    """Raise a TypeError for parameters that the class does not have any more.
+
+    The message has nested parameters, for `set_params`, or an augmentation to be passed.
+    """
     moved = [name for name in (*AUGMENTATIONS, "batch_norm") if name in params]
-    if not moved or not (moved := [n for n in moved if n not in cls._get_param_names()]):
+    if moved:  # a subclass may have parameters of these names
+        moved = [name for name in moved if name not in cls._get_param_names()]
+    if not moved:
         return
     if moved[0] == "batch_norm":
         raise TypeError(
@@ -111,11 +116,10 @@ def _refuse_moved(cls, params, words):
             "partial(skwing.networks.shape_indexed_64, batch_norm=False)"
         )
     settings = [f"{name}={params[name]!r:.60}" for name in moved if name != "batch_norm"]
-    instead = (
-        words.format(", ".join(settings))
-        if "(" in words
-        else ", ".join(map(words.format, settings))
-    )
+    if nested:
+        instead = ", ".join(f"augmentation__{setting}" for setting in settings)
+    else:
+        instead = f"augmentation=Augmentation({', '.join(settings)})"
     raise TypeError(
         f"{cls.__name__} has no parameter {moved[0]!r}: use its augmentation, {instead}"
     )
