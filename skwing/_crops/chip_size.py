@@ -36,13 +36,9 @@ def finer_frame(chips, extents, sizes, margins):
     chip pixels.
     """
     wanted = [size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True)][1:]
-    extents = extents[extents > 1]  # ignore samples with a single landmark
-    if not wanted or not len(extents):
+    if not wanted:
         return chips.frame
-    magnified = max(wanted) / np.median(extents)
-    there = 1 / np.median(geometry.scale_of(chips.matrices))
-    room = math.sqrt(_MOST_BYTES / chips.pixels.nbytes)
-    doublings = max(0, math.floor(math.log2(min(magnified, there, room))))
+    doublings = max(0, math.floor(math.log2(_magnification(chips, extents, max(wanted)))))
     return replace(chips.frame, size=chips.frame.size * 2**doublings)
 
 
@@ -53,14 +49,23 @@ def frame_for_patches(frame, chips, extents, size, margin):
     the images, and limited by the size in memory. The frame of the patches has a side of `size`
     pixels, and a margin around the mean shape, as a fraction of its longer side.
     """
-    extents = extents[extents > 1]
+    factor = _magnification(chips, extents, size / (1 + 2 * margin))
+    wanted = _STEP * math.floor(factor * chips.frame.size / _STEP)
+    return replace(frame, size=max(frame.size, wanted))
+
+
+def _magnification(chips, extents, size):
+    """Factor between the resolution of chips and that of crops with shapes of a size in pixels.
+
+    It is at most that to the full resolution of the images, and that to the limit of memory; 1
+    without shapes.
+    """
+    extents = extents[extents > 1]  # ignore samples with a single landmark
     if not len(extents):
-        return frame
-    magnified = size / (1 + 2 * margin) / np.median(extents)
+        return 1.0
     there = 1 / np.median(geometry.scale_of(chips.matrices))
     room = math.sqrt(_MOST_BYTES / chips.pixels.nbytes)
-    wanted = _STEP * math.floor(min(magnified, there, room) * chips.frame.size / _STEP)
-    return replace(frame, size=max(frame.size, wanted))
+    return min(size / np.median(extents), there, room)
 
 
 def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None, cache=None):

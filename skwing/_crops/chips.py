@@ -24,11 +24,6 @@ _N_ROWS = 2**14  # samples whose coordinates are transformed at once
 _PORTION = 48e6  # maximum number of bytes of pixels that are decoded in advance
 
 
-def portions(n):
-    """Slices that cover n samples, for computations whose intermediate results are large."""
-    return [slice(start, start + _N_ROWS) for start in range(0, n, _N_ROWS)]
-
-
 @dataclass(frozen=True)
 class ChipFrame:
     """Size of chips, and their margin around the box on each side, as a fraction of its side."""
@@ -87,26 +82,30 @@ class Chips:
     def to_chip(self, points, dtype=np.float64):
         """Map points of shape (n, L, 2) from image pixels to chip pixels."""
         moved = np.empty(np.shape(points), dtype)
-        for rows in portions(len(moved)):
-            moved[rows] = geometry.apply(self.matrices[rows], points[rows])
+        for rows, some in self._in_portions(points):
+            moved[rows] = some
         return moved
 
     def mean_in_chip(self, points):
         """Mean of known points of shape (n, L, 2), in chip pixels; of shape (L, 2)."""
         total, n_known = 0.0, 0
-        for rows in portions(len(self)):
-            moved = geometry.apply(self.matrices[rows], points[rows])
-            total = total + np.nansum(moved, axis=0)
-            n_known = n_known + (~np.isnan(moved)).sum(axis=0)
+        for _, some in self._in_portions(points):
+            total = total + np.nansum(some, axis=0)
+            n_known = n_known + (~np.isnan(some)).sum(axis=0)
         return total / n_known
 
     def extents(self, points):
         """Longer sides of the boxes around points of shape (n, L, 2), in chip pixels."""
         sides = np.empty(len(self))
-        for rows in portions(len(self)):
-            moved = geometry.apply(self.matrices[rows], points[rows])
-            sides[rows] = geometry.boxes_of(moved)[:, 2:].max(-1)
+        for rows, some in self._in_portions(points):
+            sides[rows] = geometry.boxes_of(some)[:, 2:].max(-1)
         return sides
+
+    def _in_portions(self, points):
+        """Iterate over slices of samples, with their points in chip pixels; saves memory."""
+        for start in range(0, len(points), _N_ROWS):
+            rows = slice(start, start + _N_ROWS)
+            yield rows, geometry.apply(self.matrices[rows], points[rows])
 
     def to_image(self, points):
         """Map points of shape (n, L, 2) from chip pixels to image pixels."""
