@@ -141,13 +141,14 @@ def looks_alike_turned(stages, chips, indices, retry):
     """
     crops = stages[0].crop.matrices(len(indices), chips.device)
     upright = read_stages(stages, chips, indices, crops)
-    usual, alike = _agreement(stages[0], chips, indices, upright, retry, crops), []
-    for turn in range(2, N_TURNS, 2):
-        turns = torch.full(indices.shape, turn)
-        found, apart, turned = read_turned(stages, chips, indices, upright, turns, retry)
-        agreement = _agreement(stages[0], chips, indices, found, retry, turned)
-        alike.append(apart & (_CLEARLY * agreement > usual) & (usual > 0))
-    return float(torch.cat(alike).float().mean()) > _ALIKE
+    usual = _agreement(stages[0], chips, indices, upright, retry, crops)
+    turns = torch.arange(2, N_TURNS, 2).repeat_interleave(len(indices))
+    rows = torch.arange(len(indices)).repeat(len(turns) // len(indices))
+    indices, upright, usual = indices[rows], upright.rows(rows), usual[rows]
+    found, apart, turned = read_turned(stages, chips, indices, upright, turns, retry)
+    agreement = _agreement(stages[0], chips, indices, found, retry, turned)
+    alike = apart & (_CLEARLY * agreement > usual) & (usual > 0)
+    return float(alike.float().mean()) > _ALIKE
 
 
 def read_turned(stages, chips, indices, upright, turns, retry):
