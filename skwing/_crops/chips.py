@@ -185,8 +185,8 @@ class Chips:
         """Sample a batch of patches, with a single resampling, see :meth:`sample`.
 
         The matrices map chip pixels to the frame of the patches. Centres of the patches, of shape
-        (b, n_patches, 2), and their size are in pixels of this frame. The result is of shape (b,
-        n_patches, 3, size, size).
+        (b, n_patches, 2), and their size are in pixels of this frame.
+        The result is of shape (b, n_patches, 3, size, size).
         """
         matrices = patch_matrices(self.from_rows(matrices, scale), centers, size)
         return sample_patches(self.rows(indices, scale), matrices, size)

@@ -18,7 +18,7 @@ _BORDER = cv2.BORDER_REPLICATE
 def halve(images):
     """Downsample uint8 images of shape (n, side, side, 3) by two, each pixel is the mean of four.
 
-    A tensor is processed on its device. :func:`skwing.geometry.halving` is the matrix.
+    A tensor is processed on its device. Its matrix is :func:`skwing.geometry.halving`.
     """
     n, side = images.shape[:2]
     if isinstance(images, torch.Tensor):

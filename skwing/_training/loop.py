@@ -32,9 +32,9 @@ def average_loss(values, weights=None):
 def batch_loss(points, targets, weights, loss):
     """Loss of a batch of predictions, ignoring missing targets.
 
-    Takes points of shape (b, L, 2), or several estimates with equal weights, of shape (b,
-    n_estimates, L, 2); targets of shape (b, L, 2), NaN = missing, both in input pixels; weights of
-    shape (b,) or None; and a function from residuals to values of the same shape.
+    Takes points of shape (b, L, 2), or several estimates with equal weights, of shape
+    (b, n_estimates, L, 2); targets of shape (b, L, 2), NaN = missing, both in input pixels;
+    weights of shape (b,) or None; and a function from residuals to values of the same shape.
     """
     if points.ndim == 4:
         targets = targets[:, None].expand_as(points)
