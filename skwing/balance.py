@@ -8,7 +8,6 @@ pipelines without copying samples; :class:`PoseResampler` does it in imbalanced-
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ from skwing.shapes._poses import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sized
+    from collections.abc import Sized
     from typing import Any, Literal, Self, TypeVar
 
     from numpy.typing import ArrayLike
@@ -71,18 +70,6 @@ SETTINGS = {
 
 # Range of pose coefficients, in units of the shape's radius, below which poses are equal.
 _SAME_POSE = 1e-9
-
-
-@contextmanager
-def _fit_task(estimator: Any, X: ImagesLike, y: ArrayLike) -> Iterator[None]:
-    """Notify scikit-learn's callbacks, if any, of the begin and the end of `fit`."""
-    if not hasattr(estimator, "_init_callback_context"):
-        yield
-        return
-    context = estimator._init_callback_context()
-    context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-    yield
-    context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
 
 
 # Fitted attributes: all are arrays, except for the two integers in _COUNTS.
@@ -350,9 +337,11 @@ class PoseBalancer(  # type: ignore[call-arg]
             If a parameter is out of range, X and y differ in length, y is neither layout
             of landmarks or does not fit the schema, or no sample has two distinct points.
         """
-        with _fit_task(self, X, y):
-            images = as_boxed_images(X)
-            self._fit_poses(y, len(images), images.schema)
+        context = self._init_callback_context()
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        images = as_boxed_images(X)
+        self._fit_poses(y, len(images), images.schema)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
     def fit_transform(self, X: ImagesLike, y: ArrayLike) -> BoxedImages:

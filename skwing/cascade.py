@@ -15,15 +15,14 @@ from skwing._prediction.certainty import calibrate_certainty
 from skwing._prediction.confidence import calibrate, error_units
 from skwing._prediction.prediction_mixin import PredictionMixin
 from skwing._prediction.state import ATTRIBUTES, put, taken
-from skwing._training.augmentation_mixin import AugmentationMixin
 from skwing._training.doubt_limit import make_retry
 from skwing._training.fitted import fitted_attributes
 from skwing._training.parameters import SETTINGS
+from skwing._training.parameters_mixin import ParametersMixin
 from skwing._training.plan import Plan, make_plan
 from skwing._training.prepare import prepare
 from skwing._training.samples import check_samples, drop_unboxed, labelled
 from skwing._training.seen import warn_of_seen
-from skwing._training.start_mixin import StartMixin
 from skwing._training.train_cascade import train_cascade
 from skwing._training.unlabelled import (
     check_same_unlabelled,
@@ -65,8 +64,7 @@ if TYPE_CHECKING:
 class CascadeLandmarkRegressor(
     CallbackSupportMixin,
     DocLinkMixin,
-    AugmentationMixin,
-    StartMixin,
+    ParametersMixin,
     PredictionMixin,
     RegressorMixin,
     BaseEstimator,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
+from small import PLAIN
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
 from skwing.boxes import (
@@ -93,7 +94,7 @@ def test_what_cannot_be_adapted():
     with pytest.raises(NotFittedError):
         adapt_boxes(FACES.data, CascadeLandmarkRegressor())
     far = BoxedImages(FACES.data.decode(0)[None], [[-90.0, -90, 5, 5]])
-    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, device="cpu", random_state=0)
+    reg = CascadeLandmarkRegressor(networks=(PLAIN,), max_epochs=1, device="cpu", random_state=0)
     with pytest.raises(ValueError, match=r"no landmarks can be predicted.*outside the image"):
         adapt_boxes(far, reg.fit(FACES.data, FACES.target))
 

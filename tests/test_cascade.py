@@ -848,7 +848,7 @@ def test_a_model_trained_on_a_gpu_predicts_the_same_on_the_cpu(X, y):
 def test_the_regressor_as_it_comes_learns_and_is_kept(faces, tmp_path):
     """All defaults but the number of epochs, in the pipeline that users write."""
     pipe = Pipeline([("balance", PoseBalancer()), ("reg", CascadeLandmarkRegressor())])
-    pipe.set_params(reg__max_epochs=(20, 1), reg__random_state=0, reg__device="cpu")
+    pipe.set_params(reg__max_epochs=(10, 1), reg__random_state=0, reg__device="cpu")
     pipe.fit(faces.data, faces.target)
     first, last = pipe.named_steps["reg"].staged_predict(faces.data)
     guess = faces.target.mean(0)

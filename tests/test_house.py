@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small import PLAIN
 
 import skwing
 from skwing import CascadeLandmarkRegressor
@@ -52,7 +53,7 @@ def test_no_message_promises_a_removal_in_a_version_that_is_here():
 
 def test_predict_runs_no_code_of_training():
     X, y = make_faces(8, image_size=64, random_state=0, return_X_y=True)
-    regressor = CascadeLandmarkRegressor(networks=("cnn6", "cnn6"), max_epochs=1, random_state=0)
+    regressor = CascadeLandmarkRegressor(networks=(PLAIN, PLAIN), max_epochs=1, random_state=0)
     regressor.fit(X, y)
     entered = set()
 

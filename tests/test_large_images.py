@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from small import build_small
 
 from skwing import CascadeLandmarkRegressor, LandmarkSchema, load_model, save_model
 from skwing._prediction.retry import NEVER
@@ -121,7 +122,8 @@ def test_a_later_stage_may_read_crops_again(data):
     assert len(list(reg.fit(*data).staged_predict(data[0][:2]))) == 3
 
 
-def test_the_default_is_unchanged_for_small_images_and_finer_for_large_ones():
+def test_the_default_is_unchanged_for_small_images_and_finer_for_large_ones(monkeypatch):
+    build_small(monkeypatch)
     small = marks(8, side=96)
     named = ("shape_indexed_64_coarse", "shape_indexed_128")
     auto = CascadeLandmarkRegressor(max_epochs=1, **SETTINGS).fit(*small)

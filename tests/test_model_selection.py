@@ -109,6 +109,7 @@ def test_results_are_those_of_the_ordinary_search(faces, groups, settings, monke
     assert groups == [2, 2]
 
 
+@pytest.mark.slow
 def test_what_enters_each_step_alone_may_differ(faces, groups):
     grid = [
         {"loss": ["l1"], "learning_rate": [0.1], "weight_decay": [0.0]},
@@ -119,12 +120,14 @@ def test_what_enters_each_step_alone_may_differ(faces, groups):
     assert groups == [3, 3]
 
 
+@pytest.mark.slow
 def test_fits_of_other_batches_are_in_other_groups(faces, groups):
     grid = [{**GRID, "batch_size": [3, 4]}, {**GRID, "networks": [(SHAPE_INDEXED,)]}]
     both(regressor(max_epochs=1), grid, faces)
     assert groups == [2] * 6
 
 
+@pytest.mark.slow
 def test_fits_of_a_pipeline_see_what_its_first_steps_give(faces, groups):
     pipe = Pipeline([("balance", PoseBalancer()), ("reg", regressor())])
     balancer = PoseBalancer(n_bins=3, absolute=False)
@@ -134,12 +137,14 @@ def test_fits_of_a_pipeline_see_what_its_first_steps_give(faces, groups):
     assert isinstance(search.cv, GroupKFold)
 
 
+@pytest.mark.slow
 def test_regressors_of_the_grid_have_no_checkpoint(faces, groups):
     one_step = Pipeline([("reg", regressor())])
     both(one_step, {"reg__w": [5.0, 10.0], "reg": [regressor(max_epochs=1)]}, faces)
     assert groups == []
 
 
+@pytest.mark.slow
 def test_equal_fits_are_trained_once(faces, groups):
     first_steps = [PoseBalancer(max_repeats=1), "passthrough"]  # which give the same
     pipe = Pipeline([("balance", PoseBalancer()), ("reg", regressor())])
@@ -147,6 +152,7 @@ def test_equal_fits_are_trained_once(faces, groups):
     assert groups == [2, 2]
 
 
+@pytest.mark.slow
 def test_the_best_one_is_fitted_as_ever(faces, groups):
     search = both(regressor(), GRID, faces, search={"refit": True})
     assert search.best_estimator_.get_params()["w"] == search.best_params_["w"]
@@ -171,6 +177,7 @@ def test_a_refit_that_fails_leaves_no_temporary_folder(faces, groups):
     assert found["checkpoint"] is None and found["cache"] is None
 
 
+@pytest.mark.slow
 def test_the_ordinary_fits_find_their_first_stage_trained(faces, groups, monkeypatch):
     calls, real = [], loop.TrainingStep.__call__
 
@@ -197,6 +204,7 @@ def test_random_splits_are_drawn_once(faces, groups):
     assert cv.random_state.randint(10**9) == other.random_state.randint(10**9)
 
 
+@pytest.mark.slow
 def test_a_fit_that_diverges_is_the_search_s_to_judge(faces, groups):
     grid = {"learning_rate": [0.3, 1e30, 0.1]}
     with pytest.warns(FitFailedWarning, match="2 fits failed"):
@@ -248,12 +256,14 @@ def test_other_fits_are_trained_by_themselves(faces, groups, name):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+@pytest.mark.slow
 def test_networks_of_other_layers_are_trained_together_too(faces, groups):
     own = partial(Own, widths=(4, 8), input_size=16, n_hidden=8)
     both(regressor(networks=(own,)), GRID, faces)
     assert groups == [2, 2]
 
 
+@pytest.mark.slow
 def test_functions_without_a_name_are_not_confused(faces, groups):
     losses = [lambda residual, power=power: residual.abs() ** power for power in (1, 2)]
     search = both(regressor(learning_rate=0.01), {"loss": losses}, faces)
@@ -269,6 +279,7 @@ def test_callbacks_of_scikit_learn_follow_every_epoch(faces, groups, monkeypatch
     assert groups == []
 
 
+@pytest.mark.slow
 def test_further_parameters_of_fit_reach_the_fits(faces, groups):
     weights = np.arange(8) % 3 + 1.0
     both(regressor(), GRID, faces, sample_weight=weights)
@@ -278,6 +289,7 @@ def test_further_parameters_of_fit_reach_the_fits(faces, groups):
     assert groups == []
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_user_keeps_all_fits(faces, groups, tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     search = BatchedGridSearchCV(regressor(checkpoint=folder), GRID, cv=2)
@@ -289,6 +301,7 @@ def test_a_folder_of_the_user_keeps_all_fits(faces, groups, tmp_path_factory):
     assert groups == [2, 2]  # there is nothing left to train
 
 
+@pytest.mark.slow
 def test_groups_that_memory_does_not_suffice_for_are_halved(faces, groups, monkeypatch):
     counted, sizes = model_selection.train_together, []
 
@@ -304,6 +317,7 @@ def test_groups_that_memory_does_not_suffice_for_are_halved(faces, groups, monke
     assert groups == [2, 2] * 2
 
 
+@pytest.mark.slow
 def test_an_unforeseen_error_costs_time_only(faces, groups, monkeypatch):
     def fails(plans, prepare):
         raise RuntimeError("no such kernel")
@@ -330,6 +344,7 @@ def test_what_is_no_regressor_is_searched_as_ever(groups):
     assert search.best_score_ > 0.9
 
 
+@pytest.mark.slow
 def test_several_threads_score_and_finish_the_fits(faces, groups):
     with joblib.parallel_config("threading"):
         both(regressor(), GRID, faces, search={"n_jobs": 2})

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
+from small import PLAIN
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, tracking
 from skwing._utils.opencv import cv2
@@ -421,7 +422,7 @@ def test_a_box_outside_the_first_frame_is_an_error():
 @pytest.mark.slow
 def test_a_regressor_of_the_package_is_asked_with_these_boxes():
     X, y = make_faces(4, random_state=0, image_size=64, return_X_y=True)
-    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0).fit(X, y)
+    reg = CascadeLandmarkRegressor(networks=(PLAIN,), max_epochs=1, random_state=0).fit(X, y)
     image = X.decode(0)
     found = list(track(reg, [image, image], X.boxes[:2], threshold=None))
     for frame in found:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from small import trace_once
 
 from skwing import CascadeLandmarkRegressor, load_model, save_model
@@ -63,7 +65,7 @@ def test_trials_are_measured_on_each_fold_once(run, faces_300w, capsys):
     assert run("recipe", *command, *trials) == rows  # all are there already
 
 
-def test_the_models_of_trials_are_saved(run, faces_300w, tmp_path):
+def test_the_models_of_trials_are_saved(run, faces_300w, tmp_path, named_networks):
     trial = "blocks: networks=_cheaper:blocks_64,_cheaper:blocks_128 max_epochs=1"
     folder = tmp_path / "models"
     run("recipe", *faces_300w, "--use", "0", "--trial", trial, "--models", str(folder))
@@ -195,9 +197,10 @@ def test_a_busy_machine_is_measured_beside_a_quiet_one(run, load):
     )
 
 
-def test_many_fits_are_measured_in_processes_and_together(run):
+def test_many_fits_are_measured_in_parallel_and_together(run):
     brief = ["--epochs", "1", "--n-samples", "6", "--candidates", "2", "--device", "cpu"]
-    *steps, search, together, other = run("many_fits", *brief, "--jobs", "2")
+    with parallel_config(backend="threading"):  # processes would build large networks
+        *steps, search, together, other = run("many_fits", *brief, "--jobs", "2")
     assert [row["network"] for row in steps] == ["cnn6", "shape_indexed_64_coarse"]
     rows = [search, together, other]
     assert [(row["what"], row["n_jobs"]) for row in rows] == [
@@ -262,7 +265,13 @@ def test_a_format_is_read_in_a_process_of_its_own(run):
 
 
 @pytest.mark.slow
-def test_memory_is_told_for_numbers_of_paths(run):
+def test_memory_is_told_for_numbers_of_paths(run, load, monkeypatch, named_networks):
+    module, in_process = load("memory"), load("memory").in_process
+
+    def here(name, *args):  # instead of a process for each fit
+        return in_process(name, *args) if name == "predict" else module.RUNS[name](*args)
+
+    monkeypatch.setattr(module, "in_process", here)
     (row,) = run("memory", "--n-fit", "--n-cached", "8", "--n-predict", "4")
     assert [part["n_samples"] for part in row["predict"]] == [4]
     assert all(part["peak_mb"] > 10 for part in row["predict"])
@@ -344,8 +353,12 @@ def test_the_ratio_is_that_of_the_first_model_to_the_second(load, tmp_path, monk
     assert row == {"name": "a", "ms": [2.0, 8.0], "ratio": 0.25}
 
 
-def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(load, tmp_path):
+def test_all_that_needs_a_gpu_runs_on_a_cpu_and_goes_on_where_it_stopped(
+    load, tmp_path, monkeypatch
+):
     on_gpu = load("on_gpu")
+    # Processes would build large networks.
+    monkeypatch.setattr(on_gpu, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
     command = ["--tiny", "--device", "cpu", "--jobs", "2", "--out", str(tmp_path)]
     on_gpu.main([*command, "--parts", "speed", "fits", "--most-fits", "2"])
     lines = (tmp_path / "on_gpu.jsonl").read_text().splitlines()
@@ -546,7 +559,7 @@ def test_a_fault_is_found_and_counted(run, load, monkeypatch):
     assert "ZeroDivisionError" in row["checks"][1]["faults"][0]
 
 
-def test_model_files_are_compared_with_one_attempt(run):
+def test_model_files_are_compared_with_one_attempt(run, named_networks):
     (row,) = run("model_files")
     ways = row["ways"]
     assert list(ways) == ["one attempt", "predict", "one look", "faces.onnx", "faces.int8.onnx"]
@@ -651,7 +664,7 @@ def test_faces_per_second_are_stated_for_each_setting(run, tmp_path, faces_300w)
         assert rates.shape == (3, 2) and (rates > 0).all()
 
 
-def test_processes_are_measured_and_communication_is_computed(run):
+def test_processes_are_measured_and_communication_is_computed(run, named_networks):
     brief = ["--n-samples", "8", "--epochs", "1", "--batch-size", "4", "--repeats", "1"]
     (row,) = run("ranks", *brief, "--networks", "cnn6")
     assert row["seconds"]["1"]["n_samples"] == row["seconds"]["2"]["n_samples"] == 8

@@ -4,6 +4,7 @@ import io
 import json
 from argparse import Namespace
 from contextlib import redirect_stdout
+from functools import partial
 
 import numpy as np
 import pytest
@@ -194,8 +195,11 @@ def test_published_figures_agree_with_each_other(load):
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_gives_the_same_figures(load, measured, tmp_path):
-    pytest.importorskip("distributed")
+def test_a_dask_cluster_gives_the_same_figures(load, measured, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    # Workers in threads, as processes would build large networks; on a port, so that data are sent.
+    threads = partial(distributed.LocalCluster, processes=False, protocol="tcp://")
+    monkeypatch.setattr(distributed, "LocalCluster", threads)
     command = ["losses", "--protocol", "faces", *TINY, "--backend", "dask", "--jobs", "2"]
     load("paper").main([*command, "--out", str(tmp_path)])
     there, here = (

@@ -13,8 +13,6 @@ from skwing._utils.unwrap import predictor_of
 from skwing.datasets._dataset import Dataset
 from skwing.images import BoxedImages
 
-__all__ = ["Annotated", "draw_worst", "read_annotated", "read_data"]
-
 
 @dataclass(frozen=True)
 class Annotated:

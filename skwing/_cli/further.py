@@ -7,8 +7,6 @@ import numpy as np
 
 from skwing._cli.words import count
 
-__all__ = ["Further", "of_coco", "of_csv", "of_deeplabcut", "of_dlib", "of_tps"]
-
 _STANDARD = ("data", "target", "schema", "groups", "names", "DESCR", "unread")
 
 

@@ -12,8 +12,6 @@ from skwing.metrics._errors import check_measurable
 from skwing.metrics._report import PIXELS
 from skwing.schema import SCHEMAS
 
-__all__ = ["Measure", "columns_of", "names_of_normalizers", "print_errors", "print_landmarks"]
-
 
 @dataclass(frozen=True)
 class Measure:

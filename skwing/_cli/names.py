@@ -6,8 +6,6 @@ from skwing._utils.unwrap import predictor_of
 from skwing.datasets._formats.names import have_meaning, order_of
 from skwing.schema import check_schema
 
-__all__ = ["are_named", "order_by_name", "schema_to_write", "table_columns"]
-
 _N_NAMED = 5
 
 

@@ -2,8 +2,6 @@
 
 import argparse
 
-__all__ = ["length_or_column", "positive_number", "seed", "whole_number"]
-
 
 def whole_number(text):
     """Number of decimals."""

@@ -10,8 +10,6 @@ from skwing._cli.formats import FORMATS, find_format, write_landmarks
 from skwing._cli.pictures import check_picture
 from skwing._utils.files import check_target
 
-__all__ = ["check_outputs", "check_samples", "check_writing"]
-
 
 def check_outputs(outputs, inputs, pictures=None):
     """Check that files can be written, and are neither input nor another output.

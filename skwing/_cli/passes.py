@@ -5,8 +5,6 @@ from tqdm import tqdm
 
 from skwing._utils.unwrap import gives_confidence, predictor_of
 
-__all__ = ["predict_all"]
-
 _A_PASS = 64  # images between two updates of the progress bar
 
 

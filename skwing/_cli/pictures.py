@@ -7,8 +7,6 @@ from skwing._cli.words import say
 from skwing._utils.files import write_bytes
 from skwing._utils.optional import import_optional
 
-__all__ = ["check_picture", "displays", "draw_landmarks", "save"]
-
 
 def displays():
     """Import :mod:`skwing.display` with a matplotlib backend that opens no window."""

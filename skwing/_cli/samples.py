@@ -16,19 +16,6 @@ from skwing.detection import SkimageCascade, YuNet, detect_all, detect_boxes
 from skwing.images import BoxedImages
 from skwing.images._decode import VIDEO_SUFFIXES
 
-__all__ = [
-    "Samples",
-    "count_found",
-    "detect_matching",
-    "detector_of",
-    "images_to_read",
-    "landmarks_to_keep",
-    "names_of",
-    "needs_detector",
-    "tell_missing",
-    "with_boxes",
-]
-
 _ANNOTATION_SUFFIXES = frozenset(form.suffix for form in FORMATS.values() if form.suffix)
 _UNSURE = 0.5  # confidence below which predictions are named
 _LEAST_INSIDE = 0.5  # fraction of the landmarks of a sample inside its face

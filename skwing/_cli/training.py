@@ -19,8 +19,6 @@ from skwing.exceptions import NoticeWarning
 from skwing.persistence import load_model
 from skwing.schema import SCHEMAS, check_schema
 
-__all__ = ["can_calibrate", "hold_out", "make_model", "note_of_schema", "note_of_seen"]
-
 _HELD_OUT = 0.1
 _CALIBRATING = 10  # minimum number of held-out samples to calibrate a model with
 

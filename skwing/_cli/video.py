@@ -9,8 +9,6 @@ from skwing._utils.files import replacing
 from skwing._utils.opencv import cv2
 from skwing.datasets._text import number_text
 
-__all__ = ["VIDEOS", "about_video", "open_table", "open_video"]
-
 VIDEOS = {".mp4": "mp4v", ".avi": "MJPG"}  # suffix and codec
 _COLUMNS = ("frame", "time", "face", "score", "x", "y", "width", "height")
 _USUAL_RATE = 25.0  # frames per second of videos that do not state a rate

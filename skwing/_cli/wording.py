@@ -4,8 +4,6 @@ The library speaks of its parameters and methods. Where the command line has an 
 same, its messages name the option; where it has none, they name the function of Python.
 """
 
-__all__ = ["in_options"]
-
 # Parts of messages, as they stand in the source of the library, and their replacements.
 REPLACED = {
     # prediction

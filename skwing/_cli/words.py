@@ -3,8 +3,6 @@
 import os
 import sys
 
-__all__ = ["count", "named", "say"]
-
 _N_NAMED = 10
 
 

@@ -11,8 +11,6 @@ from skwing._utils.estimators import BaseEstimator
 if TYPE_CHECKING:
     from skwing._utils.types import PerStage as PerStageValue
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "chosen", "is_default"]
-
 _PROBABILITY = PerStage(Number(0, 1))
 
 

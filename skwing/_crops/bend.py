@@ -67,18 +67,8 @@ def bend(points, samples, strengths, size, rows=slice(None)):
 def offsets_to_nearest_shapes(points, samples, rows=slice(None)):
     """Offsets from each shape to the nearest aligned shape of another sample.
 
-    Parameters
-    ----------
-    points : tensor of shape (n, L, 2)
-        NaN = missing.
-    samples : int tensor of shape (n,)
-    rows : int tensor of shape (n_rows,) or slice
-        Shapes to return offsets of.
-
-    Returns
-    -------
-    ways : tensor of shape (n_rows, L, 2)
-        NaN for landmarks that are missing in one of both shapes, or without another sample.
+    They are of shape (n_rows, L, 2); NaN for landmarks that are missing in one of both shapes, or
+    without another sample.
     """
     n = len(points)
     rows = torch.arange(n, device=points.device)[rows][:, None]

@@ -154,17 +154,9 @@ class _Shelf:
                     os.unlink(path)
 
     def add(self, rows, places, data, cut):
-        """Cut the chips of samples and write them to a new pack.
+        """Cut the chips of samples, at rows of `data`, and write them to a new pack.
 
-        Parameters
-        ----------
-        rows : int array
-            Positions of the samples in `data`.
-        places : int array
-            Positions of their keys.
-        data : BoxedImages
-        cut : callable
-            See :func:`stored_chips`.
+        Their keys are at other places in `keys`. `cut` is that of :func:`stored_chips`.
         """
         keys = self.keys[places]
         path = os.path.join(self.place, f"{hashlib.sha256(keys.tobytes()).hexdigest()[:32]}.chips")
@@ -207,13 +199,7 @@ def _name(frame):
 
 
 def _make_room(shelf, n_bytes):
-    """Remove the files that were not used for longest, until new ones fit on the disk.
-
-    Raises
-    ------
-    OSError
-        If they do not fit, although there are no others.
-    """
+    """Remove the files that were not used for longest, until new ones fit on the disk, or raise."""
     _remove_abandoned(shelf.folder)
     used = {pack.path for pack in shelf.packs}
     others = glob.glob(os.path.join(glob.escape(shelf.folder), "chips-*", "*.chips"))

@@ -19,12 +19,8 @@ _MOST_BYTES = 2e9  # memory limit for chips of increased resolution
 def chip_frame(sizes, margins):
     """Frame of chips with the resolution of the finest crop of all stages.
 
-    Parameters
-    ----------
-    sizes : list of int
-        Side of each stage's input in pixels.
-    margins : list of float
-        Margin of each stage's crop around the box, as a fraction of its side.
+    Each stage has a side of its input in pixels, and a margin of its crop around the box, as a
+    fraction of its side.
     """
     finest = max(size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True))
     side = max(1 + 2 * _CHIP_MARGIN, _REACH * (1 + 2 * max(margins)))
@@ -34,81 +30,48 @@ def chip_frame(sizes, margins):
 def finer_frame(chips, extents, sizes, margins):
     """Frame of chips with higher resolution, if shapes are small relative to their boxes.
 
-    Later stages magnify shapes to the size of their crops. The side of chips is doubled until
-    they have at least half the resolution of these crops, the full resolution of the images,
-    or the maximum size in memory.
-
-    Parameters
-    ----------
-    chips : Chips
-    extents : array of shape (n,)
-        Longer sides of the boxes around the landmarks, in chip pixels.
-    sizes, margins : list
-        See :func:`chip_frame`.
-
-    Returns
-    -------
-    frame : ChipFrame
-        The frame of `chips` if its resolution is sufficient.
+    Later stages magnify shapes to the size of their crops. The side of chips is doubled until they
+    have at least half the resolution of these crops, the full resolution of the images, or the
+    maximum size in memory. `extents` are the longer sides of the boxes around the landmarks, in
+    chip pixels.
     """
     wanted = [size / (1 + 2 * margin) for size, margin in zip(sizes, margins, strict=True)][1:]
-    extents = extents[extents > 1]  # ignore samples with a single landmark
-    if not wanted or not len(extents):
+    if not wanted:
         return chips.frame
-    magnified = max(wanted) / np.median(extents)
-    there = 1 / np.median(geometry.scale_of(chips.matrices))
-    room = math.sqrt(_MOST_BYTES / chips.pixels.nbytes)
-    doublings = max(0, math.floor(math.log2(min(magnified, there, room))))
+    doublings = max(0, math.floor(math.log2(_magnification(chips, extents, max(wanted)))))
     return replace(chips.frame, size=chips.frame.size * 2**doublings)
 
 
 def frame_for_patches(frame, chips, extents, size, margin):
     """Frame of chips with the resolution of patches, which are small parts of their frame.
 
-    Parameters
-    ----------
-    frame : ChipFrame
-        Frame for the other stages, which the result is at least as fine as.
-    chips : Chips
-    extents : array of shape (n,)
-        Longer sides of the boxes around the landmarks, in chip pixels.
-    size : int
-        Side of the frame of the patches, in pixels.
-    margin : float
-        Margin of this frame around the mean shape, as a fraction of its longer side.
-
-    Returns
-    -------
-    frame : ChipFrame
-        The resolution is at most that of the images, and limited by the size in memory.
+    It is at least as fine as `frame`, that for the other stages; its resolution is at most that of
+    the images, and limited by the size in memory. The frame of the patches has a side of `size`
+    pixels, and a margin around the mean shape, as a fraction of its longer side.
     """
-    extents = extents[extents > 1]
+    factor = _magnification(chips, extents, size / (1 + 2 * margin))
+    wanted = _STEP * math.floor(factor * chips.frame.size / _STEP)
+    return replace(frame, size=max(frame.size, wanted))
+
+
+def _magnification(chips, extents, size):
+    """Factor between the resolution of chips and that of crops with shapes of a size in pixels.
+
+    It is at most that to the full resolution of the images, and that to the limit of memory; 1
+    without shapes.
+    """
+    extents = extents[extents > 1]  # ignore samples with a single landmark
     if not len(extents):
-        return frame
-    magnified = size / (1 + 2 * margin) / np.median(extents)
+        return 1.0
     there = 1 / np.median(geometry.scale_of(chips.matrices))
     room = math.sqrt(_MOST_BYTES / chips.pixels.nbytes)
-    wanted = _STEP * math.floor(min(magnified, there, room) * chips.frame.size / _STEP)
-    return replace(frame, size=max(frame.size, wanted))
+    return min(size / np.median(extents), there, room)
 
 
 def cut_to_learn_on(samples, sizes, margins, device, patch_sizes=None, cache=None):
     """Cut the chips of samples with sufficient resolution for all stages.
 
-    Parameters
-    ----------
-    samples : Samples
-    sizes, margins : list
-        See :func:`chip_frame`.
-    device : torch.device
-    patch_sizes : list of int or None, default=None
-        For each stage, the side of the patches that it reads, or None if it reads crops.
-    cache : str, default=None
-        Folder of chips, see :func:`skwing._crops.chips.cut_chips`.
-
-    Returns
-    -------
-    chips : Chips
+    `patch_sizes` are the sides of the patches that stages read, None for those that read crops.
     """
     stages = list(zip(sizes, margins, patch_sizes or [None] * len(sizes), strict=True))
     sizes, margins = zip(*[stage[:2] for stage in stages if stage[2] is None], strict=True)

@@ -24,11 +24,6 @@ _N_ROWS = 2**14  # samples whose coordinates are transformed at once
 _PORTION = 48e6  # maximum number of bytes of pixels that are decoded in advance
 
 
-def portions(n):
-    """Slices that cover n samples, for computations whose intermediate results are large."""
-    return [slice(start, start + _N_ROWS) for start in range(0, n, _N_ROWS)]
-
-
 @dataclass(frozen=True)
 class ChipFrame:
     """Size of chips, and their margin around the box on each side, as a fraction of its side."""
@@ -87,26 +82,30 @@ class Chips:
     def to_chip(self, points, dtype=np.float64):
         """Map points of shape (n, L, 2) from image pixels to chip pixels."""
         moved = np.empty(np.shape(points), dtype)
-        for rows in portions(len(moved)):
-            moved[rows] = geometry.apply(self.matrices[rows], points[rows])
+        for rows, some in self._in_portions(points):
+            moved[rows] = some
         return moved
 
     def mean_in_chip(self, points):
         """Mean of known points of shape (n, L, 2), in chip pixels; of shape (L, 2)."""
         total, n_known = 0.0, 0
-        for rows in portions(len(self)):
-            moved = geometry.apply(self.matrices[rows], points[rows])
-            total = total + np.nansum(moved, axis=0)
-            n_known = n_known + (~np.isnan(moved)).sum(axis=0)
+        for _, some in self._in_portions(points):
+            total = total + np.nansum(some, axis=0)
+            n_known = n_known + (~np.isnan(some)).sum(axis=0)
         return total / n_known
 
     def extents(self, points):
         """Longer sides of the boxes around points of shape (n, L, 2), in chip pixels."""
         sides = np.empty(len(self))
-        for rows in portions(len(self)):
-            moved = geometry.apply(self.matrices[rows], points[rows])
-            sides[rows] = geometry.boxes_of(moved)[:, 2:].max(-1)
+        for rows, some in self._in_portions(points):
+            sides[rows] = geometry.boxes_of(some)[:, 2:].max(-1)
         return sides
+
+    def _in_portions(self, points):
+        """Iterate over slices of samples, with their points in chip pixels; saves memory."""
+        for start in range(0, len(points), _N_ROWS):
+            rows = slice(start, start + _N_ROWS)
+            yield rows, geometry.apply(self.matrices[rows], points[rows])
 
     def to_image(self, points):
         """Map points of shape (n, L, 2) from chip pixels to image pixels."""
@@ -136,17 +135,8 @@ class Chips:
     def rows(self, indices, scale=1.0):
         """Pixels of some chips that crops of a scale are sampled from.
 
-        Parameters
-        ----------
-        indices : int tensor of shape (b,)
-            On the CPU.
-        scale : float, default=1.0
-            See :meth:`sample`.
-
-        Returns
-        -------
-        pixels : list of arrays or tensor
-            As :func:`skwing._crops.warp.sample` takes them.
+        The indices are on the CPU; the result is a list of arrays or a tensor, as
+        :func:`skwing._crops.warp.sample` takes them.
         """
         pixels = self._level(self._level_of(scale))
         if isinstance(pixels, torch.Tensor):
@@ -192,24 +182,11 @@ class Chips:
         return sample(self.rows(indices, scale), self.from_rows(matrices, scale), size, field)
 
     def patches(self, indices, matrices, centers, size, scale=1.0):
-        """Sample a batch of patches, with a single resampling.
+        """Sample a batch of patches, with a single resampling, see :meth:`sample`.
 
-        Parameters
-        ----------
-        indices : int tensor of shape (b,)
-            On the CPU.
-        matrices : float tensor of shape (b, 2, 3)
-            From chip pixels to the frame of the patches, on the device of the chips.
-        centers : float tensor of shape (b, n_patches, 2)
-            Centres of the patches, in pixels of the frame.
-        size : int
-            Side of the patches in pixels of the frame.
-        scale : float, default=1.0
-            See :meth:`sample`.
-
-        Returns
-        -------
-        batch : float32 tensor of shape (b, n_patches, 3, size, size) in [0, 1]
+        The matrices map chip pixels to the frame of the patches. Centres of the patches, of shape
+        (b, n_patches, 2), and their size are in pixels of this frame.
+        The result is of shape (b, n_patches, 3, size, size).
         """
         matrices = patch_matrices(self.from_rows(matrices, scale), centers, size)
         return sample_patches(self.rows(indices, scale), matrices, size)
@@ -229,21 +206,8 @@ def patch_matrices(matrices, centers, size):
 def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
     """Iterate over the chips of a data set in portions, with constant memory.
 
-    The next portion is prepared in a thread while the current one is used.
-
-    Parameters
-    ----------
-    data : BoxedImages
-    frame : ChipFrame
-    device : torch.device or str, default="cpu"
-    n_samples : int, default=None
-        Number of samples per portion; None means 256, or fewer if chips are large.
-    on_error : {"raise", "skip"}, default="raise"
-        See :func:`cut_chips`.
-
-    Yields
-    ------
-    chips : Chips
+    The next portion is prepared in a thread while the current one is used. By default, portions
+    are of 256 samples, or fewer if chips are large.
     """
     if n_samples is None:
         n_samples = max(1, min(256, int(_PORTION / (3 * frame.size**2))))
@@ -264,9 +228,7 @@ def iter_chips(data, frame, device="cpu", n_samples=None, on_error="raise"):
             yield waiting.result()
 
 
-def cut_chips(
-    data, frame, device="cpu", n_threads=None, *, on_error="raise", check_sizes=False, cache=None
-):
+def cut_chips(data, frame, device="cpu", *, on_error="raise", check_sizes=False, cache=None):
     """Decode each sample of a data set once and cut its chip.
 
     Parameters
@@ -275,8 +237,6 @@ def cut_chips(
     frame : ChipFrame
     device : torch.device or str, default="cpu"
         Device for sampling, which also stores the pixels if they fit.
-    n_threads : int, default=None
-        Number of decoding threads; None means one per core, at most 8.
     on_error : {"raise", "skip"}, default="raise"
         "skip" returns black chips and error messages for samples that cannot be read.
     check_sizes : bool, default=False
@@ -296,7 +256,7 @@ def cut_chips(
     """
     device = torch.device(device)
     if cache is not None:
-        cut_some = partial(cut_chips, frame=frame, n_threads=n_threads)
+        cut_some = partial(cut_chips, frame=frame)
         pixels, matrices, sizes = stored_chips(cache, data, frame, cut_some)
         if check_sizes:
             data.warn_of_sizes(sizes)
@@ -323,7 +283,7 @@ def cut_chips(
     if len(data) == 1:  # starting a thread takes as long as cutting a chip
         cut_or_skip(0)
     else:
-        with ThreadPoolExecutor(n_threads or decoding_threads()) as pool:
+        with ThreadPoolExecutor(decoding_threads()) as pool:
             for _ in pool.map(cut_or_skip, range(len(data))):
                 pass
     if check_sizes:

@@ -9,21 +9,9 @@ from skwing import geometry
 
 
 def place_shape(shape, size, margin):
-    """Centre a shape in a square frame.
+    """Centre a shape in a square frame of `size` pixels.
 
-    Parameters
-    ----------
-    shape : array of shape (L, 2)
-        In any unit.
-    size : int
-        Side of the frame in pixels.
-    margin : float
-        Margin on each side of the shape, as a fraction of its longer side.
-
-    Returns
-    -------
-    points : array of shape (L, 2)
-        In pixels of the frame.
+    The margin on each side of the shape is a fraction of its longer side.
     """
     low, high = np.nanmin(shape, axis=0), np.nanmax(shape, axis=0)
     scale = size / ((1 + 2 * margin) * (high - low).max())
@@ -74,27 +62,25 @@ class Crop:
         return cls(size, np.float32(geometry.similarity(mean_points, shape)), shape)
 
     def matrices(self, n, device, points=None):
-        """Matrices from chip pixels to input pixels.
+        """Matrices from chip pixels to input pixels, of shape (n, 2, 3).
 
-        Parameters
-        ----------
-        n : int
-        device : torch.device
-        points : tensor of shape (n, L, 2), default=None
-            Landmarks predicted by the previous stage, in chip pixels; ignored in the first
-            stage.
-
-        Returns
-        -------
-        matrices : float32 tensor of shape (n, 2, 3)
+        `points` are the landmarks predicted by the previous stage, of shape (n, L, 2), in chip
+        pixels; the first stage ignores them.
         """
         fixed = torch.tensor(self.matrix, device=device).expand(n, 2, 3)
-        if self.shape is None:
-            return fixed
-        shape = torch.tensor(self.shape, device=device).expand_as(points)
-        matrices = geometry.similarity(points, shape)
-        decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
-        return torch.where(decided, matrices, fixed)
+        return fixed if self.shape is None else onto_shape(points, self.shape, fixed)
+
+
+def onto_shape(points, shape, otherwise):
+    """Crops in which landmarks lie where a shape does, or others for landmarks that define none.
+
+    Takes tensors of shape (n, L, 2) and (n, 2, 3) in chip pixels, and a float32 array of shape
+    (L, 2) in pixels of the crop.
+    """
+    target = torch.tensor(shape, device=points.device).expand_as(points)
+    matrices = geometry.similarity(points, target)
+    decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
+    return torch.where(decided, matrices, otherwise)
 
 
 def make_crops(sizes, margins, frame, mean_shape, mean_points):

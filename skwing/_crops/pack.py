@@ -33,19 +33,9 @@ class DamagedPack(OSError):
 
 
 def write_pack(path, size, batches):
-    """Write a pack, atomically.
+    """Write a pack of chips of `size` pixels, atomically, and return its index.
 
-    Parameters
-    ----------
-    path : str
-    size : int
-        Side of the chips in pixels.
-    batches : iterator over (keys, chips)
-        Keys of samples, and their :class:`skwing._crops.chips.Chips` on the CPU.
-
-    Returns
-    -------
-    index : array of dtype `INDEX`
+    Batches are keys of samples, and their :class:`skwing._crops.chips.Chips` on the CPU.
     """
     parts = []
     with replacing(path, binary=True) as file:
@@ -70,13 +60,7 @@ def _digest(index):
 
 
 class Pack:
-    """An open pack. It remains readable if its file is removed.
-
-    Parameters
-    ----------
-    path : str
-    size : int
-        Side of the chips in pixels.
+    """An open pack of chips of `size` pixels. It remains readable if its file is removed.
 
     Attributes
     ----------
@@ -112,13 +96,7 @@ class Pack:
         return np.frombuffer(content, np.uint8).reshape(self._shape)
 
     def verify(self, rows):
-        """Read chips and compare their checksums.
-
-        Raises
-        ------
-        DamagedPack
-            If one differs.
-        """
+        """Read chips and compare their checksums; raise `DamagedPack` if one differs."""
         for row in rows:
             if zlib.crc32(self[row]) != self.index["check"][row]:
                 raise DamagedPack(f"{self.path} is damaged")

@@ -72,19 +72,9 @@ def of_photometric(augmentation):
 
 
 def draw(n, names, generator):
-    """Draw uniform numbers in [0, 1) for the changes of n samples.
+    """Draw uniform numbers in [0, 1) for the changes of n samples, for :func:`by_name`.
 
-    Parameters
-    ----------
-    n : int
-    names : dict of str to int
-        Number of numbers for each sample, by name.
-    generator : torch.Generator
-
-    Returns
-    -------
-    numbers : float32 tensor of shape (n * sum(names.values()),)
-        For :func:`by_name`.
+    `names` has how many of them each sample takes, by name.
     """
     return torch.rand(n * sum(names.values()), generator=generator)
 
@@ -121,13 +111,7 @@ def random_matrices(n, size, augmentation, generator):
 def matrices_of(numbers, size, augmentation):
     """Random similarity transforms of an input frame, some of them mirrored.
 
-    Parameters
-    ----------
-    numbers : dict of str to float32 tensor of shape (n, ...)
-        Uniform numbers for the names in `OF_MATRICES`.
-    size : int
-        Side of the frame in pixels.
-    augmentation : StageAugmentation
+    They are made from uniform numbers for the names in `OF_MATRICES`.
 
     Returns
     -------
@@ -157,18 +141,9 @@ def _reflection(size, device):
 
 
 def rename_mirrored(points, mirrored, permutation):
-    """Rename the landmarks of mirrored shapes.
+    """Rename the landmarks of mirrored shapes, of shape (n, L, 2).
 
-    Parameters
-    ----------
-    points : tensor of shape (n, L, 2)
-    mirrored : bool tensor of shape (n,)
-    permutation : int tensor of shape (L,)
-        Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original.
-
-    Returns
-    -------
-    points : tensor of shape (n, L, 2)
+    Landmark i of a mirrored shape is landmark ``permutation[i]`` of the original.
     """
     return torch.where(mirrored[:, None, None], points[:, permutation], points)
 

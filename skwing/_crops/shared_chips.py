@@ -11,10 +11,6 @@ def cut_together(data, frame, device="cpu", *, check_sizes=False, cache=None):
 
     For one process, it is :func:`skwing._crops.chips.cut_chips`, which documents the parameters.
     Processes that share a folder of chips divide the work by that.
-
-    Returns
-    -------
-    chips : Chips
     """
     if ranks.n_processes() == 1 or cache is not None:
         return cut_chips(data, frame, device, check_sizes=check_sizes, cache=cache)

@@ -15,24 +15,10 @@ from skwing._utils.opencv import cv2
 _BORDER = cv2.BORDER_REPLICATE
 
 
-def _warp_one(image, matrix, size, out=None):
-    return cv2.warpAffine(
-        image, matrix, (size, size), dst=out, flags=cv2.INTER_LINEAR, borderMode=_BORDER
-    )
-
-
 def halve(images):
-    """Downsample images by two, each pixel is the mean of four.
+    """Downsample uint8 images of shape (n, side, side, 3) by two, each pixel is the mean of four.
 
-    Parameters
-    ----------
-    images : uint8 array or tensor of shape (n, 2 * size, 2 * size, 3)
-        A tensor is processed on its device.
-
-    Returns
-    -------
-    images : uint8 array or tensor of shape (n, size, size, 3)
-        Related to the input by :func:`skwing.geometry.halving`.
+    A tensor is processed on its device. Its matrix is :func:`skwing.geometry.halving`.
     """
     n, side = images.shape[:2]
     if isinstance(images, torch.Tensor):
@@ -84,7 +70,7 @@ def sample(images, matrices, size, field=None):
     if field is None:
         matrices = np.asarray(matrices, dtype=np.float64)
         for image, matrix, out in zip(images, matrices, batch, strict=True):
-            _warp_one(image, matrix, size, out)
+            cv2.warpAffine(image, matrix, (size, size), out, cv2.INTER_LINEAR, _BORDER)
     else:
         places = _places(matrices, size, field).numpy()
         for image, (x, y), out in zip(images, places, batch, strict=True):
@@ -95,18 +81,8 @@ def sample(images, matrices, size, field=None):
 def sample_patches(images, matrices, size):
     """Sample several squares from each image of a batch, see :func:`sample`.
 
-    Parameters
-    ----------
-    images : sequence of n uint8 arrays of shape (height, width, 3), or one uint8 tensor
-    matrices : float tensor of shape (n, n_patches, 2, 3)
-        From pixels of `images` to pixels of each patch.
-    size : int
-        Side of the patches in pixels.
-
-    Returns
-    -------
-    patches : float32 tensor of shape (n, n_patches, 3, size, size)
-        In [0, 1], on the device of `images`.
+    The matrices, of shape (n, n_patches, 2, 3), map pixels of the images to those of each patch.
+    The result is of shape (n, n_patches, 3, size, size).
     """
     n, n_patches = matrices.shape[:2]
     if not isinstance(images, torch.Tensor):
@@ -175,16 +151,8 @@ def read_at(maps, points, stride):
 def read_square(maps, places):
     """Sample square maps by bilinear interpolation, in the fewest operations.
 
-    Parameters
-    ----------
-    maps : float tensor of shape (n, n_channels, side, side)
-    places : float tensor of shape (n, a, b, 2)
-        In units of half a map: -1 and 1 are its outer edges. Outside the map, the nearest border
-        value is returned.
-
-    Returns
-    -------
-    values : float tensor of shape (n, n_channels, a, b)
+    Places, of shape (n, a, b, 2), are in units of half a map: -1 and 1 are its outer edges.
+    Outside the map, the nearest border value is returned.
     """
     part = 1 / maps.shape[-1]
     places = places.clamp(part - 1, 1 - part)  # centres of the border pixels

@@ -5,7 +5,7 @@ import sys
 from skwing._crops import chips, crop
 from skwing._prediction import confidence
 from skwing._prediction.before_0_8 import network_of_0_8
-from skwing._prediction.state import ATTRIBUTES, NOT_TOLD, as_data
+from skwing._prediction.state import ATTRIBUTES, LATER, as_data
 from skwing._utils.pickle_format import check_keys, packed_of_first_pickles
 from skwing.networks import NETWORKS, check_network
 from skwing.networks._contract import build_and_try
@@ -18,20 +18,8 @@ for _name, _module in {"_stages": crop, "_chips": chips, "_confidence": confiden
 def packed_of_0_6(state):
     """Convert the state in a pickle of skwing 0.5 or 0.6 to the present format.
 
-    The result is like that of :func:`skwing._utils.pickle_format.pack`.
-
-    Parameters
-    ----------
-    state : dict
-
-    Returns
-    -------
-    packed : dict
-
-    Raises
-    ------
-    ValueError
-        If the pickle is of an earlier version.
+    The result is like that of :func:`skwing._utils.pickle_format.pack`. Pickles of earlier
+    versions are an error.
     """
     packed = packed_of_first_pickles(state, ATTRIBUTES)
     own = {key: value for key, value in state.items() if key in ATTRIBUTES}
@@ -44,12 +32,12 @@ def packed_of_0_6(state):
         )
     if "networks_" not in own:
         return packed
-    later = ("calibration_", "box_relation_", *NOT_TOLD)
+    later = ("calibration_", "box_relation_", *LATER)
     needed = [key for key in ATTRIBUTES if key not in later]
     what = "this CascadeLandmarkRegressor, pickled by skwing 0.5 or 0.6,"
     check_keys({key: own[key] for key in needed if key in own}, needed, what)
     own["_builders"] = [check_network(_given_network(build)) for build in own["_builders"]]
-    return packed | {"fitted": as_data({**NOT_TOLD, **own}, own["networks_"])}
+    return packed | {"fitted": as_data(dict.fromkeys(LATER) | own, own["networks_"])}
 
 
 def _given_network(build):

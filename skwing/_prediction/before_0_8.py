@@ -12,18 +12,9 @@ _PLAIN = {"cnn6": "cnn6_plain", "cnn7": "cnn7_plain"}
 
 
 def of_0_8(params, fitted):
-    """Convert parameters and fitted state to the present form.
+    """Convert parameters and fitted state, written by any version, to the present form.
 
-    Parameters
-    ----------
-    params, fitted : object
-        Written by any version; `fitted` is a result of :func:`skwing._prediction.state.taken`.
-        Values that are not dicts, as in damaged files, are returned unchanged and rejected
-        later.
-
-    Returns
-    -------
-    params, fitted : object
+    Values that are not dicts, as in damaged files, are returned unchanged and rejected later.
     """
     return _params_of_0_8(params), _fitted_of_0_8(fitted)
 
@@ -64,15 +55,6 @@ def network_of_0_8(network, batch_norm):
     """Present equivalent of a network and the former parameter `batch_norm`.
 
     The parameter applied only to networks given by name.
-
-    Parameters
-    ----------
-    network : object
-    batch_norm : bool
-
-    Returns
-    -------
-    network : object
 
     Examples
     --------

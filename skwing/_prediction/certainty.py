@@ -15,8 +15,6 @@ from sklearn.linear_model import LogisticRegression
 
 from skwing import geometry
 
-__all__ = ["Certainty", "calibrate_certainty", "disturbances", "fit_certainty", "relative_errors"]
-
 _RIGHT = 0.1  # error of a prediction that counts as right, relative to the size of the shape
 _SCALE = math.log(1.4)
 _SHIFT, _OFF = 0.2, (0.6, 0.9)  # relative to the side of the crop
@@ -48,15 +46,7 @@ class Certainty:
     def probability(self, doubt):
         """Probability that the mean error is less than a tenth of the size of the shape.
 
-        Parameters
-        ----------
-        doubt : float64 array of shape (n,)
-            See :func:`skwing._prediction.retry.doubts_of`; NaN for samples without a
-            prediction.
-
-        Returns
-        -------
-        probability : float64 array of shape (n,)
+        The doubt is that of :func:`skwing._prediction.retry.doubts_of`, NaN without a prediction.
         """
         return expit(self.intercept + self.slope * _logarithm(doubt))
 
@@ -68,16 +58,8 @@ def _logarithm(doubt):
 def disturbances(n, size, rng):
     """Random transforms of the first crop: two turned ones per sample, and one far off.
 
-    Parameters
-    ----------
-    n : int
-    size : int
-        Side of the input of the first stage.
-    rng : numpy.random.RandomState
-
-    Returns
-    -------
-    changes : list of float32 tensors of shape (n, 2, 3)
+    They are a list of float32 tensors of shape (n, 2, 3); `size` is the side of the crop in
+    pixels.
     """
     changes = []
     for low, high in ((0, _SHIFT), (0, _SHIFT), _OFF):
@@ -91,25 +73,12 @@ def disturbances(n, size, rng):
 
 
 def fit_certainty(doubt, right, averaged=True, weights=None):
-    """Fit the probability of right predictions.
+    """Fit the probability of right predictions by logistic regression.
 
-    Parameters
-    ----------
-    doubt : float64 array of shape (n,)
-        NaN is ignored.
-    right : bool array of shape (n,)
-    averaged : bool, default=True
-        See :class:`Certainty`.
-    weights : float array of shape (n,), default=None
-        Weights of the samples; 1 by default.
-
-    Returns
-    -------
-    certainty : Certainty or None
-        Logistic regression; None if no doubt is known, or all are 0, as of a single stage without
-        mirrored crops. One right prediction with the least and
-        one wrong prediction with the largest doubt are added, so that it is defined if all are
-        right or wrong.
+    Samples whose doubt is NaN are ignored. One right prediction with the least and one wrong
+    prediction with the largest doubt are added, so that it is defined if all are right or wrong.
+    The result is None if no doubt is known, or all are 0, as of a single stage without mirrored
+    crops.
     """
     known = ~np.isnan(doubt)
     if not (doubt[known] > 0).any():
@@ -126,17 +95,8 @@ def fit_certainty(doubt, right, averaged=True, weights=None):
 def relative_errors(points, truth, sides):
     """Mean error of each sample, relative to the size of the true shape.
 
-    Parameters
-    ----------
-    points, truth : array of shape (n, L, 2)
-        In image pixels, NaN = missing.
-    sides : array of shape (n,)
-        Sides of the boxes, which are the unit if there is only one landmark.
-
-    Returns
-    -------
-    errors : array of shape (n,)
-        Infinite if the prediction is missing, NaN if the true landmarks are.
+    For a single landmark, the unit is the side of the box. The error is infinite if the prediction
+    is missing, NaN if the true landmarks are.
     """
     known = ~np.isnan(truth).any(-1)
     lost = np.isnan(points).any((1, 2))
@@ -150,24 +110,9 @@ def relative_errors(points, truth, sides):
 def calibrate_certainty(locate, truth, found, size, averaged):
     """Fit the probability of right predictions to held-out samples.
 
-    Parameters
-    ----------
-    locate : callable
-        Predicts landmarks of images with given transforms of the first crop.
-    truth : Samples
-        Held-out samples.
-    found : Found
-        Predictions for them.
-    size : int
-        Side of the input of the first stage.
-    averaged : bool
-        See :class:`Certainty`.
-
-    Returns
-    -------
-    certainty : Certainty or None
-        None if no error is known relative to the size of the shape, because no sample has two
-        known landmarks, or no doubt, see :func:`fit_certainty`.
+    `locate` predicts landmarks of images with given transforms of the first crop, whose side in
+    pixels is `size`. The result is None if no error is known relative to the size of the shape,
+    because no sample has two known landmarks, or no doubt, see :func:`fit_certainty`.
     """
     rows = np.arange(0, len(truth), max(1, math.ceil(len(truth) / _N_DISTURBED)))
     rng = np.random.RandomState(_SEED)

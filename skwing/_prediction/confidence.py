@@ -27,17 +27,8 @@ _LEAST = 1e-12  # minimum variance, so that its inverse is finite
 def changed_crops(size, reach=None):
     """Small transforms of a crop: shifts along both axes and rotations, in both directions.
 
-    Parameters
-    ----------
-    size : int
-        Side of the crop in pixels.
-    reach : int, default=None
-        Side of the squares that shifts are relative to, in pixels; None means `size`.
-
-    Returns
-    -------
-    matrices : float32 tensor of shape (n_changes, 2, 3)
-        From the original frame to the transformed one.
+    Shifts are relative to `reach`, by default the side of the crop; both are in pixels. The
+    matrices, of shape (n_changes, 2, 3), map the original frame to the transformed one.
     """
     angle = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, -1.0]) * _TURN
     shift = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1], [0, 0], [0, 0]]) * _SHIFT
@@ -56,21 +47,9 @@ def _left_behind(crops, before, change, size):
 def crop_spread(stage, chips, indices, matrices, before=None):
     """Spread of the predictions of each landmark under small changes of the crop.
 
-    Parameters
-    ----------
-    stage : Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    matrices : float32 tensor of shape (b, 2, 3)
-        Matrices of the original crops, from chip pixels to input pixels.
-    before : float tensor of shape (b, L, 2), default=None
-        Landmarks of the previous stage, in chip pixels; required for a stage that reads
-        patches. Shifts then move the landmarks in their patches.
-
-    Returns
-    -------
-    spread : tensor of shape (b, L)
-        Root mean square distance from the mean of all predictions, in chip pixels.
+    It is the root mean square distance from the mean of all predictions, of shape (b, L), in chip
+    pixels. Of a stage that reads patches, `before` are the landmarks of the previous stage, in
+    chip pixels; shifts then move the landmarks in their patches.
     """
     size = stage.crop.size
     changes = changed_crops(size, stage.patch_size).to(matrices.device)
@@ -100,19 +79,10 @@ class Calibration:
     whole: float
 
     def std(self, spread, size):
-        """Standard deviation of each error along each axis.
+        """Standard deviation of each error along each axis, of shape (n, L), in image pixels.
 
-        Parameters
-        ----------
-        spread : array of shape (n, L)
-            In image pixels.
-        size : array of shape (n,)
-            Unit of length of each sample, see :func:`error_units`, in image pixels.
-
-        Returns
-        -------
-        std : float64 array of shape (n, L)
-            In image pixels.
+        It is that for a spread of this shape, and the unit of each sample, see
+        :func:`error_units`.
         """
         squares = np.square(spread)
         variance = np.square(size)[:, None] * self.own
@@ -126,19 +96,9 @@ def shape_sizes(points):
 
 
 def error_units(points, sides):
-    """Unit of length for the errors of each sample, an array of shape (n,).
+    """Unit of length for the errors of each sample: the size of the shape, of shape (n,).
 
-    Parameters
-    ----------
-    points : array of shape (n, L, 2)
-        Predicted landmarks, in image pixels.
-    sides : array of shape (n,)
-        Side of the square around each box, in image pixels.
-
-    Returns
-    -------
-    units : array of shape (n,)
-        Size of the shape, or the side of the box if there is only one landmark.
+    If there is only one landmark, it is the side of the square around each box.
     """
     if points.shape[1] > 1:
         return shape_sizes(points)
@@ -148,18 +108,9 @@ def error_units(points, sides):
 def calibrate(errors, spread, size):
     """Fit the model of the error variance to held-out samples.
 
-    Parameters
-    ----------
-    errors : array of shape (n, L)
-        Distances in image pixels, NaN = unknown.
-    spread : array of shape (n, L)
-    size : array of shape (n,)
-
-    Returns
-    -------
-    calibration : Calibration
-        Fitted by iteratively reweighted non-negative least squares of squared errors on
-        squared spreads. Weights are the inverse variances of the previous iteration.
+    It is fitted by iteratively reweighted non-negative least squares of squared errors on squared
+    spreads. Weights are the inverse variances of the previous iteration. Errors are distances of
+    shape (n, L), NaN = unknown.
 
     Raises
     ------
@@ -194,14 +145,8 @@ def calibrate(errors, spread, size):
 def _least_squares(table):
     """Non-negative terms of the variance: the constants of the landmarks, and two factors.
 
-    Parameters
-    ----------
-    table : array of shape (n, L, 4)
-        Rows of equations: the factor of the constant of the landmark, both others, and the result.
-
-    Returns
-    -------
-    terms : array of shape (L + 2,)
+    The rows of the table, of shape (n, L, 4), are equations: the factor of the constant of the
+    landmark, both others, and the result.
     """
     # The equations of a landmark have four columns, so that four equations are equivalent.
     few = np.linalg.qr(table.swapaxes(0, 1), mode="r")

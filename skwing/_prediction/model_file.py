@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["Kind", "read_content", "read_model", "write_content", "write_model"]
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -79,21 +77,9 @@ def read_model(path: FilePath) -> tuple[Any, dict[str, NDArray[Any]], str]:
 def write_content(
     path: FilePath, kind: Kind, content: dict[str, Any], arrays: dict[str, NDArray[Any]]
 ) -> None:
-    """Write content to a file atomically.
+    """Write content that is serialisable as JSON, and arrays by name, to a file atomically.
 
-    Parameters
-    ----------
-    path : str or path-like
-    kind : Kind
-    content : dict
-        Must be serialisable as JSON.
-    arrays : dict of str to ndarray
-        Arrays from :func:`skwing.networks.as_array`.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
+    The arrays are those of :func:`skwing.networks.as_array`.
     """
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
     header = {"format": kind.newest, "skwing": __version__, kind.name: content}
@@ -102,14 +88,7 @@ def write_content(
 
 
 def read_content(path: FilePath, kind: Kind) -> tuple[Any, dict[str, NDArray[Any]], str]:
-    """Read a file written by :func:`write_content`.
-
-    Returns
-    -------
-    content : dict
-    arrays : dict of str to ndarray
-    version : str
-        Version of skwing that wrote the file.
+    """Content, arrays and version of skwing of a file written by :func:`write_content`.
 
     Raises
     ------

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PUBLIC", "Half", "NotInFile", "from_plain", "name_of", "to_plain"]
-
 # Functions and classes that files may refer to, by their public names.
 PUBLIC = {
     f"{module.__name__}.{part.__name__}": part
@@ -87,13 +85,7 @@ class Half:
     array: NDArray[Any]
 
     def rounded(self, name: str) -> NDArray[Any]:
-        """Convert the array to float16.
-
-        Raises
-        ------
-        ValueError
-            If a number exceeds the range of float16.
-        """
+        """Convert the array to float16; an error if a number exceeds its range."""
         with np.errstate(over="ignore"):
             half = self.array.astype(np.float16)
         if not np.isfinite(half).all():

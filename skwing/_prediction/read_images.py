@@ -22,24 +22,10 @@ _SIDE_BY_SIDE = (PatchCNN, PlainCNN, ShapeIndexedCNN)
 
 
 def for_each_batch(function, stages, chips, rows=None, size=None):
-    """Apply a function to the indices of each batch of chips.
+    """Apply a function to the indices of each batch of chips; its results are in their order.
 
-    Parameters
-    ----------
-    function : callable
-        Called with an int tensor of indices.
-    stages : list of Stage
-        The stages whose networks the function uses.
-    chips : Chips
-    rows : int tensor, default=None
-        Indices of the chips to use, on the CPU; None means all.
-    size : int, default=None
-        Number of chips in a batch; None means as many as the networks read at once.
-
-    Returns
-    -------
-    results : list
-        In the order of the chips.
+    It uses the networks of `stages`. By default, these are batches of all chips, of as many as the
+    networks read at once; `rows` and `size` choose others.
     """
     rows = torch.arange(len(chips)) if rows is None else rows
     batches = list(enumerate(rows.split(size or crops_a_pass(chips.device))))
@@ -60,8 +46,7 @@ def read_chips(stages, chips, retry=None, changes=None, rows=None):
 
     Parameters
     ----------
-    stages : list of Stage
-    chips : Chips
+    stages, chips
     retry : Retry or None, default=None
         If given, doubtful predictions are repeated from other crops.
     changes : float32 tensor of shape (n, 2, 3), default=None
@@ -109,17 +94,7 @@ def read_chips(stages, chips, retry=None, changes=None, rows=None):
 def chip_spread(stages, chips, before):
     """Spread of the predictions of the last stage under small changes of the crop.
 
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    before : array of shape (n, L, 2) or None
-        Landmarks of the second last stage, in image pixels; None for a single stage.
-
-    Returns
-    -------
-    spread : float64 array of shape (n, L)
-        In image pixels.
+    It is of shape (n, L), in image pixels, as are `before`, the landmarks of the stage before it.
     """
     last, points = stages[-1], None
     if before is not None:
@@ -172,24 +147,15 @@ def read_images(
 
     Parameters
     ----------
-    data : BoxedImages
-    stages : list of Stage
-    frame : ChipFrame
-    n_landmarks : int
+    data, stages, frame, n_landmarks
     first : int
         Index of the first stage to return.
     spread : bool, default=False
         Whether to compute the spread of the landmarks of the last stage.
     on_error : {"raise", "skip"}, default="raise"
         Whether samples that cannot be read raise an error, or give NaN and a warning.
-    retry : Retry or None, default=None
-        If given, doubtful predictions are repeated from other crops.
-    changes : float32 tensor of shape (n, 2, 3), default=None
+    retry, changes
         See :func:`read_chips`.
-
-    Returns
-    -------
-    found : Found
     """
     n, boxed = len(data), np.flatnonzero(~data.missing_boxes)
     # Filled in place, because concatenating portions would double the memory.

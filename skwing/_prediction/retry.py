@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from skwing import geometry
+from skwing._crops.crop import onto_shape
 from skwing._prediction.passes import crops_a_pass
 from skwing._prediction.stages import (
     Reading,
@@ -29,16 +30,6 @@ from skwing._prediction.stages import (
     read_crops,
     read_stages,
 )
-
-__all__ = [
-    "NEVER",
-    "N_TURNS",
-    "Retry",
-    "doubts_of",
-    "looks_alike_turned",
-    "read_again",
-    "read_turned",
-]
 
 NEVER = 1e9  # limit that no doubt exceeds
 
@@ -88,20 +79,13 @@ class Retry:
 
 
 def doubts_of(reading):
-    """Disagreement of the predictions for each sample.
+    """Disagreement of the predictions for each sample, of shape (b,).
 
-    Parameters
-    ----------
-    reading : Reading
-
-    Returns
-    -------
-    doubt : float32 tensor of shape (b,)
-        Geometric mean of distances: with mirrored crops, of that between the predictions for a
-        crop and its mirror image, and that between the last two stages; otherwise of those
-        between all successive stages. Relative to the size of the shape (root mean square
-        distance from its centre), or for a single landmark to the side of the crop. Infinite
-        for invalid predictions; 0 if no distance is known.
+    It is the geometric mean of distances: with mirrored crops, of that between the predictions for
+    a crop and its mirror image, and that between the last two stages; otherwise of those between
+    all successive stages. It is relative to the size of the shape (root mean square distance from
+    its centre), or for a single landmark to the side of the crop; infinite for invalid
+    predictions, and 0 if no distance is known.
     """
     # A stage of patches cannot move landmarks far, and tells less of rolled objects than others.
     answers = reading.points if reading.apart is None else reading.points[-2:]
@@ -125,27 +109,12 @@ def _unit(points, sides):
 
 @torch.no_grad()
 def read_again(stages, chips, indices, reading, retry, crops):
-    """Repeat the doubtful predictions of a batch from other crops.
+    """Repeat the doubtful predictions of a batch, a `Reading`, from other crops.
 
     First, the first stage reads a crop that is placed by the prediction itself. Samples that are
     not sure then, and that other crops do not agree with, are searched for in crops of several
     orientations, scales and places. Those that are still doubtful are read once more in the crop
-    placed by their prediction.
-
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    reading : Reading
-        Predictions for these samples.
-    retry : Retry
-    crops : float32 tensor of shape (b, 2, 3)
-        Crops of the first stage that these predictions began with.
-
-    Returns
-    -------
-    reading : Reading
+    placed by their prediction. `crops` are those of the first stage that predictions began with.
     """
     for attempt, limit in (
         (_from_itself, retry.limit),
@@ -166,46 +135,24 @@ def read_again(stages, chips, indices, reading, retry, crops):
 def looks_alike_turned(stages, chips, indices, retry):
     """Whether an object looks alike after quarters of a turn, as a square does.
 
-    Then the search cannot tell its orientation, and would turn upright objects.
-
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-        Samples that are predicted well, such as those of the training.
-    retry : Retry
-
-    Returns
-    -------
-    alike : bool
-        Whether other crops agree nearly as well with a fifth of the predictions in turned crops,
-        which are other landmarks.
+    Then the search cannot tell its orientation, and would turn upright objects. It does if other
+    crops agree nearly as well with a fifth of the predictions in turned crops, which are other
+    landmarks. The samples must be predicted well, as those of the training are.
     """
     crops = stages[0].crop.matrices(len(indices), chips.device)
     upright = read_stages(stages, chips, indices, crops)
-    usual, alike = _agreement(stages[0], chips, indices, upright, retry, crops), []
-    for turn in range(2, N_TURNS, 2):
-        turns = torch.full(indices.shape, turn)
-        found, apart, turned = read_turned(stages, chips, indices, upright, turns, retry)
-        agreement = _agreement(stages[0], chips, indices, found, retry, turned)
-        alike.append(apart & (_CLEARLY * agreement > usual) & (usual > 0))
-    return float(torch.cat(alike).float().mean()) > _ALIKE
+    usual = _agreement(stages[0], chips, indices, upright, retry, crops)
+    turns = torch.arange(2, N_TURNS, 2).repeat_interleave(len(indices))
+    rows = torch.arange(len(indices)).repeat(len(turns) // len(indices))
+    indices, upright, usual = indices[rows], upright.rows(rows), usual[rows]
+    found, apart, turned = read_turned(stages, chips, indices, upright, turns, retry)
+    agreement = _agreement(stages[0], chips, indices, found, retry, turned)
+    alike = apart & (_CLEARLY * agreement > usual) & (usual > 0)
+    return float(alike.float().mean()) > _ALIKE
 
 
 def read_turned(stages, chips, indices, upright, turns, retry):
-    """Read in crops that are turned relative to predictions.
-
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    upright : Reading
-        Predictions for these samples.
-    turns : int tensor of shape (b,)
-        Angles, in eighths of a turn.
-    retry : Retry
+    """Read in crops that are turned relative to predictions, by eighths of a turn.
 
     Returns
     -------
@@ -217,7 +164,9 @@ def read_turned(stages, chips, indices, upright, turns, retry):
     """
     points, size = upright.points[-1], stages[0].crop.size
     crops = stages[0].crop.matrices(len(indices), chips.device)
-    crops = geometry.compose(_turned(turns, size).to(crops.device), _placed(points, retry, crops))
+    crops = geometry.compose(
+        _turned(turns, size).to(crops.device), onto_shape(points, retry.start, crops)
+    )
     found = read_stages(stages, chips, indices, crops)
     apart = mean_distance(found.points[-1], points) / _unit(points, upright.sides)
     return found, apart > _NEAR_AT_MOST, crops
@@ -225,7 +174,7 @@ def read_turned(stages, chips, indices, upright, turns, retry):
 
 def _from_itself(stages, chips, indices, reading, retry, crops):
     """Read with the first crop placed by the last prediction; and whether there is less doubt."""
-    matrices = _placed(reading.points[-1], retry, crops)
+    matrices = onto_shape(reading.points[-1], retry.start, crops)
     points, apart = read_both(stages[0], chips, indices, matrices)
     again = continue_reading(stages, chips, indices, points, apart, matrices)
     return again, doubts_of(again) < doubts_of(reading)
@@ -306,7 +255,7 @@ def _agreement(first, chips, indices, reading, retry, crops):
     """
     points = reading.points[-1]
     changes = _turned_and_scaled((0, 1, -1), _SHIFTS[0], first.crop.size).to(crops.device)
-    matrices = geometry.compose(changes[:, None], _placed(points, retry, crops))
+    matrices = geometry.compose(changes[:, None], onto_shape(points, retry.start, crops))
     looks = _look(first, chips, indices.expand(len(changes), -1), matrices)
     near = min(_NEAR * retry.limit, _NEAR_AT_MOST) * _unit(points, reading.sides)
     return (1 - mean_distance(looks, points) / near).clamp(min=0).nan_to_num(0).mean(0)
@@ -333,7 +282,7 @@ def _best(stages, chips, indices, matrices, retry):
     """
     n_samples, indices = len(indices), indices.expand(len(matrices), -1)
     looks = _look(stages[0], chips, indices, matrices).flatten(0, 1)
-    indices, matrices = indices.flatten(), _placed(looks, retry, matrices.flatten(0, 1))
+    indices, matrices = indices.flatten(), onto_shape(looks, retry.start, matrices.flatten(0, 1))
     read = [read_both(stages[0], chips, *part) for part in _passes(chips, indices, matrices)]
     points = torch.cat([own for own, _ in read])
     apart = None if read[0][1] is None else torch.cat([own for _, own in read])
@@ -367,11 +316,3 @@ def _best(stages, chips, indices, matrices, retry):
 def _passes(chips, *tensors):
     """Parts of tensors of equal length, for batches of moderate size."""
     return zip(*(each.split(crops_a_pass(chips.device)) for each in tensors), strict=True)
-
-
-def _placed(points, retry, otherwise):
-    """Crops of the first stage in which a shape lies where the mean shape is expected."""
-    start = torch.tensor(retry.start, device=points.device).expand_as(points)
-    matrices = geometry.similarity(points, start)
-    decided = torch.isfinite(matrices).flatten(1).all(1)[:, None, None]
-    return torch.where(decided, matrices, otherwise)

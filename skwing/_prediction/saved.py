@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["NOTHING", "check_node", "check_steps", "described", "read_file", "read_part"]
-
 _REGRESSOR, _BALANCER = "CascadeLandmarkRegressor", "PoseBalancer"
 NOTHING = (None, "passthrough")  # steps without effect
 

@@ -10,7 +10,6 @@ import torch
 
 from skwing import geometry
 from skwing._crops.crop import Crop
-from skwing._prediction.patches import read_patches
 from skwing.networks import locate, patch_size_of
 from skwing.schema._schema import can_mirror
 
@@ -114,7 +113,7 @@ def read_both(stage, chips, indices, matrices, change=None, before=None):
     apart : float32 tensor of shape (b,) or None
         See :class:`Reading`.
     """
-    read = _read_crops if stage.patch_size is None else partial(read_patches, before=before)
+    read = _read_crops if stage.patch_size is None else partial(_read_patches, before=before)
     points, mirrored = read(stage, chips, indices, matrices)
     apart = None
     if mirrored is not None:
@@ -143,6 +142,24 @@ def _read_crops(stage, chips, indices, matrices):
     return points, mirrored[:, stage.permutation]
 
 
+def _read_patches(stage, chips, indices, matrices, before):
+    """Predictions for patches around given landmarks, and those for their mirror images or None.
+
+    All are in input pixels, except for `before`, the landmarks of the previous stage.
+    """
+    centers = geometry.apply(matrices, before)
+    # Positions that are not valid give patches at the origin; their landmarks become NaN.
+    held = torch.where(centers.isfinite(), centers, 0.0)
+    patches = chips.patches(indices, matrices, held, stage.patch_size, stage.crop.scale)
+    offsets = locate(stage.network, patches).float()
+    if stage.permutation is None:
+        return centers + offsets, None
+    # Each patch of the mirrored image is the mirrored patch of the opposite landmark.
+    seen = locate(stage.network, patches.flip(-1)[:, stage.permutation]).float()
+    mirrored = torch.stack([-seen[..., 0], seen[..., 1]], -1)
+    return centers + offsets, centers + mirrored[:, stage.permutation]
+
+
 def _turned(offsets, change):
     """Transform offsets of shape (L, 2) from the original to transformed crops."""
     # Explicit sums, because a matrix product could be computed in bfloat16.
@@ -150,17 +167,7 @@ def _turned(offsets, change):
 
 
 def are_found(points):
-    """Whether all landmarks of a sample are finite and within a plausible range.
-
-    Parameters
-    ----------
-    points : float tensor of shape (b, L, 2)
-        Predictions of a stage, in chip pixels.
-
-    Returns
-    -------
-    found : bool tensor of shape (b,)
-    """
+    """Whether all landmarks of a sample are finite and within a plausible range, in chip pixels."""
     # Comparisons with NaN are false. Squares of much larger numbers would overflow later.
     return (points.abs() < FARTHEST).flatten(1).all(1)
 
@@ -169,18 +176,8 @@ def are_found(points):
 def read_stages(stages, chips, indices, matrices=None):
     """Predict the landmarks of all stages, each in the crop placed by the previous stage.
 
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    indices : int tensor of shape (b,)
-    matrices : float32 tensor of shape (b, 2, 3), default=None
-        Crops of the first stage, from chip pixels to input pixels. None uses the crops of the
-        boxes.
-
-    Returns
-    -------
-    reading : Reading
+    Those of the first stage are the crops of the boxes, unless `matrices` from chip pixels to
+    input pixels are given.
     """
     if matrices is None:
         matrices = stages[0].crop.matrices(indices.shape[0], chips.device)
@@ -213,20 +210,8 @@ def mirror_permutation(schema, device):
 def make_stages(networks, crops, asymmetries, reads_mirrored, schema, device):
     """Create the stages of a cascade from networks that are already on a device.
 
-    Parameters
-    ----------
-    networks : list of torch.nn.Module
-    crops : list of Crop
-    asymmetries : list of float array of shape (L, 2)
-    reads_mirrored : list of bool
-        Whether the predictions of each network are averaged over mirrored crops. Must be
-        False for networks that were not trained on mirrored crops.
-    schema : LandmarkSchema or None
-    device : torch.device
-
-    Returns
-    -------
-    stages : list of Stage
+    `reads_mirrored` tells whether the predictions of each network are averaged over mirrored
+    crops. It must be False for networks that were not trained on these.
     """
     permutation = mirror_permutation(schema, device)
     return [

@@ -17,8 +17,7 @@ from skwing._prediction.retry import NEVER, Retry
 from skwing._utils.pickle_format import check_keys
 from skwing.networks import as_arrays, check_first, check_network, given_network, rebuild
 from skwing.schema import check_schema
-
-__all__ = ["ATTRIBUTES", "NOT_TOLD", "as_data", "check_fitted", "put", "taken"]
+from skwing.schema._schema import can_mirror
 
 # Fitted attributes of a regressor.
 ATTRIBUTES = (
@@ -47,12 +46,10 @@ _KEYS = (
     *("history", "n_iter", "mirrored", "n_planned", "box_relation", "calibration", "notice"),
     *("retry", "certainty", "seen"),
 )
-# Keys that were added later. In models without them, None stands for the behaviour at that time.
-_LATER_KEYS = ("mirrored", "n_planned", "notice", "retry", "certainty", "seen")
-NOT_TOLD = {
-    **{"mirrored_": None, "_n_planned": None, "notice_": None},
-    **{"_retry": None, "_certainty": None, "_seen": None},
-}
+# Attributes that were added later. In models without them, None stands for the behaviour at that
+# time.
+LATER = ("mirrored_", "notice_", "_retry", "_certainty", "_seen", "_n_planned")
+_LATER_KEYS = [name.strip("_") for name in LATER]
 _NETWORK_KEYS = ("network", "weights")
 
 
@@ -97,20 +94,8 @@ def as_data(own, weights):
 def put(regressor, fitted, what):
     """Set the fitted attributes of a regressor from the result of :func:`taken`.
 
-    Arrays are copied, because memory-mapped arrays of joblib are read-only and their file
-    may be deleted.
-
-    Parameters
-    ----------
-    regressor : CascadeLandmarkRegressor
-    fitted : dict
-    what : str
-        Description of the source, for error messages.
-
-    Raises
-    ------
-    ValueError
-        If a value is missing, unknown or inconsistent.
+    Arrays are copied, because memory-mapped arrays of joblib are read-only and their file may be
+    deleted. Errors about values that are missing, unknown or inconsistent begin with `what`.
     """
     n_landmarks = check_fitted(fitted, what)
     fitted = _completed(fitted)
@@ -145,11 +130,10 @@ def put(regressor, fitted, what):
     regressor.mirrored_ = [bool(both) for both in fitted["mirrored"]]
     regressor._n_planned = int(fitted["n_planned"])
     regressor.box_relation_ = fitted["box_relation"]
-    regressor.notice_ = fitted.get("notice")
-    regressor._retry = _retry_of(fitted.get("retry"))
+    regressor.notice_ = fitted["notice"]
+    regressor._retry = _retry_of(fitted["retry"])
     regressor._certainty = _certainty_of(fitted)
-    seen = fitted.get("seen")
-    regressor._seen = None if seen is None else np.array(seen)
+    regressor._seen = None if fitted["seen"] is None else np.array(fitted["seen"])
     vars(regressor).pop("calibration_", None)
     if (found := fitted["calibration"]) is not None:
         own = np.array(found["own"])
@@ -166,12 +150,12 @@ def _retry_of(parts):
 
 def _certainty_of(fitted):
     """Model of the confidence, or None if the doubt that it was fitted to was another one."""
-    told = fitted.get("certainty")
+    told = fitted["certainty"]
     if told is None:
         return None
     # Until 0.16, the doubt of three stages without mirrored crops was that of the last two.
     is_mirrored = told["averaged"] and fitted["mirrored"][-1]
-    before_0_17 = "limit_once" not in (fitted.get("retry") or {})
+    before_0_17 = "limit_once" not in (fitted["retry"] or {})
     if before_0_17 and not is_mirrored and len(fitted["networks"]) > 2:
         return None
     return Certainty(**told)
@@ -182,41 +166,23 @@ def _completed(fitted):
 
     In these models, all stages were trained, with mirrored crops if the schema allows it.
     """
+    fitted = dict.fromkeys(_LATER_KEYS) | fitted
     n_stages = len(fitted["networks"])
-    schema = fitted["schema"]
-    mirrored = fitted.get("mirrored")
-    if mirrored is None:
-        mirrored = [schema is not None and schema.mirror is not None] * n_stages
-    n_planned = fitted.get("n_planned")
-    return fitted | {
-        "mirrored": mirrored,
-        "n_planned": n_stages if n_planned is None else n_planned,
-    }
+    if fitted["mirrored"] is None:
+        fitted["mirrored"] = [can_mirror(fitted["schema"])] * n_stages
+    if fitted["n_planned"] is None:
+        fitted["n_planned"] = n_stages
+    return fitted
 
 
 def check_fitted(fitted, what, *, finite=False):
     """Validate the fitted state of a regressor, except for the shapes of the weights.
 
-    Parameters
-    ----------
-    fitted : dict
-        Result of :func:`taken`.
-    what : str
-        Description of the source, for error messages.
-    finite : bool, default=False
-        Whether NaN, which diverged training may leave, is an error.
-
-    Returns
-    -------
-    n_landmarks : int
-
-    Raises
-    ------
-    ValueError
-        If a value is missing, unknown or invalid.
+    Errors begin with `what`, which describes the source. With `finite`, NaN, which diverged
+    training may leave, is an error. The result is the number of landmarks.
     """
     if isinstance(fitted, dict):
-        fitted = {**dict.fromkeys(_LATER_KEYS), **fitted}
+        fitted = dict.fromkeys(_LATER_KEYS) | fitted
     check_keys(fitted, _KEYS, what)
     shape = np.asarray(fitted["mean_shape"])
     n_landmarks = len(shape) if shape.ndim else 0
@@ -266,26 +232,26 @@ def _check_rest(fitted, n_landmarks, what, finite):
         raise ValueError(f"{what}: flat is {fitted['flat']!r:.40}, expected True or False")
     if not all(isinstance(row, dict) for row in _check_list(fitted["history"], f"{what}: history")):
         raise ValueError(f"{what}: history contains other objects than rows")
-    mirrored, n_stages = fitted.get("mirrored"), len(fitted["networks"])
+    mirrored, n_stages = fitted["mirrored"], len(fitted["networks"])
     if mirrored is not None:
         listed = _check_list(mirrored, f"{what}: mirrored")
         if len(listed) != n_stages or not all(isinstance(x, (bool, np.bool_)) for x in listed):
             raise ValueError(f"{what}: mirrored is {mirrored!r:.60}, expected a bool per stage")
-    if fitted.get("n_planned") is not None:
+    if fitted["n_planned"] is not None:
         _check_number(fitted["n_planned"], f"{what}: n_planned", Integral, n_stages)
-    if (retry := fitted.get("retry")) is not None:
+    if (retry := fitted["retry"]) is not None:
         retry = {"limit_once": NEVER, **retry} if isinstance(retry, dict) else retry
         check_keys(retry, _names_of(Retry), f"{what}: retry")
         _check_array(retry["start"], f"{what}: start of retry", (n_landmarks, 2), finite)
         for name in ("limit", "limit_once"):
             _check_number(retry[name], f"{what}: {name} of retry", Real, 0)
-    if (certainty := fitted.get("certainty")) is not None:
+    if (certainty := fitted["certainty"]) is not None:
         check_keys(certainty, _names_of(Certainty), f"{what}: certainty")
         for name in ("intercept", "slope"):
             _check_number(certainty[name], f"{what}: {name} of certainty", Real)
         if not isinstance(certainty["averaged"], (bool, np.bool_)):
             raise ValueError(f"{what}: averaged of certainty is {certainty['averaged']!r:.40}")
-    if (seen := fitted.get("seen")) is not None:
+    if (seen := fitted["seen"]) is not None:
         array = np.asarray(seen)
         if array.dtype != np.int64 or array.ndim != 1:
             raise ValueError(f"{what}: seen is of shape {array.shape} and dtype {array.dtype}")

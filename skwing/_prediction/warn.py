@@ -9,14 +9,7 @@ from skwing.images._failures import listed
 
 
 def warn_of_boxes(data, relation):
-    """Warn of missing boxes in the input of `predict`.
-
-    Parameters
-    ----------
-    data : BoxedImages
-    relation : dict or None
-        Relation of boxes to landmarks in training; None if trained without boxes.
-    """
+    """Warn of missing boxes in the input of `predict`; `relation` is None if trained without."""
     missing = data.missing_boxes
     if missing.any():
         warn_of_data(

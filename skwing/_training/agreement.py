@@ -1,8 +1,6 @@
 """What processes agree on before they train together, and the checkpoint of a fit."""
 
-import numpy as np
-
-from skwing._training.checkpoint import find_checkpoint
+from skwing._training.checkpoint import find_checkpoint, new_seed
 from skwing._training.identity import differences, identity_of
 from skwing._utils import ranks
 
@@ -10,18 +8,8 @@ from skwing._utils import ranks
 def agree(given, device, before, train, held_out):
     """Check that all processes train the same, choose their seed and find their checkpoint.
 
-    Parameters
-    ----------
-    given : object
-        Validated parameters as attributes; `random_state` is replaced if it is None and must be
-        known in several processes or to a checkpoint.
-    device : torch.device
-    before, train, held_out
-        See :func:`skwing._training.identity.identity_of`.
-
-    Returns
-    -------
-    checkpoint : Checkpoint or None
+    The parameters, `given`, are changed: a `random_state` of None is replaced if it must be known
+    in several processes or to a checkpoint.
 
     Raises
     ------
@@ -39,29 +27,12 @@ def agree(given, device, before, train, held_out):
     if given.checkpoint is not None:
         checkpoint = find_checkpoint(given.checkpoint, identity)
     if given.random_state is None:
-        given.random_state = ranks.from_first(lambda: _new_seed(checkpoint))
+        given.random_state = ranks.from_first(new_seed if checkpoint is None else checkpoint.seed)
     return checkpoint
 
 
-def _new_seed(checkpoint):
-    if checkpoint is not None:
-        return checkpoint.seed()
-    return int(np.random.SeedSequence().generate_state(1)[0])
-
-
 def check_parts(batch_size):
-    """Check that each of the processes that train together has a part of each batch.
-
-    Parameters
-    ----------
-    batch_size : int
-        As in :class:`skwing._training.parameters.StageSettings`.
-
-    Raises
-    ------
-    ValueError
-        In all processes, if there are more of them than samples in a batch.
-    """
+    """Check, in all processes that train together, that each has a part of each batch."""
     if batch_size < ranks.n_processes():
         raise ValueError(
             f"a batch of {batch_size} samples is divided among {ranks.n_processes()} processes: "
@@ -70,13 +41,7 @@ def check_parts(batch_size):
 
 
 def check_same(identity):
-    """Check that an identity is the same in all processes that train together.
-
-    Raises
-    ------
-    ValueError
-        In all processes, if it is not.
-    """
+    """Check, in all processes that train together, that an identity is the same."""
     first, *others = ranks.gathered(identity)
     for number, other in enumerate(others, start=1):
         if texts := differences(first, other, ("in process 0 is", f"in process {number} is")):

@@ -19,21 +19,10 @@ def check_networks_or_auto(networks):
 
 
 def networks_of_model(networks, model, n_stages=None):
-    """Networks of a cascade that continues a model.
+    """Networks of a cascade that continues a model, an object with the attributes of a regressor.
 
-    Parameters
-    ----------
-    networks : sequence or "auto"
-        The parameter of the regressor. "auto" is the networks that the model was built with,
-        followed by those of a new cascade.
-    model : object
-        Has the fitted attributes of a regressor.
-    n_stages : int, default=None
-        Number of networks for "auto"; None means those of the model.
-
-    Returns
-    -------
-    networks : sequence
+    "auto" is the networks that the model was built with, followed by those of a new cascade if it
+    has fewer than `n_stages`.
     """
     if not isinstance(networks, str):
         return networks
@@ -44,19 +33,8 @@ def networks_of_model(networks, model, n_stages=None):
 def networks_for(networks, points, margin):
     """Networks of a new cascade.
 
-    Parameters
-    ----------
-    networks : sequence or "auto"
-        The parameter of the regressor. "auto" is the cascade of two networks, followed by
-        one that reads patches if :func:`are_fine`.
-    points : array of shape (n, L, 2)
-        Landmarks of the training samples, in image pixels.
-    margin : float
-        Margin of the last crop of the default cascade.
-
-    Returns
-    -------
-    networks : sequence
+    "auto" is the cascade of two networks, followed by one that reads patches if :func:`are_fine`,
+    which documents the other parameters.
     """
     if not isinstance(networks, str):
         return networks

@@ -48,20 +48,9 @@ class TrainingTargets:
 def crop_variants(stages, augmentations, chips, truth, refine_on, generator):
     """Crops of each sample for the training of the last stage, before its augmentation.
 
-    They are computed once, so that a training step has the same cost in all stages.
-
-    Parameters
-    ----------
-    stages : list of Stage
-        All stages except the last must be trained.
-    augmentations : list of StageAugmentation
-        Augmentation of each stage.
-    chips : Chips
-    truth : TrainingTargets
-    generator : torch.Generator
-    refine_on : {"predicted", "truth"}
-        Whether the crops of a later stage are placed by the predictions of the previous
-        stages, each with different augmentation, or by the true landmarks.
+    They are computed once, so that a training step has the same cost in all stages. All other
+    stages must be trained: unless `refine_on` is "truth", the crops are placed by their
+    predictions, each with different augmentation.
 
     Returns
     -------
@@ -111,15 +100,11 @@ def training_batches(stage, augmentation, variants, chips, truth, draws, generat
 
     Parameters
     ----------
-    stage : Stage
-    augmentation : StageAugmentation
+    stage, augmentation, chips, truth, generator
     variants : float32 tensor of shape (n, n_variants, 2, 3)
         See :func:`crop_variants`; each draw uses a random variant of the sample.
-    chips : Chips
-    truth : TrainingTargets
     draws : iterator of int tensors
         Indices of the samples of each batch.
-    generator : torch.Generator
     part : Part or None, default=None
         Part of each batch to make; None makes whole batches.
 

@@ -67,14 +67,13 @@ def _find(path, identity):
     return checkpoint
 
 
-class Checkpoint:
-    """State of a fit, in memory and in a file.
+def new_seed():
+    """A seed from the operating system."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
 
-    Parameters
-    ----------
-    path : str
-    identity : dict
-    """
+
+class Checkpoint:
+    """State of a fit, in memory and in a file."""
 
     def __init__(self, path, identity):
         self.path = path
@@ -120,8 +119,7 @@ class Checkpoint:
     def seed(self):
         """The seed of this fit, if its `random_state` is None."""
         if self._content["seed"] is None:
-            (seed,) = np.random.SeedSequence().generate_state(1)
-            self._content["seed"] = int(seed)
+            self._content["seed"] = new_seed()
         return self._content["seed"]
 
     def check_pixels(self, digest):
@@ -226,14 +224,7 @@ class Checkpoint:
 
 
 class StageKeeper:
-    """Saves the state of one stage in training, see :func:`skwing._training.loop.train`.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    number : int
-        Number of the stage, from 0.
-    """
+    """Saves the state of one stage in training, see :func:`skwing._training.loop.train`."""
 
     def __init__(self, checkpoint, number):
         self._checkpoint, self._number = checkpoint, number

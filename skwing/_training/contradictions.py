@@ -5,6 +5,8 @@ messages.
 """
 
 from skwing._training import coordinate_checks, sample_checks
+from skwing._training.evidence import Evidence
+from skwing._utils.warnings import warn_of_data
 
 # At most one of these checks is reported, because each explains all coordinates.
 OF_ALL = (
@@ -25,19 +27,21 @@ OF_SOME = (
 
 
 def contradictions(evidence):
-    """Messages about inconsistent samples, at most one about the meaning of y.
-
-    Parameters
-    ----------
-    evidence : Evidence
-
-    Returns
-    -------
-    messages : list of str
-    """
+    """Messages about inconsistent samples, at most one about the meaning of y."""
     if not evidence.known.any():
         return []
     about_all = next((found for check in OF_ALL if (found := check(evidence))), None)
     if about_all is not None:
         return [about_all]
     return [found for check in OF_SOME if (found := check(evidence))]
+
+
+def warn_of_contradictions(samples, chips, schema, prefix=""):
+    """Warn of landmarks, boxes and images that contradict each other, by the chips of samples."""
+    data = samples.data
+    boxes = data.boxes if data.has_boxes else None
+    evidence = Evidence(
+        samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
+    )
+    for message in contradictions(evidence):
+        warn_of_data(prefix + message)

@@ -15,6 +15,7 @@ from skwing._training.evidence import (
     some_rows,
 )
 from skwing._utils.corners import corners_message, fit_as_corners, reaches_beyond, rounded
+from skwing.boxes._boxes import overlaps_of
 from skwing.schema import SCHEMAS
 
 _FEW = 8  # minimum number of samples for a statistic
@@ -188,26 +189,18 @@ def corners(evidence):
     as_corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     as_corners[(as_corners[:, 2:] <= 0).any(1)] = np.nan
     around = geometry.boxes_of(evidence.points)
-    as_read, otherwise = _pairwise(boxes, around), np.nan_to_num(_pairwise(as_corners, around))
+    as_read, otherwise = overlaps_of(boxes, around), np.nan_to_num(overlaps_of(as_corners, around))
     beyond = reaches_beyond(boxes, sizes, 1.02).mean() >= 0.5
     if _is_better(otherwise, as_read) or (beyond and np.nanmean(otherwise - as_read) > 0.1):
         return corners_message(evidence.describe(0), boxes[0], sizes[0], "lie around the landmarks")
     return None
 
 
-def _pairwise(boxes, others):
-    """Overlap of boxes with the same index."""
-    low = np.maximum(boxes[:, :2], others[:, :2])
-    high = np.minimum(boxes[:, :2] + boxes[:, 2:], others[:, :2] + others[:, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    return common / (boxes[:, 2:].prod(axis=1) + others[:, 2:].prod(axis=1) - common)
-
-
 def _overlaps(evidence, points, otherwise):
     """Overlaps of the boxes with the bounding boxes of two sets of landmarks."""
     rows = some_rows(evidence)
     return tuple(
-        _pairwise(evidence.boxes[rows], geometry.boxes_of(some[rows]))
+        overlaps_of(evidence.boxes[rows], geometry.boxes_of(some[rows]))
         for some in (points, otherwise)
     )
 

@@ -21,12 +21,6 @@ _FAR_LABEL = 10  # distance of an implausible label from its box, relative to th
 def check_predictions(stages, chips, truth):
     """Check the predictions of a cascade on training samples of its last stage.
 
-    Parameters
-    ----------
-    stages : list of Stage
-    chips : Chips
-    truth : TrainingTargets
-
     Raises
     ------
     Diverged
@@ -59,6 +53,15 @@ def check_predictions(stages, chips, truth):
     _warn_of_a_point(found * crop.scale, true * crop.scale, len(stages), crop.size)
 
 
+def is_sound(stages, chips, truth):
+    """Whether :func:`check_predictions` finds that training did not diverge."""
+    try:
+        check_predictions(stages, chips, truth)
+    except Diverged:
+        return False
+    return True
+
+
 def _warn_of_a_point(found, true, stage, size):
     """Warn if all predicted landmarks nearly coincide, as those of a network of another unit."""
     shapes = true[~true.isnan().any(-1).any(-1)]
@@ -82,15 +85,7 @@ def _mean_distance(points, true):
 
 
 def likely_cause(chips, samples, learning_rate):
-    """Probable cause of divergence and a remedy, for an error message.
-
-    Parameters
-    ----------
-    chips : Chips
-    samples : Samples
-        Samples of the chips.
-    learning_rate : float
-    """
+    """Probable cause of divergence and a remedy, for an error message."""
     advice = f"try a lower learning_rate than {learning_rate:g}"
     middle = (chips.frame.size - 1) / 2
     far = abs(chips.to_chip(samples.points) - middle).max(-1)

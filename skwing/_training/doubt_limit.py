@@ -15,7 +15,7 @@ from skwing._prediction.retry import (
     looks_alike_turned,
     read_turned,
 )
-from skwing._prediction.stages import mirror_permutation, read_stages
+from skwing._prediction.stages import Reading, mirror_permutation, read_stages
 
 _N_SAMPLES, _N_ALIKE = 256, 16
 _A_PASS = 32
@@ -31,25 +31,13 @@ _LEAST_WRONG, _WRONG_QUANTILE, _OF_WRONG = 16, 0.05, 0.75
 
 @torch.no_grad()
 def make_retry(stages, chips, plan, mirrored):
-    """Determine when predictions of a trained cascade are doubtful.
+    """Determine when predictions of a trained cascade are doubtful, by chips of training samples.
 
-    Parameters
-    ----------
-    stages : list of Stage
-        Trained stages.
-    chips : Chips
-        Chips of the training samples.
-    plan : Plan
-    mirrored : list of bool
-        Whether each stage was trained on mirrored crops.
-
-    Returns
-    -------
-    retry : Retry
-        The limits are 1.5 and, without mirrored crops, 1.25 times the 95th percentile of the doubt
-        on training samples. With fewer than 256 of them, they are at least 0.75 times the 5th
-        percentile of the doubt of wrong predictions, which are those in turned crops. Nothing
-        is repeated if the object looks alike in several orientations.
+    `mirrored` tells for each stage whether it was trained on mirrored crops. The limits are 1.5
+    and, without mirrored crops, 1.25 times the 95th percentile of the doubt on training samples.
+    With fewer than 256 of them, they are at least 0.75 times the 5th percentile of the doubt of
+    wrong predictions, which are those in turned crops. Nothing is repeated if the object looks
+    alike in several orientations.
     """
     mean_points = chips.mean_in_chip(plan.train.points)
     start = np.float32(geometry.apply(stages[0].crop.matrix, mean_points))
@@ -94,12 +82,14 @@ def _limit(stages, chips, retry, factor):
 def _doubts_if_wrong(stages, chips, rows, readings, retry):
     """Doubt of the predictions in turned crops that are other landmarks than those of readings."""
     turns = torch.arange(2, N_TURNS - 1)  # an eighth in either direction may not matter
-    n_each, doubts = min(math.ceil(_N_TURNED / len(rows)), len(turns)), []
-    for some, upright in zip(rows.split(_A_PASS), readings, strict=True):
-        for first in range(n_each):
-            own = turns[(torch.arange(len(some)) + first) % len(turns)]
-            turned, apart, _ = read_turned(stages, chips, some, upright, own, retry)
-            doubts.append(doubts_of(turned)[apart])
+    n_each = min(math.ceil(_N_TURNED / len(rows)), len(turns))
+    numbers = torch.arange(len(rows)).repeat(n_each)
+    first = torch.arange(n_each).repeat_interleave(len(rows))
+    turns = turns[(numbers % _A_PASS + first) % len(turns)]
+    upright, doubts = Reading.joined(readings), []
+    for some, own in zip(numbers.split(_A_PASS), turns.split(_A_PASS), strict=True):
+        turned, apart, _ = read_turned(stages, chips, rows[some], upright.rows(some), own, retry)
+        doubts.append(doubts_of(turned)[apart])
     return _finite(doubts)
 
 

@@ -79,20 +79,9 @@ class EndlessDraws:
 
 
 def with_places(batches, draws, generator):
-    """Iterator over batches, each with the place in the draws after it was made.
+    """Iterator over batches, each with the place in the draws after it was made, for :func:`go_to`.
 
-    Parameters
-    ----------
-    batches : iterator
-    draws : EndlessDraws
-        Source of the indices of the batches.
-    generator : torch.Generator
-        Source of all random numbers of the batches.
-
-    Yields
-    ------
-    batch, place : tuple
-        For :func:`go_to`.
+    `draws` and `generator` are the sources of their indices and of all random numbers.
     """
     for batch in batches:
         yield batch, place_of(draws, generator)
@@ -112,14 +101,8 @@ def go_to(place, draws, generator):
 class Taken:
     """Iterator over batches with the attribute `place`, that after the last batch taken.
 
-    Other batches may have been made in advance; the generator is then further.
-
-    Parameters
-    ----------
-    pairs : iterator
-        See :func:`with_places`.
-    place : dict
-        Place before the first batch.
+    Other batches may have been made in advance; the generator is then further. It takes the result
+    of :func:`with_places`, and the place before the first batch.
     """
 
     def __init__(self, pairs, place):

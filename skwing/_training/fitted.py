@@ -7,22 +7,10 @@ from skwing.geometry import boxes_of
 
 
 def fitted_attributes(run, plan, chips, flat):
-    """Fitted attributes after training.
+    """Fitted attributes after training with at least one usable stage.
 
-    Parameters
-    ----------
-    run : Run
-        With at least one usable stage.
-    plan : Plan
-    chips : Chips
-        Chips of the training samples.
-    flat : bool
-        Whether y had the layout (n_samples, 2 * n_landmarks).
-
-    Returns
-    -------
-    attributes : dict
-        Without the limits of doubt, which :func:`skwing._training.doubt_limit.make_retry` computes.
+    `flat` is whether y had the layout (n_samples, 2 * n_landmarks). The limits of doubt are those
+    of :func:`skwing._training.doubt_limit.make_retry`, and not part of the result.
     """
     boxes = plan.train.data.boxes
     whole = are_whole_images(boxes, chips.image_sizes)

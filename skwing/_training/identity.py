@@ -55,12 +55,7 @@ def identity_of(given, before, train, held_out):
 def differences(found, wanted, words=("was", "is")):
     """Describe the parts of two identities that differ, one text for each.
 
-    Parameters
-    ----------
-    found, wanted : dict
-        Results of :func:`identity_of`, of a file and of the present fit.
-    words : tuple of str
-        Words before the value in each of them.
+    They are those of a file and of the present fit; `words` precede the value of each.
     """
     was, is_ = words
     texts = []

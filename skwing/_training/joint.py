@@ -15,22 +15,11 @@ _MOST_STREAMS = 8  # more are not faster, and take more memory
 
 
 class JointStep:
-    """A training step of several networks on one batch.
+    """A training step of several networks on one batch, each with its loss and its optimiser.
 
     It is called with targets, weights and the inputs of the networks, and returns their losses
     before the step, of shape (n_networks,). The step of each network is that of
     :class:`skwing._training.loop.TrainingStep`, with the same random numbers.
-
-    Parameters
-    ----------
-    networks : list of torch.nn.Module
-    losses : list of callable
-        The loss of each network.
-    optimizers : list of torch.optim.Optimizer
-        The optimiser of each network.
-    device : torch.device
-    mixed : bool, default=False
-        Whether to use bfloat16.
     """
 
     def __init__(self, networks, losses, optimizers, device, mixed=False):

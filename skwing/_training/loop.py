@@ -23,20 +23,7 @@ from skwing._utils.warnings import warn_caller
 
 
 def average_loss(values, weights=None):
-    """Weighted mean of a loss over the known coordinates.
-
-    Parameters
-    ----------
-    values : tensor of shape (b, L, 2)
-        One value per coordinate, 0 if unknown.
-    weights : tensor of shape (b, L, 2) or None
-        Weight of each coordinate, 0 if unknown.
-
-    Returns
-    -------
-    loss : tensor of shape ()
-        0 if no coordinate is known.
-    """
+    """Weighted mean of one value per coordinate; 0 if all weights are 0."""
     if weights is None:
         return values.mean()
     return (values * weights).sum() / weights.sum().clamp_min(torch.finfo(values.dtype).tiny)
@@ -45,19 +32,9 @@ def average_loss(values, weights=None):
 def batch_loss(points, targets, weights, loss):
     """Loss of a batch of predictions, ignoring missing targets.
 
-    Parameters
-    ----------
-    points : tensor of shape (b, L, 2) or (b, n_estimates, L, 2)
-        In input pixels; several estimates have equal weights.
-    targets : tensor of shape (b, L, 2)
-        In input pixels; NaN = missing.
-    weights : tensor of shape (b,) or None
-    loss : callable
-        Maps residuals to values of the same shape.
-
-    Returns
-    -------
-    loss : tensor of shape ()
+    Takes points of shape (b, L, 2), or several estimates with equal weights, of shape
+    (b, n_estimates, L, 2); targets of shape (b, L, 2), NaN = missing, both in input pixels;
+    weights of shape (b,) or None; and a function from residuals to values of the same shape.
     """
     if points.ndim == 4:
         targets = targets[:, None].expand_as(points)

@@ -202,7 +202,7 @@ def auto_epochs(stage, n_samples, started=False, reads_patches=False):
 
 
 def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None):
-    """Settings of all stages.
+    """Settings of all stages, a list of :class:`StageSettings`.
 
     Parameters
     ----------
@@ -215,11 +215,6 @@ def stage_settings(settings, n_stages, n_samples, start=None, read_patches=None)
         Model whose weights training begins with.
     read_patches : list of bool, default=None
         Whether the network of each stage reads patches; None means that none does.
-
-    Returns
-    -------
-    settings : list of StageSettings
-        One per stage.
     """
     # Stages that the model does not have begin anew.
     n_started = 0 if start is None else len(start.model.networks_)

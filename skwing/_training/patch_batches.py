@@ -37,18 +37,8 @@ _A_PASS = 64
 def patch_places(stages, chips, truth):
     """Positions of the patches of each sample in training, without displacements.
 
-    Parameters
-    ----------
-    stages : list of Stage
-        All stages except the last must be trained.
-    chips : Chips
-    truth : TrainingTargets
-
-    Returns
-    -------
-    places : float32 tensor of shape (n, L, 2)
-        In chip pixels: the true landmarks, and predictions of the previous stages where
-        these are missing.
+    These are the true landmarks, and predictions of the trained stages before the last one where
+    they are missing; a float32 tensor of shape (n, L, 2) in chip pixels.
 
     Raises
     ------
@@ -70,28 +60,11 @@ def patch_places(stages, chips, truth):
 
 @torch.no_grad()
 def patch_batches(stage, augmentation, places, chips, truth, draws, generator, part=None):
-    """Iterator over training batches of a stage that reads patches.
+    """Iterator over training batches of a stage that reads patches at places, of shape (n, L, 2).
 
-    Parameters
-    ----------
-    stage : Stage
-    augmentation : StageAugmentation
-        Its shift, its deformation and its occlusion have no effect.
-    places : float32 tensor of shape (n, L, 2)
-        See :func:`patch_places`.
-    chips : Chips
-    truth : TrainingTargets
-    draws : iterator of int tensors
-        Indices of the samples of each batch.
-    generator : torch.Generator
-    part : Part or None, default=None
-        Part of each batch to make; None makes whole batches.
-
-    Yields
-    ------
-    (patches, changes, mirrored), targets, weights
-        As in :func:`skwing._training.batches.training_batches`; targets are relative to the
-        centres of the patches.
+    The batches are those of :func:`skwing._training.batches.training_batches`, with patches for
+    images; targets are relative to the centres of the patches. Shift, deformation and occlusion
+    have no effect.
     """
     crop, device = stage.crop, chips.device
     # Rectangles would cover most of a patch; networks drop whole landmarks instead.

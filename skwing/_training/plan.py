@@ -1,7 +1,7 @@
 """Plan of a fit: validated samples and settings, before images are decoded."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 from skwing._training.agreement import agree, check_parts
 from skwing._training.automatic import networks_for, reads_patches
 from skwing._training.checkpoint import Checkpoint
-from skwing._training.mirrored_stages import mirrored_as_known
 from skwing._training.parameters import StageSettings, stage_settings
 from skwing._training.samples import (
     Samples,
@@ -18,17 +17,19 @@ from skwing._training.samples import (
     check_learnable,
     check_samples,
     drop_unused_samples,
-    hold_out,
+    split_samples,
 )
 from skwing._training.start import Start, beginning
 from skwing._utils.checks import per_stage
 from skwing._utils.device import check_device
 from skwing._utils.random import check_random_state
 from skwing._utils.unwrap import check_order
+from skwing._utils.warnings import warn_of_data
 from skwing.losses import bind_loss
 from skwing.networks import check_networks
 from skwing.schema import LandmarkSchema, check_schema
-from skwing.shapes._reference import reference_shape
+from skwing.schema._schema import can_mirror
+from skwing.shapes._reference import is_symmetric, reference_shape
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,12 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
         With `warm_start`, its fitted stages are trained further.
     given : object
         Validated parameters as attributes.
-    data : tuple
-        ``(X, y, sample_weight)`` as passed to `fit`.
-    held_out : tuple
-        ``(X_val, y_val)`` as passed to `fit`.
+    data, held_out : tuple
+        ``(X, y, sample_weight)`` and ``(X_val, y_val)`` as passed to `fit`.
     resumes : bool, default=False
         Whether a checkpoint is looked for, and other processes are compared.
     is_further : bool, default=False
         See :class:`Plan`.
-
-    Returns
-    -------
-    plan : Plan
     """
     train = drop_unused_samples(check_samples(*data))
     device = check_device(given.device)
@@ -127,7 +122,6 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
     schema = check_schema(given.schema or train.data.schema, n_landmarks)
     check_order(schema, train.data.schema)
     before, start, schema = beginning(estimator, given, train.points, schema)
-    fraction = given.validation_fraction if given.early_stopping else None
     held_out, checkpoint = check_held_out(*held_out, n_landmarks), None
     is_val_given = held_out is not None
     if is_val_given:
@@ -136,7 +130,8 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
         source = before if start is None else start.model
         checkpoint = agree(given, device, source, train, held_out)
     rng = check_random_state(given.random_state)
-    train, held_out = hold_out(train, held_out, fraction, rng)
+    if given.early_stopping and not is_val_given:
+        train, held_out = split_samples(train, given.validation_fraction, rng)
     kept = estimator._builders if before is estimator else []
     # "auto" depends on the number of training samples, without held-out samples.
     builders, settings = _planned_stages(given, train.points, start, kept)
@@ -149,7 +144,7 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
         held_out=held_out,
         is_val_given=is_val_given,
         schema=schema,
-        settings=mirrored_as_known(settings, shape, schema),
+        settings=_mirrored_as_known(settings, shape, schema),
         losses=[bind_loss(given.loss, own.w, own.epsilon) for own in settings],
         builders=builders,
         mean_shape=shape,
@@ -165,26 +160,34 @@ def make_plan(estimator, given, data, held_out, resumes=False, is_further=False)
 
 
 def _planned_stages(given, points, start, kept):
-    """Networks and settings of all stages.
+    """Functions that build the networks, and settings, of all stages.
 
-    Parameters
-    ----------
-    given : object
-        Validated parameters as attributes.
-    points : array of shape (n, L, 2)
-        Landmarks of the training samples, in image pixels.
-    start : Start or None
-        Model whose weights training begins with.
-    kept : list of callable
-        Functions that built the networks that are trained further.
-
-    Returns
-    -------
-    builders : list of callable
-    settings : list of StageSettings
+    `kept` are the functions that built the networks that are trained further.
     """
     margin = per_stage(given.margin, 2)[-1]
     builders = check_networks(networks_for(given.networks, points, margin))
     builders = [*kept, *builders[len(kept) :]]
     patches = [reads_patches(build) for build in builders]
     return builders, stage_settings(given, len(builders), len(points), start, patches)
+
+
+def _mirrored_as_known(settings, shape, schema):
+    """Disable mirroring in stages where mirrored crops are not valid.
+
+    The first stage mirrors crops of the box, which requires a schema with mirror pairs. Later
+    stages align landmarks with the mean shape: mirrored crops resemble those of prediction
+    only if the mean shape is its own mirror image.
+    """
+    known = [can_mirror(schema)] + [is_symmetric(shape, schema)] * (len(settings) - 1)
+    wanted = [own.augmentation.mirror > 0 for own in settings]
+    if known[0] and any(wants and not knows for wants, knows in zip(wanted, known, strict=True)):
+        warn_of_data(
+            f"mirrored by schema {schema.name!r}, the mean shape of y becomes another one, as for "
+            "objects seen from the side: only the first stage is trained on mirrored crops. Use "
+            "mirror=None in the schema to disable mirroring, or augmentation__mirror=(0.5, 0) in "
+            "the regressor to keep this behaviour without the warning"
+        )
+    return [
+        own if knows else replace(own, augmentation=replace(own.augmentation, mirror=0.0))
+        for own, knows in zip(settings, known, strict=True)
+    ]

@@ -6,25 +6,19 @@ import torch
 from skwing._crops.chip_size import cut_to_learn_on
 from skwing._crops.crop import make_crops
 from skwing._crops.shared_chips import cut_together
-from skwing._training.samples import warn_of_contradictions
+from skwing._training.contradictions import warn_of_contradictions
 from skwing._training.start import make_networks
 from skwing.networks import patch_size_of, start_at
 
 
 def prepare(plan):
-    """Cut the chips of the training samples, and build the networks.
+    """Cut the chips of the training samples, and build the networks of a plan, on its device.
 
-    Parameters
-    ----------
-    plan : Plan
+    New networks begin with the weights of the start, or at the mean landmarks.
 
     Returns
     -------
-    chips : Chips
-    networks : list of torch.nn.Module
-        On the device of the plan. New ones begin with the weights of the start, or at the mean
-        landmarks.
-    crops : list of Crop
+    chips, networks, crops
     asymmetries : list of float32 array of shape (L, 2)
         See :class:`skwing._prediction.stages.Stage`.
     """

@@ -23,11 +23,9 @@ class FitProgress:
 
     def __init__(self, estimator, n_epochs, *, is_further=False):
         self.estimator = estimator
-        # None before scikit-learn 1.9.
-        silent = is_further or not ranks.is_first()
-        start = None if silent else getattr(estimator, "_init_callback_context", None)
-        self.context = start(max_subtasks=n_epochs) if start is not None else None
-        if self.context is not None:
+        self.context = None
+        if ranks.is_first() and not is_further:
+            self.context = estimator._init_callback_context(max_subtasks=n_epochs)
             self.context.call_on_fit_task_begin(estimator=estimator)
         self._verbose = estimator.verbose if ranks.is_first() else 0
         self._calls = (estimator.callbacks or ()) if ranks.is_first() else ()

@@ -2,7 +2,7 @@
 
 import copy
 
-from skwing._training.divergence import check_predictions, likely_cause
+from skwing._training.divergence import is_sound, likely_cause
 from skwing._training.weights import Diverged
 from skwing._utils import ranks
 from skwing._utils.warnings import warn_caller
@@ -43,11 +43,7 @@ class Run:
     def start_stage(self, progress, known=()):
         """Callback for the rows of the next stage; it returns True to stop the stage.
 
-        Parameters
-        ----------
-        progress : FitProgress
-        known : sequence of dict
-            Rows of epochs that are known from a checkpoint.
+        `known` are rows of epochs that are known from a checkpoint.
         """
         number = len(self.history) + 1
         rows = [{"stage": number, **row} for row in known]
@@ -86,7 +82,7 @@ class Run:
         running = len(self.history) - 1
         rows = self.history[running] if running >= self.first else []
         diverged = isinstance(self.failure, Diverged)
-        if rows and diverged and not _is_sound(self.stages[: running + 1], chips, truth):
+        if rows and diverged and not is_sound(self.stages[: running + 1], chips, truth):
             rows.clear()
             if running < self.n_known:
                 self.stages[running] = self._before[running]
@@ -102,15 +98,8 @@ class Run:
     def tell(self, checkpoint=None):
         """Warn if the user interrupted training; raise any other exception that ended it.
 
-        Parameters
-        ----------
-        checkpoint : Checkpoint or None, default=None
-            From which the next fit continues.
-
-        Raises
-        ------
-        BaseException
-            With a note about the state of the regressor.
+        It gets a note about the state of the regressor. The next fit continues from the
+        checkpoint.
         """
         if self.failure is None:
             return
@@ -127,11 +116,3 @@ class Run:
             return
         self.failure.add_note(f"{kept}.")
         raise self.failure
-
-
-def _is_sound(stages, chips, truth):
-    try:
-        check_predictions(stages, chips, truth)
-    except Diverged:
-        return False
-    return True

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skwing._training.contradictions import contradictions
-from skwing._training.evidence import Evidence
 from skwing._utils.boxes import are_whole_images, without_box
 from skwing._utils.landmarks import as_points, check_reach, named_numbers, numbered, one_sample_hint
 from skwing._utils.warnings import warn_of_data
@@ -47,14 +45,7 @@ class Samples:
 
 
 def check_samples(X, y, sample_weight=None, n_landmarks=None, name="y"):
-    """Validate user input and convert it to `Samples`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there are no samples, the numbers of images, landmarks and weights differ, or one
-        of them is invalid.
-    """
+    """Validate user input and convert it to `Samples`; errors name what is invalid."""
     data, X_name = as_boxed_images(X), name.replace("y", "X", 1)
     if len(data) == 0:
         raise ValueError(f"{X_name} has 0 samples: at least one image is needed")
@@ -87,14 +78,9 @@ def _check_weights(sample_weight, n_samples):
 
 
 def drop_unboxed(samples, name="X"):
-    """Drop samples with missing boxes, with a warning.
+    """Drop samples with missing boxes, with a warning; an error if all are missing.
 
     If no boxes were passed at all, whole images are used and no sample is dropped.
-
-    Raises
-    ------
-    ValueError
-        If all boxes are NaN.
     """
     missing = samples.data.missing_boxes
     if not missing.any():
@@ -113,15 +99,10 @@ def drop_unboxed(samples, name="X"):
 
 
 def drop_unused_samples(samples):
-    """Drop samples without a box, a known landmark, repeats or weight.
+    """Drop samples without a box, a known landmark, repeats or weight; an error if none is left.
 
-    They would not contribute to the loss. Dropping them also excludes them from the mean
-    shape, from the draws and from validation.
-
-    Raises
-    ------
-    ValueError
-        If no sample is left.
+    They would not contribute to the loss. Dropping them also excludes them from the mean shape,
+    from the draws and from validation.
     """
     samples = drop_unboxed(samples)
     counts = samples.repeats > 0
@@ -159,12 +140,6 @@ def labelled(samples):
 def check_learnable(train, held_out, schema):
     """Check that each landmark is known in some sample, and that errors can be computed.
 
-    Parameters
-    ----------
-    train : Samples
-    held_out : Samples or None
-    schema : LandmarkSchema or None
-
     Raises
     ------
     ValueError
@@ -177,27 +152,6 @@ def check_learnable(train, held_out, schema):
     if held_out is not None:
         errors = nme(held_out.points, held_out.points, schema=schema, per_sample=True)
         check_measurable(errors, "held-out samples")
-
-
-def warn_of_contradictions(samples, chips, schema, prefix=""):
-    """Warn of landmarks, boxes and images that contradict each other.
-
-    Parameters
-    ----------
-    samples : Samples
-    chips : skwing._crops.chips.Chips
-        Chips of these samples.
-    schema : LandmarkSchema or None
-    prefix : str, default=""
-        Beginning of the messages.
-    """
-    data = samples.data
-    boxes = data.boxes if data.has_boxes else None
-    evidence = Evidence(
-        samples.points, boxes, chips.image_sizes, data.describe, schema, data.by_image
-    )
-    for message in contradictions(evidence):
-        warn_of_data(prefix + message)
 
 
 def warn_of_other_boxes(train, chips, held_out, held_out_chips):
@@ -217,17 +171,7 @@ def warn_of_other_boxes(train, chips, held_out, held_out_chips):
 
 
 def check_held_out(X_val, y_val, n_landmarks):
-    """Validate held-out samples, if the user passed any.
-
-    Returns
-    -------
-    held_out : Samples or None
-
-    Raises
-    ------
-    ValueError
-        If `X_val` and `y_val` are inconsistent.
-    """
+    """Validate the held-out samples that the user passed; None if there are none."""
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val must be passed together: only one of them was passed")
     if X_val is None:
@@ -236,43 +180,11 @@ def check_held_out(X_val, y_val, n_landmarks):
     return drop_unboxed(held_out, "X_val")
 
 
-def hold_out(train, held_out, fraction, rng):
-    """Split off samples for validation, unless the user passed some.
-
-    Parameters
-    ----------
-    train : Samples
-    held_out : Samples or None
-        Held-out samples passed by the user.
-    fraction : float or None
-        Fraction of `train` to hold out at random otherwise; None holds out nothing.
-    rng : RandomState
-
-    Returns
-    -------
-    train : Samples
-    held_out : Samples or None
-
-    Raises
-    ------
-    ValueError
-        If there are too few samples to split.
-    """
-    if held_out is not None or fraction is None:
-        return train, held_out
-    return split_samples(train, fraction, rng)
-
-
 def split_samples(samples, fraction, rng):
-    """Split samples at random into training and validation samples.
+    """Split samples at random into training and validation samples; an error if there are too few.
 
     Samples of the same image (:meth:`BoxedImages.by_image`) are not separated; otherwise,
     validation errors would be too optimistic.
-
-    Raises
-    ------
-    ValueError
-        If there are too few samples, or all are of the same image.
     """
     n_held_out = round(len(samples) * fraction)
     if not 0 < n_held_out < len(samples):

@@ -17,10 +17,6 @@ _MOST = 4096  # marks that a model keeps; of more samples, the same number of th
 def marks_of(samples):
     """Marks of samples, an int64 array of shape (n,).
 
-    Parameters
-    ----------
-    samples : Samples
-
     Examples
     --------
     >>> import numpy as np
@@ -50,18 +46,10 @@ def _numbers(parts):
 
 
 def kept_marks(samples, before=None):
-    """Marks of training samples for the fitted state of a regressor.
+    """Marks of training samples for the fitted state of a regressor, an int64 array.
 
-    Parameters
-    ----------
-    samples : Samples
-    before : int64 array or None, default=None
-        Marks of the samples that the weights at the beginning were trained on, if known.
-
-    Returns
-    -------
-    marks : int64 array of shape (n_marks,)
-        Of more than 4096 samples, the lowest marks: they depend on the samples only.
+    `before` are those of the samples that the weights at the beginning were trained on, if known.
+    Of too many, the lowest marks are kept: they depend on the samples only.
     """
     rows = np.argsort(_of_shapes(samples.points), kind="stable")[:_MOST]
     marks = marks_of(samples[rows])  # opens no more files than needed
@@ -69,14 +57,7 @@ def kept_marks(samples, before=None):
 
 
 def told_of_seen(samples, marks):
-    """Statement how many samples were used for training; None if no such sample is known.
-
-    Parameters
-    ----------
-    samples : Samples
-    marks : int64 array or None
-        Result of :func:`kept_marks`; None if it is not known.
-    """
+    """Statement how many samples were used for training; None if no such sample is known."""
     if marks is None:
         return None
     likely = np.isin(_of_shapes(samples.points) >> 32, marks >> 32)

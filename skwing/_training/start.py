@@ -74,19 +74,7 @@ class Start:
     same: bool
 
     def check(self, networks, builders):
-        """Check that networks are of the kinds of the model's.
-
-        Parameters
-        ----------
-        networks : list of torch.nn.Module
-        builders : list of callable
-            Functions that built them.
-
-        Raises
-        ------
-        ValueError
-            If a network is of another kind.
-        """
+        """Check that networks are of the kinds of the model's; `builders` are what built them."""
         own = zip(networks, builders, self.model.networks_, strict=False)
         for i, (network, build, other) in enumerate(own):
             axes = self._axes(network, build)
@@ -98,17 +86,7 @@ class Start:
                 ) from None
 
     def give(self, networks, crops, builders):
-        """Copy the weights of the model to networks of the same kind.
-
-        Parameters
-        ----------
-        networks : list of torch.nn.Module
-            Modified in place.
-        crops : list of Crop
-            Crops of these networks.
-        builders : list of callable
-            Functions that built them.
-        """
+        """Copy the weights of the model to networks of the same kind, with the given crops."""
         rows = np.array(self.rows)
         known = rows >= 0
         own = zip(networks, builders, self.model.networks_, strict=False)
@@ -292,11 +270,6 @@ def _read_file(path, networks):
 
 def matching_rows(schema, n_landmarks, start_schema, n_start):
     """Find the landmarks of a start that are those of new data.
-
-    Parameters
-    ----------
-    schema, start_schema : LandmarkSchema or None
-    n_landmarks, n_start : int
 
     Returns
     -------

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from numbers import Integral
 
-from skwing._training.divergence import check_predictions
+from skwing._training.divergence import is_sound
 from skwing._training.identity import chips_digest
 from skwing._training.joint import JointStep
 from skwing._training.loop import SCHEDULES, scheduled
@@ -27,7 +27,7 @@ from skwing._training.train_stage import (
     stage_batches,
     with_asymmetry,
 )
-from skwing._training.weights import Diverged, broken_part, finite_parts
+from skwing._training.weights import broken_part, finite_parts
 from skwing._utils import ranks
 from skwing._utils.graphs import Replayed, can_record
 from skwing._utils.random import drawing
@@ -40,20 +40,12 @@ OWN = (
 
 
 def kind_of(regressor, plan):
-    """What fits that can be trained together have in common.
+    """What fits that can be trained together have in common: equal batches in the first stage.
 
-    Parameters
-    ----------
-    regressor : CascadeLandmarkRegressor
-    plan : Plan
-
-    Returns
-    -------
-    kind : tuple or None
-        Fits of the same kind see equal batches in the first stage. None if a fit is trained
-        alone: without a checkpoint, or with one that has a state already; without an int as
-        `random_state`; with validation; with callbacks, which are to be called in each epoch; if
-        training begins with the weights of another model; and in one of several processes.
+    None if a fit is trained alone: without a checkpoint, or with one that has a state already;
+    without an int as `random_state`; with validation; with callbacks, which are to be called in
+    each epoch; if training begins with the weights of another model; and in one of several
+    processes.
     """
     alone = (
         plan.checkpoint is None
@@ -75,14 +67,8 @@ def kind_of(regressor, plan):
 def train_together(plans, prepare):
     """Train the first stages of fits of the same kind, and write their checkpoints.
 
-    Nothing is written for a fit whose training diverged.
-
-    Parameters
-    ----------
-    plans : list of Plan
-        Their :func:`kind_of` must be the same.
-    prepare : callable
-        Takes a plan, and returns the chips and the untrained stages of a fit.
+    Nothing is written for a fit whose training diverged. `prepare` takes a plan, and returns the
+    chips and the untrained stages of a fit.
     """
     first = plans[0]
     with drawing(first.seed):
@@ -127,7 +113,9 @@ def _train_first(plans, stages, chips, truth):
     for i, (stage, network) in enumerate(zip(stages, networks, strict=True)):
         rows = [{"epoch": n, **rows[i]} for n, rows in enumerate(epochs, start=1)]
         stage.asymmetry = network.asymmetry
-        found.append(rows if _is_sound(rows, network, sound, stage, chips, truth) else None)
+        is_finite = all(math.isfinite(row["loss"]) for row in rows)
+        is_kept = is_finite and not broken_part(network, sound) and is_sound([stage], chips, truth)
+        found.append(rows if is_kept else None)
     return found
 
 
@@ -155,14 +143,3 @@ def _train_epoch(networks, batches, step, schedulers, n_steps):
         }
         for loss, scheduler in zip(losses, schedulers, strict=True)
     ]
-
-
-def _is_sound(rows, network, sound, stage, chips, truth):
-    """Whether training did not diverge."""
-    if not all(math.isfinite(row["loss"]) for row in rows) or broken_part(network, sound):
-        return False
-    try:
-        check_predictions([stage], chips, truth)
-    except Diverged:
-        return False
-    return True

@@ -7,33 +7,20 @@ import torch
 
 from skwing._crops.shared_chips import cut_together
 from skwing._prediction.read_images import read_chips
+from skwing._training.contradictions import warn_of_contradictions
 from skwing._training.identity import chips_digest
 from skwing._training.progress import FitProgress
 from skwing._training.run import Run
-from skwing._training.samples import warn_of_contradictions, warn_of_other_boxes
+from skwing._training.samples import warn_of_other_boxes
 from skwing._training.train_stage import make_truth, train_stage
 from skwing._utils import ranks
 from skwing.metrics import nme
 
 
 def train_cascade(plan, chips, stages, *, history, estimator):
-    """Train the stages of a plan.
+    """Train the stages of a plan in place, and report the progress of the estimator.
 
-    Parameters
-    ----------
-    plan : Plan
-    chips : Chips
-        Chips of the training samples.
-    stages : list of Stage
-        All stages of the cascade. Trained stages are modified in place.
-    history : list of list of dict
-        History of the first stages, which are not trained again.
-    estimator : CascadeLandmarkRegressor
-        Estimator for progress reporting.
-
-    Returns
-    -------
-    run : Run
+    `history` has the rows of the first stages, which are not trained again.
 
     Raises
     ------

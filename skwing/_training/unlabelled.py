@@ -76,14 +76,7 @@ def check_same_unlabelled(data):
 
 
 def with_predicted(regressor, labelled, unlabelled):
-    """Samples with labels, and others with predicted landmarks.
-
-    Parameters
-    ----------
-    regressor : CascadeLandmarkRegressor
-        Trained on the labelled samples.
-    labelled : Samples
-    unlabelled : BoxedImages
+    """Samples with labels, and others with landmarks that a regressor predicts.
 
     Returns
     -------

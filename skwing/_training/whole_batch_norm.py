@@ -16,10 +16,6 @@ def whole_batch_norm(network):
 
     Inside of :func:`skwing._utils.parts.computing`, the statistics are those of all parts of the
     batch. Weights and buffers of its layers stay where they are.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
     """
     own = [module for module in network.modules() if _is_plain(module)]
     for layer in own:

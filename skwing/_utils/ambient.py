@@ -19,8 +19,6 @@ from skwing._utils.threads import one_thread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["plain_state"]
-
 
 @contextlib.contextmanager
 def plain_state() -> Iterator[None]:

@@ -9,8 +9,6 @@ from tqdm.auto import tqdm
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ProgressBar"]
-
 
 class ProgressBar(tqdm):
     """A bar of tqdm, without the thread that tqdm starts also for a bar that is not shown.

@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "BOX_COLUMNS",
-    "box_columns",
-    "corner_columns",
-    "incomplete_columns",
-    "numbered_corners",
-]
-
 BOX_COLUMNS = ("x", "y", "width", "height")
 _BOX_PREFIXES = ("", "box", "bbox", "face")
 _BOXES = (BOX_COLUMNS, (*BOX_COLUMNS[:2], "w", "h"))

@@ -19,27 +19,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = [
-    "LARGEST_COUNT",
-    "VERBOSE",
-    "By",
-    "Choice",
-    "Either",
-    "Flag",
-    "Number",
-    "Only",
-    "Pair",
-    "PerStage",
-    "Seed",
-    "check_choice",
-    "check_flag",
-    "check_number",
-    "check_table",
-    "count",
-    "per_stage",
-    "told",
-]
-
 LARGEST_COUNT = 2**31 - 1
 _MOST_TOLD = 60  # maximum number of characters of a value in a message
 

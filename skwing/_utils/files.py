@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["check_target", "read_bytes", "replacing", "there_is_no", "write_bytes", "write_text"]
-
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -156,14 +154,8 @@ def write_text(path: FilePath | bytes, content: str) -> None:
         file.write(content)
 
 
-def read_bytes(path: FilePath | bytes, n_bytes: int = -1) -> bytes:
+def read_bytes(path: FilePath | bytes) -> bytes:
     """Read a regular file, without blocking on other kinds of files.
-
-    Parameters
-    ----------
-    path : str or path-like
-    n_bytes : int, default=-1
-        Maximum number of bytes; the default reads the whole file.
 
     Raises
     ------
@@ -178,7 +170,7 @@ def read_bytes(path: FilePath | bytes, n_bytes: int = -1) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{os.fsdecode(path)}: this is {_kind(found)}, expected a file.")
     with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
-        return file.read(n_bytes)
+        return file.read()
 
 
 def _create(temporary: str, replaced: os.stat_result | None, binary: bool) -> IO[Any]:

@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import Floats
 
-__all__ = [
-    "as_layout",
-    "as_points",
-    "check_reach",
-    "check_whole",
-    "is_flat",
-    "named_numbers",
-    "numbered",
-    "one_sample_hint",
-]
-
 
 def as_points(y: ArrayLike, n_landmarks: int | None = None, name: str = "y") -> Floats:
     """Validate landmarks in either layout and convert them to an array of points.

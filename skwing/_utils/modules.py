@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["modules_of"]
-
 
 def modules_of(network: nn.Module) -> list[nn.Module]:
     """All modules of a network, in a fraction of the time of its method `modules`.

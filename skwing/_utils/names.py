@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SEPARATORS", "have_meaning", "misplaced", "stem_of_all"]
-
 SEPARATORS = " _.:-"
 # Common names of numbered points.
 _NO_NAMES = frozenset(

@@ -2,8 +2,6 @@
 
 import importlib
 
-__all__ = ["import_optional"]
-
 
 def import_optional(name, purpose, extra):
     """Import an optional library, or raise an error that explains how to install it.

@@ -8,17 +8,6 @@ import inspect
 
 from skwing._utils.version import __version__
 
-__all__ = [
-    "FORMAT",
-    "check_format",
-    "check_keys",
-    "pack",
-    "packed_of_first_pickles",
-    "set_params_of",
-    "unpack",
-    "written_by",
-]
-
 # Format number of pickles. Later versions read earlier formats. The number must be increased if
 # earlier versions would misinterpret the new format.
 FORMAT = 1

@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-__all__ = ["made_ahead", "one_thread", "side_by_side"]
-
 _END = object()
 
 

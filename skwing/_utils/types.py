@@ -8,22 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = [
-    "Array",
-    "Column",
-    "FilePath",
-    "Flags",
-    "Floats",
-    "HistoryRow",
-    "Ints",
-    "OnError",
-    "PerStage",
-    "Predictor",
-    "RandomState",
-    "Rows",
-    "Table",
-]
-
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]

@@ -12,15 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = [
-    "check_order",
-    "gives_confidence",
-    "parts_of",
-    "predictor_of",
-    "schema_of",
-    "unwrapped",
-]
-
 
 def parts_of(estimator: Any) -> Iterator[Any]:
     """Iterate over an estimator and all its nested parts, the outermost first.

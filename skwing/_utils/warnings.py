@@ -16,8 +16,6 @@ from skwing.exceptions import DataWarning
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["silent", "warn_caller", "warn_of_data"]
-
 _SILENT = ContextVar("_SILENT", default=False)
 
 # Files whose frames are skipped: the package, and modules that wrap its methods.

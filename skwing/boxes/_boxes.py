@@ -197,7 +197,11 @@ def box_overlaps(boxes: Rows, others: Rows) -> Floats:
     >>> box_overlaps([[0, 0, 4, 4]], [[0, 0, 4, 4], [2, 0, 4, 4], [9, 9, 4, 4]]).round(3)
     array([[1.   , 0.333, 0.   ]])
     """
-    boxes, others = _rows(boxes, "boxes")[:, None], _rows(others, "others")
+    return overlaps_of(_rows(boxes, "boxes")[:, None], _rows(others, "others"))
+
+
+def overlaps_of(boxes: Floats, others: Floats) -> Floats:
+    """Overlap of each box with the one at the same place, for arrays of shape (..., 4)."""
     low = np.maximum(boxes[..., :2], others[..., :2])
     high = np.minimum(boxes[..., :2] + boxes[..., 2:], others[..., :2] + others[..., 2:])
     # Areas that overflow give NaN as well.

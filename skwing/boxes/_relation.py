@@ -73,10 +73,8 @@ def box_relation(boxes: Rows, reference: Rows) -> BoxRelation | None:
     boxes, reference = boxes[known], reference[known]
     if not len(boxes):
         return None
-    side = reference[:, 2:].max(axis=1)
-    sizes = np.log(boxes[:, 2:].max(axis=1) / side)
-    middles = (boxes[:, :2] + boxes[:, 2:] / 2) - (reference[:, :2] + reference[:, 2:] / 2)
-    shifts = middles / side[:, None]
+    rows = relative_to(boxes, reference)
+    sizes, shifts = rows[:, 0], rows[:, 1:]
     size, shift = np.median(sizes), np.median(shifts, axis=0)
     # For a normal distribution, 1.4826 converts the median absolute deviation to the standard
     # deviation. For a uniform distribution, sqrt(3) converts that to the half width.
@@ -89,6 +87,22 @@ def box_relation(boxes: Rows, reference: Rows) -> BoxRelation | None:
         "square": True,
         "jitter": (min(float(jitter_shift), 0.99), min(float(jitter_scale), 0.99)),
     }
+
+
+def relative_to(boxes: Floats, reference: Floats) -> Floats:
+    """Logarithm of the size, and shift of the centre, of boxes relative to other boxes.
+
+    Takes arrays of shape (..., 4), and returns one of shape (..., 3). The unit is the longer side
+    of the other boxes.
+    """
+    side = reference[..., 2:].max(-1, keepdims=True)
+    size = np.log(boxes[..., 2:].max(-1, keepdims=True) / side)
+    return np.concatenate([size, (middles(boxes) - middles(reference)) / side], -1)
+
+
+def middles(boxes: Floats) -> Floats:
+    """Centres of boxes, of shape (..., 2)."""
+    return boxes[..., :2] + boxes[..., 2:] / 2
 
 
 def relation_in_training(regressor: Predictor) -> BoxRelation | None:
@@ -200,7 +214,7 @@ def adapt_boxes(
 def _carried_over(boxes: Floats, relation: BoxRelation, wanted: BoxRelation) -> Floats:
     """Convert boxes with one relation to landmarks to boxes with another."""
     side = boxes[:, 2:].max(axis=1, keepdims=True) / (1 + 2 * relation["margin"])
-    middle = boxes[:, :2] + boxes[:, 2:] / 2 - side * np.array(relation["shift"])
+    middle = middles(boxes) - side * np.array(relation["shift"])
     around = np.concatenate([middle - side / 2, side, side], axis=1)
     return adjust_boxes(around, margin=wanted["margin"], shift=wanted["shift"])
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from skwing.images import BoxedImages
     from skwing.images._types import ImagesLike
 
-__all__ = ["check_alike", "check_one_each", "check_written", "without_missing"]
-
 
 def without_missing(points: Floats, missing: ArrayLike | None) -> Floats:
     """Replace the pair of coordinates that marks missing points by NaN."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from skwing.images import BoxedImages
     from skwing.schema import LandmarkSchema
 
-__all__ = ["Dataset", "as_bunch"]
-
 
 class Dataset(Bunch):
     """Result of a reader: a :class:`sklearn.utils.Bunch` with at least these attributes.

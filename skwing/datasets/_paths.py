@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from skwing._utils.types import FilePath
     from skwing.images import BoxedImages
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "finder_in",
-    "image_finder",
-    "inside",
-    "is_absolute",
-    "relative_path",
-    "written_paths",
-]
-
 # In the order in which one is taken where a name has several.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 

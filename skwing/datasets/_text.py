@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath
 
-__all__ = ["as_number", "natural_key", "number_text", "read_text"]
-
 _DIGITS = re.compile(r"([0-9]+)")
 
 

@@ -14,7 +14,8 @@ from skwing._utils.boxes import check_boxes
 from skwing._utils.checks import VERBOSE, check_choice
 from skwing._utils.landmarks import as_points, one_sample_hint
 from skwing._utils.unwrap import gives_confidence, unwrapped
-from skwing.boxes import adjust_boxes, box_overlaps, box_relation, match_boxes
+from skwing.boxes import adjust_boxes, box_relation, match_boxes
+from skwing.boxes._boxes import overlaps_of
 from skwing.detection._detectors import SkimageCascade
 from skwing.detection._report import report_of_boxes, report_of_detections
 from skwing.detection._run import detect_in_photos
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from skwing.detection._run import Preference
     from skwing.images import BoxedImages
     from skwing.images._types import ImagesLike
-
-
-__all__ = ["detect_all", "detect_boxes"]
 
 
 class DetectedBoxes(Bunch):
@@ -243,8 +241,7 @@ def detect_boxes(
     hits = ~np.isnan(boxes[:, 0])
     overlaps, relation = np.full(len(images), np.nan), None
     if reference is not None and hits.any():
-        pairs = zip(boxes[hits], reference[hits], strict=True)
-        overlaps[hits] = [box_overlaps([box], [other])[0, 0] for box, other in pairs]
+        overlaps[hits] = overlaps_of(boxes[hits], reference[hits])
         relation = box_relation(boxes[hits], reference[hits])
     found = DetectedBoxes(
         boxes=_filled(boxes, hits, reference, relation) if fallback == "reference" else boxes,

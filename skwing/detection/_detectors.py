@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from skwing._utils.checks import Constraint
     from skwing._utils.types import FilePath, Floats
 
-__all__ = ["Detector", "SkimageCascade", "YuNet"]
-
 _WINDOW = 24  # size of the smallest window in pixels; nearly all cascades are trained with it
 
 

@@ -423,8 +423,10 @@ class LandmarkDisplay:
         values, label = (None, "Pose") if poses is None else poses_of(poses, true, len(images))
         if order is None:
             order = "first" if errors is None else "worst"
-        std = None if y_std is None else _check_std(y_std, pred)
-        sure = None if confidence is None else _check_confidence(confidence, pred)
+        std = None if y_std is None else _check_given(y_std, "y_std", 2, pred)
+        sure = None
+        if confidence is not None:
+            sure = _check_given(confidence, "confidence", 1, pred)
         doubt = doubt_of(std, pred) if sure is None else -sure
         keys = {"worst": errors, "best": errors, "least sure": doubt, "pose": values}
         chosen = choose_samples(order, n_images, len(images), keys, random_state)
@@ -493,17 +495,10 @@ def _predict(estimator: Any, X: Any, with_std: bool) -> Any:
     return *estimator.predict(X, return_std=True), None
 
 
-def _check_confidence(confidence: ArrayLike, pred: Floats | None) -> Floats:
-    sure = np.asarray(confidence, dtype=np.float64)
-    if pred is None or sure.shape != (len(pred),):
-        expected = "y_pred as well" if pred is None else f"shape {(len(pred),)}"
-        raise ValueError(f"confidence has shape {sure.shape}; expected {expected}.")
-    return sure
-
-
-def _check_std(y_std: ArrayLike, pred: Floats | None) -> Floats:
-    std = np.asarray(y_std, dtype=np.float64)
-    if pred is None or std.shape != pred.shape[:2]:
-        expected = "y_pred as well" if pred is None else f"shape {pred.shape[:2]}"
-        raise ValueError(f"y_std has shape {std.shape}; expected {expected}.")
-    return std
+def _check_given(values: ArrayLike, name: str, n_axes: int, pred: Floats | None) -> Floats:
+    """Numbers for each sample or, with two axes, for each landmark of the predictions."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if pred is None or numbers.shape != pred.shape[:n_axes]:
+        expected = "y_pred as well" if pred is None else f"shape {pred.shape[:n_axes]}"
+        raise ValueError(f"{name} has shape {numbers.shape}; expected {expected}.")
+    return numbers

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from skwing._utils.types import FilePath, Predictor
     from skwing.images._types import ImagesLike
 
-__all__ = ["to_onnx"]
-
 _PRECISION = Choice(("float32", "float16", "int8"))
 _BATCH_SIZE = Either(count(), Only(None))
 

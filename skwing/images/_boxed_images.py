@@ -13,8 +13,9 @@ from skwing._utils.boxes import check_boxes
 from skwing._utils.pickle_format import FORMAT, check_format, check_keys
 from skwing._utils.version import __version__
 from skwing._utils.warnings import warn_caller, warn_of_data
-from skwing.images._decode import as_rgb, as_source, as_uint8, decoding_threads, read_image
+from skwing.images._decode import as_source, decoding_threads, read_image
 from skwing.images._failures import check_on_error, listed
+from skwing.runtime import as_rgb, as_uint8
 from skwing.schema import check_schema
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from skwing.schema import LandmarkSchema
 
     AnyArray = TypeVar("AnyArray", bound=NDArray[Any] | None)
-
-__all__ = ["BoxedImages"]
 
 _MOST_DRAWS = 10**12  # per epoch, as a sanity check: a thousandth already takes days
 

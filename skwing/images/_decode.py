@@ -31,16 +31,6 @@ if TYPE_CHECKING:
     from skwing.images._headers import Header
     from skwing.images._types import SourceLike
 
-__all__ = [
-    "MAX_PIXELS",
-    "VIDEO_SUFFIXES",
-    "as_rgb",
-    "as_source",
-    "as_uint8",
-    "no_such_file",
-    "read_image",
-]
-
 # Limit for files, checked in the header before decoding: a small file can decode to gigabytes.
 MAX_PIXELS = 200_000_000
 

@@ -5,8 +5,6 @@ import os
 import struct
 from dataclasses import dataclass
 
-__all__ = ["Header", "read_header"]
-
 # Start-of-frame markers of JPEG; C4, C8 and CC have other meanings.
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 # Tags of TIFF, and of the EXIF in other files.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from skwing.images._boxed_images import BoxedImages
 
-__all__ = ["image_marks", "images_digest", "sample_keys"]
-
 _REMEMBERED = 4096  # number of images, of which several samples in sequence are common
 _N_BYTES = 16
 _MOST_PIXELS, _MOST_BYTES = 256, 1024  # of an array or of a file, for a mark

@@ -8,8 +8,5 @@ from numpy.typing import NDArray
 from skwing._utils.types import Column, FilePath, Table
 from skwing.images._boxed_images import BoxedImages
 
-__all__ = ["ImagesLike", "SourceLike"]
-
-
 SourceLike: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]] | Sequence[FilePath] | Column
 ImagesLike: TypeAlias = BoxedImages | SourceLike | Table

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     LandmarkAxes = Mapping[str, int | None]
 
-__all__ = ["check_alike", "landmark_axes", "take_weights"]
-
 
 def landmark_axes(
     network: nn.Module, build: Callable[[int], nn.Module], n_landmarks: int

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from skwing._utils.types import FilePath, Predictor
     from skwing.networks._contract import NetworkBuilder
 
-__all__ = ["NotInFile", "describe_model", "load_model", "save_model"]
-
 # Parameters of pipelines to save; `memory` (a cache) is specific to a machine.
 _PIPELINE_PARAMS = ("transform_input", "verbose")
 _OF_ONE_FIT = ("cache", "callbacks", "checkpoint")

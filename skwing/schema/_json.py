@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["as_text", "parts_of_text"]
-
 _VERSION = 1
 _KEYS = ("name", "landmark_names", "mirror", "contours", "normalizers")
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-__all__ = ["AFLW19", "COFW29", "IBUG68", "WFLW98"]
-
 
 def _both(pattern: str, parts: Sequence[object]) -> tuple[list[str], list[str]]:
     """Names for all parts on the left, and in reverse order on the right."""

@@ -16,24 +16,13 @@ from skwing._utils.files import write_text
 from skwing._utils.warnings import warn_caller
 from skwing.schema import _markups
 from skwing.schema._json import as_text, parts_of_text
-from skwing.schema._names import mirror_from_names, mirror_of_pairs, pairs_from_names
+from skwing.schema._names import mirror_of_pairs, pairs_from_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Self
 
     from skwing._utils.types import Array, FilePath
-
-__all__ = [
-    "AFLW19",
-    "COFW29",
-    "IBUG68",
-    "SCHEMAS",
-    "WFLW98",
-    "LandmarkSchema",
-    "check_schema",
-    "mirror_from_names",
-]
 
 
 @dataclass(frozen=True)

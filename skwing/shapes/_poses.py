@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from skwing.schema import LandmarkSchema
     from skwing.shapes._pca import ShapeModes
 
-__all__ = [
-    "bin_poses",
-    "choose_component",
-    "count_repeats",
-    "mirror_parity",
-    "pose_modes",
-    "project_poses",
-]
-
 
 def pose_modes(shapes: Floats) -> tuple[ShapeModes, Floats]:
     """Compute the principal components of shapes and the coefficients of each shape.

@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import Flags, Floats
 
-__all__ = [
-    "align",
-    "is_shape",
-    "mean_shape",
-    "normalize",
-    "symmetric",
-]
-
 _FLIP = np.array([-1.0, 1.0])
 # Minimum radius of the mean of shapes of radius 1 if their orientations are similar.
 _UPRIGHT = 0.3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skwing._utils.checks import check_number
+from skwing.boxes._relation import middles, relative_to
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,7 +25,7 @@ class Relation:
 
     def __init__(self, like: Mapping[str, Any] | BoxRelation | None) -> None:
         self._fixed: Floats | None = None
-        self._rows: deque[list[float]] = deque(maxlen=_REMEMBERED)
+        self._rows: deque[Floats] = deque(maxlen=_REMEMBERED)
         if like is not None:
             if not isinstance(like, Mapping):
                 raise TypeError(f"like must be a mapping such as dict; got {like!r:.60}.")
@@ -36,16 +37,10 @@ class Relation:
 
     def learn(self, box: Floats, around: Floats) -> None:
         """Add a box and the bounding box of the landmarks predicted in it."""
-        side = around[2:].max()
-        shift = (_middle(box) - _middle(around)) / side
-        self._rows.append([np.log(box[2:].max() / side), *shift])
+        self._rows.append(relative_to(box, around))
 
     def box(self, around: Floats, size: float) -> Floats:
         """Square box for landmarks with bounding box `around` and (smoothed) size `size`."""
         row = np.median(self._rows, axis=0) if self._fixed is None else self._fixed
         side = size * np.exp(row[0])
-        return np.array([*(_middle(around) + size * row[1:] - side / 2), side, side])
-
-
-def _middle(box: Floats) -> Floats:
-    return box[:2] + box[2:] / 2
+        return np.array([*(middles(around) + size * row[1:] - side / 2), side, side])

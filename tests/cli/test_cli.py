@@ -1,5 +1,4 @@
-import os
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -272,13 +271,12 @@ def test_an_interruption_exits_with_130(run, monkeypatch):
     assert code == 130 and "interrupted" in told
 
 
-@pytest.mark.slow
-def test_the_module_runs():
-    done = subprocess.run(
-        [sys.executable, "-m", "skwing", "--help"], capture_output=True, text=True, env=os.environ
-    )
-    assert done.returncode == 0
-    assert "skwing predict photos/" in done.stdout
+def test_the_module_runs(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["skwing", "--help"])
+    with pytest.raises(SystemExit) as done:
+        runpy.run_module("skwing", run_name="__main__")
+    assert done.value.code == 0
+    assert "skwing predict photos/" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

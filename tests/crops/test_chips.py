@@ -191,8 +191,9 @@ def test_only_one_portion_is_cut_ahead():
     portions.close()
 
 
-def test_threads_make_no_difference(chips):
-    alone = cut_chips(dot_images(), FRAME, n_threads=1)
+def test_threads_make_no_difference(chips, monkeypatch):
+    monkeypatch.setattr("skwing._crops.chips.decoding_threads", lambda: 1)
+    alone = cut_chips(dot_images(), FRAME)
     np.testing.assert_array_equal(alone.pixels, chips.pixels)
 
 
@@ -215,12 +216,13 @@ def test_a_missing_file_is_named_through_the_threads(files):
         next(portions)
 
 
-def test_a_broken_file_is_named_through_the_threads(files):
+def test_a_broken_file_is_named_through_the_threads(files, monkeypatch):
+    monkeypatch.setattr("skwing._crops.chips.decoding_threads", lambda: 4)
     files[5].write_bytes(files[5].read_bytes()[:30])
     files[3].write_bytes(b"no image")
     # The first of the two, however fast the threads are.
     with pytest.raises(ValueError, match=r"sample 3 \(.*3\.png\)"):
-        cut_chips(BoxedImages(files), FRAME, n_threads=4)
+        cut_chips(BoxedImages(files), FRAME)
 
 
 def test_a_box_outside_its_image_is_named_through_the_threads(files):

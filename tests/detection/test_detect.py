@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+from small import PLAIN
 
 from skwing import CascadeLandmarkRegressor
 from skwing._utils.opencv import cv2
@@ -538,7 +539,7 @@ def test_a_detector_that_fails_is_not_skipped(detect):
 @pytest.fixture(scope="module")
 def calibrated():
     faces = make_faces(24, image_size=48, random_state=0)
-    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0, device="cpu")
+    reg = CascadeLandmarkRegressor(networks=(PLAIN,), max_epochs=1, random_state=0, device="cpu")
     return reg.fit(faces.data, faces.target).calibrate(faces.data, faces.target)
 
 

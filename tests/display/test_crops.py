@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+from small import PLAIN
 
 from skwing import Augmentation, CascadeLandmarkRegressor, PoseBalancer, geometry
 from skwing.datasets import make_faces
@@ -85,7 +86,7 @@ def test_later_stages_turn_the_object_upright():
     pose = [[0, 0, roll] for roll in (-30, -20, -10, 0, 10, 20, 30, 5)]
     faces = make_faces(8, pose=pose, schema="aflw19", occlusion=0, box_error=0, random_state=0)
     reg = CascadeLandmarkRegressor(
-        networks=("cnn6", "cnn6"), refine_on="truth", max_epochs=1, random_state=0
+        networks=(PLAIN, PLAIN), refine_on="truth", max_epochs=1, random_state=0
     )
     pipe = make_pipeline(PoseBalancer(n_bins=2), reg)
     with pytest.raises(NotFittedError, match="crops of stage 2"):

@@ -7,6 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from small import PLAIN
 
 from skwing import CascadeLandmarkRegressor, PoseBalancer
 from skwing.balance import PoseResampler
@@ -103,7 +104,7 @@ def test_losses_refuse():
 @pytest.mark.slow
 def test_history_of_a_fitted_regressor(faces):
     X, y = faces.data[:8], faces.target[:8]
-    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=2, random_state=0)
+    reg = CascadeLandmarkRegressor(networks=(PLAIN,), max_epochs=2, random_state=0)
     pipe = Pipeline([("reg", reg)]).fit(X, y, reg__X_val=X, reg__y_val=y)
     display = TrainingHistoryDisplay.from_estimator(pipe)
     history = pipe["reg"].history_

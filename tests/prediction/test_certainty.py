@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from small import PLAIN
 
 from skwing import CascadeLandmarkRegressor, geometry, load_model, save_model
 from skwing._prediction.certainty import (
@@ -144,7 +145,7 @@ def test_predict_returns_a_probability_for_each_sample(fitted, faces):
 
 @pytest.mark.slow
 def test_models_keep_their_confidence(faces, tmp_path):
-    reg = CascadeLandmarkRegressor(networks=("cnn6",), max_epochs=1, random_state=0, device="cpu")
+    reg = CascadeLandmarkRegressor(networks=(PLAIN,), max_epochs=1, random_state=0, device="cpu")
     reg.fit(faces.data[:8], faces.target[:8]).calibrate(faces.data[8:16], faces.target[8:16])
     save_model(reg, tmp_path / "model.safetensors")
     again = load_model(tmp_path / "model.safetensors")

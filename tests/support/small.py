@@ -9,7 +9,7 @@ from skwing import Augmentation
 from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._training import loop
 from skwing.export import _onnx
-from skwing.networks import NETWORKS, PlainCNN, ShapeIndexedCNN
+from skwing.networks import NETWORKS, PatchCNN, PlainCNN, ShapeIndexedCNN
 
 # No random change of any crop.
 STILL = {"augmentation": None}
@@ -20,6 +20,8 @@ SHAPE_INDEXED = partial(
 )
 
 PLAIN = partial(PlainCNN, widths=(4, 8), input_size=16, n_hidden=8)
+_FEW = {"patch_size": 16, "width": 4, "n_blocks": 1, "n_features": 4, "n_condensed": 4}
+PATCHES = partial(PatchCNN, n_hidden=8, **_FEW)  # reads as large images as the default
 
 
 def first_fast(values):
@@ -45,10 +47,10 @@ def train_at_most(monkeypatch, n_epochs):
 
 
 def build_small(monkeypatch):
-    """Build small networks in place of those with a name, except for those that read patches."""
+    """Build small networks in place of those with a name."""
     for name in NETWORKS:
-        if not name.startswith("patches"):
-            monkeypatch.setitem(NETWORKS, name, PLAIN)
+        small = PATCHES if name.startswith("patches") else PLAIN
+        monkeypatch.setitem(NETWORKS, name, small)
 
 
 def trace_once(monkeypatch):

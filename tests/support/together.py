@@ -17,17 +17,19 @@ import sys
 import warnings
 from functools import cache, partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 from sklearn.callback import ProgressBar
 from sklearn.pipeline import Pipeline
-from small import SHAPE_INDEXED
+from small import SHAPE_INDEXED, build_small
 from torch import nn
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
-from skwing._training import checkpoint
+from skwing._training import checkpoint, doubt_limit
 from skwing._training.whole_batch_norm import whole_batch_norm
 from skwing._utils import ranks
 from skwing._utils.parts import computing
@@ -115,6 +117,12 @@ def fitted(reg):
 
 def fit(**settings):
     return fitted(regressor(**settings).fit(*faces()))
+
+
+def default():
+    """Both default networks, with few crops for the limit of doubt, which take most of the time."""
+    with mock.patch.multiple(doubt_limit, _N_TURNED=1, _N_ALIKE=4):
+        return fit(networks="auto", max_epochs=1, learning_rate=5e-3)
 
 
 def weighted():
@@ -215,7 +223,9 @@ def script():
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port[0])}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(n)}
     os.chdir(sys.argv[1])
-    runpy.run_path("train.py", run_name="__main__")
+    with pytest.MonkeyPatch.context() as patch:
+        build_small(patch)
+        runpy.run_path("train.py", run_name="__main__")
     return dist.is_initialized()
 
 
@@ -284,7 +294,7 @@ EQUAL = {
     "unlabelled": unlabelled,
 }
 OTHERS = {
-    "default": partial(fit, networks="auto", max_epochs=1, learning_rate=5e-3),
+    "default": default,
     "callback": stopped,
     "told": told,
     "resumed": resumed,

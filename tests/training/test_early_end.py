@@ -344,8 +344,8 @@ def three_stages(faces):
     "stage, value",
     first_fast(
         [
-            *[(1, torch.nan), (1, torch.inf), (1, -torch.inf), (1, 1e30)],
-            *[(0, torch.nan), (0, 1e30), (2, torch.inf), (2, 1e30)],
+            *[(1, torch.nan), (1, -torch.inf)],
+            *[(0, 1e30), (2, torch.inf), (2, 1e30)],
         ]
     ),
 )

@@ -15,6 +15,7 @@ import pytest
 import together
 import torch
 import torch.distributed as dist
+from small import build_small
 
 from skwing import load_model
 
@@ -210,9 +211,10 @@ def test_the_death_of_a_process_ends_the_fit_in_the_other(two):
     assert found["dying"] == ("ProcessLost", "another process has ended")
 
 
-def test_the_script_of_the_documentation_runs(groups, folder):
+def test_the_script_of_the_documentation_runs(groups, folder, monkeypatch):
     if not PAGE.is_file():
         pytest.skip("no docs beside the tests")
     assert [found["script"] for found in groups[2]] == [False] * 2
+    build_small(monkeypatch)
     model = load_model(folder / "landmarks.safetensors")
     assert len(model.networks_) == 2

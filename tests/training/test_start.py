@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from small import SHAPE_INDEXED, STILL
+from small import SHAPE_INDEXED, STILL, first_fast
 from torch import nn
 
 from skwing import (
@@ -103,7 +103,10 @@ def path(start, tmp_path_factory):
 # ---------------------------------------------------------------------------------------
 # Which weights are taken
 # ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("networks", [(PLAIN, PLAIN), (UNNORMED, UNNORMED), (Pooled, Pooled)])
+@pytest.mark.parametrize(
+    "networks",
+    first_fast([(PLAIN, PLAIN), ((UNNORMED, UNNORMED),), ((Pooled, Pooled),)]),
+)
 def test_training_of_the_same_landmarks_begins_where_the_start_is(X, y, tmp_path, networks):
     start = trained(X, y, *networks)
     before, weights = start.predict(X), copy.deepcopy(start.networks_[0].state_dict())
@@ -124,6 +127,7 @@ def features_of(network):
     return network.features[0].weight
 
 
+@pytest.mark.slow
 def test_stages_begin_with_the_features_of_the_stage_before(X, y):
     alone = tiny(UNNORMED, random_state=0).fit(X, y)
     both = tiny(UNNORMED, UNNORMED, learning_rate=(3e-3, 1e-12), weight_decay=0.0).fit(X, y)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.callback import ProgressBar
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
-from small import STILL
+from small import STILL, build_small
 
 from skwing import BoxedImages, CascadeLandmarkRegressor, PoseBalancer
 from skwing._training import train_cascade
@@ -140,7 +140,8 @@ def test_an_interrupted_training_does_not_continue(labelled, more):
     assert reg.n_iter_ == [3]
 
 
-def test_larger_images_without_landmarks_add_no_stage(labelled, more):
+def test_larger_images_without_landmarks_add_no_stage(labelled, more, monkeypatch):
+    build_small(monkeypatch)
     X, y = labelled
     reg = tiny(networks="auto", max_epochs=1).fit(X, y)
     assert len(reg.networks_) == 2  # the third is for large images

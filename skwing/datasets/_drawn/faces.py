@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-__all__ = ["make_faces"]
-
 _DESCR = """Drawn faces with {n_landmarks} exact landmarks each
 
 {n_samples} faces of {n_persons} persons in {n_images} images of {width} x {height} pixels.

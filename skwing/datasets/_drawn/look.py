@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Look", "draw_look"]
-
 _SKINS = np.array(
     [
         [250, 218, 198],

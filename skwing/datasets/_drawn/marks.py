@@ -18,8 +18,6 @@ from skwing.datasets._drawn.paint import (
 )
 from skwing.schema import AFLW19, COFW29, IBUG68, WFLW98
 
-__all__ = ["MARK_UPS", "hidden_by_head", "mark_up"]
-
 MARK_UPS = {schema.name: schema for schema in (AFLW19, COFW29, IBUG68, WFLW98)}
 
 _EYES = {"left": slice(36, 42), "right": slice(42, 48)}

@@ -18,8 +18,6 @@ from scipy.interpolate import PchipInterpolator
 
 from skwing.datasets._drawn.shape import lay_out
 
-__all__ = ["Head", "build_head", "bumps", "on_grid", "rotation", "row_of"]
-
 
 def _columns():
     steps = np.repeat([0.07, 0.1, 0.12, 0.11], [4, 4, 3, 5])

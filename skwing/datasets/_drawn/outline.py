@@ -4,8 +4,6 @@ import numpy as np
 
 from skwing.datasets._drawn.model import COLUMNS, JAW_ROW, on_grid, row_of
 
-__all__ = ["on_outline"]
-
 # The positions tried instead of a landmark: from a factor of its angle around the vertical axis,
 # slightly behind the edge of the bone, to an angle near the front, in radians, and their number.
 _BACK, _FRONT, _N_TRIED = 1.07, 0.25, 16

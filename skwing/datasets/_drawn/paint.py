@@ -7,7 +7,6 @@ each visible position of the grid.
 import numpy as np
 
 from skwing._utils.opencv import cv2
-from skwing.datasets._drawn.look import Look, draw_look
 from skwing.datasets._drawn.model import (
     COLLAR_ROW,
     COLUMNS,
@@ -18,26 +17,10 @@ from skwing.datasets._drawn.model import (
     bumps,
     row_of,
 )
-
-__all__ = [
-    "BROW_EDGES",
-    "TEXELS",
-    "Look",
-    "brow_profile",
-    "draw_look",
-    "eye_scale",
-    "grow_hair",
-    "iris_center",
-    "paint_base",
-    "paint_face",
-    "smooth",
-    "tint_of",
-    "under_hair",
-]
+from skwing.datasets._drawn.strokes import disc, fill, stroke
 
 TEXELS = 6
 _SHAPE = N_ROWS * TEXELS, len(COLUMNS) * TEXELS
-_SHIFT = 4
 
 
 def _hair_rows(look, heights, rng):
@@ -85,25 +68,6 @@ def _texel(marks):
     return (np.asarray(marks)[..., ::-1] + 0.5) * TEXELS - 0.5
 
 
-def _fixed(points):
-    return np.round(np.multiply(points, 1 << _SHIFT)).astype(np.int32)
-
-
-def _fill(canvas, points, color):
-    cv2.fillPoly(canvas, [_fixed(points)], np.asarray(color, float), cv2.LINE_AA, _SHIFT)
-
-
-def _line(canvas, points, color, width=1, closed=False):
-    color = np.asarray(color, float)
-    cv2.polylines(canvas, [_fixed(points)], closed, color, width, cv2.LINE_AA, _SHIFT)
-
-
-def _disc(canvas, center, radii, color):
-    color = np.asarray(color, float)
-    axes = _fixed(np.broadcast_to(radii, 2))
-    cv2.ellipse(canvas, _fixed(center), axes, 0, 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
-
-
 def smooth(points, closed=True, steps=3):
     """Catmull-Rom curve through all points."""
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
@@ -132,7 +96,7 @@ def paint_base(look, heights, rng):
     edge = _texel(np.stack([rows, np.arange(len(rows))], 1))
     edge[[0, -1], 0] = -5, _SHAPE[1] + 5
     mask = np.zeros(_SHAPE, np.uint8)
-    _fill(mask, np.concatenate([edge, [[_SHAPE[1] + 5, -5], [-5, -5]]]), (255,))
+    fill(mask, np.concatenate([edge, [[_SHAPE[1] + 5, -5], [-5, -5]]]), (255,))
     strands = rng.integers(0, 256, (N_ROWS // 4, _SHAPE[1]), np.uint8)
     strands = cv2.resize(strands, _SHAPE[::-1], interpolation=cv2.INTER_LINEAR)
     shades = np.clip(look.hair * np.linspace(0.72, 1.28, 256)[:, None], 0, 255)
@@ -178,7 +142,7 @@ def _paint_brow(canvas, brow, look):
     curve = smooth(brow, closed=False)
     thick = TEXELS * brow_profile(look, len(curve))
     above, below = (np.stack([0 * thick, thick * part], 1) for part in BROW_EDGES)
-    _fill(canvas, np.concatenate([curve + above, (curve + below)[::-1]]), look.brow)
+    fill(canvas, np.concatenate([curve + above, (curve + below)[::-1]]), look.brow)
 
 
 def _paint_eye(canvas, eye, look, gaze, scale):
@@ -192,17 +156,17 @@ def _paint_eye(canvas, eye, look, gaze, scale):
     radius = 0.082 * scale
     middle = iris_center(eye, gaze, scale) - low
     for share, color in ((1, look.iris * 0.6), (0.82, look.iris), (0.45, (12, 10, 12))):
-        _disc(ball, middle, share * radius, color)
-    _disc(ball, middle - 0.3 * radius, 0.22 * radius, (255, 255, 255))
+        disc(ball, middle, share * radius, color)
+    disc(ball, middle - 0.3 * radius, 0.22 * radius, (255, 255, 255))
     mask = np.zeros(patch.shape[:2], np.uint8)
-    _fill(mask, outline - low, (255,))
+    fill(mask, outline - low, (255,))
     cv2.copyTo(ball, mask, patch)
     upper = 3 * 3 + 1
     lid = outline[:upper] - [0, 0.055 * scale]
     _blend(canvas, [*lid, *outline[upper - 1 :: -1]], look.skin * 0.5, look.shadow)
-    _line(canvas, lid, look.skin * 0.72)
-    _line(canvas, outline[upper - 1 :], look.skin * 0.65)
-    _line(canvas, outline[:upper], look.brow * 0.4, 2)
+    stroke(canvas, lid, look.skin * 0.72)
+    stroke(canvas, outline[upper - 1 :], look.skin * 0.65)
+    stroke(canvas, outline[:upper], look.brow * 0.4, 2)
 
 
 def _blend(canvas, points, color, share):
@@ -210,7 +174,7 @@ def _blend(canvas, points, color, share):
     low, high = np.min(points, 0).astype(int) - 1, np.max(points, 0).astype(int) + 2
     patch = canvas[low[1] : high[1], low[0] : high[0]]
     filled = patch.copy()
-    _fill(filled, points - low, color)
+    fill(filled, points - low, color)
     cv2.addWeighted(filled, share, patch, 1 - share, 0, dst=patch)
 
 
@@ -229,7 +193,7 @@ def _paint_folds(canvas, texels, look, expression):
         ridge = path + size * np.linspace(0.01, 0.035, len(path))[:, None] * [side, 0]
         _blend(canvas, [*path, *ridge[::-1]], look.skin * 0.45, strength)
         bag = smooth(texels[list(lid)], closed=False) + [0, 0.07 * size]
-        _line(canvas, bag[2:-2], look.skin * (1 - 0.5 * look.folds), 2)
+        stroke(canvas, bag[2:-2], look.skin * (1 - 0.5 * look.folds), 2)
 
 
 def _paint_nose(canvas, base, look):
@@ -237,19 +201,19 @@ def _paint_nose(canvas, base, look):
     for side in (1, 3):
         center = base[side] - [0, 0.35 * TEXELS]
         radii = 0.36 * abs(base[4, 0] - base[2, 0]), 0.4 * TEXELS
-        _disc(canvas, center, radii, look.skin * 0.36)
-    _line(canvas, smooth(base, closed=False), look.skin * 0.6)
+        disc(canvas, center, radii, look.skin * 0.36)
+    stroke(canvas, smooth(base, closed=False), look.skin * 0.6)
 
 
 def _paint_mouth(canvas, outer, inner, look, opening):
-    _fill(canvas, smooth(outer), look.lips)
-    _fill(canvas, inner, (60, 22, 24))
+    fill(canvas, smooth(outer), look.lips)
+    fill(canvas, inner, (60, 22, 24))
     if opening > 0.03:
         down = (inner[[7, 6, 5]] - inner[[1, 2, 3]]) * min(0.9, 0.09 / opening + 0.1)
         ends = 0.5 * (inner[[0, 4]] + inner[[1, 3]])
         teeth = [ends[:1], inner[1:4], ends[1:], (inner[1:4] + down)[::-1]]
-        _fill(canvas, np.concatenate(teeth), (226, 220, 208))
-    _line(canvas, inner, look.lips * 0.45, closed=True)
+        fill(canvas, np.concatenate(teeth), (226, 220, 208))
+    stroke(canvas, inner, look.lips * 0.45, closed=True)
 
 
 def paint_face(canvas, head, look, expression, mark=None):
@@ -270,7 +234,7 @@ def paint_face(canvas, head, look, expression, mark=None):
     if mark is not None:
         spot = _texel(mark)
         x, y = np.round(spot).astype(int)
-        _disc(canvas, spot, 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
+        disc(canvas, spot, 2, (0, 0, 0) if canvas[y, x].sum() > 360 else (255, 255, 255))
 
 
 def _beard(x, y, mouth, rows, look):

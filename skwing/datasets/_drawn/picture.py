@@ -7,6 +7,7 @@ import numpy as np
 
 from skwing._utils.opencv import cv2
 from skwing.datasets._drawn import paint
+from skwing.datasets._drawn.look import Look, draw_look
 from skwing.datasets._drawn.marks import hidden_by_head, mark_up
 from skwing.datasets._drawn.model import Head, build_head, on_grid, rotation
 from skwing.datasets._drawn.outline import on_outline
@@ -14,17 +15,6 @@ from skwing.datasets._drawn.render import cover, light_of, shade_of
 from skwing.datasets._drawn.scene import background, glasses, occlude, photograph
 from skwing.datasets._drawn.shape import Expression, Shape, draw_expression, draw_shape
 from skwing.schema import IBUG68, LandmarkSchema
-
-__all__ = [
-    "Camera",
-    "Person",
-    "Sitter",
-    "draw_person",
-    "line_up",
-    "shape_of",
-    "sit",
-    "take_picture",
-]
 
 # Supersampling factor: faces are drawn at this scale, then averaged.
 _SUPER = 2
@@ -40,14 +30,14 @@ class Person:
     """Properties shared by all pictures of a person."""
 
     shape: Shape
-    look: paint.Look
+    look: Look
     skin: np.ndarray
     hair_rows: np.ndarray
 
 
 def draw_person(rng):
     """Proportions, colours and hair of a random person."""
-    shape, look = draw_shape(rng), paint.draw_look(rng)
+    shape, look = draw_shape(rng), draw_look(rng)
     calm = build_head(shape, Expression())
     return Person(shape, look, *paint.paint_base(look, calm.vertices[..., 1], rng))
 

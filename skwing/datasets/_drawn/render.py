@@ -3,10 +3,7 @@
 import numpy as np
 
 from skwing._utils.opencv import cv2
-
-__all__ = ["cover", "light_of", "shade_of"]
-
-_SHIFT = 4
+from skwing.datasets._drawn.strokes import SHIFT, fixed
 
 
 def _normals(vertices):
@@ -115,8 +112,8 @@ def cover(pixels, depth, shape):
     cells = cells[np.argsort(nearness[cells], kind="stable")]
     quads = quads[cells]
     drawn = np.zeros(shape, np.int32)
-    for number, quad in enumerate(np.round(quads * (1 << _SHIFT)).astype(np.int32), 1):
-        cv2.fillConvexPoly(drawn, quad, number, 8, _SHIFT)
+    for number, quad in enumerate(fixed(quads), 1):
+        cv2.fillConvexPoly(drawn, quad, number, 8, SHIFT)
     return _places(quads, *np.divmod(cells, pixels.shape[1] - 1), pixels.shape[1], drawn)
 
 

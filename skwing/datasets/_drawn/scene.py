@@ -3,14 +3,7 @@
 import numpy as np
 
 from skwing._utils.opencv import cv2
-
-__all__ = ["background", "glasses", "occlude", "photograph"]
-
-_SHIFT = 4
-
-
-def _fixed(points):
-    return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
+from skwing.datasets._drawn.strokes import disc, fill, stroke
 
 
 def _color(rng):
@@ -68,7 +61,7 @@ def glasses(picture, head, place, facing, dark, rng):
         bow = np.abs(oval[:, 0] + x)
         rim = np.column_stack([oval[:, 0] + x, oval[:, 1] + y, 1.22 - 0.35 * bow**2])
         if dark:
-            cv2.fillPoly(picture, [_fixed(place(rim))], color * 0.6, cv2.LINE_AA, _SHIFT)
+            fill(picture, place(rim), color * 0.6)
         lines.append((rim, True))
         if side * facing > -0.15:
             outer = rim[0] if side > 0 else rim[10]
@@ -76,7 +69,7 @@ def glasses(picture, head, place, facing, dark, rng):
     y = head.points[27, 1]
     lines.append(([[-0.2, y, 1.2], [0, y - 0.03, 1.25], [0.2, y, 1.2]], False))
     for points, closed in lines:
-        cv2.polylines(picture, [_fixed(place(points))], closed, color, width, cv2.LINE_AA, _SHIFT)
+        stroke(picture, place(points), color, width, closed)
 
 
 def _hand(picture, target, unit, color, rng):
@@ -89,21 +82,19 @@ def _hand(picture, target, unit, color, rng):
     palm = target + out * unit * rng.uniform(0.7, 0.9)
     arm = palm + out * 4 * unit
     for thick, shade in ((4.2, 0.6), (4.0, 1.0)):
-        cv2.line(picture, *_fixed([palm, arm]), color * shade, int(thick * width), 16, _SHIFT)
+        stroke(picture, [palm, arm], color * shade, int(thick * width))
     for finger in range(4):
         root = palm + across * width * (finger - 1.5)
         tip = target + across * width * 1.1 * (finger - 1.5)
         tip = tip + out * unit * (0.08 * (finger - 1.3) ** 2)
         for thick, shade in ((1.15, 0.6), (0.85, 1.0)):
-            size = max(1, int(thick * width))
-            cv2.line(picture, *_fixed([root, tip]), color * shade, size, cv2.LINE_AA, _SHIFT)
+            stroke(picture, [root, tip], color * shade, max(1, int(thick * width)))
 
 
 def _bar(picture, target, unit, rng):
     angle, width = rng.uniform(0, np.pi), int(max(2, unit * rng.uniform(0.12, 0.45)))
     step = 8 * unit * np.array([np.cos(angle), np.sin(angle)])
-    ends = _fixed([target - step, target + step])
-    cv2.line(picture, *ends, _color(rng), width, cv2.LINE_AA, _SHIFT)
+    stroke(picture, [target - step, target + step], _color(rng), width)
 
 
 def _blob(picture, target, unit, rng):
@@ -112,8 +103,7 @@ def _blob(picture, target, unit, rng):
     for share in (1.0, 0.85, 0.5):
         spot = target - (1 - share) * axes * 0.5
         shade = np.clip(color * (1.5 - 0.6 * share), 0, 255)
-        size = _fixed(axes * share)
-        cv2.ellipse(picture, _fixed(spot), size, 0, 0, 360, shade, -1, cv2.LINE_AA, _SHIFT)
+        disc(picture, spot, axes * share, shade)
 
 
 def _brim(picture, head, place, rng):
@@ -124,11 +114,8 @@ def _brim(picture, head, place, rng):
     far = near * [rng.uniform(1, 1.5), 0, reach]
     far[:, 1] = y + rng.uniform(0, 0.25) * np.cos(angle)
     color = _color(rng)
-    for points, shade in (([*near, *far[::-1]], 1.0), (far, None)):
-        if shade is None:
-            cv2.polylines(picture, [_fixed(place(points))], False, color * 0.5, 2, 16, _SHIFT)
-        else:
-            cv2.fillPoly(picture, [_fixed(place(points))], color, cv2.LINE_AA, _SHIFT)
+    fill(picture, place([*near, *far[::-1]]), color)
+    stroke(picture, place(far), color * 0.5, 2)
 
 
 def occlude(picture, head, place, facing, skin, rng):

@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["Expression", "Shape", "draw_expression", "draw_shape", "lay_out"]
-
 
 @dataclass(frozen=True)
 class Shape:

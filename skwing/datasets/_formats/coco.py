@@ -44,8 +44,6 @@ if TYPE_CHECKING:
         unread: tuple[str, ...]
 
 
-__all__ = ["read_coco"]
-
 # Keys that are read, or that follow from what is read.
 _READ = frozenset(
     ["id", "image_id", "category_id", "keypoints", "num_keypoints", "bbox", "area", "iscrowd"]

@@ -10,8 +10,6 @@ from skwing.datasets._formats.names import lines_of
 from skwing.datasets._text import as_number, read_text
 from skwing.schema import LandmarkSchema
 
-__all__ = ["find_categories", "id_of", "load_json", "number_rows", "objects_of", "schema_of"]
-
 
 def load_json(path):
     """Load a JSON file; all problems of its content raise a ValueError."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 
-__all__ = ["write_coco"]
-
 
 def write_coco(
     path: FilePath,

@@ -21,8 +21,6 @@ from skwing.datasets._formats.visibility import VISIBLE_COLUMNS
 from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.images._convert import PATH_COLUMNS
 
-__all__ = ["Columns", "find_columns", "place_of"]
-
 # Positions of the axis in names of landmarks: nose_x, noseX, p1x, x; x0, x_nose, xNose; lm_x_0.
 _AXES = (
     re.compile(r"(|.*[\W\d_]|.*[a-z](?=[XY]))([xyXY])()", re.DOTALL),

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from skwing.images import BoxedImages
     from skwing.schema import LandmarkSchema
 
-__all__ = ["read_csv"]
-
 LAYOUTS = ("auto", "wide", "long")
 
 

@@ -10,8 +10,6 @@ from skwing.datasets._formats.table import LONGEST_NAME, check_names
 from skwing.datasets._formats.visibility import VISIBLE_COLUMNS, hidden_rows
 from skwing.images._convert import PATH_COLUMNS
 
-__all__ = ["long_columns", "read_long"]
-
 _LANDMARK_COLUMNS = ("landmark", "landmark_name", "keypoint", "point", "part", "bodypart")
 _LANDMARK_COLUMNS_IF_LONG = ("name", "label", "feature")  # may have any meaning in a wide table
 

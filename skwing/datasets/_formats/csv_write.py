@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from skwing._utils.types import FilePath
     from skwing.images._types import ImagesLike
 
-__all__ = ["readable_columns", "write_csv"]
-
 LAYOUTS = ("wide", "long")
 
 

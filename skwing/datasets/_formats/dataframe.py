@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
@@ -12,7 +13,6 @@ from skwing.datasets._dataset import as_bunch
 from skwing.datasets._formats.columns import Columns, find_columns
 from skwing.datasets._formats.names import (
     check_box_rows,
-    check_one_row_each,
     check_points,
     schema_of,
 )
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from skwing.datasets._dataset import Dataset
     from skwing.images import BoxedImages
     from skwing.schema import LandmarkSchema
-
-__all__ = ["WideTable", "from_dataframe", "table_bunch"]
 
 _DESCR = """{n_samples} images with {n_landmarks} landmarks each, from a table
 
@@ -73,9 +71,21 @@ class WideTable:
         return cls(table, columns, points, boxes, names, images)
 
     def check_one_row_each(self, where):
-        """See :func:`check_one_row_each`."""
-        if self.images is None:
-            check_one_row_each(self.columns, self.table.names, self.names, where)
+        """Reject tables with one point per row and several rows for the same image.
+
+        Some programs write lists of points in this layout, without naming the landmarks. Reading
+        each point as a sample would be silently wrong.
+        """
+        is_list = self.columns.names == ("",) and self.columns.boxes is None and self.images is None
+        if not is_list or len(set(self.names)) == len(self.names):
+            return
+        x, y = (self.table.names[i] for i in self.columns.points)
+        ((image, _),) = Counter(self.names).most_common(1)
+        raise ValueError(
+            f"{where}: found several rows of one image, {image!r:.60}, with one point each ({x}, "
+            f"{y}) and no column that names the landmark. Add a column 'landmark', or pass "
+            f"landmarks=[({x!r}, {y!r})] to read each row as a separate sample."
+        )
 
     def further(self, convert=np.asarray):
         """All other columns by their names."""

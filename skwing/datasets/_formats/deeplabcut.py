@@ -35,8 +35,6 @@ if TYPE_CHECKING:
         likelihood: Floats
 
 
-__all__ = ["read_deeplabcut", "write_deeplabcut"]
-
 _LABELED = "labeled-data"
 _PLACEHOLDER = re.compile(r"Unnamed: [0-9]+_level_[0-9]+")
 _FRAME = re.compile(r"[0-9]{1,12}")

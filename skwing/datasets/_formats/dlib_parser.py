@@ -9,8 +9,6 @@ from xml.parsers import expat
 from skwing._utils.files import there_is_no
 from skwing.datasets._text import as_number, number_text
 
-__all__ = ["parse"]
-
 _BLOCK = 2**16  # bytes passed to the parser at once
 _LONGEST_TAG = 2**20  # expat scans an unfinished tag again for each block
 _READ = frozenset(["left", "top", "width", "height", "ignore"])  # attributes of boxes

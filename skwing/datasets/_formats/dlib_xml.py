@@ -38,8 +38,6 @@ if TYPE_CHECKING:
         unread: tuple[str, ...]
 
 
-__all__ = ["read_dlib_xml", "write_dlib_xml"]
-
 _DIGITS = re.compile(r"[0-9]+")
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _QUOTES = {"'": "&#39;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}

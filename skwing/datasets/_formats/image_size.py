@@ -8,8 +8,6 @@ import numpy as np
 from skwing.images._decode import no_such_file, read_image
 from skwing.images._headers import read_header
 
-__all__ = ["image_size", "image_sizes"]
-
 
 def image_sizes(paths, describe):
     """Width and height of image files; each file is read once.

@@ -1,27 +1,12 @@
 """Schemas from landmark names, and validation of landmarks and boxes in tables."""
 
 import itertools
-from collections import Counter
 
 import numpy as np
 
 from skwing._utils.names import have_meaning, misplaced, stem_of_all
 from skwing.datasets._text import natural_key
 from skwing.schema import LandmarkSchema, check_schema
-
-__all__ = [
-    "check_box_rows",
-    "check_one_row_each",
-    "check_points",
-    "edges_of",
-    "in_order",
-    "landmark_names",
-    "lines_of",
-    "mirror_pairs",
-    "order_in",
-    "order_of",
-    "schema_of",
-]
 
 # "Facial Keypoints Detection", Kaggle 2013. "left" is the person's left, which is on the right of
 # the image.
@@ -133,22 +118,6 @@ def landmark_names(schema, names, n_landmarks):
             f"{n_landmarks}, one for each landmark."
         )
     return names
-
-
-def check_one_row_each(columns, header, images, where):
-    """Reject tables with one point per row and several rows for the same image.
-
-    Some programs write lists of points in this layout, without naming the landmarks. Reading
-    each point as a sample would be silently wrong.
-    """
-    if columns.names != ("",) or columns.boxes is not None or len(set(images)) == len(images):
-        return
-    x, y = (header[i] for i in columns.points)
-    raise ValueError(
-        f"{where}: found several rows of one image, {Counter(images).most_common(1)[0][0]!r:.60}, "
-        f"with one point each ({x}, {y}) and no column that names the landmark. Add a column "
-        f"'landmark', or pass landmarks=[({x!r}, {y!r})] to read each row as a separate sample."
-    )
 
 
 def check_points(points, names, where):

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 
-__all__ = ["is_pixels", "read_pixels"]
-
 
 def is_pixels(value):
     """Whether a cell contains the grey levels of an image, as in Kaggle's file, not a path."""

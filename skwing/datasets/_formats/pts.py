@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from skwing.images._types import ImagesLike
     from skwing.schema import LandmarkSchema
 
-__all__ = ["read_pts", "read_pts_folder", "write_pts", "write_pts_folder"]
-
 # 1 is added and subtracted in decimal arithmetic: 1.1 in a file is 0.1 counted from 0, but the
 # difference of floats has a rounding error. No float has more digits than this.
 _EXACT = Context(prec=400)

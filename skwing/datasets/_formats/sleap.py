@@ -40,8 +40,6 @@ if TYPE_CHECKING:
         scores: Floats
 
 
-__all__ = ["from_sleap_io", "to_sleap_io"]
-
 INSTANCES = ("user", "predicted", "all")
 
 _DESCR = """{n_samples} instances of the skeleton {skeleton}, {n_landmarks} landmarks each

@@ -12,8 +12,6 @@ from skwing._utils.optional import import_optional
 from skwing.datasets._paths import IMAGE_SUFFIXES
 from skwing.datasets._text import as_number, read_text
 
-__all__ = ["Table", "TextTable", "as_column", "check_names", "is_missing", "is_number", "top_rows"]
-
 MISSING = frozenset(["", "nan", "na", "n/a", "#n/a", "null", "none", "<na>"])
 # Case-sensitive list for pandas; other spellings are detected later.
 _MISSING = [spelled for text in MISSING for spelled in {text, text.upper(), text.title()}] + ["NaN"]

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
         unread: tuple[str, ...]
 
 
-__all__ = ["flip_y", "heights_of", "read_tps"]
-
 _DECIMALS = 9  # of coordinates that are decimal numbers
 
 _DESCR = """Specimens of a TPS file

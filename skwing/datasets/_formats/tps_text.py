@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from skwing.datasets._text import as_number
 
-__all__ = ["Specimen", "parse_specimens"]
-
 _MISSING = ("NA", "NaN", "na", "nan")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _TEXTS = {"IMAGE": "image", "ID": "own_id", "VARIABLES": "variables"}

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from skwing._utils.types import FilePath
     from skwing.images._types import ImagesLike
 
-__all__ = ["write_tps"]
-
 
 def write_tps(
     path: FilePath,

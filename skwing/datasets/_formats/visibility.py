@@ -2,8 +2,6 @@
 
 from skwing.datasets._formats.table import is_missing
 
-__all__ = ["VISIBLE_COLUMNS", "hidden_rows"]
-
 VISIBLE_COLUMNS = ("visible", "visibility", "v")
 _HIDDEN = frozenset(["0", "0.0", "false", "no"])
 _SEEN = frozenset(["1", "2", "1.0", "2.0", "true", "yes"])

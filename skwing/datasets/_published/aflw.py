@@ -29,8 +29,6 @@ if TYPE_CHECKING:
         index: Ints
 
 
-__all__ = ["load_aflw"]
-
 FILE = "AFLWinfo_release.mat"
 N_FACES, N_TRAIN = 24386, 20000
 IMAGE_FOLDERS = ("flickr", "data/flickr", "aflw/data/flickr", "images")

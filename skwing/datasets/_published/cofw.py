@@ -29,8 +29,6 @@ if TYPE_CHECKING:
         split: NDArray[np.str_]
 
 
-__all__ = ["load_cofw"]
-
 COUNTS = {"train": 1345, "test": 507}
 SUFFIXES = {"train": "Tr", "test": "T"}  # suffixes of variables: IsTr, phisTr, bboxesTr; IsT ...
 FOLDERS_68 = ("COFW68_Data", "cofw68-benchmark-master/COFW68_Data", "")

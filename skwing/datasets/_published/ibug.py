@@ -34,8 +34,6 @@ if TYPE_CHECKING:
         subset: NDArray[np.str_]
 
 
-__all__ = ["load_300w"]
-
 SUBSETS = (
     "lfpw/trainset",
     "lfpw/testset",

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from skwing._utils.types import FilePath, Floats
 
-__all__ = ["as_numbers", "read_mat"]
-
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # Compression in MATLAB reduces images and annotations by small factors. Files with a larger
 # factor are damaged or malicious, and would exhaust the memory.

@@ -11,8 +11,6 @@ import zlib
 
 import numpy as np
 
-__all__ = ["parse_mat5"]
-
 # Types of stored elements and classes of arrays, by MATLAB's "MAT-File Format", tables 1-1
 # and 1-3.
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"}

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skwing._utils.checks import check_choice
 from skwing._utils.warnings import warn_caller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skwing._utils.types import FilePath, Flags, Floats
-
-__all__ = ["HIDDEN", "hide", "warn_if_incomplete"]
 
 # Options for hidden landmarks, and their texts in descriptions.
 HIDDEN = {
@@ -36,7 +33,6 @@ def hide(target: Floats, visible: Flags, hidden: str) -> Floats:
     -------
     target : ndarray of shape (n, n_landmarks, 2)
     """
-    check_choice(hidden, "hidden", HIDDEN)
     return target if hidden == "keep" else np.where(visible[..., None], target, np.nan)
 
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
         split: NDArray[np.str_]
 
 
-__all__ = ["load_wflw"]
-
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")
 COUNTS = {"train": 7500, "test": 2500}
 LIST_FOLDERS = (

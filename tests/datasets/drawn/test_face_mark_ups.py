@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupKFold
 
 from skwing.datasets import make_faces
 from skwing.datasets._drawn import paint
+from skwing.datasets._drawn.look import draw_look
 from skwing.datasets._drawn.marks import MARK_UPS, hidden_by_head, mark_up
 from skwing.datasets._drawn.model import build_head
 from skwing.datasets._drawn.picture import draw_person, line_up, shape_of, sit, take_picture
@@ -90,7 +91,7 @@ def drawn(request):
     rng = np.random.default_rng(request.param)
     shape, expression = draw_shape(rng), replace(draw_expression(rng), lids=(2.4, 2.4))
     plain = np.full(3, 200.0)
-    look = replace(paint.draw_look(rng), skin=plain, brow=np.array([0, 0, 250.0]), brow_width=0.1)
+    look = replace(draw_look(rng), skin=plain, brow=np.array([0, 0, 250.0]), brow_width=0.1)
     return build_head(shape, expression), look, expression
 
 
@@ -198,7 +199,7 @@ def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark():
 
 
 def test_a_closed_lid_hides_the_pupil():
-    shape, look = draw_shape(np.random.default_rng(0)), paint.draw_look(np.random.default_rng(0))
+    shape, look = draw_shape(np.random.default_rng(0)), draw_look(np.random.default_rng(0))
     for lids, expected in (((1.0, 1.0), [False, False]), ((0.08, 1.0), [True, False])):
         expression = Expression(lids=lids)
         head = build_head(shape, expression)

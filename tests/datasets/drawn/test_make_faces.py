@@ -9,6 +9,7 @@ from small import first_fast
 from skwing.datasets import make_faces
 from skwing.datasets._drawn import faces as faces_module
 from skwing.datasets._drawn import paint
+from skwing.datasets._drawn.look import draw_look
 from skwing.datasets._drawn.marks import MARK_UPS, mark_up
 from skwing.datasets._drawn.model import FRONT, JAW_ROW, build_head, on_grid, rotation
 from skwing.datasets._drawn.outline import on_outline
@@ -141,7 +142,7 @@ def test_a_dot_painted_on_a_landmark_is_seen_at_the_landmark(size):
 
 
 def test_lips_and_eyes_are_painted_where_their_landmarks_are():
-    look = paint.draw_look(np.random.default_rng(0))
+    look = draw_look(np.random.default_rng(0))
     head = build_head(draw_shape(np.random.default_rng(1)), Expression(opening=0.2))
     bare = np.full((*paint._SHAPE, 3), 255, np.uint8)
     for painter, points in (
@@ -194,7 +195,7 @@ def test_a_mirrored_head_has_the_opposite_yaw_and_roll(schema):
     one, two = (1.0, 0.2), (0.5, -0.5)
     expression = Expression(0.1, one, 0.0, two, 0.3, (1.0, 0.4), (0.5, 0.3))
     mirrored = Expression(0.1, one[::-1], 0.0, two[::-1], 0.3, (0.4, 1.0), (-0.5, 0.3))
-    shape, look = draw_shape(np.random.default_rng(0)), paint.draw_look(np.random.default_rng(0))
+    shape, look = draw_shape(np.random.default_rng(0)), draw_look(np.random.default_rng(0))
     points, other = (
         on_grid(head.vertices, mark_up(schema, head, look, how)) @ rotation(yaw, 10, roll).T
         for how, yaw, roll in ((expression, 35, 15), (mirrored, -35, -15))

@@ -1,4 +1,4 @@
-"""Parameters of the augmentation as nested parameters of an estimator."""
+"""Nested parameters of the regressor: those of its augmentation, and none of its start."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any, Self
 
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, is_default
 
-__all__ = ["AugmentationMixin"]
 
-
-class AugmentationMixin:
-    """Mixin for estimators with a parameter `augmentation`.
+class ParametersMixin:
+    """Methods of :class:`skwing.CascadeLandmarkRegressor` that get and set its parameters.
 
     ``augmentation="default"`` is equivalent to ``Augmentation()``. Its parameters can be read
     and set like nested parameters: ``set_params(augmentation__rotation=30)`` replaces "default"
-    by an `Augmentation`. Parameters of versions before 0.8 raise an error that states their
-    replacement.
+    by an `Augmentation`. Of `start`, which may be another estimator, only the weights matter, so
+    its parameters are neither listed nor set. Parameters of versions before 0.8 raise an error
+    that states their replacement.
     """
 
     augmentation: Augmentation | str | None
+    start: Any
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         """Reject parameters that have moved to the augmentation or to the networks."""
-        _refuse_moved(cls, params, "augmentation=Augmentation({})")
+        _refuse_moved(cls, params, nested=False)
         return super().__new__(cls)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -38,6 +38,7 @@ class AugmentationMixin:
         params : dict
         """
         params: dict[str, Any] = super().get_params(deep=deep)  # type: ignore[misc]
+        params = {name: value for name, value in params.items() if not name.startswith("start__")}
         if deep and is_default(self.augmentation):
             own = Augmentation().get_params()
             params |= {f"augmentation__{name}": value for name, value in own.items()}
@@ -58,11 +59,12 @@ class AugmentationMixin:
         Raises
         ------
         ValueError
-            If a parameter is unknown, or belongs to the augmentation, which is None.
+            If a parameter is unknown, belongs to the start, or belongs to the augmentation, which
+            is None; or if the start is or contains this estimator.
         TypeError
             If a parameter of versions before 0.8 is passed.
         """
-        _refuse_moved(type(self), params, "augmentation__{}")
+        _refuse_moved(type(self), params, nested=True)
         if any(name.startswith("augmentation__") for name in params):
             augmentation = params.get("augmentation", self.augmentation)
             if augmentation is None:
@@ -72,14 +74,39 @@ class AugmentationMixin:
                 )
             if is_default(augmentation):
                 params["augmentation"] = Augmentation()
+        if nested := [name for name in params if name.startswith("start__")]:
+            raise ValueError(
+                f"{nested[0]} is a parameter of another model, the start, of which only the "
+                f"weights are used: set {nested[0].removeprefix('start__')} of this estimator"
+            )
+        if _contains(params.get("start"), self):
+            raise ValueError(
+                "start cannot be this estimator or contain it: set warm_start=True to continue "
+                "with the weights of its own fit"
+            )
         super().set_params(**params)  # type: ignore[misc]
         return self
 
 
-def _refuse_moved(cls, params, words):
-    """Raise a TypeError for parameters that the class does not have any more."""
+def _contains(start: Any, estimator: Any) -> bool:
+    """Whether a start is an estimator, or one of its parameters is, or one of their starts."""
+    if not hasattr(start, "get_params"):
+        return False
+    parts = [start, *start.get_params().values()]
+    return any(part is estimator for part in parts) or any(
+        _contains(part.start, estimator) for part in parts if isinstance(part, ParametersMixin)
+    )
+
+
+def _refuse_moved(cls, params, *, nested):
+    """Raise a TypeError for parameters that the class does not have any more.
+
+    The message has nested parameters, for `set_params`, or an augmentation to be passed.
+    """
     moved = [name for name in (*AUGMENTATIONS, "batch_norm") if name in params]
-    if not moved or not (moved := [n for n in moved if n not in cls._get_param_names()]):
+    if moved:  # a subclass may have parameters of these names
+        moved = [name for name in moved if name not in cls._get_param_names()]
+    if not moved:
         return
     if moved[0] == "batch_norm":
         raise TypeError(
@@ -89,11 +116,10 @@ def _refuse_moved(cls, params, words):
             "partial(skwing.networks.shape_indexed_64, batch_norm=False)"
         )
     settings = [f"{name}={params[name]!r:.60}" for name in moved if name != "batch_norm"]
-    instead = (
-        words.format(", ".join(settings))
-        if "(" in words
-        else ", ".join(map(words.format, settings))
-    )
+    if nested:
+        instead = ", ".join(f"augmentation__{setting}" for setting in settings)
+    else:
+        instead = f"augmentation=Augmentation({', '.join(settings)})"
     raise TypeError(
         f"{cls.__name__} has no parameter {moved[0]!r}: use its augmentation, {instead}"
     )
