@@ -2,9 +2,9 @@
 
 Parallel sums depend on the number of threads. Threads that share each small operation wait for
 the slowest one, which takes long if another program uses its core. Therefore, one thread
-computes a training step or a batch of predictions. Other threads prepare the next batches of
-training, or compute other batches of predictions; the content of batches does not depend on the
-timing.
+computes a part of a training step, see :mod:`skwing._utils.team`, or a batch of predictions.
+Other threads prepare the next batches of training, or compute other batches of predictions; the
+content of batches does not depend on the timing.
 """
 
 import contextlib
