@@ -16,7 +16,7 @@ from safetensors.torch import save
 from skwing._utils.files import there_is_no, write_bytes
 from skwing._utils.pickle_format import check_format, check_keys
 from skwing._utils.version import __version__
-from skwing.networks import as_array, as_tensor
+from skwing.networks._storage import as_array, as_tensor
 
 if TYPE_CHECKING:
     from typing import Any
@@ -79,7 +79,7 @@ def write_content(
 ) -> None:
     """Write content that is serialisable as JSON, and arrays by name, to a file atomically.
 
-    The arrays are those of :func:`skwing.networks.as_array`.
+    The arrays are those of :func:`skwing.networks._storage.as_array`.
     """
     tensors = {name: as_tensor(array) for name, array in arrays.items()}
     header = {"format": kind.newest, "skwing": __version__, kind.name: content}

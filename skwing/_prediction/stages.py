@@ -10,7 +10,8 @@ import torch
 
 from skwing import geometry
 from skwing._crops.crop import Crop
-from skwing.networks import locate, patch_size_of
+from skwing.networks import locate
+from skwing.networks._contract import patch_size_of
 from skwing.schema._schema import can_mirror
 
 FARTHEST = 1e6  # maximum coordinate of a valid prediction, in chip pixels

@@ -15,7 +15,9 @@ from skwing._prediction.certainty import Certainty
 from skwing._prediction.confidence import Calibration
 from skwing._prediction.retry import NEVER, Retry
 from skwing._utils.pickle_format import check_keys
-from skwing.networks import as_arrays, check_first, check_network, given_network, rebuild
+from skwing.networks import check_network, given_network
+from skwing.networks._contract import check_first
+from skwing.networks._storage import as_arrays, rebuild
 from skwing.schema import check_schema
 from skwing.schema._schema import can_mirror
 

@@ -14,7 +14,7 @@ from skwing._utils import ranks
 from skwing._utils.files import check_target
 from skwing._utils.random import draws_state, load_draws
 from skwing._utils.warnings import warn_caller
-from skwing.networks import as_array, as_tensor
+from skwing.networks._storage import as_array, as_tensor
 
 ENDING = ".safetensors"
 _KIND = Kind("checkpoint", "skwing.checkpoint", 1, "fit with this checkpoint")

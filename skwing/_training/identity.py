@@ -13,7 +13,7 @@ from skwing._prediction.plain import name_of, to_plain
 from skwing._utils.checks import told
 from skwing._utils.version import __version__
 from skwing.images._identity import images_digest
-from skwing.networks import as_arrays
+from skwing.networks._storage import as_arrays
 
 _WITHOUT_EFFECT = ("cache", "callbacks", "checkpoint", "device", "verbose")  # on the result
 _PORTION = 1024  # number of chips

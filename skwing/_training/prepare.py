@@ -8,7 +8,8 @@ from skwing._crops.crop import make_crops
 from skwing._crops.shared_chips import cut_together
 from skwing._training.contradictions import warn_of_contradictions
 from skwing._training.start import make_networks
-from skwing.networks import patch_size_of, start_at
+from skwing.networks import start_at
+from skwing.networks._contract import patch_size_of
 
 
 def prepare(plan):

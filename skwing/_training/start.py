@@ -20,14 +20,9 @@ from skwing._utils.random import redirected
 from skwing._utils.unwrap import check_order, predictor_of
 from skwing._utils.warnings import warn_caller, warn_of_data
 from skwing.exceptions import NoticeWarning
-from skwing.networks import (
-    check_alike,
-    check_first,
-    check_trainable,
-    landmark_axes,
-    of_entry,
-    take_weights,
-)
+from skwing.networks import landmark_axes, of_entry
+from skwing.networks._contract import check_first, check_trainable
+from skwing.networks._transfer import check_alike, take_weights
 from skwing.schema._schema import can_mirror
 
 _REMEDIES = (

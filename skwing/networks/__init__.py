@@ -14,18 +14,14 @@ from skwing.networks._cnn import PlainCNN, cnn6, cnn7
 from skwing.networks._contract import (
     LandmarkNetwork,
     build_and_try,
-    check_first,
-    check_trainable,
     locate,
-    patch_size_of,
     start_at,
 )
 from skwing.networks._folding import folded
 from skwing.networks._patches import PatchCNN, patches_256
-from skwing.networks._resnet import ResNet, resnet50, without_weights
+from skwing.networks._resnet import ResNet, resnet50
 from skwing.networks._shape_indexed import ShapeIndexedCNN, shape_indexed_64, shape_indexed_128
-from skwing.networks._storage import as_array, as_arrays, as_tensor, rebuild
-from skwing.networks._transfer import check_alike, landmark_axes, take_weights
+from skwing.networks._transfer import landmark_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,30 +36,18 @@ __all__ = [
     "PlainCNN",
     "ResNet",
     "ShapeIndexedCNN",
-    "as_array",
-    "as_arrays",
-    "as_tensor",
-    "check_alike",
-    "check_first",
     "check_network",
     "check_networks",
-    "check_trainable",
     "cnn6",
     "cnn7",
     "folded",
-    "given_network",
     "landmark_axes",
     "locate",
-    "of_entry",
-    "patch_size_of",
     "patches_256",
-    "rebuild",
     "resnet50",
     "shape_indexed_64",
     "shape_indexed_128",
     "start_at",
-    "take_weights",
-    "without_weights",
 ]
 
 _SMALL: dict[str, Any] = {"n_steps": 2, "n_hidden": 128, "n_overview": 128}

@@ -222,7 +222,8 @@ def patch_size_of(network: nn.Module) -> int | None:
 
     Examples
     --------
-    >>> from skwing.networks import cnn6, patch_size_of, patches_256
+    >>> from skwing.networks import cnn6, patches_256
+    >>> from skwing.networks._contract import patch_size_of
     >>> patch_size_of(patches_256(5)), patch_size_of(cnn6(5))
     (48, None)
     """
@@ -246,7 +247,8 @@ def check_first(networks: Sequence[nn.Module]) -> None:
 
     Examples
     --------
-    >>> from skwing.networks import check_first, cnn6, patches_256
+    >>> from skwing.networks import cnn6, patches_256
+    >>> from skwing.networks._contract import check_first
     >>> check_first([cnn6(5), patches_256(5)])
     >>> check_first([patches_256(5)])
     Traceback (most recent call last):
@@ -280,7 +282,8 @@ def check_trainable(networks: Sequence[nn.Module], n_landmarks: int) -> None:
 
     Examples
     --------
-    >>> from skwing.networks import check_trainable, cnn6
+    >>> from skwing.networks import cnn6
+    >>> from skwing.networks._contract import check_trainable
     >>> network = cnn6(5)
     >>> check_trainable([network, network], 5)
     Traceback (most recent call last):

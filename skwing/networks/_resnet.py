@@ -38,7 +38,8 @@ def without_weights() -> Iterator[None]:
 
     Examples
     --------
-    >>> from skwing.networks import resnet50, without_weights
+    >>> from skwing.networks import resnet50
+    >>> from skwing.networks._resnet import without_weights
     >>> with without_weights():
     ...     network = resnet50(5, weights="moved.pth")
     >>> network.input_size

@@ -35,7 +35,7 @@ def as_arrays(network: nn.Module) -> dict[str, NDArray[Any]]:
     Examples
     --------
     >>> from torch import nn
-    >>> from skwing.networks import as_arrays
+    >>> from skwing.networks._storage import as_arrays
     >>> {name: array.shape for name, array in as_arrays(nn.Linear(3, 2)).items()}
     {'weight': (2, 3), 'bias': (2,)}
     """
@@ -48,7 +48,7 @@ def as_array(tensor: torch.Tensor) -> NDArray[Any]:
     Examples
     --------
     >>> import torch
-    >>> from skwing.networks import as_array
+    >>> from skwing.networks._storage import as_array
     >>> as_array(torch.ones(2, dtype=torch.bfloat16)).dtype.names
     ('bfloat16',)
     """
@@ -71,7 +71,7 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     Examples
     --------
     >>> import torch
-    >>> from skwing.networks import as_array, as_tensor
+    >>> from skwing.networks._storage import as_array, as_tensor
     >>> as_tensor(as_array(torch.ones(2, dtype=torch.bfloat16)))
     tensor([1., 1.], dtype=torch.bfloat16)
     """
@@ -119,7 +119,8 @@ def rebuild(
 
     Examples
     --------
-    >>> from skwing.networks import as_arrays, check_network, rebuild
+    >>> from skwing.networks import check_network
+    >>> from skwing.networks._storage import as_arrays, rebuild
     >>> build = check_network("cnn6")
     >>> rebuild(build, 19, as_arrays(build(19))).training
     False

@@ -66,7 +66,8 @@ def check_alike(network: nn.Module, other: nn.Module, axes: LandmarkAxes) -> Non
 
     Examples
     --------
-    >>> from skwing.networks import check_alike, cnn6, cnn7
+    >>> from skwing.networks import cnn6, cnn7
+    >>> from skwing.networks._transfer import check_alike
     >>> check_alike(cnn6(5), cnn7(5), {})
     Traceback (most recent call last):
     ...
@@ -144,7 +145,8 @@ def take_weights(
     Examples
     --------
     >>> import torch
-    >>> from skwing.networks import cnn6, landmark_axes, take_weights
+    >>> from skwing.networks import cnn6, landmark_axes
+    >>> from skwing.networks._transfer import take_weights
     >>> three, two = cnn6(3), cnn6(2)
     >>> axes = landmark_axes(two, cnn6, 2)
     >>> take_weights(two, three, [2, -1], torch.zeros(2, 2), axes)

@@ -8,17 +8,8 @@ from small import first_fast
 from torch import nn
 from torch.nn import functional as F
 
-from skwing.networks import (
-    NETWORKS,
-    PlainCNN,
-    check_network,
-    check_trainable,
-    cnn6,
-    cnn7,
-    locate,
-    patch_size_of,
-    start_at,
-)
+from skwing.networks import NETWORKS, PlainCNN, check_network, cnn6, cnn7, locate, start_at
+from skwing.networks._contract import check_trainable, patch_size_of
 
 WIDTHS = {"cnn6": (32, 64, 128, 256, 512), "cnn7": (64, 64, 128, 256, 512, 512)}
 SIZES = {

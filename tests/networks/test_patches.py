@@ -7,15 +7,8 @@ import torch
 from skwing._training import loop
 from skwing._utils.random import drawing
 from skwing.losses import wing
-from skwing.networks import (
-    PatchCNN,
-    check_networks,
-    folded,
-    landmark_axes,
-    locate,
-    patches_256,
-    take_weights,
-)
+from skwing.networks import PatchCNN, check_networks, folded, landmark_axes, locate, patches_256
+from skwing.networks._transfer import take_weights
 
 SMALL = {"input_size": 64, "patch_size": 24, "width": 8, "n_blocks": 1, "n_hidden": 16}
 STILL = {"dropout": 0.0, "landmark_dropout": 0.0}

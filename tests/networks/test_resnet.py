@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from skwing import CascadeLandmarkRegressor
 from skwing.datasets import make_faces
-from skwing.networks import ResNet, check_network, locate, resnet50, start_at, without_weights
+from skwing.networks import ResNet, check_network, locate, resnet50, start_at
+from skwing.networks._resnet import without_weights
 
 SMALL = {"n_blocks": (1, 2, 1, 1), "width": 4, "input_size": 64}
 

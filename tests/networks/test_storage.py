@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skwing.networks import PlainCNN, as_arrays, rebuild
+from skwing.networks import PlainCNN
+from skwing.networks._storage import as_arrays, rebuild
 
 PLAIN = partial(PlainCNN, widths=(8, 16), input_size=16, n_hidden=32)
 

@@ -12,8 +12,9 @@ from skwing._crops.augmentation import AUGMENTATIONS
 from skwing._prediction.before_0_8 import network_of_0_8, of_0_8
 from skwing._prediction.model_file import read_model, write_model
 from skwing._prediction.plain import from_plain, to_plain
-from skwing.networks import PlainCNN, ShapeIndexedCNN, as_arrays, check_network, shape_indexed_64
+from skwing.networks import PlainCNN, ShapeIndexedCNN, check_network, shape_indexed_64
 from skwing.networks._contract import build_and_try
+from skwing.networks._storage import as_arrays
 from skwing.persistence import describe_model
 
 MODELS = Path(__file__).parent / "models"
