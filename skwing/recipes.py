@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["best", "fast", "paper"]
 
-_LONGER = 3
+_LONGER = 2
 
 _PAPER_STEPS = 120_000
 _PAPER_BATCH = 8
@@ -32,12 +32,11 @@ _PAPER_RATES = (3e-5, 1e-5)
 
 
 def best(n_samples: int) -> dict[str, Any]:
-    """Parameters for a lower error by longer training, for use with a GPU.
+    """Parameters for a lower error by longer training.
 
-    These are the default parameters with three times as many epochs; the third number is for
-    the stage that is added for large images. The complete recipe was not measured. It lowers
-    the error of the first stage by 4 % (measured with 0.2.0), and twice as many epochs lower
-    that of the second stage by 1.5 % (measured with 0.5.0).
+    These are the default parameters with twice as many epochs; the third number is for the stage
+    that is added for large images. On a fold of 300-W, the error is 1 % smaller than that of the
+    default, 4.25 instead of 4.29 %.
 
     Parameters
     ----------
@@ -58,7 +57,7 @@ def best(n_samples: int) -> dict[str, Any]:
     --------
     >>> from skwing import recipes
     >>> recipes.best(n_samples=1600)
-    {'max_epochs': (180, 480, 150)}
+    {'max_epochs': (120, 320, 100)}
     """
     n_samples = count().check(n_samples, "n_samples")
     epochs = [auto_epochs(stage, n_samples, reads_patches=stage == 2) for stage in range(3)]

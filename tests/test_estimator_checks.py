@@ -1,3 +1,5 @@
+import inspect
+
 """scikit-learn's own checks, through adapters that make images of its tables.
 
 scikit-learn checks estimators on tables of numbers. An adapter validates such a table as
@@ -122,6 +124,11 @@ def expected_failures(estimator):
 
 
 # The targets of a table are no pixels of an image.
+def test_a_subclass_has_the_signature_of_the_regressor():
+    """Also in Python 3.11.2, which would take that of `__new__`."""
+    assert inspect.signature(TableRegressor) == inspect.signature(CascadeLandmarkRegressor)
+
+
 @pytest.mark.filterwarnings("ignore::skwing.exceptions.DataWarning")
 @parametrize_with_checks([regressor(), TableBalancer()], expected_failed_checks=expected_failures)
 def test_checks_of_scikit_learn(estimator, check):

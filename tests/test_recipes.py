@@ -28,7 +28,7 @@ def test_the_best_recipe_is_the_default_for_longer():
         for recipe in ({}, recipes.best(n_samples=500))
     )
     for own, more in zip(plain, longer, strict=True):
-        assert more == replace(own, max_epochs=3 * own.max_epochs)
+        assert more == replace(own, max_epochs=2 * own.max_epochs)
     with pytest.raises(ValueError, match="n_samples must be an integer"):
         recipes.best(0)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import inspect
+from typing import Any, ClassVar, Self
 
 from skwing._crops.augmentation import AUGMENTATIONS, Augmentation, is_default
 
@@ -19,6 +20,13 @@ class ParametersMixin:
 
     augmentation: Augmentation | str | None
     start: Any
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Make the signature that of `__init__`; Python 3.11.2 would take that of `__new__`."""
+        super().__init_subclass__(**settings)
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(parameters)
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         """Reject parameters that have moved to the augmentation or to the networks."""
