@@ -1,4 +1,3 @@
-import inspect
 
 """scikit-learn's own checks, through adapters that make images of its tables.
 
@@ -8,6 +7,7 @@ targets, and calls the real methods with them. So everything that is not about t
 parameters, random states, cloning, pickling, weights, idempotence) is checked for real.
 """
 
+import inspect
 from functools import partial
 
 import numpy as np
