@@ -1,4 +1,3 @@
-
 """scikit-learn's own checks, through adapters that make images of its tables.
 
 scikit-learn checks estimators on tables of numbers. An adapter validates such a table as
