@@ -1,3 +1,3 @@
 """Version of the package, for `skwing.__version__` and for files."""
 
-__version__ = "0.19.0.dev"
+__version__ = "0.19.0"
