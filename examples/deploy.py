@@ -3,7 +3,7 @@
     pip install ".[onnx]"
     python examples/deploy.py
 
-This example trains a small model on generated faces, which takes a minute on two cores, and
+This example trains a small model on generated faces, which takes two minutes on two cores, and
 exports the whole cascade to one ONNX file. The three lines of `locate` are all that a program
 needs to run the file; they work without PyTorch and scikit-learn, with `pip install ./runtime`
 and `from skwing_runtime import OnnxLocalizer`. Finally, the landmarks are compared with those of

@@ -2,7 +2,7 @@
 
     python examples/quickstart.py
 
-This example downloads nothing, and takes about a minute on two cores. In the training faces, as
+This example downloads nothing, and takes one to two minutes on two cores. In the training faces, as
 in typical photo collections, large yaw is rare; `PoseBalancer` compensates for this. The test
 faces show other persons in more diverse poses. The figure shows the test faces with the largest
 and the smallest errors, and the cumulative errors of the stages. It requires matplotlib:

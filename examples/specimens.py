@@ -4,7 +4,7 @@
 
 This example is for users of tpsDig or geomorph who digitise landmarks by hand. The specimens
 are generated images of fish, seen from the left, with nine landmarks each. The landmarks have
-no mirror pairs, so mirroring is disabled in training. It takes about a minute on two cores.
+no mirror pairs, so mirroring is disabled in training. It takes about two minutes on two cores.
 """
 
 import argparse

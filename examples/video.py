@@ -3,7 +3,7 @@
     python examples/video.py
     python examples/video.py --video clip.mp4 --model landmarks.safetensors
 
-Without arguments, a model is trained on generated faces, which takes about a minute on two
+Without arguments, a model is trained on generated faces, which takes two to three minutes on two
 cores, and tracks two faces in a generated clip. One face swings from side to side; the other
 one passes it, leaves the image and is dropped. For your own video and model, faces are
 detected every 30 frames with scikit-image; alternatively, use --box for the boxes of the faces
