@@ -99,7 +99,8 @@ class _Normalised(torch.autograd.Function):
         # What the statistics add is an affine function of the values of each channel.
         slope = -factor * scale * along
         offset = -factor * across - slope * mean
-        whole = F.batch_norm(values.float(), 0 * mean, 0 * mean + 1, slope, offset, False, 0.0, 0.0)
+        none, one = torch.zeros_like(mean), torch.ones_like(mean)
+        whole = F.batch_norm(values.float(), none, one, slope, offset, False, 0.0, 0.0)
         shape = (1, -1, *[1] * (values.ndim - 2))
         whole = whole.addcmul_(gradient.float(), factor.reshape(shape)).to(values.dtype)
         needed = [by_scale, by_shift] if weight is not None else [None, None]

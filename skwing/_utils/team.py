@@ -60,6 +60,7 @@ class Team:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._meeting.abort()  # a thread whose task began as the call was interrupted
         self._pool.shutdown()
 
     def run(self, function: Callable[[Member], Any]) -> list[Any]:
@@ -72,11 +73,11 @@ class Team:
         results : list
             In the order of the members.
         """
-        started = [
-            self._pool.submit(contextvars.copy_context().run, self._call, function, member)
-            for member in self.members
-        ]
+        started = []
         try:
+            for member in self.members:
+                context = contextvars.copy_context()
+                started.append(self._pool.submit(context.run, self._call, function, member))
             wait(started)
         except BaseException:  # Ctrl-C
             self._meeting.abort()

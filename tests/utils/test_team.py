@@ -105,3 +105,17 @@ def test_an_interruption_waits_for_all_threads(team):
     with mock.patch.object(module, "wait", wait), pytest.raises(KeyboardInterrupt):
         team.run(slow)
     assert sorted(ended) == list(range(N))
+
+
+def test_an_interruption_before_all_threads_have_begun_leaves_none_waiting():
+    with pytest.raises(KeyboardInterrupt), Team(2, 2) as team:
+        begin = team._pool.submit
+        interrupted = mock.Mock(side_effect=[None, KeyboardInterrupt])
+
+        def submit(*task):
+            interrupted()
+            return begin(*task)
+
+        with mock.patch.object(team._pool, "submit", submit):
+            team.run(lambda member: member.added(torch.zeros(1)))
+    assert not any(thread.name.startswith("skwing-parts") for thread in threading.enumerate())
